@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* libidentityd with GnuTLS. See identityd-gnutls(3). */
+#ifndef IDENTITYD_GNUTLS_H
+#define IDENTITYD_GNUTLS_H
+
+#include <gnutls/gnutls.h>
+#include <identityd/identityd.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Credentials for sessions that authenticate with `credential` and verify peers with its anchors and CRLs. They follow renewals by
+ * themselves: each handshake uses the generation that is current when it begins. Free with identityd_gnutls_credentials_free(); keeps
+ * its own reference to nothing: `credential` must outlive it. */
+typedef struct identityd_gnutls_credentials identityd_gnutls_credentials;
+int identityd_gnutls_credentials_new(identityd_credential *credential, unsigned flags, identityd_gnutls_credentials **ret);
+identityd_gnutls_credentials *identityd_gnutls_credentials_free(identityd_gnutls_credentials *credentials);
+/* The object to use with gnutls_credentials_set(); borrowed. */
+gnutls_certificate_credentials_t identityd_gnutls_credentials_get(identityd_gnutls_credentials *credentials);
+
+/* Once per session, before the handshake: sets the credentials, keeps the transcript so that a tls-client or tls-server handle suffices,
+ * restricts the session to TLS 1.3 unless the purpose is `digest`, and, with `host`, sends SNI. The peer is verified inside the
+ * handshake (anchors, CRLs, name, key usage); flags: IDENTITYD_VERIFY_…. A server asks for a client certificate with
+ * gnutls_certificate_server_set_request() itself. Call identityd_gnutls_session_end() before gnutls_deinit(). */
+int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t session, const char *host, unsigned flags);
+void identityd_gnutls_session_end(gnutls_session_t session);
+
+/* Registers the URL identityd:NAME with GnuTLS in this process: any program that takes a URL where it takes certificate and key files can
+ * then use it. identityd:NAME?purpose=tls-client selects a purpose; default digest for keys. For programs that are not modified for
+ * transcripts. Call once before threads start. */
+int identityd_gnutls_register_url(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

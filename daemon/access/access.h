@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who is asking (caller.c), whether a rule admits them (policy.c, pure), and how much one user may hold (quota.c). */
+#pragma once
+
+#include "common/access-rule.h"
+#include "common/macros.h"
+
+#include <sys/types.h>
+
+#define CALLER_GROUPS_MAX 1024U
+
+/* A caller as the bus vouches for it; see bus/caller in DESIGN: GetConnectionCredentials of the sender. */
+typedef struct Caller {
+    uid_t uid;
+    gid_t *groups;       /* primary and supplementary, owned */
+    size_t group_count;
+    pid_t pid;           /* 0 unknown */
+    int pidfd;           /* owned, -1 without */
+    char *unit;          /* of the system manager, owned; NULL: none, unknown or not looked up */
+    char *bus_name;      /* unique name, owned */
+} Caller;
+#define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .pidfd = -1 })
+void caller_clear(Caller *caller);
+#define _cleanup_caller_ _cleanup_(caller_clear)
+
+/* Names to numbers; a table of functions so that the policy is tested without /etc/passwd. */
+typedef struct AccessNames {
+    int (*user)(const char *name, uid_t *ret);   /* 0, -ENOENT */
+    int (*group)(const char *name, gid_t *ret);
+} AccessNames;
+extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r */
+
+typedef struct AccessDecision {
+    bool admitted;
+    bool by_unit;            /* the deciding rule was unit:, so the handle's first packet must prove the process */
+    const AccessRule *rule;  /* which; NULL when refused */
+    char reason[160];        /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid 1000" */
+} AccessDecision;
+
+/* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are looked at
+ * before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that do not exist
+ * admit nobody. */
+void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed, const AccessNames *names,
+                   AccessDecision *ret);
+
+/* ---- quota: handles per user and in all ---- */
+typedef struct Quota Quota;
+int quota_new(uint32_t per_user, uint32_t total, Quota **ret);
+Quota *quota_free(Quota *quota);
+DEFINE_CLEANUP(Quota, quota_free)
+/* -EDQUOT: this user has as many as allowed; -EUSERS: all together. uid 0 counts only in the total. */
+int quota_take(Quota *quota, uid_t uid);
+void quota_give(Quota *quota, uid_t uid);
+void quota_set_limits(Quota *quota, uint32_t per_user, uint32_t total);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* /var/lib/identityd/NAME: generations, pending work, trust, and what must survive a restart (DESIGN §6). Every change is
+ * atomic against a power cut: the old or the new, never none and never a mix. The store moves bytes; it does not judge
+ * certificates. One object per identity, used by one thread.
+ *
+ * Every complaint names the path. A file that cannot be read as what it should be is never overwritten by the store itself. */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/failure.h"
+
+#include <stdint.h>
+
+typedef struct Store Store;
+
+/* Opens NAME below the directory `state_fd`, creating it (0700) if `create`. Finishes or drops what a power cut left: trash/,
+ * incomplete generations that are not current, temporary names. -ENOENT without `create`. kind STORAGE. */
+int store_open(int state_fd, const char *name, bool create, Store **ret, Failure *ret_failure);
+Store *store_free(Store *store);
+DEFINE_CLEANUP(Store, store_free)
+#define _cleanup_store_ _cleanup_(store_free_p)
+
+#define STORE_KEY_MAX     (16U * 1024U)
+#define STORE_CHAIN_MAX   (512U * 1024U)
+#define STORE_REQUEST_MAX (16U * 1024U)
+#define STORE_ANCHORS_MAX (2U * 1024U * 1024U)
+#define STORE_CRL_MAX     (8U * 1024U * 1024U)
+
+/* One generation as bytes; the owner clears it. */
+typedef struct StoredGeneration {
+    uint32_t number;
+    Bytes key_pem, chain_pem;
+    Bytes parent_name; /* TPM Name, binary (hex in the file `parent`) */
+} StoredGeneration;
+void stored_generation_clear(StoredGeneration *generation);
+
+/* Current generation number, 0: none. */
+uint32_t store_current(const Store *store);
+/* Numbers of all complete generations, ascending; the caller frees. */
+int store_list(Store *store, uint32_t **ret, size_t *ret_count, Failure *ret_failure);
+int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure);
+
+/* pending/: a generation being made. */
+typedef struct StoredPending {
+    Bytes key_pem, parent_name;
+    Bytes request;     /* PKCS#10 DER as sent; empty: not made yet */
+    bool reenroll;     /* made for simplereenroll */
+    bool same_key;     /* the key is the current generation's (RotateKey=no) */
+    bool manual;       /* made by CreateRequest */
+} StoredPending;
+void stored_pending_clear(StoredPending *pending);
+int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure); /* -ENOENT: none */
+int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure);
+int store_pending_drop(Store *store, Failure *ret_failure);
+
+/* Makes pending key and `chain_pem` the next generation and current: DESIGN §6 "Commit". pending/ is gone afterwards. Numbers are
+ * never used twice, not even after a retirement. */
+int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failure *ret_failure);
+
+/* Removes a generation (through trash/): -EBUSY if it is current. */
+int store_remove(Store *store, uint32_t number, Failure *ret_failure);
+/* Removes every key, generation and pending work; trust and state stay. */
+int store_retire(Store *store, Failure *ret_failure);
+
+/* trust/anchors.pem and trust/crls/ID.crl (DER). -ENOENT: none. `id` is [0-9a-f]{1,64}. */
+int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure);
+int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);
+int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure);
+int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
+int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure); /* NULL-terminated, owned by the caller */
+
+/* The file `state`: what survives a restart, as strict KEY=VALUE lines. Unknown keys and bad values are errors with a line. */
+typedef struct StoredState {
+    bool revoked, hold, retired;
+    int64_t revoked_at;          /* seconds; 0 unknown */
+    uint32_t failures;           /* failed attempts in a row */
+    int64_t next_attempt;        /* seconds; 0: none */
+    int64_t last_success;
+    int64_t clock_floor;         /* of this identity: notBefore, thisUpdate seen */
+    uint32_t last_generation;    /* highest number ever used */
+    Bytes parent_name;           /* of the last key */
+    char last_error[512];        /* one line */
+    char host_name[256];         /* %H as recorded at the first enrolment */
+} StoredState;
+void stored_state_clear(StoredState *state);
+int store_state_load(Store *store, StoredState *ret, Failure *ret_failure); /* no file: all zero, 0 */
+int store_state_save(Store *store, const StoredState *state, Failure *ret_failure);
+
+/* ---- published files: /run/identityd/NAME/ (0755, files 0644), replaced as a set ---- */
+
+typedef struct PublishedFile {
+    const char *name;   /* "chain.pem" */
+    BytesView content;
+} PublishedFile;
+/* Writes the set beside and swaps it in with one rename (RENAME_EXCHANGE), so that a reader who has the directory open never sees
+ * a mix. No file: the directory is removed. */
+int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* PKCS#10 certification requests (RFC 2986). */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/failure.h"
+#include "pki/certificate.h"
+
+#include <gnutls/abstract.h>
+
+typedef enum CsrSanKind { CSR_SAN_DNS, CSR_SAN_IP, CSR_SAN_URI, CSR_SAN_HARDWARE_MODULE } CsrSanKind;
+typedef struct CsrSan {
+    CsrSanKind kind;
+    const char *value; /* expanded; for hardware modules "OID/SERIAL" (RFC 4108 hardwareModuleName, 802.1AR §8) */
+} CsrSan;
+
+#define CSR_SANS_MAX 32U
+#define CSR_EKU_MAX  16U
+
+typedef struct CsrTemplate {
+    const char *subject;          /* RFC 4514, expanded, or … */
+    const Certificate *renew;     /* … Subject and SAN are copied byte for byte from here */
+    const CsrSan *sans;
+    size_t san_count;
+    bool key_encipherment;        /* RSA server keys of old; else digitalSignature alone */
+    const char *const *eku;       /* OIDs; NULL or empty: no extension */
+    size_t eku_count;
+} CsrTemplate;
+
+/* Makes the request and signs it with `key` (an external key whose callbacks may reach a TPM), of which `spki` is the
+ * public half. The signature is verified before it is returned. kinds: INVALID_ARGUMENT (a subject or SAN that cannot be
+ * encoded: which and why), INTERNAL, or what the key's callback failed with, which it keeps itself. */
+int csr_create(const CsrTemplate *template, gnutls_privkey_t key, BytesView spki, Bytes *ret_der, Failure *ret_failure);
+
+/* The SubjectPublicKeyInfo of a request. -EBADMSG. */
+int csr_spki(BytesView der, Bytes *ret_spki);
+
+#define EKU_CLIENT_AUTH "1.3.6.1.5.5.7.3.2"
+#define EKU_SERVER_AUTH "1.3.6.1.5.5.7.3.1"

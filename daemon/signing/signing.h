@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The signing thread: owns the TPM and every credential handle's connection (DESIGN §2). Main talks to it with
+ * the functions here, all of which return at once; what the thread has to say arrives on main's loop. */
+#pragma once
+
+#include "common/access-rule.h"
+#include "common/bytes.h"
+#include "common/failure.h"
+#include "common/handle-protocol.h"
+#include "common/scheme.h"
+#include "tpm/tpm.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Signing Signing;
+
+typedef struct SigningCallbacks {
+    /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…). Once per handle. */
+    void (*handle_closed)(uint64_t handle_id, void *userdata);
+    /* The first signature by a generation on any handle, or a signature by a job: old generations may go. */
+    void (*generation_used)(const char *identity, uint32_t generation, void *userdata);
+    /* No open handle has shown or used a generation older than `oldest` since they got the newer one. */
+    void (*generation_unused)(const char *identity, uint32_t generation, void *userdata);
+    /* A signature failed for a reason that concerns the TPM as a whole: main probes. At most once a second. */
+    void (*tpm_trouble)(const Failure *failure, void *userdata);
+    void *userdata;
+} SigningCallbacks;
+
+/* Starts the thread. `tpm` is taken over and used only there from now on. Callbacks run on `main_loop`. All signals
+ * are blocked in the thread. */
+int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks, Signing **ret);
+
+/* Ends it: finishes what runs, closes handles, delivers the `done` of every job (with `cancelled`), joins. */
+Signing *signing_free(Signing *signing);
+DEFINE_CLEANUP(Signing, signing_free)
+
+/* ---- jobs: anything slow or one-off that needs the TPM ---- */
+
+/* `run` runs on the signing thread, between signatures, and may use `tpm`; `done` runs on main afterwards and owns
+ * `data`; `cancelled` true: run was not called since the thread ends. 0, or -ENOMEM: neither will be called. */
+typedef void (*SigningJobRun)(Tpm *tpm, void *data);
+typedef void (*SigningJobDone)(void *data, bool cancelled);
+int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data);
+
+/* Microseconds (CLOCK_MONOTONIC) since which the thread has been inside one TPM command or job, 0 if it is idle:
+ * how main notices a hung TPM. Lock-free. */
+uint64_t signing_busy_since(Signing *signing);
+
+/* Asks the loop for a sign of life; counted by signing_heartbeat. For the watchdog. */
+void signing_ping(Signing *signing);
+uint64_t signing_heartbeat(Signing *signing);
+
+/* Counters for metrics, since start. Plain values, read without a lock. */
+typedef struct SigningCounters {
+    uint64_t signatures, refused, tpm_errors, handles_open;
+    uint64_t latency_bucket[8]; /* ≤ 1, 3, 10, 30, 100, 300, 1000 ms, more */
+    uint64_t latency_sum;       /* µs */
+} SigningCounters;
+void signing_counters(Signing *signing, SigningCounters *ret);
+
+/* ---- what identities look like from a handle ---- */
+
+/* One identity as handles see it. Copied: the caller keeps what it passes. Memfds are duplicated. */
+typedef struct SigningIdentity {
+    const char *name;
+    const char *state;          /* word for HANDLE_STATE_STATE */
+    FailureKind blocked;        /* FAILURE_NONE: signs; else every request is refused with this kind … */
+    const char *blocked_reason; /* … and this text */
+    uint32_t generation;        /* 0: none */
+    const TpmKey *key;          /* of `generation` */
+    uint64_t not_after;         /* µs since the epoch */
+    int chain_fd, anchors_fd, crls_fd, ocsp_fd; /* sealed memfds, -1: none (not sent) */
+} SigningIdentity;
+
+/* Makes known, or replaces, an identity; pushes State to its handles when anything in it changed. An earlier generation
+ * stays usable for requests that name it until signing_forget_generation. */
+int signing_set_identity(Signing *signing, const SigningIdentity *identity);
+int signing_forget_generation(Signing *signing, const char *name, uint32_t generation);
+/* Closes its handles and forgets it and its keys. */
+int signing_remove_identity(Signing *signing, const char *name);
+
+/* ---- handles ---- */
+
+typedef struct SigningHandle {
+    uint64_t id;          /* chosen by main, never reused */
+    const char *identity; /* must be known: else the handle is closed at once */
+    Purpose purpose;
+    int socket;           /* our end, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK: taken, also on failure */
+    pid_t first_sender;   /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
+    int first_sender_pidfd; /* … and this pidfd must still be alive then; taken; -1 without */
+} SigningHandle;
+int signing_open_handle(Signing *signing, const SigningHandle *handle);
+
+/* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. */
+int signing_close_handle(Signing *signing, uint64_t id);
+int signing_close_identity(Signing *signing, const char *name);
+
+/* What a purpose may sign (DESIGN §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with it.
+ * 0 and the digest that the TPM is to sign; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT. */
+int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload,
+                  uint8_t ret_digest[static 64], size_t *ret_size, Failure *ret_failure);

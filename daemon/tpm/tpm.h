@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A TPM 2.0 behind any TCTI, as one object of one thread. It opens itself when it is first needed, survives
+ * resets of the chip and of its transport (DESIGN §10), compares the parent's Name before it loads anything,
+ * and never signs with another key than the one it was asked for. Files: tpm.c (context, recovery),
+ * error.c (classes), session.c, parent.c (SRK), endorsement.c (device ID), key.c, key-file.c. */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/failure.h"
+#include "common/scheme.h"
+#include "common/secret.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Tpm Tpm;
+typedef struct TpmKey TpmKey;
+
+typedef struct TpmOptions {
+    const char *tcti;                    /* tss2-tctildr string; NULL: the default of tctildr */
+    uint32_t parent_handle;              /* 0: 0x81000001 */
+    const Secret *owner_authorization;   /* may be NULL (empty) */
+    const Secret *endorsement_authorization;
+    size_t loaded_keys_max;              /* 0: what the TPM has room for (TPM2_PT_HR_TRANSIENT_MIN), at most 8 */
+} TpmOptions;
+
+typedef enum TpmState {
+    TPM_STATE_READY,
+    TPM_STATE_UNAVAILABLE,
+    TPM_STATE_LOCKOUT,
+} TpmState; /* "replaced" is a judgement about an identity's parent: manager's */
+
+/* What is known of the chip, for the bus. Plain values. */
+typedef struct TpmInformation {
+    TpmState state;
+    char vendor[32];      /* e.g. "IBM SW TPM" trimmed, "" if unknown */
+    char firmware[32];    /* "20240125.123456" */
+    char device_id[65];   /* SHA-256 hex as DESIGN §4 defines it, or "" with device_id_problem set */
+    char device_id_problem[160];
+    uint8_t parent_name[68];
+    size_t parent_name_size; /* TPM Name: nameAlg, digest */
+    bool parent_is_persistent;
+    uint64_t epoch;       /* grows whenever every transient object was dropped */
+    bool resource_manager;
+} TpmInformation;
+
+/* Only allocates and copies the options: 0 or -ENOMEM. No TPM is needed. */
+int tpm_new(const TpmOptions *options, Tpm **ret);
+Tpm *tpm_free(Tpm *tpm);
+DEFINE_CLEANUP(Tpm, tpm_free)
+#define _cleanup_tpm_ _cleanup_(tpm_free_p)
+
+/* Opens if need be, finds or creates the parent, reads properties. `ret` is filled in also on failure (state
+ * unavailable or lockout). `device_id_salt` (may be NULL): DeviceIdSalt= of identityd.conf, hashed in.
+ * -ENXIO and friends: kind TPM_UNAVAILABLE with the decoded response code. Cheap when nothing changed: one
+ * command that shows that the TPM lives. */
+int tpm_probe(Tpm *tpm, const char *device_id_salt, TpmInformation *ret, Failure *ret_failure);
+
+/* Creates a key under the parent, in an HMAC session salted to it. Attributes as in FACTS. The TpmKey needs no
+ * TPM to exist. */
+int tpm_key_create(Tpm *tpm, KeyAlgorithm algorithm, TpmKey **ret, Failure *ret_failure);
+
+/* Signs a digest of exactly the scheme's length. The signature is encoded as X.509 and TLS want it (ECDSA: DER
+ * SEQUENCE), and was verified against the public key before it is returned. The key is loaded when it is not;
+ * the least recently used one makes room.
+ * kinds: TPM_UNAVAILABLE, TPM_REPLACED (the key's parent is not this TPM's), INVALID_ARGUMENT (scheme does not
+ * fit, length), INTERNAL. */
+int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, BytesView digest,
+                 uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size, Failure *ret_failure);
+
+/* Flushes a key if it is loaded: nobody will need it again. */
+void tpm_key_unload(Tpm *tpm, const TpmKey *key);
+
+/* Whether PSS of this TPM has the salt length that TLS 1.3 wants; probed once per TPM with a key of this
+ * algorithm. ECDSA: always true. Signs once at the first call. */
+int tpm_key_pss_is_usable(Tpm *tpm, const TpmKey *key, bool *ret, Failure *ret_failure);
+
+/* The hash of every idle minute: nothing is done while nothing is asked. Orphans: transient objects left by an
+ * earlier life are flushed when the context is opened on a TPM without a resource manager. */
+
+/* ---- keys as data (no TPM, any thread; immutable) ---- */
+
+TpmKey *tpm_key_free(TpmKey *key);
+DEFINE_CLEANUP(TpmKey, tpm_key_free)
+#define _cleanup_tpm_key_ _cleanup_(tpm_key_free_p)
+int tpm_key_copy(const TpmKey *key, TpmKey **ret);
+
+KeyAlgorithm tpm_key_algorithm(const TpmKey *key);
+BytesView tpm_key_spki(const TpmKey *key);        /* DER SubjectPublicKeyInfo; borrowed */
+BytesView tpm_key_name(const TpmKey *key);        /* TPM Name; borrowed */
+BytesView tpm_key_parent_name(const TpmKey *key); /* Name of the parent it was made under; borrowed */
+uint32_t tpm_key_parent_handle(const TpmKey *key);
+
+/* TSS2 PRIVATE KEY, PEM (FACTS), as tpm2-openssl uses it. `parent_name` travels beside it: in the file
+ * `parent` of the generation, hex.
+ * Decoding checks everything that can be checked without a TPM: ASN.1, no trailing bytes, TPM2B sizes, type
+ * loadable, attributes, a known algorithm. -EINVAL with kind INVALID_ARGUMENT and the reason. */
+#define TPM_KEY_PEM_MAX (16U * 1024U)
+int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem);
+int tpm_key_from_pem(BytesView pem, BytesView parent_name, TpmKey **ret, Failure *ret_failure);
