@@ -17,7 +17,7 @@
 
 #define TAKE_PTR(pointer)                                                                          \
     ({                                                                                             \
-        __auto_type *_take_address = &(pointer);                                                   \
+        __auto_type _take_address = &(pointer);                                                    \
         __auto_type _take_value = *_take_address;                                                  \
         *_take_address = NULL;                                                                     \
         _take_value;                                                                               \

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keeps the TLS 1.3 transcript of a GnuTLS session (RFC 8446 §4.4.1). Memory is constant: two running hashes,
+ * since the cipher suite, which decides between them, is known only after the first messages. What is returned
+ * to be signed has been compared with the digest that GnuTLS itself wants, so a mistake here can fail a
+ * handshake but cannot sign another one. */
+#include "common/transcript.h"
+
+#include <gnutls/crypto.h>
+
+#include <stdbool.h>
+#include <string.h>
+
+/* A slot of the session for a pointer of ours: a TLS extension with a number from the private range
+ * (RFC 8446 §11) that is never sent and never parsed. GnuTLS releases it with the session. */
+#define TRANSCRIPT_SLOT 65437U
+
+#define TRANSCRIPT_HASH_COUNT 2U
+
+static const gnutls_digest_algorithm_t transcript_hashes[TRANSCRIPT_HASH_COUNT] = {
+    GNUTLS_DIG_SHA256,
+    GNUTLS_DIG_SHA384,
+};
+
+struct Transcript {
+    gnutls_session_t session; /* NULL: detached, or the session is gone */
+    gnutls_handshake_hook_func next;
+    gnutls_hash_hd_t running[TRANSCRIPT_HASH_COUNT];
+    gnutls_hash_hd_t main[TRANSCRIPT_HASH_COUNT]; /* up to both Finished: where post-handshake authentication begins */
+    unsigned finished;                            /* how many Finished were seen */
+    bool second_hello;                            /* a HelloRetryRequest was seen */
+    bool broken;                                  /* the library refused a hash: nothing can be told any more */
+};
+
+static void hashes_release(gnutls_hash_hd_t hashes[static TRANSCRIPT_HASH_COUNT]) {
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
+        if (hashes[i])
+            gnutls_hash_deinit(hashes[i], NULL);
+        hashes[i] = NULL;
+    }
+}
+
+/* Replaces `to` by a copy of `from`; false when the library refuses. */
+static bool hashes_copy(gnutls_hash_hd_t to[static TRANSCRIPT_HASH_COUNT],
+                        gnutls_hash_hd_t const from[static TRANSCRIPT_HASH_COUNT]) {
+    hashes_release(to);
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
+        to[i] = gnutls_hash_copy(from[i]);
+        if (!to[i])
+            return false;
+    }
+    return true;
+}
+
+/* A handshake message is hashed with its header, which the hook does not show. */
+static bool hash_message(gnutls_hash_hd_t hash, unsigned type, const void *body, size_t size) {
+    const uint8_t header[4] = { (uint8_t) type, (uint8_t) (size >> 16), (uint8_t) (size >> 8), (uint8_t) size };
+
+    return gnutls_hash(hash, header, sizeof(header)) >= 0 && (size == 0 || gnutls_hash(hash, body, size) >= 0);
+}
+
+/* RFC 8446 §4.4.1: with a HelloRetryRequest the first ClientHello counts as its hash, under the type
+ * message_hash (254). */
+static bool replace_first_hello(Transcript *transcript) {
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
+        uint8_t digest[64];
+
+        gnutls_hash_output(transcript->running[i], digest); /* starts the hash again, too */
+        if (!hash_message(transcript->running[i], 254, digest, gnutls_hash_get_len(transcript_hashes[i])))
+            return false;
+    }
+    return true;
+}
+
+/* Each post-handshake authentication follows the main handshake alone, not one another (RFC 8446 §4.4). */
+static bool begin_post_handshake(Transcript *transcript) {
+    return transcript->finished < 2 || hashes_copy(transcript->running, transcript->main);
+}
+
+static bool transcript_add(Transcript *transcript, unsigned type, const gnutls_datum_t *message) {
+    switch (type) {
+    case GNUTLS_HANDSHAKE_NEW_SESSION_TICKET:
+    case GNUTLS_HANDSHAKE_KEY_UPDATE:
+    case GNUTLS_HANDSHAKE_CHANGE_CIPHER_SPEC:
+        return true; /* no part of any transcript that is signed */
+    case GNUTLS_HANDSHAKE_HELLO_RETRY_REQUEST:
+        if (transcript->second_hello)
+            return false;
+        transcript->second_hello = true;
+        if (!replace_first_hello(transcript))
+            return false;
+        type = GNUTLS_HANDSHAKE_SERVER_HELLO;
+        break;
+    case GNUTLS_HANDSHAKE_CERTIFICATE_REQUEST:
+        if (!begin_post_handshake(transcript))
+            return false;
+        break;
+    default:
+        break;
+    }
+    if (type > UINT8_MAX || message->size >= 1U << 24)
+        return false; /* an SSL 2 ClientHello: never TLS 1.3 */
+
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++)
+        if (!hash_message(transcript->running[i], type, message->data, message->size))
+            return false;
+
+    if (type == GNUTLS_HANDSHAKE_FINISHED && transcript->finished < 2 && ++transcript->finished == 2)
+        return hashes_copy(transcript->main, transcript->running);
+    return true;
+}
+
+static int transcript_hook(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                           const gnutls_datum_t *message) {
+    Transcript *transcript = transcript_of_session(session);
+
+    if (!transcript)
+        return 0;
+    if (!transcript->broken && when == (incoming ? GNUTLS_HOOK_PRE : GNUTLS_HOOK_POST))
+        transcript->broken = !transcript_add(transcript, type, message);
+    return transcript->next ? transcript->next(session, type, when, incoming, message) : 0;
+}
+
+/* GnuTLS frees the session, or our pointer in it is replaced. */
+static void slot_release(gnutls_ext_priv_data_t data) {
+    Transcript *transcript = data;
+
+    if (transcript)
+        transcript->session = NULL;
+}
+
+static int slot_reserve(gnutls_session_t session) {
+    int r = gnutls_session_ext_register(session, "identityd transcript", TRANSCRIPT_SLOT, GNUTLS_EXT_NONE, NULL, NULL,
+                                        slot_release, NULL, NULL, GNUTLS_EXT_FLAG_TLS | GNUTLS_EXT_FLAG_DTLS);
+
+    if (r == GNUTLS_E_ALREADY_REGISTERED)
+        return transcript_of_session(session) ? -EALREADY : 0;
+    return r < 0 ? -ENOMEM : 0;
+}
+
+int transcript_attach(gnutls_session_t session, gnutls_handshake_hook_func next, Transcript **ret) {
+    _cleanup_(transcript_free_p) Transcript *transcript = NULL;
+
+    int r = slot_reserve(session);
+    if (r < 0)
+        return r;
+
+    transcript = calloc(1, sizeof(*transcript));
+    if (!transcript)
+        return -ENOMEM;
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++)
+        if (gnutls_hash_init(&transcript->running[i], transcript_hashes[i]) < 0)
+            return -ENOMEM;
+
+    transcript->session = session;
+    transcript->next = next;
+    gnutls_ext_set_data(session, TRANSCRIPT_SLOT, transcript);
+    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, transcript_hook);
+    *ret = TAKE_PTR(transcript);
+    return 0;
+}
+
+Transcript *transcript_of_session(gnutls_session_t session) {
+    gnutls_ext_priv_data_t data = NULL;
+
+    return gnutls_ext_get_data(session, TRANSCRIPT_SLOT, &data) < 0 ? NULL : data;
+}
+
+/* The hash that the cipher suite chose, so far; its length or -ENOMSG. */
+static int transcript_current(const Transcript *transcript, uint8_t ret_hash[static 48]) {
+    gnutls_digest_algorithm_t wanted = gnutls_prf_hash_get(transcript->session);
+
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
+        if (transcript_hashes[i] != wanted)
+            continue;
+        gnutls_hash_hd_t copy = gnutls_hash_copy(transcript->running[i]);
+        if (!copy)
+            return -ENOMEM;
+        gnutls_hash_deinit(copy, ret_hash);
+        return (int) gnutls_hash_get_len(wanted);
+    }
+    return -ENOMSG;
+}
+
+int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algorithm_t digest_algorithm,
+                        BytesView digest, uint8_t ret_hash[static 48], size_t *ret_size) {
+    uint8_t hash[48], content[CERTIFICATE_VERIFY_MAX], expected[64];
+
+    if (!transcript->session || transcript->broken ||
+        gnutls_protocol_get_version(transcript->session) != GNUTLS_TLS1_3)
+        return -ENOMSG;
+
+    int size = transcript_current(transcript, hash);
+    if (size < 0)
+        return size;
+    int length = certificate_verify_build(side, (BytesView) { hash, (size_t) size }, content);
+    if (length < 0)
+        return length;
+
+    if (digest.size > sizeof(expected) || digest.size != gnutls_hash_get_len(digest_algorithm) ||
+        gnutls_hash_fast(digest_algorithm, content, (size_t) length, expected) < 0 ||
+        !bytes_view_equal(digest, (BytesView) { expected, digest.size }))
+        return -ENOMSG;
+
+    memcpy(ret_hash, hash, (size_t) size);
+    *ret_size = (size_t) size;
+    return 0;
+}
+
+void transcript_detach(Transcript *transcript) {
+    if (!transcript || !transcript->session)
+        return;
+    gnutls_handshake_set_hook_function(transcript->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, transcript->next);
+    gnutls_ext_set_data(transcript->session, TRANSCRIPT_SLOT, NULL);
+    transcript->session = NULL;
+}
+
+Transcript *transcript_free(Transcript *transcript) {
+    if (!transcript)
+        return NULL;
+    transcript_detach(transcript);
+    hashes_release(transcript->running);
+    hashes_release(transcript->main);
+    free(transcript);
+    return NULL;
+}
