@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Failures: a kind, and one line of valid UTF-8 without control characters, whatever went into it. */
+#include "common/failure.h"
+
+#include "common/names.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *word, *dbus_name;
+} kinds[_FAILURE_KIND_COUNT] = {
+    [FAILURE_NONE] = { "none", "org.freedesktop.DBus.Error.Failed" },
+    [FAILURE_INTERNAL] = { "internal", "org.freedesktop.DBus.Error.Failed" },
+    [FAILURE_ACCESS_DENIED] = { "access-denied", IDENTITYD_ERROR_PREFIX "AccessDenied" },
+    [FAILURE_NO_SUCH_IDENTITY] = { "no-such-identity", IDENTITYD_ERROR_PREFIX "NoSuchIdentity" },
+    [FAILURE_NOT_READY] = { "not-ready", IDENTITYD_ERROR_PREFIX "NotReady" },
+    [FAILURE_EXPIRED] = { "expired", IDENTITYD_ERROR_PREFIX "Expired" },
+    [FAILURE_REVOKED] = { "revoked", IDENTITYD_ERROR_PREFIX "Revoked" },
+    [FAILURE_TPM_UNAVAILABLE] = { "tpm-unavailable", IDENTITYD_ERROR_PREFIX "TpmUnavailable" },
+    [FAILURE_TPM_REPLACED] = { "tpm-replaced", IDENTITYD_ERROR_PREFIX "TpmReplaced" },
+    [FAILURE_INVALID_ARGUMENT] = { "invalid-argument", IDENTITYD_ERROR_PREFIX "InvalidArgument" },
+    [FAILURE_PURPOSE_VIOLATION] = { "purpose-violation", IDENTITYD_ERROR_PREFIX "PurposeViolation" },
+    [FAILURE_BUSY] = { "busy", IDENTITYD_ERROR_PREFIX "Busy" },
+    [FAILURE_LIMITS_EXCEEDED] = { "limits-exceeded", IDENTITYD_ERROR_PREFIX "LimitsExceeded" },
+    [FAILURE_ENROLLMENT_FAILED] = { "enrollment-failed", IDENTITYD_ERROR_PREFIX "EnrollmentFailed" },
+    [FAILURE_CERTIFICATE_REJECTED] = { "certificate-rejected", IDENTITYD_ERROR_PREFIX "CertificateRejected" },
+    [FAILURE_RETIRED] = { "retired", IDENTITYD_ERROR_PREFIX "NotReady" },
+    [FAILURE_STORAGE] = { "storage", "org.freedesktop.DBus.Error.IOError" },
+};
+
+/* Length of the UTF-8 character at `text` (Unicode 15, table 3-7), 0 if it is none, -1 if it is cut short by the end. */
+static int utf8_length(const uint8_t *text, size_t size) {
+    uint8_t first = text[0], low = 0x80, high = 0xbf;
+    size_t length;
+
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xc2 && first <= 0xdf)
+        length = 2;
+    else if (first >= 0xe0 && first <= 0xef)
+        length = 3;
+    else if (first >= 0xf0 && first <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (first == 0xe0)
+        low = 0xa0;
+    else if (first == 0xed)
+        high = 0x9f;
+    else if (first == 0xf0)
+        low = 0x90;
+    else if (first == 0xf4)
+        high = 0x8f;
+    for (size_t i = 1; i < length; i++) {
+        if (i >= size)
+            return -1;
+        if (text[i] < low || text[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return (int) length;
+}
+
+/* Control characters (C0, DEL, C1) would let a peer write lines of its own into a log or a terminal, and D-Bus takes only
+ * valid UTF-8. Replaces in place, one byte for one; `cut` says that the end may lie within a character. */
+static void sanitize(char *text, size_t size, bool cut) {
+    uint8_t *bytes = (uint8_t *) text;
+
+    for (size_t i = 0; i < size;) {
+        int length = utf8_length(bytes + i, size - i);
+        bool control = bytes[i] < 0x20 || bytes[i] == 0x7f || (length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0);
+
+        if (length < 0 && cut) {
+            bytes[i] = 0;
+            return;
+        }
+        if (length <= 0 || control) {
+            bool space = bytes[i] == '\n' || bytes[i] == '\t' || bytes[i] == '\r';
+            for (int k = 0; k < (length > 0 ? length : 1); k++)
+                bytes[i + (size_t) k] = space ? ' ' : '?';
+            length = length > 0 ? length : 1;
+        }
+        i += (size_t) length;
+    }
+}
+
+/* Through a buffer of its own, since the arguments may point into `text`. */
+static void format_text(char *text, const char *tail, const char *format, va_list arguments) {
+    char buffer[FAILURE_TEXT_MAX];
+    int n = vsnprintf(buffer, sizeof(buffer), format, arguments);
+    bool cut = n >= (int) sizeof(buffer);
+    size_t length = n < 0 ? 0 : cut ? sizeof(buffer) - 1 : (size_t) n;
+
+    if (tail && !cut) {
+        n = snprintf(buffer + length, sizeof(buffer) - length, ": %s", tail);
+        cut = n >= (int) (sizeof(buffer) - length);
+        length = n < 0 ? length : cut ? sizeof(buffer) - 1 : length + (size_t) n;
+    }
+    buffer[length] = '\0';
+    sanitize(buffer, length, cut);
+    memcpy(text, buffer, length + 1);
+}
+
+int failure_set(Failure *failure, int r, FailureKind kind, const char *format, ...) {
+    va_list arguments;
+
+    if (!failure)
+        return r;
+    failure->kind = kind;
+    va_start(arguments, format);
+    format_text(failure->text, NULL, format, arguments);
+    va_end(arguments);
+    return r;
+}
+
+int failure_prefix(Failure *failure, int r, const char *format, ...) {
+    va_list arguments;
+
+    if (!failure)
+        return r;
+    va_start(arguments, format);
+    format_text(failure->text, failure->text, format, arguments);
+    va_end(arguments);
+    return r;
+}
+
+int failure_errno(Failure *failure, int r, const char *what) {
+    return failure_set(failure, r, FAILURE_INTERNAL, "%s: %s", what, strerrordesc_np(-r) ?: "unknown error");
+}
+
+const char *failure_dbus_name(FailureKind kind) {
+    return kinds[(unsigned) kind < _FAILURE_KIND_COUNT ? kind : FAILURE_INTERNAL].dbus_name;
+}
+
+FailureKind failure_from_dbus_name(const char *name) {
+    for (int kind = FAILURE_INTERNAL; name && kind < _FAILURE_KIND_COUNT; kind++)
+        if (strcmp(kinds[kind].dbus_name, name) == 0)
+            return (FailureKind) kind;
+    return FAILURE_INTERNAL;
+}
+
+const char *failure_kind_to_string(FailureKind kind) {
+    return kinds[(unsigned) kind < _FAILURE_KIND_COUNT ? kind : FAILURE_INTERNAL].word;
+}
