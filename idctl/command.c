@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Arguments by table: see command.h. */
+#include "idctl/command.h"
+
+#include "idctl/output.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Every verb has these. */
+static const Option common_options[] = {
+    { "help", 'h', NULL, "Show this help" },
+    { "quiet", 'q', NULL, "No progress and no remarks, only results" },
+    { "no-ask-password", 0, NULL, "Do not ask for passwords when authorization is needed" },
+};
+
+#define COMMON_COUNT ARRAY_LENGTH(common_options)
+
+/* The option at a place: the common ones come first. NULL past the end. */
+static const Option *option_at(const Verb *verb, size_t place) {
+    if (place < COMMON_COUNT)
+        return &common_options[place];
+    if (!verb->options)
+        return NULL;
+    for (size_t i = 0; verb->options[i].name; i++)
+        if (i == place - COMMON_COUNT)
+            return &verb->options[i];
+    return NULL;
+}
+
+static size_t option_place(const Verb *verb, const char *name) {
+    const Option *option;
+
+    for (size_t i = 0; (option = option_at(verb, i)); i++)
+        if (strcmp(option->name, name) == 0)
+            return i;
+    assert(!"no such option in the verb's table");
+    return 0;
+}
+
+bool command_has(const Command *command, const char *option) {
+    return command->values[option_place(command->verb, option)];
+}
+
+const char *command_value(const Command *command, const char *option) {
+    return command->values[option_place(command->verb, option)];
+}
+
+void command_help(const Verb *verb) {
+    const Option *option;
+
+    printf("idctl %s [OPTIONS]%s%s\n\n%s.\n\n", verb->name, verb->synopsis[0] ? " " : "", verb->synopsis, verb->summary);
+    for (size_t i = 0; (option = option_at(verb, i)); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
+                 option->argument ? option->argument : "");
+        if (option->letter)
+            printf("  -%c %-28s %s\n", option->letter, left, option->help);
+        else
+            printf("     %-28s %s\n", left, option->help);
+    }
+    printf("\nSee idctl(1).\n");
+}
+
+/* The values of struct option's `val` are places + 1, so that letters cannot collide with them. */
+static size_t getopt_tables(const Verb *verb, struct option *ret_long, char *ret_short) {
+    const Option *option;
+    size_t count = 0, length = 0;
+
+    for (; (option = option_at(verb, count)); count++) {
+        assert(count + 1 < COMMAND_OPTIONS_MAX);
+        ret_long[count] = (struct option) { option->name, option->argument ? required_argument : no_argument, NULL,
+                                            0x100 + (int) count };
+        if (option->letter) {
+            ret_short[length++] = option->letter;
+            if (option->argument)
+                ret_short[length++] = ':';
+        }
+    }
+    ret_long[count] = (struct option) { 0 };
+    ret_short[length] = '\0';
+    return count;
+}
+
+static size_t place_of(const Verb *verb, int value) {
+    const Option *option;
+
+    if (value >= 0x100)
+        return (size_t) value - 0x100;
+    for (size_t i = 0; (option = option_at(verb, i)); i++)
+        if (option->letter == value)
+            return i;
+    assert(!"getopt_long returned a letter that it was not given");
+    return 0;
+}
+
+ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret) {
+    struct option long_options[COMMAND_OPTIONS_MAX];
+    char short_options[2 * COMMAND_OPTIONS_MAX + 1];
+    Command command = { .verb = verb };
+
+    getopt_tables(verb, long_options, short_options);
+    optind = 0;
+    for (;;) {
+        int value = getopt_long(argc, argv, short_options, long_options, NULL);
+        if (value < 0)
+            break;
+        if (value == '?') {
+            fprintf(stderr, "Try \"idctl %s --help\".\n", verb->name);
+            return EXIT_USAGE;
+        }
+        const Option *option = option_at(verb, place_of(verb, value));
+        command.values[place_of(verb, value)] = option->argument ? optarg : "";
+    }
+    if (command_has(&command, "help")) {
+        command_help(verb);
+        return EXIT_OK;
+    }
+    command.arguments = argv + optind;
+    command.count = (size_t) (argc - optind);
+    if (command.count < verb->minimum || command.count > verb->maximum) {
+        complain("%s takes %s%s. Try \"idctl %s --help\".", verb->name, command.count < verb->minimum ? "" : "only ",
+                 verb->synopsis[0] ? verb->synopsis : "no arguments", verb->name);
+        return EXIT_USAGE;
+    }
+    *ret = command;
+    return _EXIT_CONTINUE;
+}

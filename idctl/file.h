@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files that a person names on the command line; "-" is standard input or output. */
+#pragma once
+
+#include "common/bytes.h"
+#include "idctl/command.h"
+
+/* Whole contents; complains, also where it is larger than `maximum`. */
+ExitCode file_read(const char *path, size_t maximum, Bytes *ret);
+
+/* Opens for reading; "-" gives a duplicate of standard input. Complains. */
+ExitCode file_open(const char *path, int *ret);
+
+/* Writes the whole, replacing what is there; a file that could not be written whole is not left behind as if it were.
+ * `binary` refuses a terminal. */
+ExitCode file_write(const char *path, BytesView data, bool binary);

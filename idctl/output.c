@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Terminal, colours, times, tables and JSON: see output.h. */
+#include "idctl/output.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+bool output_has_colours(FILE *stream) {
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return (!no_color || !no_color[0]) && term && strcmp(term, "dumb") != 0 && isatty(fileno(stream));
+}
+
+static const struct {
+    const char *sequence, *name;
+} colours[] = {
+    [COLOUR_NONE] = { "\033[0m", NULL },          [COLOUR_GOOD] = { "\033[32m", "green" },
+    [COLOUR_BAD] = { "\033[1;31m", "red" },       [COLOUR_ATTENTION] = { "\033[33m", "brown" },
+    [COLOUR_FAINT] = { "\033[2m", "darkgray" }, [COLOUR_STRONG] = { "\033[1m", "bold" },
+};
+
+const char *colour_of(FILE *stream, Colour colour) {
+    return output_has_colours(stream) ? colours[colour].sequence : "";
+}
+
+const char *colour_name(Colour colour) {
+    return colours[colour].name;
+}
+
+Colour colour_of_state(const char *state) {
+    if (strcmp(state, "ready") == 0)
+        return COLOUR_GOOD;
+    if (strcmp(state, "empty") == 0)
+        return COLOUR_ATTENTION;
+    if (strcmp(state, "retired") == 0)
+        return COLOUR_FAINT;
+    return COLOUR_BAD;
+}
+
+void complain(const char *format, ...) {
+    _cleanup_free_ char *text = NULL, *printable = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    int r = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (r < 0)
+        text = NULL;
+    if (text)
+        printable = text_printable(text);
+    fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
+            printable ? printable : "out of memory");
+}
+
+char *text_printable(const char *text) {
+    char *copy = strdup(text);
+
+    if (!copy)
+        return NULL;
+    for (unsigned char *c = (unsigned char *) copy; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f) {
+            /* A C1 control in UTF-8: two bytes become two marks. */
+            c[0] = c[1] = '?';
+            c++;
+        }
+    }
+    return copy;
+}
+
+uint64_t time_now(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
+}
+
+const char *duration_to_text(uint64_t microseconds, char ret[static 32]) {
+    static const struct {
+        uint64_t seconds;
+        const char *name;
+    } units[] = { { 31557600, "years" }, { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" } };
+    uint64_t seconds = microseconds / 1000000U;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++)
+        if (seconds >= 2 * units[i].seconds) {
+            snprintf(ret, 32, "%llu %s", (unsigned long long) (seconds / units[i].seconds), units[i].name);
+            return ret;
+        }
+    snprintf(ret, 32, "%llu second%s", (unsigned long long) seconds, seconds == 1 ? "" : "s");
+    return ret;
+}
+
+char *time_to_text(uint64_t time, uint64_t now) {
+    char date[64], duration[32], *text = NULL;
+    time_t seconds = (time_t) (time / 1000000U);
+    struct tm parts;
+
+    if (time == 0)
+        return strdup("-");
+    if (!localtime_r(&seconds, &parts) || strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S %Z", &parts) == 0)
+        return strdup("out of range");
+    if (now == 0)
+        return strdup(date);
+    duration_to_text(time > now ? time - now : now - time, duration);
+    return asprintf(&text, time > now ? "%s (in %s)" : "%s (%s ago)", date, duration) < 0 ? NULL : text;
+}
+
+json_t *time_to_json(uint64_t time) {
+    char date[64];
+    time_t seconds = (time_t) (time / 1000000U);
+    struct tm parts;
+
+    if (time == 0 || !gmtime_r(&seconds, &parts) || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        return json_null();
+    return json_string(date);
+}
+
+int json_print(json_t *value, bool compact) {
+    _cleanup_json_ json_t *owned = value;
+
+    if (!owned)
+        return -ENOMEM;
+    if (json_dumpf(owned, stdout, (compact ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENCODE_ANY) < 0)
+        return -EIO;
+    return fputc('\n', stdout) == EOF || fflush(stdout) == EOF ? -EIO : 0;
+}
+
+struct libscols_table *table_new(const char *const *columns) {
+    struct libscols_table *table = scols_new_table();
+
+    if (!table)
+        return NULL;
+    scols_table_enable_colors(table, output_has_colours(stdout));
+    for (size_t i = 0; columns[i]; i++)
+        if (!scols_table_new_column(table, columns[i], 0, 0)) {
+            scols_unref_table(table);
+            return NULL;
+        }
+    return table;
+}
+
+int table_add(struct libscols_table *table, const char *const *cells, const Colour *cell_colours, size_t count) {
+    struct libscols_line *line = scols_table_new_line(table, NULL);
+
+    if (!line)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        if (cells[i] && scols_line_set_data(line, i, cells[i]) != 0)
+            return -ENOMEM;
+        if (cell_colours && colour_name(cell_colours[i]))
+            scols_cell_set_color(scols_line_get_cell(line, i), colour_name(cell_colours[i]));
+    }
+    return 0;
+}
+
+void print_field(const char *label, const char *value, Colour colour) {
+    _cleanup_free_ char *printable = text_printable(value ? value : "");
+
+    printf("%14s  %s%s%s\n", label, colour == COLOUR_NONE ? "" : colour_of(stdout, colour), printable ? printable : "?",
+           colour == COLOUR_NONE ? "" : colour_of(stdout, COLOUR_NONE));
+}

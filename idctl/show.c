@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* idctl show: one identity in full. */
+#include "common/names.h"
+#include "idctl/certificates.h"
+#include "idctl/identity.h"
+#include "idctl/output.h"
+#include "idctl/verbs.h"
+
+#include <gnutls/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+static void print_time(const char *label, uint64_t time) {
+    _cleanup_free_ char *text = time_to_text(time, time_now());
+
+    if (time > 0)
+        print_field(label, text, COLOUR_NONE);
+}
+
+static void print_fingerprint(const Bytes *der) {
+    unsigned char digest[32];
+    _cleanup_free_ char *hex = NULL;
+
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, der->data, der->size, digest) >= 0)
+        hex = bytes_to_hex((BytesView) { digest, sizeof digest });
+    if (hex)
+        print_field("SHA-256", hex, COLOUR_NONE);
+}
+
+static void print_identity(const IdentityProperties *properties) {
+    char number[32];
+
+    print_field("Name", properties->name, COLOUR_STRONG);
+    print_field("State", properties->state, colour_of_state(properties->state));
+    print_field("Activity", properties->activity, COLOUR_NONE);
+    if (properties->last_error[0])
+        print_field("Last error", properties->last_error, COLOUR_BAD);
+    print_time("Next attempt", properties->next_attempt);
+    if (properties->generation > 0) {
+        snprintf(number, sizeof number, "%u", properties->generation);
+        print_field("Generation", number, COLOUR_NONE);
+        print_field("Subject", properties->subject, COLOUR_NONE);
+        print_field("Issuer", properties->issuer, COLOUR_NONE);
+        print_field("Serial number", properties->serial_number, COLOUR_NONE);
+    }
+    print_time("Not before", properties->not_before);
+    print_time("Not after", properties->not_after);
+    print_time("Next renewal", properties->next_renewal);
+    print_field("Key", properties->key_algorithm, COLOUR_NONE);
+    if (properties->certificates.count > 0)
+        print_fingerprint(&properties->certificates.list[0]);
+}
+
+static ExitCode print_chain(const char *title, const BytesArray *array) {
+    _cleanup_certificates_ Certificates certificates = { 0 };
+
+    int r = certificates_from_der(array->list, array->count, &certificates);
+    if (r < 0) {
+        complain("identityd sent certificates that cannot be read: %s.", strerror(-r));
+        return EXIT_FAILED;
+    }
+    printf("%14s\n", title);
+    certificates_print(&certificates, "                ");
+    return EXIT_OK;
+}
+
+static ExitCode print_pem(const BytesArray *array) {
+    for (size_t i = 0; i < array->count; i++) {
+        _cleanup_bytes_ Bytes pem = BYTES_NULL;
+        if (pem_encode("CERTIFICATE", bytes_view(&array->list[i]), &pem) < 0)
+            return EXIT_FAILED;
+        fwrite(pem.data, 1, pem.size, stdout);
+    }
+    return EXIT_OK;
+}
+
+static ExitCode show_run(const Command *command) {
+    _cleanup_bus_ Bus bus = { 0 };
+    _cleanup_properties_ IdentityProperties properties = { 0 };
+
+    ExitCode code = bus_open(command, false, &bus);
+    if (code == EXIT_OK)
+        code = identity_properties_get(&bus, command->arguments[0], &properties, NULL);
+    if (code != EXIT_OK)
+        return code;
+    if (command_has(command, "chain") || command_has(command, "anchors")) {
+        const BytesArray *array = command_has(command, "chain") ? &properties.certificates : &properties.anchors;
+        if (array->count == 0) {
+            complain("%s has no %s.", properties.name, array == &properties.anchors ? "anchors" : "certificate yet");
+            return EXIT_FAILED;
+        }
+        return print_pem(array);
+    }
+    if (command_has(command, "json"))
+        return json_print(identity_properties_to_json(&properties), false) < 0 ? EXIT_FAILED : EXIT_OK;
+    print_identity(&properties);
+    if (properties.certificates.count > 0)
+        code = print_chain("Chain", &properties.certificates);
+    if (code == EXIT_OK && properties.anchors.count > 0)
+        code = print_chain("Anchors", &properties.anchors);
+    return code;
+}
+
+static const Option show_options[] = {
+    { "json", 'j', NULL, "An object instead of text" },
+    { "chain", 0, NULL, "Only the certificate chain, as PEM, leaf first" },
+    { "anchors", 0, NULL, "Only the anchors that peers are verified with, as PEM" },
+    { NULL },
+};
+
+const Verb verb_show = {
+    .name = "show",
+    .synopsis = "IDENTITY",
+    .summary = "Show an identity, its chain and its anchors",
+    .options = show_options,
+    .minimum = 1,
+    .maximum = 1,
+    .run = show_run,
+};
