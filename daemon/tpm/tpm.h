@@ -2,7 +2,11 @@
 /* A TPM 2.0 behind any TCTI, as one object of one thread. It opens itself when it is first needed, survives
  * resets of the chip and of its transport (DESIGN §10), compares the parent's Name before it loads anything,
  * and never signs with another key than the one it was asked for. Files: tpm.c (context, recovery),
- * error.c (classes), session.c, parent.c (SRK), endorsement.c (device ID), key.c, key-file.c. */
+ * error.c (classes), orphans.c, session.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), key.c
+ * (data, creation), sign.c (loaded keys, signatures), key-file.c, public-key.c.
+ *
+ * A TPM without a resource manager (swtpm, /dev/tpm0) must be this process's alone: what others leave loaded there is
+ * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (FACTS). */
 #pragma once
 
 #include "common/bytes.h"
@@ -17,11 +21,11 @@ typedef struct Tpm Tpm;
 typedef struct TpmKey TpmKey;
 
 typedef struct TpmOptions {
-    const char *tcti;                    /* tss2-tctildr string; NULL: the default of tctildr */
-    uint32_t parent_handle;              /* 0: 0x81000001 */
-    const Secret *owner_authorization;   /* may be NULL (empty) */
+    const char *tcti;                  /* tss2-tctildr string; NULL: the default of tctildr */
+    uint32_t parent_handle;            /* 0: 0x81000001 */
+    const Secret *owner_authorization; /* may be NULL (empty) */
     const Secret *endorsement_authorization;
-    size_t loaded_keys_max;              /* 0: what the TPM has room for (TPM2_PT_HR_TRANSIENT_MIN), at most 8 */
+    size_t loaded_keys_max; /* 0: what the TPM has room for (TPM2_PT_HR_TRANSIENT_MIN), at most 8 */
 } TpmOptions;
 
 typedef enum TpmState {
@@ -33,38 +37,48 @@ typedef enum TpmState {
 /* What is known of the chip, for the bus. Plain values. */
 typedef struct TpmInformation {
     TpmState state;
-    char vendor[32];      /* e.g. "IBM SW TPM" trimmed, "" if unknown */
-    char firmware[32];    /* "20240125.123456" */
-    char device_id[65];   /* SHA-256 hex as DESIGN §4 defines it, or "" with device_id_problem set */
+    char vendor[32];    /* e.g. "IBM SW TPM" trimmed, "" if unknown */
+    char firmware[32];  /* "20240125.123456" */
+    char device_id[65]; /* SHA-256 hex as DESIGN §4 defines it, or "" with device_id_problem set */
     char device_id_problem[160];
     uint8_t parent_name[68];
     size_t parent_name_size; /* TPM Name: nameAlg, digest */
     bool parent_is_persistent;
-    uint64_t epoch;       /* grows whenever every transient object was dropped */
+    uint64_t epoch; /* grows whenever every transient object was dropped */
     bool resource_manager;
 } TpmInformation;
 
-/* Only allocates and copies the options: 0 or -ENOMEM. No TPM is needed. */
+/* Only allocates and copies the options; may be used by another thread afterwards. 0; -ENOMEM; -E2BIG: an authorization
+ * value of more than 64 bytes or a TCTI string of more than 1024. No TPM is needed. */
 int tpm_new(const TpmOptions *options, Tpm **ret);
 Tpm *tpm_free(Tpm *tpm);
 DEFINE_CLEANUP(Tpm, tpm_free)
 #define _cleanup_tpm_ _cleanup_(tpm_free_p)
 
 /* Opens if need be, finds or creates the parent, reads properties. `ret` is filled in also on failure (state
- * unavailable or lockout). `device_id_salt` (may be NULL): DeviceIdSalt= of identityd.conf, hashed in.
+ * unavailable or lockout). `device_id_salt` (may be NULL): DeviceIdSalt= of identityd.conf; the device ID then is the
+ * HMAC-SHA-256 of the SubjectPublicKeyInfo keyed with it instead of the plain hash.
  * -ENXIO and friends: kind TPM_UNAVAILABLE with the decoded response code. Cheap when nothing changed: one
  * command that shows that the TPM lives. */
 int tpm_probe(Tpm *tpm, const char *device_id_salt, TpmInformation *ret, Failure *ret_failure);
 
-/* Creates a key under the parent, in an HMAC session salted to it. Attributes as in FACTS. The TpmKey needs no
- * TPM to exist. */
+/* Creates a key under the parent, in an HMAC session salted to it, so that nothing between here and the TPM can answer
+ * with a key of its own. Attributes as in FACTS. The TpmKey needs no TPM to exist.
+ * kinds: TPM_UNAVAILABLE, INVALID_ARGUMENT (the TPM does not know the algorithm). */
 int tpm_key_create(Tpm *tpm, KeyAlgorithm algorithm, TpmKey **ret, Failure *ret_failure);
 
+/* The same under the parent of this Name and no other: what makes an earlier acquaintance with the TPM count. An empty
+ * `parent_name` takes any. kinds: also TPM_REPLACED: the parent is another one; -EINVAL: not a Name. */
+int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name, TpmKey **ret, Failure *ret_failure);
+
 /* Signs a digest of exactly the scheme's length. The signature is encoded as X.509 and TLS want it (ECDSA: DER
- * SEQUENCE), and was verified against the public key before it is returned. The key is loaded when it is not;
- * the least recently used one makes room.
+ * SEQUENCE). The key is loaded when it is not; the least recently used one makes room.
+ * That it was made with this key follows from the rules of the epoch; as a second wall it is verified with the public
+ * key before it is returned: always for RSA, for ECDSA (whose verification takes a third of the time of a fast TPM's
+ * signature) the first time after each load and whenever the last command was more than 1 ms ago, which is shorter than
+ * any way in which a TPM can be reset and filled by somebody else.
  * kinds: TPM_UNAVAILABLE, TPM_REPLACED (the key's parent is not this TPM's), INVALID_ARGUMENT (scheme does not
- * fit, length), INTERNAL. */
+ * fit, length, a key file that was altered, a hash that the TPM does not know), INTERNAL. */
 int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, BytesView digest,
                  uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size, Failure *ret_failure);
 
@@ -74,9 +88,6 @@ void tpm_key_unload(Tpm *tpm, const TpmKey *key);
 /* Whether PSS of this TPM has the salt length that TLS 1.3 wants; probed once per TPM with a key of this
  * algorithm. ECDSA: always true. Signs once at the first call. */
 int tpm_key_pss_is_usable(Tpm *tpm, const TpmKey *key, bool *ret, Failure *ret_failure);
-
-/* The hash of every idle minute: nothing is done while nothing is asked. Orphans: transient objects left by an
- * earlier life are flushed when the context is opened on a TPM without a resource manager. */
 
 /* ---- keys as data (no TPM, any thread; immutable) ---- */
 
@@ -94,7 +105,8 @@ uint32_t tpm_key_parent_handle(const TpmKey *key);
 /* TSS2 PRIVATE KEY, PEM (FACTS), as tpm2-openssl uses it. `parent_name` travels beside it: in the file
  * `parent` of the generation, hex.
  * Decoding checks everything that can be checked without a TPM: ASN.1, no trailing bytes, TPM2B sizes, type
- * loadable, attributes, a known algorithm. -EINVAL with kind INVALID_ARGUMENT and the reason. */
+ * loadable, attributes, a known algorithm, and that writing it again gives the same DER. -EINVAL with kind
+ * INVALID_ARGUMENT and the reason. */
 #define TPM_KEY_PEM_MAX (16U * 1024U)
 int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem);
 int tpm_key_from_pem(BytesView pem, BytesView parent_name, TpmKey **ret, Failure *ret_failure);

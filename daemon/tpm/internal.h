@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this room share and nobody else may include: the insides of Tpm and TpmKey, and the rule how a
+ * command is sent. */
+#pragma once
+
+#include "tpm/error.h"
+#include "tpm/tpm.h"
+
+#include <gnutls/abstract.h>
+#include <tss2/tss2_esys.h>
+#include <tss2/tss2_tctildr.h>
+
+#define TPM_PARENT_HANDLE_DEFAULT 0x81000001U
+#define TPM_LOADED_KEYS_MAX       8U
+#define TPM_TCTI_MAX              1024U
+#define TPM_AUTHORIZATION_MAX     64U /* bytes; a TPM2B_AUTH is as long as the largest digest */
+
+/* ESYS's own free(); for what ESYS returned. */
+static inline void esys_free_p(void *pointer) {
+    Esys_Free(*(void **)pointer);
+}
+#define _cleanup_esys_ _cleanup_(esys_free_p)
+
+typedef struct TpmParent {
+    ESYS_TR object; /* ESYS_TR_NONE: none */
+    bool persistent;
+    TPM2B_PUBLIC public;
+    TPM2B_NAME name;
+} TpmParent;
+
+typedef struct LoadedKey {
+    ESYS_TR object; /* ESYS_TR_NONE: an empty place */
+    TPM2B_NAME name;
+    gnutls_pubkey_t public_key;
+    bool verified; /* a signature of this load was verified */
+    uint64_t used; /* order of use */
+} LoadedKey;
+
+struct Tpm {
+    char *tcti; /* NULL: tctildr's default */
+    uint32_t parent_handle;
+    TPM2B_AUTH owner_authorization, endorsement_authorization; /* erased by tpm_free */
+    size_t loaded_keys_wanted;
+
+    /* One epoch: from opening the context until it is dropped. Nothing of this outlives it. */
+    TSS2_TCTI_CONTEXT *tcti_context;
+    ESYS_CONTEXT *esys; /* NULL: closed */
+    bool resource_manager;
+    size_t loaded_keys_max;
+    size_t nv_buffer_max;
+    TpmParent parent;
+    LoadedKey loaded[TPM_LOADED_KEYS_MAX];
+
+    uint64_t epoch;
+    uint64_t use_count;
+    uint64_t last_answer; /* µs, CLOCK_MONOTONIC: when the last command of this epoch was answered */
+    bool stale;           /* the present attempt met an error after which everything must be dropped */
+
+    /* Facts about the chip, kept over epochs. */
+    TpmState state;
+    char vendor[32], firmware[32];
+    Bytes endorsement_spki;        /* what the device ID is the hash of; with … */
+    TPM2B_NAME endorsement_parent; /* … the parent's Name at that time: another one means another TPM */
+    char device_id_problem[160];
+    bool endorsement_denied; /* in this epoch: not asked again */
+    TPM2B_NAME pss_parent;   /* likewise for what is known about PSS */
+    enum { PSS_UNKNOWN, PSS_USABLE, PSS_UNUSABLE } pss[_KEY_ALGORITHM_COUNT];
+};
+
+struct TpmKey {
+    KeyAlgorithm algorithm;
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private; /* wrapped by the parent: no secret without this TPM */
+    TPM2B_NAME name, parent_name;
+    uint32_t parent_handle; /* persistent, or TPM2_RH_OWNER: the primary made from the template */
+    Bytes spki;
+};
+
+/* ---- tpm.c: commands ---- */
+
+/* How long a command that the TPM postpones is tried again. */
+typedef struct TpmPatience {
+    unsigned int tries;
+    bool may_evict; /* whether one of our loaded keys may be flushed for room */
+} TpmPatience;
+
+/* Whether to send the command again: waits, or makes room, as the code's class wants. */
+bool tpm_patience(Tpm *tpm, TpmPatience *patience, TSS2_RC rc);
+
+/* Sends `call` until it is through or patience ends; the value is the last response code. */
+#define TPM_COMMAND_PATIENTLY(tpm, evict, call)                                                                        \
+    ({                                                                                                                 \
+        TpmPatience _patience = { .may_evict = (evict) };                                                              \
+        TSS2_RC _rc;                                                                                                   \
+        do                                                                                                             \
+            _rc = (call);                                                                                              \
+        while (tpm_patience((tpm), &_patience, _rc));                                                                  \
+        _rc;                                                                                                           \
+    })
+#define TPM_COMMAND(tpm, call)           TPM_COMMAND_PATIENTLY(tpm, false, call)
+#define TPM_COMMAND_WITH_ROOM(tpm, call) TPM_COMMAND_PATIENTLY(tpm, true, call)
+
+/* tpm_error_failure, and notes in `tpm` what must follow: dropping everything, or the lockout state. */
+int tpm_fail(Tpm *tpm, TSS2_RC rc, const char *what, Failure *ret_failure);
+
+/* One request of the outside: opens the context if need be, runs `step`, and when a step or the opening met an error
+ * that makes the epoch invalid, drops everything and does it once more. */
+typedef int (*TpmStep)(Tpm *tpm, void *data, Failure *ret_failure);
+int tpm_request(Tpm *tpm, TpmStep step, void *data, Failure *ret_failure);
+
+/* Flushes a transient object or session; errors do not matter then: what cannot be flushed is not there. */
+void tpm_flush(Tpm *tpm, ESYS_TR *object);
+
+TSS2_RC tpm_get_capability(Tpm *tpm, TPM2_CAP capability, uint32_t first, uint32_t count, TPMS_CAPABILITY_DATA **ret);
+
+uint64_t tpm_now(void); /* µs, CLOCK_MONOTONIC */
+
+/* ---- orphans.c ---- */
+
+/* At the beginning of an epoch: finds out whether a resource manager stands between us and the TPM, and flushes what an
+ * earlier life left in a TPM without one. */
+int tpm_flush_orphans(Tpm *tpm, Failure *ret_failure);
+
+/* ---- session.c ---- */
+
+/* An HMAC session salted to the parent, for one command: it ends with that. Flush it where the command failed. */
+int tpm_session_open(Tpm *tpm, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failure);
+
+/* ---- parent.c ---- */
+
+/* Finds or makes the parent of this epoch. -EACCES, -EINVAL, … with the reason. */
+int tpm_parent_open(Tpm *tpm, Failure *ret_failure);
+
+/* Whether the parent still is the one of this epoch: one command. Anything else marks the epoch as stale. */
+int tpm_parent_check(Tpm *tpm, Failure *ret_failure);
+
+/* The object under which a key of this parent Name and handle can be loaded. `ret_transient` is set where it was made
+ * for this one load: the caller flushes it. -ESTALE with kind TPM_REPLACED: there is none. */
+int tpm_parent_for(Tpm *tpm, const TpmKey *key, ESYS_TR *ret, bool *ret_transient, Failure *ret_failure);
+
+/* ---- endorsement.c ---- */
+
+/* Finds out what the device ID is the hash of, unless it is known for the present parent. Failing at that alone is no
+ * failure: `device_id_problem` then says why. */
+int tpm_endorsement_read(Tpm *tpm, Failure *ret_failure);
+
+/* The device ID in hexadecimal, or "". */
+int tpm_device_id(const Tpm *tpm, const char *salt, char ret[static 65]);
+
+/* ---- public-key.c ---- */
+
+/* TPM Name: algorithm and digest of the public area (Part 1 §16). -EINVAL: a name algorithm other than SHA-256,
+ * SHA-384 and SHA-512. */
+int tpm_name_of(const TPM2B_PUBLIC *public, TPM2B_NAME *ret);
+bool tpm_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
+int tpm_name_from_bytes(BytesView bytes, TPM2B_NAME *ret); /* -EINVAL: not a Name */
+
+/* The public key of an RSA or ECC public area. -EINVAL: not one of our types, curves and sizes. */
+int tpm_public_import(const TPMT_PUBLIC *public, gnutls_pubkey_t *ret);
+int tpm_public_spki(const TPMT_PUBLIC *public, Bytes *ret); /* DER SubjectPublicKeyInfo */
+
+static inline void gnutls_pubkey_cleanup(gnutls_pubkey_t *key) {
+    if (*key)
+        gnutls_pubkey_deinit(*key);
+}
+#define _cleanup_pubkey_ _cleanup_(gnutls_pubkey_cleanup)
+
+/* ---- key.c ---- */
+
+/* A key from its parts, which are checked as tpm_key_from_pem says. */
+int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const TPM2B_NAME *parent_name,
+                uint32_t parent_handle, TpmKey **ret, Failure *ret_failure);
+
+/* ---- sign.c ---- */
+
+/* Flushes the least recently used key; false if none is loaded. */
+bool tpm_evict_one(Tpm *tpm);
+/* Forgets all loaded keys without a command, since the epoch is over. */
+void tpm_forget_loaded(Tpm *tpm);

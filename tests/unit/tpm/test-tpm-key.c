@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keys on a real (software) TPM: created, described, signed with, kept loaded and flushed. */
+#include "support.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int start(void **state) {
+    Swtpm *swtpm = NULL;
+
+    if (swtpm_new(&swtpm) < 0)
+        return -1;
+    *state = swtpm;
+    return 0;
+}
+
+static int stop(void **state) {
+    swtpm_free(*state);
+    return 0;
+}
+
+static void ecdsa_p256(void **state) {
+    _cleanup_tpm_ Tpm *tpm = open_tpm(*state);
+    _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256);
+
+    for (int i = 0; i < 300; i++) /* leading zeros in r and s come up */
+        sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
+}
+
+static void ecdsa_p384(void **state) {
+    _cleanup_tpm_ Tpm *tpm = open_tpm(*state);
+    _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P384);
+
+    sign_and_verify(tpm, key, "ecdsa_secp384r1_sha384");
+}
+
+static void rsa(void **state) {
+    static const KeyAlgorithm algorithms[] = { KEY_RSA_2048, KEY_RSA_3072 };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(algorithms); i++) {
+        _cleanup_tpm_ Tpm *tpm = open_tpm(*state);
+        _cleanup_tpm_key_ TpmKey *key = create_key(tpm, algorithms[i]);
+        bool usable = false;
+
+        sign_and_verify(tpm, key, "rsa_pkcs1_sha256");
+        sign_and_verify(tpm, key, "rsa_pkcs1_sha384");
+        sign_and_verify(tpm, key, "rsa_pkcs1_sha512");
+        assert_success(tpm_key_pss_is_usable(tpm, key, &usable, failure));
+        print_message("PSS usable: %d\n", usable);
+        if (usable)
+            sign_and_verify(tpm, key, "rsa_pss_rsae_sha256");
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ecdsa_p256, start, stop),
+        cmocka_unit_test_setup_teardown(ecdsa_p384, start, stop),
+        cmocka_unit_test_setup_teardown(rsa, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
