@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See peer.h. */
+#include "idctl/peer.h"
+
+#include "idctl/output.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static void credentials_free(gnutls_certificate_credentials_t *credentials) {
+    if (*credentials)
+        gnutls_certificate_free_credentials(*credentials);
+}
+
+bool peer_name_is_dns(const char *name) {
+    unsigned char address[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, name, address) != 1 && inet_pton(AF_INET6, name, address) != 1;
+}
+
+int peer_certificates(gnutls_session_t session, Certificates *ret) {
+    unsigned count = 0;
+    const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
+
+    return certificates_from_views(list, list ? count : 0, ret);
+}
+
+/* Keeps the chain while the handshake still runs: what comes after may fail for want of a client certificate. */
+static int keep_chain(gnutls_session_t session) {
+    Certificates *chain = gnutls_session_get_ptr(session);
+
+    certificates_clear(chain);
+    return peer_certificates(session, chain) < 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+}
+
+ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, Certificates *ret) {
+    _cleanup_(credentials_free) gnutls_certificate_credentials_t credentials = NULL;
+    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_close_ int fd = -1;
+    _cleanup_session_ gnutls_session_t session = NULL;
+    int r;
+
+    ExitCode code = endpoint_connect(endpoint, &fd);
+    if (code != EXIT_OK)
+        return code;
+    if (gnutls_certificate_allocate_credentials(&credentials) < 0 ||
+        gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) < 0 || gnutls_set_default_priority(session) < 0 ||
+        gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) < 0 ||
+        (peer_name_is_dns(name) && gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, strlen(name)) < 0)) {
+        complain("cannot set up a TLS session.");
+        return EXIT_FAILED;
+    }
+    gnutls_session_set_ptr(session, &chain);
+    gnutls_session_set_verify_function(session, keep_chain);
+    gnutls_transport_set_int(session, fd);
+    gnutls_handshake_set_timeout(session, NETWORK_HANDSHAKE_SECONDS * 1000U);
+    do
+        r = gnutls_handshake(session);
+    while (r < 0 && !gnutls_error_is_fatal(r));
+    if (r >= 0)
+        (void) gnutls_bye(session, GNUTLS_SHUT_WR);
+    if (chain.count == 0) {
+        complain("%s port %s showed no certificate: %s.", endpoint->host, endpoint->port,
+                 r < 0 ? gnutls_strerror(r) : "it uses none");
+        return EXIT_FAILED;
+    }
+    *ret = chain;
+    chain = (Certificates) { 0 };
+    return EXIT_OK;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See signature.h. */
+#include "idctl/signature.h"
+
+#include <gnutls/crypto.h>
+
+static gnutls_sign_algorithm_t algorithm_of(const SignatureScheme *scheme) {
+    switch (scheme->id) {
+    case 0x0403:
+        return GNUTLS_SIGN_ECDSA_SHA256;
+    case 0x0503:
+        return GNUTLS_SIGN_ECDSA_SHA384;
+    case 0x0401:
+        return GNUTLS_SIGN_RSA_SHA256;
+    case 0x0501:
+        return GNUTLS_SIGN_RSA_SHA384;
+    case 0x0601:
+        return GNUTLS_SIGN_RSA_SHA512;
+    case 0x0804:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
+    case 0x0805:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
+    case 0x0806:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
+    default:
+        return GNUTLS_SIGN_UNKNOWN;
+    }
+}
+
+static void pubkey_deinit(gnutls_pubkey_t *key) {
+    if (*key)
+        gnutls_pubkey_deinit(*key);
+}
+
+size_t signature_schemes(gnutls_x509_crt_t certificate, const SignatureScheme *ret[static SCHEMES_PER_KEY_MAX]) {
+    gnutls_ecc_curve_t curve = GNUTLS_ECC_CURVE_INVALID;
+    unsigned bits;
+
+    int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate, &bits);
+    if (algorithm == GNUTLS_PK_RSA)
+        /* Every size of RSA key has the same schemes. */
+        return scheme_list(KEY_RSA_2048, ret);
+    if (algorithm != GNUTLS_PK_ECDSA || gnutls_x509_crt_get_pk_ecc_raw(certificate, &curve, NULL, NULL) < 0)
+        return 0;
+    return curve == GNUTLS_ECC_CURVE_SECP256R1   ? scheme_list(KEY_ECDSA_P256, ret)
+           : curve == GNUTLS_ECC_CURVE_SECP384R1 ? scheme_list(KEY_ECDSA_P384, ret)
+                                                 : 0;
+}
+
+int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message, BytesView signature) {
+    _cleanup_(pubkey_deinit) gnutls_pubkey_t key = NULL;
+    gnutls_datum_t data = { (unsigned char *) message.data, (unsigned) message.size };
+    gnutls_datum_t value = { (unsigned char *) signature.data, (unsigned) signature.size };
+    const SignatureScheme *fitting[SCHEMES_PER_KEY_MAX];
+    bool fits = false;
+
+    if (message.size > UINT32_MAX || signature.size > SIGNATURE_MAX * 2)
+        return -EBADMSG;
+    size_t count = signature_schemes(certificate, fitting);
+    for (size_t i = 0; i < count; i++)
+        fits = fits || fitting[i]->id == scheme->id;
+    if (!fits)
+        return -ENOTSUP;
+    if (gnutls_pubkey_init(&key) < 0)
+        return -ENOMEM;
+    if (gnutls_pubkey_import_x509(key, certificate, 0) < 0)
+        return -EBADMSG;
+    return gnutls_pubkey_verify_data2(key, algorithm_of(scheme), 0, &data, &value) < 0 ? -EBADMSG : 0;
+}
+
+int signature_digest_fd(int fd, const SignatureScheme *scheme, uint8_t ret[static 64]) {
+    static const gnutls_digest_algorithm_t algorithms[] = {
+        [SCHEME_SHA256] = GNUTLS_DIG_SHA256, [SCHEME_SHA384] = GNUTLS_DIG_SHA384, [SCHEME_SHA512] = GNUTLS_DIG_SHA512
+    };
+    _cleanup_free_ uint8_t *buffer = malloc(65536);
+    gnutls_hash_hd_t hash;
+    ssize_t n;
+    int r = 0;
+
+    if (!buffer || gnutls_hash_init(&hash, algorithms[scheme->hash]) < 0)
+        return -ENOMEM;
+    while ((n = read(fd, buffer, 65536)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            r = -errno;
+            break;
+        }
+        if (gnutls_hash(hash, buffer, (size_t) n) < 0) {
+            r = -EIO;
+            break;
+        }
+    }
+    gnutls_hash_deinit(hash, ret);
+    return r < 0 ? r : (int) scheme->hash;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* CMS as idctl writes it: OpenSSL must accept it with every scheme, and both OpenSSL and idctl must refuse what was changed. */
+#include "idctl/cms.h"
+#include "idctl/signature.h"
+#include "idctl/trust.h"
+
+#include "lab.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+typedef struct Lab {
+    char directory[64];
+    LabCertificate root, stranger, intermediate, p256, p384, rsa;
+} Lab;
+
+static const char content[] = "line one\nline two\r\n";
+
+static void write_file(const Lab *lab, const char *name, BytesView data) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", lab->directory, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data.data, 1, data.size, file), data.size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool openssl_accepts(const Lab *lab) {
+    char command[512];
+    snprintf(command, sizeof command,
+             "cd %s && openssl cms -verify -binary -inform DER -in cms -content content -CAfile root -out verified "
+             ">/dev/null 2>&1 && cmp -s content verified",
+             lab->directory);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 0;
+}
+
+static void make_cms(const LabCertificate *leaf, const Certificates *chain, const SignatureScheme *scheme, int64_t time,
+                     Bytes *ret) {
+    _cleanup_bytes_ Bytes attributes = BYTES_NULL;
+    uint8_t digest[64];
+    gnutls_privkey_t key;
+    gnutls_datum_t signature;
+
+    int size = scheme_digest(scheme, content, sizeof content - 1, digest);
+    assert_true(size > 0);
+    assert_int_equal(cms_signed_attributes((BytesView) { digest, (size_t) size }, time, &attributes), 0);
+    /* A SET: the `data` purpose refuses what is one whole SEQUENCE. */
+    assert_int_equal(attributes.data[0], 0x31);
+    assert_true(gnutls_privkey_init(&key) >= 0);
+    assert_true(gnutls_privkey_import_x509(key, leaf->key, 0) >= 0);
+    gnutls_datum_t data = { attributes.data, (unsigned) attributes.size };
+    gnutls_sign_algorithm_t algorithm = scheme->padding == SCHEME_ECDSA
+                                            ? scheme->hash == SCHEME_SHA256 ? GNUTLS_SIGN_ECDSA_SHA256 : GNUTLS_SIGN_ECDSA_SHA384
+                                        : scheme->padding == SCHEME_RSA_PKCS1
+                                            ? scheme->hash == SCHEME_SHA256   ? GNUTLS_SIGN_RSA_SHA256
+                                              : scheme->hash == SCHEME_SHA384 ? GNUTLS_SIGN_RSA_SHA384
+                                                                              : GNUTLS_SIGN_RSA_SHA512
+                                        : scheme->hash == SCHEME_SHA256   ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA256
+                                        : scheme->hash == SCHEME_SHA384   ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA384
+                                                                          : GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
+    assert_true(gnutls_privkey_sign_data2(key, algorithm, 0, &data, &signature) >= 0);
+    assert_int_equal(signature_verify(leaf->certificate, scheme, bytes_view(&attributes),
+                                      (BytesView) { signature.data, signature.size }),
+                     0);
+    assert_int_equal(cms_signed_data(&(CmsSignature) { scheme, chain, bytes_view(&attributes),
+                                                       (BytesView) { signature.data, signature.size } },
+                                     ret),
+                     0);
+    gnutls_free(signature.data);
+    gnutls_privkey_deinit(key);
+}
+
+static void trust_of(const LabCertificate *anchor, Trust **ret) {
+    _cleanup_certificates_ Certificates anchors = { 0 };
+    lab_chain(&anchors, 1, (const LabCertificate *[]) { anchor });
+    assert_int_equal(trust_new(&anchors, ret), 0);
+}
+
+static void check_scheme(const Lab *lab, const LabCertificate *leaf, const char *name) {
+    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_bytes_ Bytes cms = BYTES_NULL;
+    _cleanup_trust_ Trust *trust = NULL, *strangers = NULL;
+    _cleanup_verdict_ Verdict verdict = { 0 };
+    _cleanup_free_ char *signer = NULL;
+    const SignatureScheme *scheme = scheme_by_name(name);
+
+    assert_non_null(scheme);
+    lab_chain(&chain, 2, (const LabCertificate *[]) { leaf, &lab->intermediate });
+    make_cms(leaf, &chain, scheme, time(NULL), &cms);
+    write_file(lab, "cms", bytes_view(&cms));
+    write_file(lab, "content", bytes_view_string(content));
+    assert_true(openssl_accepts(lab));
+
+    trust_of(&lab->root, &trust);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signer), 0);
+    if (!verdict.good)
+        fail_msg("%s: %s", name, verdict.reason);
+    assert_string_equal(signer, "CN=leaf");
+
+    /* Another content, other anchors, another signature. */
+    write_file(lab, "content", bytes_view_string("line one\nline 2\r\n"));
+    assert_false(openssl_accepts(lab));
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string("line 1"), &verdict, NULL), 0);
+    assert_false(verdict.good);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(""), &verdict, NULL), 0);
+    assert_false(verdict.good);
+    trust_of(&lab->stranger, &strangers);
+    assert_int_equal(trust_verify_cms(strangers, bytes_view(&cms), bytes_view_string(content), &verdict, NULL), 0);
+    assert_false(verdict.good);
+    cms.data[cms.size - 2] ^= 1;
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, NULL), 0);
+    assert_false(verdict.good);
+}
+
+static void test_every_scheme(void **state) {
+    const Lab *lab = *state;
+    static const char *const rsa_schemes[] = { "rsa_pkcs1_sha256",    "rsa_pkcs1_sha384",    "rsa_pkcs1_sha512",
+                                               "rsa_pss_rsae_sha256" };
+
+    check_scheme(lab, &lab->p256, "ecdsa_secp256r1_sha256");
+    check_scheme(lab, &lab->p384, "ecdsa_secp384r1_sha384");
+    for (size_t i = 0; i < ARRAY_LENGTH(rsa_schemes); i++)
+        check_scheme(lab, &lab->rsa, rsa_schemes[i]);
+}
+
+/* From 2050 on signingTime is a GeneralizedTime; what cannot be written is refused. */
+static void test_signing_time(void **state) {
+    const Lab *lab = *state;
+    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_bytes_ Bytes cms = BYTES_NULL, attributes = BYTES_NULL;
+    uint8_t digest[32] = { 0 };
+
+    lab_chain(&chain, 2, (const LabCertificate *[]) { &lab->p256, &lab->intermediate });
+    make_cms(&lab->p256, &chain, scheme_by_id(0x0403), INT64_C(2524608000), &cms);
+    assert_non_null(memmem(cms.data, cms.size, "20500101000000Z", 15));
+    write_file(lab, "cms", bytes_view(&cms));
+    write_file(lab, "content", bytes_view_string(content));
+    assert_true(openssl_accepts(lab));
+    bytes_clear(&cms);
+    make_cms(&lab->p256, &chain, scheme_by_id(0x0403), INT64_C(2524607999), &cms);
+    assert_non_null(memmem(cms.data, cms.size, "\x17\x0d"
+                                               "491231235959Z",
+                           15));
+    assert_int_equal(cms_signed_attributes((BytesView) { digest, 32 }, INT64_C(300000000000), &attributes), -ERANGE);
+}
+
+static void test_refusals(void **state) {
+    const Lab *lab = *state;
+    _cleanup_certificates_ Certificates none = { 0 };
+    _cleanup_trust_ Trust *trust = NULL;
+    _cleanup_verdict_ Verdict verdict = { 0 };
+    _cleanup_bytes_ Bytes cms = BYTES_NULL;
+    uint8_t byte = 0x31;
+
+    assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0403), &none, { &byte, 1 }, { &byte, 1 } }, &cms),
+                     -EINVAL);
+    assert_int_equal(trust_new(&none, &trust), -EINVAL);
+    trust_of(&lab->root, &trust);
+    assert_int_equal(trust_verify_cms(trust, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, NULL),
+                     -EBADMSG);
+    assert_int_equal(trust_verify_cms(trust, (BytesView) { 0 }, bytes_view_string(content), &verdict, NULL), -EBADMSG);
+    assert_false(trust_is_cms(bytes_view_string("-----BEGIN CMS-----\nAAAA\n-----END CMS-----\n")));
+    /* A scheme of another key. */
+    assert_int_equal(signature_verify(lab->p256.certificate, scheme_by_id(0x0503), bytes_view_string("x"),
+                                      (BytesView) { &byte, 1 }),
+                     -ENOTSUP);
+    assert_int_equal(signature_verify(lab->p256.certificate, scheme_by_id(0x0403), bytes_view_string("x"),
+                                      (BytesView) { &byte, 1 }),
+                     -EBADMSG);
+}
+
+static int setup(void **state) {
+    Lab *lab = calloc(1, sizeof *lab);
+    gnutls_datum_t pem;
+
+    assert_non_null(lab);
+    strcpy(lab->directory, "/tmp/identityd-test-cms.XXXXXX");
+    assert_non_null(mkdtemp(lab->directory));
+    unsigned curve256 = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+    lab_certificate_new("root", true, GNUTLS_PK_ECDSA, curve256, 100, NULL, &lab->root);
+    lab_certificate_new("stranger", true, GNUTLS_PK_ECDSA, curve256, 100, NULL, &lab->stranger);
+    lab_certificate_new("intermediate", true, GNUTLS_PK_ECDSA, curve256, 100, &lab->root, &lab->intermediate);
+    lab_certificate_new("leaf", false, GNUTLS_PK_ECDSA, curve256, 100, &lab->intermediate, &lab->p256);
+    lab_certificate_new("leaf", false, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP384R1), 100,
+                        &lab->intermediate, &lab->p384);
+    lab_certificate_new("leaf", false, GNUTLS_PK_RSA, 2048, 100, &lab->intermediate, &lab->rsa);
+    assert_true(gnutls_x509_crt_export2(lab->root.certificate, GNUTLS_X509_FMT_PEM, &pem) >= 0);
+    write_file(lab, "root", (BytesView) { pem.data, pem.size });
+    gnutls_free(pem.data);
+    *state = lab;
+    return 0;
+}
+
+static int teardown(void **state) {
+    Lab *lab = *state;
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -r %s", lab->directory);
+    assert_int_equal(system(command), 0);
+    LabCertificate *all[] = { &lab->root, &lab->stranger, &lab->intermediate, &lab->p256, &lab->p384, &lab->rsa };
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
+        lab_certificate_clear(all[i]);
+    free(lab);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_scheme),
+        cmocka_unit_test(test_signing_time),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
