@@ -75,6 +75,24 @@ int certificate_fill(gnutls_x509_crt_t certificate, const Authority *issuer, tim
     return r < 0 ? gnutls_complain(r, "cannot fill in a certificate") : 0;
 }
 
+/* GnuTLS compares the names of what was imported, not of what was made: a trust list overlooks the latter. */
+static int reimport(gnutls_x509_crt_t *certificate) {
+    _cleanup_datum_ gnutls_datum_t der = DATUM_NULL;
+    _cleanup_crt_ gnutls_x509_crt_t again = NULL;
+    int r;
+
+    r = gnutls_x509_crt_export2(*certificate, GNUTLS_X509_FMT_DER, &der);
+    if (r >= 0)
+        r = gnutls_x509_crt_init(&again);
+    if (r >= 0)
+        r = gnutls_x509_crt_import(again, &der, GNUTLS_X509_FMT_DER);
+    if (r < 0)
+        return gnutls_complain(r, "cannot read a certificate just made");
+    crt_clear(certificate);
+    *certificate = TAKE_PTR(again);
+    return 0;
+}
+
 int certificate_sign(gnutls_x509_crt_t certificate, const Authority *issuer) {
     unsigned bits = 0;
     int pk, r;
@@ -190,6 +208,8 @@ int authority_create(const char *directory, const AuthorityTemplate *template, A
     r = fill_authority(authority->certificate, template->issuer, template->path_length);
     if (r == 0)
         r = certificate_sign(authority->certificate, template->issuer ? template->issuer : authority);
+    if (r == 0)
+        r = reimport(&authority->certificate);
     if (r == 0 && directory)
         r = authority_store(directory, authority);
     if (r < 0)
@@ -247,6 +267,8 @@ int authority_cross_certify(const Authority *subject, const Authority *issuer, g
     r = fill_authority(certificate, issuer, -1);
     if (r == 0)
         r = certificate_sign(certificate, issuer);
+    if (r == 0)
+        r = reimport(&certificate);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(certificate);

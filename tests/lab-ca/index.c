@@ -26,13 +26,17 @@ static int index_lock(const char *directory) {
     return TAKE_FD(fd);
 }
 
+/* UTCTime up to 2049, which drops the century, and GeneralizedTime from then on: RFC 5280 §4.1.2.5. */
 static void time_format(time_t time, char *ret, size_t size) {
+    char full[20];
     struct tm tm;
 
-    if (time == (time_t) -1 || !gmtime_r(&time, &tm))
+    if (time == (time_t) -1 || !gmtime_r(&time, &tm)) {
         (void) snprintf(ret, size, "99991231235959Z");
-    else
-        (void) strftime(ret, size, tm.tm_year >= 150 ? "%Y%m%d%H%M%SZ" : "%y%m%d%H%M%SZ", &tm);
+        return;
+    }
+    (void) strftime(full, sizeof(full), "%Y%m%d%H%M%SZ", &tm);
+    (void) snprintf(ret, size, "%s", tm.tm_year >= 150 ? full : full + 2);
 }
 
 static int time_parse(const char *text, time_t *ret) {

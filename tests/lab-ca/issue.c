@@ -37,12 +37,16 @@ int request_import(const gnutls_datum_t *data, gnutls_x509_crt_fmt_t format, gnu
     return 0;
 }
 
-/* The SubjectAltName extension's bytes of a request; empty without one. */
-static int request_san(gnutls_x509_crq_t request, gnutls_datum_t *ret) {
+/* An extension's bytes in a request; empty without it. */
+static int request_extension(gnutls_x509_crq_t request, const char *oid, gnutls_datum_t *ret) {
     int r;
 
-    r = gnutls_x509_crq_get_extension_by_oid2(request, OID_SUBJECT_ALT_NAME, 0, ret, NULL);
+    r = gnutls_x509_crq_get_extension_by_oid2(request, oid, 0, ret, NULL);
     return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : r;
+}
+
+static int request_san(gnutls_x509_crq_t request, gnutls_datum_t *ret) {
+    return request_extension(request, OID_SUBJECT_ALT_NAME, ret);
 }
 
 static int certificate_san(gnutls_x509_crt_t certificate, gnutls_datum_t *ret) {
@@ -111,17 +115,23 @@ static int set_names(gnutls_x509_crt_t certificate, const IssueOrder *order) {
 
 /* Usages: what the request asks for; digitalSignature and no extended one where it is silent. */
 static int set_usages(gnutls_x509_crt_t certificate, const IssueOrder *order) {
+    _cleanup_datum_ gnutls_datum_t usage = DATUM_NULL, purposes = DATUM_NULL;
     int r;
 
-    r = gnutls_x509_crt_set_crq_extension_by_oid(certificate, order->request, OID_KEY_USAGE, 0);
-    if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-        r = gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    r = request_extension(order->request, OID_KEY_USAGE, &usage);
     if (r < 0)
         return r;
-    if (order->fault == FAULT_WRONG_USAGE)
+    if (usage.size > 0)
+        r = gnutls_x509_crt_set_extension_by_oid(certificate, OID_KEY_USAGE, usage.data, usage.size, 1);
+    else
+        r = gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    if (r >= 0 && order->fault == FAULT_WRONG_USAGE)
         return gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TIME_STAMPING, 1);
-    r = gnutls_x509_crt_set_crq_extension_by_oid(certificate, order->request, OID_EXT_KEY_USAGE, 0);
-    return r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ? 0 : r;
+    if (r >= 0)
+        r = request_extension(order->request, OID_EXT_KEY_USAGE, &purposes);
+    if (r >= 0 && purposes.size > 0)
+        r = gnutls_x509_crt_set_extension_by_oid(certificate, OID_EXT_KEY_USAGE, purposes.data, purposes.size, 0);
+    return r;
 }
 
 static int set_pointers(const Ca *ca, gnutls_x509_crt_t certificate, const char *issuer) {
