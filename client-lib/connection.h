@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One credential handle's socket: asking, waiting with a deadline, and taking the States that may come at any time, also
+ * between a question and its answer. Knows nothing of threads and processes: credential.c does. */
+#pragma once
+
+#include "client-lib/snapshot.h"
+#include "common/packet.h"
+
+/* A State came; takes over `snapshot`. 0, or a negative errno with this thread's text: the line is dead then. */
+typedef int (*ConnectionState)(identityd_snapshot *snapshot, void *userdata);
+
+/* One socket and where the conversation on it stands. */
+typedef struct ConnectionLine {
+    int fd;                   /* -1: none */
+    bool dead;                /* nothing more is said on it; the owner closes it with connection_hang_up */
+    uint32_t serial;          /* of the last question */
+    uint32_t first_abandoned; /* oldest question whose answer was given up and may still come; 0: none */
+} ConnectionLine;
+
+typedef struct Connection {
+    ConnectionLine line;
+    ConnectionState on_state;
+    void *userdata;
+    PacketBuffer buffer;
+} Connection;
+
+typedef struct ConnectionRequest {
+    uint8_t type;
+    uint32_t generation;
+    uint16_t scheme;
+    BytesView payload;
+    uint64_t deadline; /* CLOCK_MONOTONIC, µs */
+} ConnectionRequest;
+
+/* Where an answer's payload goes; room for SIGNATURE_MAX bytes. */
+typedef struct ConnectionAnswer {
+    uint8_t *data;
+    size_t size;
+} ConnectionAnswer;
+
+/* Begins to speak on `fd`, which is taken over: asks for the State and waits for it until `deadline`. 0; -ENOTSOCK; or as
+ * connection_ask: `fd` is closed then, and the line is as it was before. The earlier line's descriptor is not closed. */
+int connection_begin(Connection *connection, int fd, uint64_t deadline);
+
+/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd; -EBADMSG: what
+ * came is not the protocol; the line is dead after both. */
+int connection_process(Connection *connection);
+
+/* Asks and waits. 0 and the answer; -EPIPE, -EBADMSG as above; -ETIMEDOUT; or, where identityd refuses, the errno of its
+ * status; always with this thread's text. */
+int connection_ask(Connection *connection, const ConnectionRequest *request, ConnectionAnswer *answer);
+
+/* Whether something can be said. */
+bool connection_is_alive(const Connection *connection);
+
+/* Closes the descriptor, if there is one. */
+void connection_hang_up(Connection *connection);
+
+uint64_t connection_now(void); /* CLOCK_MONOTONIC, µs */

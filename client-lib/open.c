@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* OpenCredential over D-Bus. A bus connection of its own for each call: the library needs no main loop of the program's,
+ * shares nothing between threads, and has nothing open that a fork could split. */
+#include "client-lib/open.h"
+
+#include "client-lib/error.h"
+#include "common/names.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-bus.h>
+
+static void bus_error_clear(sd_bus_error *error) {
+    sd_bus_error_free(error);
+}
+
+static void message_clear(sd_bus_message **message) {
+    sd_bus_message_unref(*message);
+}
+
+static void bus_clear(sd_bus **bus) {
+    sd_bus_flush_close_unref(*bus);
+}
+
+static const struct {
+    const char *name;
+    int r;
+    const char *advice;
+} bus_errors[] = {
+    { SD_BUS_ERROR_SERVICE_UNKNOWN, -EHOSTDOWN, "identityd is not running (systemctl status identityd)" },
+    { SD_BUS_ERROR_NAME_HAS_NO_OWNER, -EHOSTDOWN, "identityd is not running (systemctl status identityd)" },
+    { SD_BUS_ERROR_DISCONNECTED, -EHOSTDOWN, "the system bus closed the connection" },
+    { SD_BUS_ERROR_NO_REPLY, -ETIMEDOUT, "identityd gave no answer" },
+    { SD_BUS_ERROR_TIMEOUT, -ETIMEDOUT, "identityd gave no answer in time" },
+    { SD_BUS_ERROR_ACCESS_DENIED, -EACCES, "the system bus or identityd does not admit this process" },
+    { SD_BUS_ERROR_LIMITS_EXCEEDED, -EDQUOT, "a limit of the system bus was reached" },
+    { SD_BUS_ERROR_UNKNOWN_METHOD, -EHOSTDOWN, "what owns org.identityd1 is not identityd" },
+    { SD_BUS_ERROR_UNKNOWN_OBJECT, -EHOSTDOWN, "what owns org.identityd1 is not identityd" },
+    { SD_BUS_ERROR_UNKNOWN_INTERFACE, -EHOSTDOWN, "what owns org.identityd1 is not identityd" },
+};
+
+/* identityd's own errors bring a text for a person; those of the bus are explained here. */
+static int translate_bus_error(const sd_bus_error *error, int r, const char *identity) {
+    const char *name = error->name ? error->name : "";
+    const char *message = error->message ? error->message : "";
+
+    if (strncmp(name, IDENTITYD_ERROR_PREFIX, strlen(IDENTITYD_ERROR_PREFIX)) == 0) {
+        int known = client_errno_of_kind(failure_from_dbus_name(name));
+        return client_error(known, "%s", message[0] ? message : name);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(bus_errors); i++)
+        if (strcmp(name, bus_errors[i].name) == 0)
+            return client_error(bus_errors[i].r, "opening a credential of %s: %s: %s", identity, bus_errors[i].advice,
+                                message);
+    if (r == -ETIMEDOUT)
+        return client_error(-ETIMEDOUT, "opening a credential of %s: identityd gave no answer in %u s", identity,
+                            OPEN_SECONDS);
+    if (!name[0] && (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE))
+        return client_error(-EHOSTDOWN, "opening a credential of %s: the system bus closed the connection", identity);
+    return client_error(name[0] ? -EIO : r, "opening a credential of %s: %s (%s)", identity,
+                        message[0] ? message : strerror(-r), name[0] ? name : "no answer");
+}
+
+int open_check_socket(int fd) {
+    int type = 0, domain = 0;
+    socklen_t size = sizeof(type);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+        return client_error(-ENOTSOCK, "descriptor %d is no credential handle: not a SOCK_SEQPACKET socket of AF_UNIX", fd);
+    return 0;
+}
+
+static int read_handle(sd_bus_message *reply) {
+    _cleanup_close_ int fd = -1;
+    int borrowed;
+
+    int r = sd_bus_message_read(reply, "h", &borrowed);
+    if (r < 0)
+        return client_error(-EBADMSG, "identityd's answer to OpenCredential has signature '%s' instead of 'h'",
+                            sd_bus_message_get_signature(reply, true));
+    fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return client_errno(-errno, "duplicating the credential handle");
+    r = open_check_socket(fd);
+    if (r < 0)
+        return client_error_prefix(-EBADMSG, "identityd's answer to OpenCredential");
+    return TAKE_FD(fd);
+}
+
+int open_credential(const char *identity, const char *purpose) {
+    _cleanup_(bus_clear) sd_bus *bus = NULL;
+    _cleanup_(message_clear) sd_bus_message *call = NULL, *reply = NULL;
+    _cleanup_(bus_error_clear) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    int r = sd_bus_open_system(&bus);
+    if (r < 0)
+        return client_error(-EHOSTDOWN, "opening a credential of %s: cannot connect to the system bus: %s", identity,
+                            strerror(-r));
+    r = sd_bus_message_new_method_call(bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
+                                       IDENTITYD_MANAGER_INTERFACE, "OpenCredential");
+    if (r >= 0)
+        r = sd_bus_message_append(call, "ssa{sv}", identity, purpose, 0);
+    if (r < 0)
+        return client_errno(r, "making the OpenCredential call");
+    r = sd_bus_call(bus, call, OPEN_SECONDS * UINT64_C(1000000), &error, &reply);
+    if (r < 0)
+        return translate_bus_error(&error, r, identity);
+    return read_handle(reply);
+}
