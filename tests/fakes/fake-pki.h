@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Throw-away certificates with software keys for tests of what uses certificates. Everything asserts: a test cannot go on
+ * without them. */
+#pragma once
+
+#include "common/macros.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+#include <stdbool.h>
+
+typedef struct FakeCa {
+    gnutls_x509_crt_t certificate;
+    gnutls_privkey_t key;
+    char *pem; /* of the certificate */
+} FakeCa;
+
+/* `issuer` NULL: a root. */
+FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
+FakeCa *fake_ca_free(FakeCa *ca);
+
+typedef enum FakeKeyType {
+    FAKE_KEY_P256,
+    FAKE_KEY_P384,
+    FAKE_KEY_RSA,
+} FakeKeyType;
+
+gnutls_privkey_t fake_key_new(FakeKeyType type);
+/* PKCS#8 PEM; freed by the caller with free(). */
+char *fake_key_pem(gnutls_privkey_t key);
+
+typedef struct FakeRequest {
+    const char *common_name;
+    const char *dns;        /* SAN, or NULL */
+    bool server, client;    /* extended key usage; neither: none */
+    unsigned serial;
+    long starts, ends;      /* seconds from now; both 0: an hour ago and in an hour */
+} FakeRequest;
+
+/* One certificate as PEM; freed with free(). */
+char *fake_ca_issue(const FakeCa *ca, gnutls_privkey_t key, const FakeRequest *request);
+
+/* A CRL with the given serial numbers, 0-terminated, as PEM; `ends` in seconds from now. Freed with free(). */
+char *fake_ca_crl(const FakeCa *ca, const unsigned *serials, long ends);
+
+char *fake_concat(const char *a, const char *b); /* freed with free() */
+
+/* First certificate of a PEM text as DER; freed with gnutls_free(). */
+gnutls_datum_t fake_pem_to_der(const char *pem);
