@@ -202,7 +202,7 @@ static uint64_t to_microseconds(time_t seconds) {
     return seconds <= 0 ? 0 : (uint64_t) seconds * 1000000U;
 }
 
-void certificates_print(const Certificates *certificates, const char *indent) {
+void certificates_print(const Certificates *certificates, FILE *stream, const char *indent) {
     for (size_t i = 0; i < certificates->count; i++) {
         gnutls_x509_crt_t certificate = certificates->list[i];
         _cleanup_free_ char *subject = certificate_subject(certificate), *issuer = certificate_issuer(certificate),
@@ -211,8 +211,9 @@ void certificates_print(const Certificates *certificates, const char *indent) {
         subject_text = text_printable(subject ? subject : "");
         issuer_text = text_printable(issuer ? issuer : "");
         end = time_to_text(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate)), time_now());
-        printf("%s%zu  %s\n%s   issued by %s\n%s   serial %s, not after %s\n", indent, i, subject_text ? subject_text : "",
-               indent, issuer_text ? issuer_text : "", indent, serial ? serial : "", end ? end : "");
+        fprintf(stream, "%s%zu  %s\n%s   issued by %s\n%s   serial %s, not after %s\n", indent, i,
+                subject_text ? subject_text : "", indent, issuer_text ? issuer_text : "", indent, serial ? serial : "",
+                end ? end : "");
     }
 }
 

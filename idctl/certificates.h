@@ -7,6 +7,7 @@
 
 #include <gnutls/x509.h>
 #include <jansson.h>
+#include <stdio.h>
 
 #define CERTIFICATES_FILE_MAX (2U * 1024U * 1024U)
 #define CERTIFICATES_MAX      512U
@@ -41,7 +42,7 @@ char *certificate_issuer(gnutls_x509_crt_t certificate);
 char *certificate_serial(gnutls_x509_crt_t certificate);
 
 /* Prints a chain, indented, each with subject, issuer, serial and dates. */
-void certificates_print(const Certificates *certificates, const char *indent);
+void certificates_print(const Certificates *certificates, FILE *stream, const char *indent);
 /* An array of objects with the same. NULL without memory. */
 json_t *certificates_to_json(const Certificates *certificates);
 

@@ -60,7 +60,7 @@ static ExitCode print_chain(const char *title, const BytesArray *array) {
         return EXIT_FAILED;
     }
     printf("%14s\n", title);
-    certificates_print(&certificates, "                ");
+    certificates_print(&certificates, stdout, "                ");
     return EXIT_OK;
 }
 

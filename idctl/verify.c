@@ -188,7 +188,7 @@ static ExitCode report(const Command *command, const Verification *verification)
     if (command_has(command, "quiet"))
         return code;
     if (verification->chain.count > 0)
-        certificates_print(&verification->chain, "");
+        certificates_print(&verification->chain, stdout, "");
     _cleanup_free_ char *reason = text_printable(verdict->reason ? verdict->reason : "out of memory");
     _cleanup_free_ char *signer = verification->signer ? text_printable(verification->signer) : NULL;
     if (signer)

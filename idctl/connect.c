@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* idctl connect: the quick test of an identity in TLS 1.3, with a `tls-client` handle. The handshake, both chains, the verdicts;
+ * then standard input and output are joined with the session. */
+#include "idctl/connect-report.h"
+#include "idctl/credential.h"
+#include "idctl/output.h"
+#include "idctl/peer.h"
+#include "idctl/pump.h"
+#include "idctl/trust.h"
+#include "idctl/verbs.h"
+
+#include <identityd/identityd-gnutls.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define USAGE_SERVER        "1.3.6.1.5.5.7.3.1"
+#define REFUSAL_WAIT_MILLIS 2000 /* how long the peer may take to refuse our certificate */
+
+typedef struct Connection {
+    identityd_credential *credential;
+    identityd_snapshot *snapshot;
+    identityd_gnutls_credentials *credentials;
+    Trust *trust; /* of --anchors; NULL: the handle's anchors and CRLs */
+    Endpoint endpoint;
+    const char *name;
+    int fd;
+    gnutls_session_t session;
+    bool begun;
+    ConnectReport report;
+} Connection;
+
+static void connection_clear(Connection *connection) {
+    if (connection->begun)
+        identityd_gnutls_session_end(connection->session);
+    session_deinit_p(&connection->session);
+    if (connection->credentials)
+        identityd_gnutls_credentials_free(connection->credentials);
+    connection->fd = close_safe(connection->fd);
+    trust_free(connection->trust);
+    endpoint_clear(&connection->endpoint);
+    snapshot_free_p(&connection->snapshot);
+    credential_free_p(&connection->credential);
+    connect_report_clear(&connection->report);
+}
+
+/* The handle's anchors and CRLs through libidentityd, as any program that uses it would. */
+static void verify_with_handle(const Connection *connection, const Certificates *chain, Verdict *ret) {
+    _cleanup_free_ identityd_datum *list = calloc(chain->count + 1, sizeof list[0]);
+    _cleanup_free_ Bytes *der = calloc(chain->count + 1, sizeof der[0]);
+    int r = list && der ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < chain->count; i++) {
+        r = certificate_to_der(chain->list[i], &der[i]);
+        list[i] = (identityd_datum) { der[i].data, der[i].size };
+    }
+    if (r == 0)
+        r = identityd_verify_peer(connection->credential, list, chain->count, NULL, "server", 0);
+    if (r < 0)
+        verdict_set(ret, false, "%s", r == -ENOMEM ? strerror(ENOMEM) : identityd_last_error());
+    else
+        verdict_set(ret, true, "ends in an anchor of %s, and no CRL lists it",
+                    identityd_snapshot_identity(connection->snapshot));
+    for (size_t i = 0; der && i < chain->count; i++)
+        bytes_clear(&der[i]);
+}
+
+/* Inside the handshake, before our certificate is sent. All verdicts are kept for the report. */
+static int verify_peer(gnutls_session_t session) {
+    Connection *connection = gnutls_session_get_ptr(session);
+    ConnectReport *report = &connection->report;
+
+    certificates_clear(&report->peer);
+    if (peer_certificates(session, &report->peer) < 0 || report->peer.count == 0) {
+        verdict_set(&report->chain_verdict, false, "it shows no certificate that can be read");
+        return GNUTLS_E_CERTIFICATE_ERROR;
+    }
+    if (connection->trust)
+        trust_verify(connection->trust, &report->peer, NULL, USAGE_SERVER, &report->chain_verdict);
+    else
+        verify_with_handle(connection, &report->peer, &report->chain_verdict);
+    bool named = gnutls_x509_crt_check_hostname(report->peer.list[0], connection->name);
+    verdict_set(&report->name_verdict, named, "the certificate %s the name %s", named ? "carries" : "does not carry",
+                connection->name);
+    return report->chain_verdict.good && report->name_verdict.good ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
+static ExitCode load_own(Connection *connection, const Command *command) {
+    const char *anchors_path = command_value(command, "anchors");
+    _cleanup_certificates_ Certificates anchors = { 0 };
+    ConnectReport *report = &connection->report;
+    size_t size;
+
+    ExitCode code = credential_open(command->arguments[0], "tls-client", &connection->credential, &connection->snapshot);
+    if (code != EXIT_OK)
+        return code;
+    const char *pem = identityd_snapshot_chain(connection->snapshot, &size);
+    int r = certificates_parse((BytesView) { (const uint8_t *) pem, size }, &report->own);
+    if (r < 0) {
+        complain("the chain of %s cannot be read: %s.", command->arguments[0], strerror(-r));
+        return EXIT_FAILED;
+    }
+    report->identity = identityd_snapshot_identity(connection->snapshot);
+    report->generation = identityd_snapshot_generation(connection->snapshot);
+    report->state = identityd_snapshot_state(connection->snapshot);
+    report->not_after = identityd_snapshot_not_after(connection->snapshot);
+    if (!anchors_path)
+        return EXIT_OK;
+    code = certificates_read(anchors_path, &anchors);
+    if (code == EXIT_OK && (r = trust_new(&anchors, &connection->trust)) < 0) {
+        complain("cannot use the anchors in %s: %s.", anchors_path, strerror(-r));
+        return EXIT_FAILED;
+    }
+    return code;
+}
+
+static ExitCode session_set_up(Connection *connection) {
+    if (gnutls_init(&connection->session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL) < 0 ||
+        gnutls_set_default_priority(connection->session) < 0) {
+        complain("cannot set up a TLS session.");
+        return EXIT_FAILED;
+    }
+    int r = identityd_gnutls_credentials_new(connection->credential, 0, &connection->credentials);
+    if (r >= 0)
+        r = identityd_gnutls_session_begin(connection->credentials, connection->session,
+                                           peer_name_is_dns(connection->name) ? connection->name : NULL, 0);
+    if (r < 0)
+        return credential_complain(r, "set up the TLS session");
+    connection->begun = true;
+    gnutls_session_set_ptr(connection->session, connection);
+    /* In place of the library's own verification, which would end the handshake without a report. */
+    gnutls_session_set_verify_function(connection->session, verify_peer);
+    gnutls_transport_set_int(connection->session, connection->fd);
+    gnutls_handshake_set_timeout(connection->session, NETWORK_HANDSHAKE_SECONDS * 1000U);
+    return EXIT_OK;
+}
+
+static void handshake(Connection *connection) {
+    ConnectReport *report = &connection->report;
+    int r;
+
+    do
+        r = gnutls_handshake(connection->session);
+    while (r < 0 && !gnutls_error_is_fatal(r));
+    if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
+        connect_report_refused(report, gnutls_alert_get(connection->session));
+    else if (r < 0 && !report->chain_verdict.reason)
+        verdict_set(&report->handshake_verdict, false, "%s", gnutls_strerror(r));
+    else if (r < 0 && report->chain_verdict.good && report->name_verdict.good) {
+        const char *own = identityd_last_error();
+        verdict_set(&report->handshake_verdict, false, "%s%s%s", gnutls_strerror(r), own[0] ? ": " : "", own);
+    } else if (r < 0)
+        verdict_set(&report->handshake_verdict, false, "we refused the peer");
+    else {
+        connect_report_session(report, connection->session);
+        verdict_set(&report->handshake_verdict, true, "%s", report->description ? report->description : "done");
+    }
+}
+
+/* After the handshake: does the peer take our certificate? */
+static PumpEnd wait_for_refusal(Connection *connection, Pump *pump) {
+    ConnectReport *report = &connection->report;
+    PumpEnd end = pump_wait(pump, REFUSAL_WAIT_MILLIS);
+
+    report->asked_for_certificate = gnutls_certificate_client_get_request_status(connection->session) > 0;
+    if (end == PUMP_REFUSED)
+        connect_report_refused(report, gnutls_alert_get(connection->session));
+    else if (end == PUMP_BROKEN)
+        verdict_set(&report->handshake_verdict, false, "the peer ended the connection after the handshake: %s",
+                    gnutls_strerror(pump_error(pump)));
+    return end;
+}
+
+static ExitCode converse(Connection *connection, Pump *pump) {
+    PumpEnd end = pump_run(pump);
+
+    switch (end) {
+    case PUMP_OPEN:
+    case PUMP_CLOSED:
+        return EXIT_OK;
+    case PUMP_REFUSED:
+        complain("the peer ended the session: %s.", connect_alert_text(gnutls_alert_get(connection->session)));
+        return EXIT_FAILED;
+    case PUMP_BROKEN:
+        complain("the session ended: %s.", gnutls_strerror(pump_error(pump)));
+        return EXIT_FAILED;
+    case PUMP_LOCAL:
+        complain("cannot read standard input or write standard output: %s.", strerror(-pump_error(pump)));
+        return EXIT_FAILED;
+    }
+    return EXIT_FAILED;
+}
+
+static ExitCode connect_run(const Command *command) {
+    _cleanup_(connection_clear) Connection connection = { .fd = -1 };
+    _cleanup_pump_ Pump *pump = NULL;
+    PumpEnd end = PUMP_CLOSED;
+    bool check = command_has(command, "check"), json = command_has(command, "json");
+
+    if (json && !check) {
+        complain("--json goes with --check: without it standard output is the session's.");
+        return EXIT_USAGE;
+    }
+    (void) signal(SIGPIPE, SIG_IGN);
+    ExitCode code = endpoint_parse(command->arguments[1], &connection.endpoint);
+    if (code != EXIT_OK)
+        return code;
+    connection.name = command_value(command, "name") ? command_value(command, "name") : connection.endpoint.host;
+    code = load_own(&connection, command);
+    if (code == EXIT_OK)
+        code = endpoint_connect(&connection.endpoint, &connection.fd);
+    if (code == EXIT_OK)
+        code = session_set_up(&connection);
+    if (code != EXIT_OK)
+        return code;
+    handshake(&connection);
+    if (connection.report.handshake_verdict.good) {
+        int r = pump_new(connection.session, connection.fd, &pump);
+        if (r < 0) {
+            complain("cannot go on after the handshake: %s.", strerror(-r));
+            return EXIT_FAILED;
+        }
+        end = wait_for_refusal(&connection, pump);
+    }
+    bool good = connection.report.handshake_verdict.good;
+    if (json)
+        code = connect_report_json(&connection.report);
+    else if (!command_has(command, "quiet") || !good)
+        connect_report_print(&connection.report, check ? stdout : stderr);
+    if (!good || code != EXIT_OK)
+        return EXIT_FAILED;
+    if (check || end == PUMP_CLOSED) {
+        (void) gnutls_bye(connection.session, GNUTLS_SHUT_WR);
+        return EXIT_OK;
+    }
+    return converse(&connection, pump);
+}
+
+static const Option connect_options[] = {
+    { "name", 0, "NAME", "Name that the peer's certificate must carry, also sent as SNI; default: HOST" },
+    { "anchors", 0, "FILE", "Verify the peer with these anchors instead of the identity's" },
+    { "check", 0, NULL, "Only the handshake and the verdicts, then end" },
+    { "json", 'j', NULL, "With --check: an object instead of text" },
+    { NULL },
+};
+
+const Verb verb_connect = {
+    .name = "connect",
+    .synopsis = "IDENTITY HOST:PORT",
+    .summary = "Speak TLS 1.3 with a server as this identity",
+    .options = connect_options,
+    .minimum = 2,
+    .maximum = 2,
+    .run = connect_run,
+};
