@@ -11,8 +11,9 @@
 #define TRANSIENT_FIRST 0x80000000U /* the TSS's constants shift into the sign bit */
 #define SESSION_FIRST   0x02000000U
 #define HANDLE_MASK     0x00ffffffU
-#define RM_HANDLE_BASE  16U /* no chip has so many transient places; resource managers count down from 0xff, 0xffffff  \
-                             */
+#define RM_HANDLE_BASE                                                                                                 \
+    16U /* no chip has so many transient places; resource managers count down from 0xff, 0xffffff                      \
+         */
 #define COMMAND_SIZE 14U
 
 /* ESYS flushes only what it knows, and it cannot learn of sequence objects: so the command is sent by itself. */
