@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One X.509 certificate: parsed once, bounded, with the fields that others ask for. */
+/* One X.509 certificate: parsed once, bounded, with the fields that others ask for; and lists of them. Files: certificate.c,
+ * certificate-list.c (lists and PEM), pkcs7.c. */
 #pragma once
 
 #include "common/bytes.h"
@@ -8,27 +9,30 @@
 #include <gnutls/x509.h>
 #include <time.h>
 
-#define CERTIFICATE_MAX (32U * 1024U) /* DER bytes of one certificate */
-#define CHAIN_MAX       10U           /* certificates of one chain */
-#define BUNDLE_MAX      512U          /* certificates of a set of anchors or of /cacerts */
-#define BUNDLE_BYTES_MAX (2U * 1024U * 1024U)
+#define CERTIFICATE_MAX            (32U * 1024U) /* DER bytes of one certificate */
+#define CERTIFICATE_EXTENSIONS_MAX 64U
+#define CERTIFICATE_URLS_MAX       8U    /* of a kind in one certificate; what comes after is left out */
+#define CERTIFICATE_URL_LENGTH_MAX 1024U /* bytes; longer ones are left out */
+#define CHAIN_MAX                  10U   /* certificates of one chain */
+#define BUNDLE_MAX                 512U  /* certificates of a set of anchors or of /cacerts */
+#define BUNDLE_BYTES_MAX           (2U * 1024U * 1024U)
 
 typedef struct Certificate {
     gnutls_x509_crt_t crt;
     Bytes der;
-    Bytes spki;          /* DER SubjectPublicKeyInfo */
-    Bytes subject_raw;   /* DER Name */
+    Bytes spki;        /* DER SubjectPublicKeyInfo, as it stands in the certificate */
+    Bytes subject_raw; /* DER Name */
     Bytes issuer_raw;
-    char *subject;       /* RFC 4514 */
+    char *subject;     /* RFC 4514; "" for an empty Name, "#" and the DER in hex for one that has no such form */
     char *issuer;
-    char *serial;        /* lower-case hex */
-    int64_t not_before;  /* seconds since the epoch */
+    char *serial;      /* lower-case hex without leading zero bytes */
+    int64_t not_before; /* seconds since the epoch; 99991231235959Z is 253402300799 */
     int64_t not_after;
-    bool is_ca;
-    bool self_issued;    /* subject equals issuer, byte for byte, non-empty */
+    bool is_ca;        /* basicConstraints say so */
+    bool self_issued;  /* subject equals issuer, byte for byte, non-empty */
 } Certificate;
 
-/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large). */
+/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large, an extension twice). */
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure);
 Certificate *certificate_free(Certificate *certificate);
 DEFINE_CLEANUP(Certificate, certificate_free)
@@ -40,11 +44,22 @@ bool certificate_equal(const Certificate *a, const Certificate *b);
 bool certificate_is_self_signed(const Certificate *certificate);
 /* SHA-256 of the DER. */
 int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 32]);
-/* The value of an extension by OID, or an empty view (ret_critical false). `ret` is owned by the caller. 0, -ENOENT. */
+/* The value of an extension by OID. `ret` is owned by the caller. 0; -ENOENT with an empty `ret` and `ret_critical` (may be
+ * NULL) false. */
 int certificate_extension(const Certificate *certificate, const char *oid, Bytes *ret, bool *ret_critical);
-/* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out. */
+/* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out, and so
+ * is what is too long or has white space or control characters. */
 int certificate_crl_urls(const Certificate *certificate, char ***ret);
 int certificate_ocsp_urls(const Certificate *certificate, char ***ret);
+/* Frees such an array. Takes NULL, returns NULL. */
+char **certificate_urls_free(char **urls);
+
+/* For sentences: `CN=device (serial 0a1b)`, at most CERTIFICATE_DESCRIPTION_MAX bytes with the NUL. Returns `buffer`. */
+#define CERTIFICATE_DESCRIPTION_MAX 256U
+const char *certificate_describe(const Certificate *certificate, char buffer[static CERTIFICATE_DESCRIPTION_MAX]);
+/* For sentences: `2025-01-31 12:00:00 UTC`. Returns `buffer`. */
+#define CERTIFICATE_TIME_MAX 40U
+const char *certificate_time(int64_t when, char buffer[static CERTIFICATE_TIME_MAX]);
 
 /* A list of certificates; owns them. */
 typedef struct CertificateList {
@@ -58,10 +73,11 @@ bool certificate_list_contains(const CertificateList *list, const Certificate *c
 void certificate_list_clear(CertificateList *list);
 #define _cleanup_certificates_ _cleanup_(certificate_list_clear)
 
-/* PEM: every block must be a CERTIFICATE, text between blocks is skipped; at least one, at most `maximum`. A fault names the
- * block's number and line. */
+/* PEM: every block must be a CERTIFICATE, text between blocks is skipped; at least one, at most `maximum`, at most
+ * BUNDLE_BYTES_MAX. A fault names the block's number and line. -EBADMSG, CERTIFICATE_REJECTED. `ret` is overwritten. */
 int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure);
 int certificate_list_to_pem(const CertificateList *list, Bytes *ret);
-/* DER PKCS#7 SignedData, certs-only: no content, no signers (RFC 7030 §4.1.3, §4.2.3); BER is accepted as far as GnuTLS
- * does. In pkcs7.c. */
+/* PKCS#7 SignedData, certs-only: no content, no signers (RFC 7030 §4.1.3, §4.2.3); DER, or BER as far as GnuTLS reads it;
+ * at least one certificate, at most `maximum`, at most BUNDLE_BYTES_MAX; CRLs in it are passed over. -EBADMSG,
+ * CERTIFICATE_REJECTED. `ret` is overwritten. */
 int certificate_list_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, Failure *ret_failure);

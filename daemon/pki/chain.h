@@ -46,7 +46,9 @@ int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[sta
                     Failure *ret_failure);
 
 /* A gnutls_privkey_t whose signatures are made by `sign`: manager's join of tpm and pki, the enroller's of its job. In
- * external-key.c. `scheme_id` is an IANA SignatureScheme, `digest` of its length; result as X.509 encodes it. The key keeps
- * `userdata` only. Verified by the caller's own means; 0 or -errno (the callback keeps its Failure itself). */
+ * external-key.c. `scheme_id` is an IANA SignatureScheme that fits the key, `digest` has its length; the result is encoded as
+ * X.509 has it, at most SIGNATURE_MAX bytes (room for that is given). The key borrows `userdata`. Only keys of KeyAlgorithm:
+ * -ENOTSUP else, -EBADMSG for what is no SubjectPublicKeyInfo. What GnuTLS asks for beyond those schemes it does not get, and
+ * `sign` is not called for it; what `sign` fails with, it keeps itself. */
 typedef int (*ExternalSign)(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size, void *userdata);
 int external_key_new(BytesView spki, ExternalSign sign, void *userdata, gnutls_privkey_t *ret);

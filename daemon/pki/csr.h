@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PKCS#10 certification requests (RFC 2986). */
+/* PKCS#10 certification requests (RFC 2986). Names and SANs of a renewal are copied byte for byte. Files: csr.c,
+ * csr-names.c. */
 #pragma once
 
 #include "common/bytes.h"
@@ -14,11 +15,14 @@ typedef struct CsrSan {
     const char *value; /* expanded; for hardware modules "OID/SERIAL" (RFC 4108 hardwareModuleName, 802.1AR §8) */
 } CsrSan;
 
-#define CSR_SANS_MAX 32U
-#define CSR_EKU_MAX  16U
+#define CSR_SANS_MAX    32U
+#define CSR_EKU_MAX     16U
+#define CSR_SUBJECT_MAX 1024U         /* bytes of the RFC 4514 text */
+#define CSR_SERIAL_MAX  64U           /* bytes of a hardware module's serial number */
+#define CSR_MAX         (16U * 1024U) /* DER bytes of a request */
 
 typedef struct CsrTemplate {
-    const char *subject;          /* RFC 4514, expanded, or … */
+    const char *subject;          /* RFC 4514, expanded; "" if there is a SAN; single-valued RDNs. Or … */
     const Certificate *renew;     /* … Subject and SAN are copied byte for byte from here */
     const CsrSan *sans;
     size_t san_count;
@@ -32,8 +36,10 @@ typedef struct CsrTemplate {
  * encoded: which and why), INTERNAL, or what the key's callback failed with, which it keeps itself. */
 int csr_create(const CsrTemplate *template, gnutls_privkey_t key, BytesView spki, Bytes *ret_der, Failure *ret_failure);
 
-/* The SubjectPublicKeyInfo of a request. -EBADMSG. */
+/* The SubjectPublicKeyInfo of a request, as it stands in it. -EBADMSG for what is not one whole request in DER. */
 int csr_spki(BytesView der, Bytes *ret_spki);
+/* The DER Name of its subject, and the value of its subjectAltName extension request (empty if it has none). -EBADMSG. */
+int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san);
 
 #define EKU_CLIENT_AUTH "1.3.6.1.5.5.7.3.2"
 #define EKU_SERVER_AUTH "1.3.6.1.5.5.7.3.1"

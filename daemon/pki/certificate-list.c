@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lists of certificates, and PEM: bundles that an admin wrote, so that a fault names its place. */
+#include "pki/certificate.h"
+
+#include "pki/asn1.h"
+
+#include <string.h>
+
+#define REJECT(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
+
+int certificate_list_add(CertificateList *list, Certificate *certificate) {
+    /* grows at 0, 1, 2, 4, 8 …: whenever the count is a power of two */
+    if ((list->count & (list->count - 1)) == 0) {
+        size_t capacity = list->count ? 2 * list->count : 1;
+        Certificate **grown = reallocarray(list->list, capacity, sizeof(*grown));
+        if (!grown) {
+            certificate_free(certificate);
+            return -ENOMEM;
+        }
+        list->list = grown;
+    }
+    list->list[list->count++] = certificate;
+    return 0;
+}
+
+int certificate_list_add_copy(CertificateList *list, const Certificate *certificate) {
+    Certificate *copy;
+    int r = certificate_copy(certificate, &copy);
+
+    return r < 0 ? r : certificate_list_add(list, copy);
+}
+
+bool certificate_list_contains(const CertificateList *list, const Certificate *certificate) {
+    for (size_t i = 0; i < list->count; i++)
+        if (certificate_equal(list->list[i], certificate))
+            return true;
+    return false;
+}
+
+void certificate_list_clear(CertificateList *list) {
+    for (size_t i = 0; i < list->count; i++)
+        certificate_free(list->list[i]);
+    free(list->list);
+    *list = (CertificateList) { NULL, 0 };
+}
+
+/* ---- PEM ---- */
+
+static const char begin_marker[] = "-----BEGIN ", end_marker[] = "-----END ", marker_tail[] = "-----";
+
+typedef struct PemReader {
+    BytesView rest;
+    size_t line; /* number of the line that `rest` begins with */
+} PemReader;
+
+/* The next line without its end and trailing white space; false at the end. */
+static bool next_line(PemReader *reader, BytesView *ret) {
+    const uint8_t *end;
+    BytesView line = reader->rest;
+
+    if (reader->rest.size == 0)
+        return false;
+    end = memchr(line.data, '\n', line.size);
+    line.size = end ? (size_t) (end - line.data) : line.size;
+    size_t used = line.size + (end ? 1 : 0);
+    reader->rest.data += used;
+    reader->rest.size -= used;
+    reader->line++;
+    while (line.size > 0 && strchr(" \t\r", line.data[line.size - 1]) && line.data[line.size - 1])
+        line.size--;
+    *ret = line;
+    return true;
+}
+
+/* The label in a line like "-----BEGIN LABEL-----". */
+static bool marker_label(BytesView line, const char *marker, BytesView *ret_label) {
+    size_t length = strlen(marker), tail = strlen(marker_tail);
+
+    if (line.size < length + tail || memcmp(line.data, marker, length) != 0 ||
+        memcmp(line.data + line.size - tail, marker_tail, tail) != 0)
+        return false;
+    *ret_label = (BytesView) { line.data + length, line.size - length - tail };
+    return true;
+}
+
+/* The next whole block, from its BEGIN line to its END line. 1, 0 at the end, -EBADMSG. */
+static int next_block(PemReader *reader, size_t number, BytesView *ret_block, size_t *ret_line, Failure *ret_failure) {
+    const BytesView wanted = bytes_view_string("CERTIFICATE");
+    BytesView line, label;
+
+    do {
+        if (!next_line(reader, &line))
+            return 0;
+    } while (!marker_label(line, begin_marker, &label));
+
+    const uint8_t *start = line.data;
+    size_t start_line = reader->line;
+    if (!bytes_view_equal(label, wanted))
+        return REJECT("PEM block %zu (line %zu) is a '%.*s', not a CERTIFICATE", number, start_line,
+                      (int) (label.size < 64 ? label.size : 64), (const char *) label.data);
+    for (;;) {
+        if (!next_line(reader, &line) || marker_label(line, begin_marker, &label))
+            return REJECT("PEM block %zu (line %zu) has no END line", number, start_line);
+        if (marker_label(line, end_marker, &label))
+            break;
+    }
+    if (!bytes_view_equal(label, wanted))
+        return REJECT("PEM block %zu (line %zu) ends with the END line of something else (line %zu)", number,
+                      start_line, reader->line);
+    *ret_block = (BytesView) { start, (size_t) (line.data + line.size - start) };
+    *ret_line = start_line;
+    return 1;
+}
+
+int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList list = { 0 };
+    PemReader reader = { .rest = pem };
+    BytesView block;
+    size_t line;
+    int r;
+
+    if (pem.size > BUNDLE_BYTES_MAX)
+        return REJECT("the PEM text has %zu bytes, more than %u", pem.size, BUNDLE_BYTES_MAX);
+    while ((r = next_block(&reader, list.count + 1, &block, &line, ret_failure)) > 0) {
+        _cleanup_datum_ gnutls_datum_t der = { 0 };
+        gnutls_datum_t text = datum_from_view(block);
+        Certificate *certificate;
+
+        if (list.count >= maximum)
+            return REJECT("there are more than %zu certificates in the PEM text", maximum);
+        if (memchr(block.data, 0, block.size) || gnutls_pem_base64_decode2("CERTIFICATE", &text, &der) < 0)
+            return REJECT("PEM block %zu (line %zu) is not base64", list.count + 1, line);
+        r = certificate_from_der(view_from_datum(&der), &certificate, ret_failure);
+        if (r < 0)
+            return failure_prefix(ret_failure, r, "PEM block %zu (line %zu)", list.count + 1, line);
+        r = certificate_list_add(&list, certificate);
+        if (r < 0)
+            return failure_errno(ret_failure, r, "reading certificates");
+    }
+    if (r < 0)
+        return r;
+    if (list.count == 0)
+        return REJECT("there is no certificate in the PEM text");
+    *ret = list;
+    list = (CertificateList) { 0 };
+    return 0;
+}
+
+int certificate_list_to_pem(const CertificateList *list, Bytes *ret) {
+    _cleanup_bytes_ Bytes pem = BYTES_NULL;
+    int r;
+
+    for (size_t i = 0; i < list->count; i++) {
+        _cleanup_datum_ gnutls_datum_t text = { 0 };
+        gnutls_datum_t der = datum_from_view(bytes_view(&list->list[i]->der));
+
+        if (gnutls_pem_base64_encode2("CERTIFICATE", &der, &text) < 0)
+            return -ENOMEM;
+        r = bytes_append(&pem, view_from_datum(&text));
+        if (r < 0)
+            return r;
+    }
+    *ret = pem;
+    pem = BYTES_NULL;
+    return 0;
+}
