@@ -36,6 +36,10 @@ static int unescape(const char *subject, char **ret, bool *ret_multi_valued) {
     if (!text)
         return -ENOMEM;
     while (*subject) {
+        if (*subject == ',' && subject[1 + strspn(subject + 1, " ")] == 0) { /* GnuTLS would take no notice */
+            free(text);
+            return -EINVAL;
+        }
         if (*subject != '\\') {
             multi_valued = multi_valued || *subject == '+';
             *out++ = *subject++;
@@ -74,7 +78,7 @@ int csr_subject_encode(const char *subject, Bytes *ret_der, Failure *ret_failure
     if (r == -ENOMEM)
         return failure_errno(ret_failure, r, "encoding a subject");
     if (r < 0)
-        return INVALID("the subject '%s' ends within an escape or has a NUL byte", subject);
+        return INVALID("the subject '%s' ends with a comma or within an escape, or has a NUL byte", subject);
     if (multi_valued)
         return INVALID("the subject '%s' has a '+': write it as '\\+', or use one value for each part", subject);
     if (gnutls_x509_dn_init(&dn) < 0)
@@ -162,7 +166,7 @@ static int add_hardware_module(gnutls_subject_alt_names_t names, const char *val
         return -EINVAL;
     memcpy(oid, value, length);
     oid[length] = 0;
-    if (strspn(oid, "0123456789.") != length || !strchr(oid, '.') || oid[length - 1] == '.')
+    if (!asn1_oid_is_valid(oid))
         return -EINVAL;
     r = asn1_create("HardwareModuleName", &node);
     if (r >= 0)

@@ -60,9 +60,7 @@ static int add_extended_key_usage(asn1_node extensions, const CsrTemplate *templ
         return failure_errno(ret_failure, -ENOMEM, "encoding extended key usages");
     for (size_t i = 0; i < template->eku_count; i++) {
         const char *oid = template->eku[i];
-        size_t length = strlen(oid);
-        if (length >= ASN1_OID_MAX || strspn(oid, "0123456789.") != length || !strchr(oid, '.') ||
-            gnutls_x509_key_purpose_set(purposes, oid) < 0)
+        if (!asn1_oid_is_valid(oid) || gnutls_x509_key_purpose_set(purposes, oid) < 0)
             return INVALID("the extended key usage '%s' is not an object identifier", oid);
     }
     int r = gnutls_x509_ext_export_key_purposes(purposes, &value);
