@@ -24,7 +24,7 @@
 #define SIGN_SECONDS 60U
 
 typedef struct Shared {
-    pthread_mutex_t io, state; /* all zeroes is an unlocked mutex in glibc */
+    pthread_mutex_t io, state, beside; /* all zeroes is an unlocked mutex in glibc */
     _Atomic pid_t owner;       /* process that may use the connection */
 } Shared;
 
@@ -44,6 +44,7 @@ struct identityd_credential {
     identityd_changed_callback callback;
     void *userdata;
     int epoll_fd, event_fd, watched_fd; /* -1 until identityd_credential_fd() */
+    uint64_t revive_after, revive_wait; /* CLOCK_MONOTONIC, µs: credential_use() opens again no sooner; its next wait */
 };
 
 /* ---- locks and processes ---- */
@@ -146,7 +147,7 @@ static int on_state(identityd_snapshot *snapshot, void *userdata) {
     return 0;
 }
 
-identityd_snapshot *credential_last_snapshot(identityd_credential *credential) {
+static identityd_snapshot *last_snapshot(identityd_credential *credential) {
     lock_state(credential);
     identityd_snapshot *snapshot = snapshot_ref(credential->snapshot);
     unlock_state(credential);
@@ -155,7 +156,7 @@ identityd_snapshot *credential_last_snapshot(identityd_credential *credential) {
 
 /* Why nothing can be signed on a closed credential. */
 static int closed_error(identityd_credential *credential) {
-    _cleanup_snapshot_ identityd_snapshot *last = credential_last_snapshot(credential);
+    _cleanup_snapshot_ identityd_snapshot *last = last_snapshot(credential);
 
     if (strcmp(last->state, "revoked") == 0)
         return client_error(-EKEYREVOKED, "%s is revoked: identityd closed its credential handles", credential->identity);
@@ -194,6 +195,7 @@ static identityd_credential *credential_new(void) {
     credential->shared_is_wiped = madvise(shared, sizeof(Shared), MADV_WIPEONFORK) == 0;
     pthread_mutex_init(&shared->io, NULL);
     pthread_mutex_init(&shared->state, NULL);
+    pthread_mutex_init(&shared->beside, NULL);
     shared->owner = getpid();
     return credential;
 }
@@ -317,6 +319,12 @@ static void take_news(identityd_credential *credential) {
     leave(credential);
 }
 
+identityd_snapshot *credential_latest(identityd_credential *credential) {
+    if (is_own_process(credential))
+        take_news(credential);
+    return last_snapshot(credential);
+}
+
 _public_ int identityd_credential_process(identityd_credential *credential) {
     eventfd_t unused;
     int r = check_process(credential);
@@ -348,7 +356,7 @@ _public_ int identityd_credential_snapshot(identityd_credential *credential, ide
     unlock_state(credential);
     if (is_closed)
         return closed_error(credential);
-    *ret = credential_last_snapshot(credential);
+    *ret = last_snapshot(credential);
     return 0;
 }
 
@@ -390,21 +398,71 @@ _public_ int identityd_credential_reopen(identityd_credential *credential) {
     return r < 0 ? client_error_prefix(r, "opening the credential of %s again", credential->identity) : 0;
 }
 
-/* ---- signing ---- */
+/* ---- opening again by itself ---- */
 
-typedef struct SignRequest {
-    uint8_t type;
-    uint32_t generation;
-    uint16_t scheme;
-    BytesView payload;
-} SignRequest;
+/* Whether it is time to try; the next time is later. */
+static bool may_revive(identityd_credential *credential) {
+    uint64_t now = connection_now();
+    bool may = true;
+
+    if (!is_own_process(credential))
+        return true;
+    lock_state(credential);
+    if (!credential->closed || now < credential->revive_after)
+        may = false;
+    else {
+        uint64_t wait = credential->revive_wait ? credential->revive_wait : REVIVE_SECONDS_MIN * UINT64_C(1000000);
+        credential->revive_after = now + wait;
+        credential->revive_wait = 2 * wait > REVIVE_SECONDS_MAX * UINT64_C(1000000)
+                                      ? REVIVE_SECONDS_MAX * UINT64_C(1000000)
+                                      : 2 * wait;
+    }
+    unlock_state(credential);
+    return may;
+}
+
+/* After `r`, the error that a closed or inherited credential gave: 0 if it is open again, else why not. */
+static int revive(identityd_credential *credential, int r) {
+    if (!may_revive(credential))
+        return r;
+    r = identityd_credential_reopen(credential);
+    if (r < 0)
+        return r;
+    lock_state(credential);
+    credential->revive_wait = 0;
+    unlock_state(credential);
+    return 0;
+}
+
+static bool may_mend(int r) {
+    return r == -EPIPE || r == -ECHILD || r == -EKEYREVOKED || r == -ENOKEY || r == -EBADMSG;
+}
+
+int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
+    int r = identityd_credential_snapshot(credential, ret);
+
+    if (!may_mend(r))
+        return r;
+    r = revive(credential, r);
+    return r < 0 ? r : identityd_credential_snapshot(credential, ret);
+}
+
+void credential_lock(identityd_credential *credential) {
+    pthread_mutex_lock(&credential->shared->beside);
+}
+
+void credential_unlock(identityd_credential *credential) {
+    pthread_mutex_unlock(&credential->shared->beside);
+}
+
+/* ---- signing ---- */
 
 /* The errors that concern a generation are told apart here: the status for both is "not ready". */
 static int explain(identityd_credential *credential, const SignRequest *request, int r) {
     if (r == -EPIPE)
         return closed_error(credential);
     if (r == -EAGAIN && request->generation != 0) {
-        _cleanup_snapshot_ identityd_snapshot *last = credential_last_snapshot(credential);
+        _cleanup_snapshot_ identityd_snapshot *last = last_snapshot(credential);
         if (request->generation != last->generation)
             r = -ESTALE;
     }
@@ -418,7 +476,7 @@ static int sign_locked(identityd_credential *credential, const SignRequest *requ
         return client_error(-EPIPE, "closed");
     if (generation == 0) {
         (void) connection_process(&credential->connection);
-        _cleanup_snapshot_ identityd_snapshot *last = credential_last_snapshot(credential);
+        _cleanup_snapshot_ identityd_snapshot *last = last_snapshot(credential);
         generation = last->generation;
         if (generation == 0)
             return client_error(-EAGAIN, "there is no certificate yet: the identity is %s", last->state);
@@ -449,6 +507,15 @@ static int sign(identityd_credential *credential, const SignRequest *request, vo
     memcpy(signature, buffer, answer.size);
     *signature_size = answer.size;
     return 0;
+}
+
+int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size) {
+    int r = sign(credential, request, signature, ret_size);
+
+    if (!may_mend(r))
+        return r;
+    r = revive(credential, r);
+    return r < 0 ? r : sign(credential, request, signature, ret_size);
 }
 
 static const SignatureScheme *known_scheme(uint16_t id) {

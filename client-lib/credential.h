@@ -5,6 +5,29 @@
 #include "client-lib/snapshot.h"
 #include "identityd/identityd.h"
 
-/* The last snapshot that is known, without looking for a newer one: works on a closed credential and in a forked child.
- * A reference of the caller's. */
-identityd_snapshot *credential_last_snapshot(identityd_credential *credential);
+/* The newest snapshot: looks for news first where that is possible, and is the last known one on a closed credential and in a
+ * forked child. A reference of the caller's. */
+identityd_snapshot *credential_latest(identityd_credential *credential);
+
+/* identityd_credential_snapshot(), and one of the identityd_sign_…(), for programs that should not have to know of restarts:
+ * a closed credential is opened again first, in a forked child at once, else at most once in REVIVE_SECONDS_MIN, less often
+ * while that fails, up to REVIVE_SECONDS_MAX. Errors as theirs, or as identityd_credential_open(). */
+#define REVIVE_SECONDS_MIN 1U
+#define REVIVE_SECONDS_MAX 30U
+int credential_use(identityd_credential *credential, identityd_snapshot **ret);
+
+typedef struct SignRequest {
+    uint8_t type; /* HANDLE_SIGN_… */
+    uint32_t generation;
+    uint16_t scheme;
+    BytesView payload;
+} SignRequest;
+
+/* `signature` has room for IDENTITYD_SIGNATURE_MAX bytes. */
+int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size);
+
+/* A lock for what is kept beside the credential; free in a forked child. */
+void credential_lock(identityd_credential *credential);
+void credential_unlock(identityd_credential *credential);
+
+DEFINE_CLEANUP(identityd_credential, identityd_credential_free)

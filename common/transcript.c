@@ -27,6 +27,8 @@ struct Transcript {
     gnutls_hash_hd_t running[TRANSCRIPT_HASH_COUNT];
     gnutls_hash_hd_t main[TRANSCRIPT_HASH_COUNT]; /* up to both Finished: where post-handshake authentication begins */
     unsigned finished;                            /* how many Finished were seen */
+    bool has_side;                                /* the first ClientHello was seen */
+    TlsSide side;
     bool second_hello;                            /* a HelloRetryRequest was seen */
     bool broken;                                  /* the library refused a hash: nothing can be told any more */
 };
@@ -115,6 +117,10 @@ static int transcript_hook(gnutls_session_t session, unsigned type, unsigned whe
 
     if (!transcript)
         return 0;
+    if (!transcript->has_side && type == GNUTLS_HANDSHAKE_CLIENT_HELLO) {
+        transcript->side = incoming ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
+        transcript->has_side = true;
+    }
     if (!transcript->broken && when == (incoming ? GNUTLS_HOOK_PRE : GNUTLS_HOOK_POST))
         transcript->broken = !transcript_add(transcript, type, message);
     return transcript->next ? transcript->next(session, type, when, incoming, message) : 0;
@@ -203,6 +209,13 @@ int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algo
 
     memcpy(ret_hash, hash, (size_t) size);
     *ret_size = (size_t) size;
+    return 0;
+}
+
+int transcript_side(const Transcript *transcript, TlsSide *ret) {
+    if (!transcript->has_side)
+        return -ENOMSG;
+    *ret = transcript->side;
     return 0;
 }
 

@@ -29,6 +29,9 @@ Transcript *transcript_of_session(gnutls_session_t session);
 int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algorithm_t digest_algorithm,
                         BytesView digest, uint8_t ret_hash[static 48], size_t *ret_size);
 
+/* Which side the session is, which GnuTLS does not tell but the first ClientHello does. 0; -ENOMSG before it. */
+int transcript_side(const Transcript *transcript, TlsSide *ret);
+
 void transcript_detach(Transcript *transcript);
 Transcript *transcript_free(Transcript *transcript);
 DEFINE_CLEANUP(Transcript, transcript_free)

@@ -222,7 +222,13 @@ static int run_once(Side *client, Side *server, const Setup *setup) {
     sockets(fds);
     side_begin(client, setup, fds[0], NULL, NULL);
     side_begin(server, setup, fds[1], NULL, NULL);
+    TlsSide side;
+    assert_int_equal(transcript_side(client->transcript, &side), -ENOMSG);
     int r = handshake_both(client, server);
+    assert_int_equal(transcript_side(client->transcript, &side), 0);
+    assert_int_equal(side, TLS_SIDE_CLIENT);
+    assert_int_equal(transcript_side(server->transcript, &side), 0);
+    assert_int_equal(side, TLS_SIDE_SERVER);
     side_end(client);
     side_end(server);
     side_clear(client);
