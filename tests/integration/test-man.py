@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The manual pages against the code: every verb and option of idctl and identityd is in its page and nothing else is; every
+D-Bus member and error is in org.identityd1(5) with its signature; the completion knows every verb."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree
+
+SOURCE, IDCTL, IDENTITYD = (sys.argv[1:4] + [None])[:3]
+COMMON = {"help", "quiet", "no-ask-password"}
+OPTION_LINE = re.compile(r"^ +(?:-(\w) )? *--([a-z-]+)(?: ([A-Z][A-Z:_]*))? ", re.M)
+OPTION_ENTRY = re.compile(r"^(?:\*-(\w)\*, )?\*--([a-z-]+)\*(?: _([A-Z:_]+)_)?$", re.M)
+
+
+def read(*path):
+    with open(os.path.join(SOURCE, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def part(page, heading, level):
+    """What is below a heading, up to the next one of its level or above."""
+    match = re.search(r"^%s %s\n(.*?)(?=^#{1,%d} |\Z)" % ("#" * level, re.escape(heading), level), page, re.M | re.S)
+    return match.group(1) if match else None
+
+
+def help_options(text):
+    return {name: (letter or None, argument or None) for letter, name, argument in OPTION_LINE.findall(text)}
+
+
+def page_options(text):
+    return {name: (letter or None, argument or None) for letter, name, argument in OPTION_ENTRY.findall(text)}
+
+
+class Idctl(unittest.TestCase):
+    def setUp(self):
+        self.page = read("man", "idctl.1.scd")
+        self.verbs = re.findall(r"^  ([a-z]+) ", run(IDCTL, "--help"), re.M)
+        self.assertGreater(len(self.verbs), 10)
+
+    def test_verbs(self):
+        self.assertEqual(sorted(self.verbs), sorted(re.findall(r"^## (.*)$", part(self.page, "VERBS", 1), re.M)))
+
+    def test_options(self):
+        for verb in self.verbs:
+            with self.subTest(verb=verb):
+                options = help_options(run(IDCTL, verb, "--help"))
+                self.assertLessEqual(COMMON, set(options))
+                own = {name: value for name, value in options.items() if name not in COMMON}
+                section = part(self.page, verb, 2)
+                self.assertEqual(own, page_options(section))
+                synopsis = section.strip().split("\n\n")[0]
+                self.assertEqual(set(own), set(re.findall(r"\*--([a-z-]+)\*", synopsis)))
+                common = {name: options[name] for name in COMMON}
+                documented = page_options(part(self.page, "OPTIONS", 1))
+                self.assertEqual(common, {name: documented[name] for name in COMMON})
+
+    def test_global_options(self):
+        documented = set(page_options(part(self.page, "OPTIONS", 1)))
+        self.assertEqual(documented - COMMON | {"help"}, set(help_options(run(IDCTL, "--help"))))
+
+    def test_positional_arguments(self):
+        for verb in self.verbs:
+            with self.subTest(verb=verb):
+                first = run(IDCTL, verb, "--help").splitlines()[0]
+                wanted = set(re.findall(r"[A-Z][A-Z:]+", first.replace("[OPTIONS]", "")))
+                synopsis = part(self.page, verb, 2).strip().split("\n\n")[0]
+                self.assertLessEqual(wanted, set(re.findall(r"_([A-Z:]+)_", synopsis)))
+
+    def test_completion(self):
+        text = read("idctl", "completion", "idctl")
+        known = re.search(r'compgen -W "(.*?)"', text, re.S).group(1).split()
+        self.assertEqual(sorted(w for w in known if not w.startswith("-")), sorted(self.verbs))
+        with_value = set()
+        for verb in self.verbs:
+            with_value |= {"--" + n for n, (_, argument) in help_options(run(IDCTL, verb, "--help")).items() if argument}
+        for option in with_value:
+            self.assertEqual(len(re.findall(r"%s\b(?!-)" % option, text)), 2, option)
+
+    def complete(self, *words):
+        script = ("source '%s'; idctl() { '%s' \"$@\"; }; COMP_WORDS=(idctl \"$@\"); COMP_CWORD=$#; _idctl; "
+                  "printf '%%s\\n' \"${COMPREPLY[@]}\"" % (os.path.join(SOURCE, "idctl/completion/idctl"), IDCTL))
+        return subprocess.run(["bash", "-c", script, "bash", *words], check=True, capture_output=True, text=True).stdout.split()
+
+    def test_completing(self):
+        self.assertEqual(self.complete("re"), ["renew", "request", "retire", "reload"])
+        self.assertEqual(self.complete("sign", "--s"), ["--scheme"])
+        self.assertEqual(self.complete("sign", "--scheme", "ecdsa_secp2"), ["ecdsa_secp256r1_sha256"])
+        self.assertIn(os.path.join(SOURCE, "man/idctl.1.scd"), self.complete("sign", "x", os.path.join(SOURCE, "man/idc")))
+        self.assertEqual(self.complete("list", "x"), [])
+
+
+class Identityd(unittest.TestCase):
+    @unittest.skipUnless(IDENTITYD, "identityd is not built")
+    def test_options(self):
+        documented = set(page_options(part(read("man", "identityd.8.scd"), "OPTIONS", 1)))
+        self.assertEqual(documented, set(re.findall(r"^ +--([a-z-]+) ", run(IDENTITYD, "--help"), re.M)))
+
+
+class Bus(unittest.TestCase):
+    PAGE_METHOD = re.compile(r"^\*(\w+)\*\((.*?)\)(?: -> (.*))?$", re.M)
+    PAGE_PROPERTY = re.compile(r"\*(\w+)\* ([a-z(){}]+)")
+
+    def setUp(self):
+        self.page = read("man", "org.identityd1.5.scd")
+
+    def interface(self, name):
+        root = xml.etree.ElementTree.fromstring(read("dbus", "org.identityd1.%s.xml" % name))
+        methods, properties = {}, {}
+        for method in root.findall("interface/method"):
+            arguments = {"in": [], "out": []}
+            for argument in method.findall("arg"):
+                arguments[argument.get("direction")].append("%s %s" % (argument.get("type"), argument.get("name")))
+            methods[method.get("name")] = (", ".join(arguments["in"]), ", ".join(arguments["out"]))
+        for item in root.findall("interface/property"):
+            properties[item.get("name")] = item.get("type")
+        return methods, properties
+
+    def check(self, name, heading):
+        methods, properties = self.interface(name)
+        section = part(self.page, heading, 1)
+        documented = {m: (i, o or "") for m, i, o in self.PAGE_METHOD.findall(part(section, "Methods", 2))}
+        self.assertEqual(methods, {m: (i, o) for m, (i, o) in documented.items()})
+        lines = [line for line in part(section, "Properties", 2).splitlines() if line.startswith("*")]
+        self.assertEqual(properties, dict(self.PAGE_PROPERTY.findall("\n".join(lines))))
+
+    def test_manager(self):
+        self.check("Manager", "THE MANAGER OBJECT")
+
+    def test_identity(self):
+        self.check("Identity", "IDENTITY OBJECTS")
+
+    def test_errors(self):
+        code = set(re.findall(r'IDENTITYD_ERROR_PREFIX "(\w+)"', read("common", "failure.c")))
+        self.assertEqual(code, set(re.findall(r"\*org\.identityd1\.Error\.(\w+)\*", self.page)))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
