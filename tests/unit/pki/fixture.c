@@ -127,7 +127,7 @@ CertificateList make_list(size_t count, ...) {
 }
 
 char *run(int *ret_status, const char *format, ...) {
-    char command[4096];
+    char command[4096] = "( ";
     char *output = calloc(1, 65536);
     size_t size = 0, n;
     va_list arguments;
@@ -136,10 +136,10 @@ char *run(int *ret_status, const char *format, ...) {
 
     assert_non_null(output);
     va_start(arguments, format);
-    status = vsnprintf(command, sizeof(command) - 16, format, arguments);
+    status = vsnprintf(command + 2, sizeof(command) - 16, format, arguments);
     va_end(arguments);
     assert_true(status > 0 && (size_t) status < sizeof(command) - 16);
-    strcat(command, " 2>&1");
+    strcat(command, " ) 2>&1");
     pipe = popen(command, "re");
     assert_non_null(pipe);
     while ((n = fread(output + size, 1, 65535 - size, pipe)) > 0)
