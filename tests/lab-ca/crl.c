@@ -125,7 +125,8 @@ static int copy(const gnutls_datum_t *datum, gnutls_datum_t *ret) {
 static size_t cache_slot(CrlCache *cache, const char *authority) {
     size_t i = 0;
 
-    while (i + 1 < CRL_CACHE_MAX && cache->entries[i].authority[0] && strcmp(cache->entries[i].authority, authority) != 0)
+    while (i + 1 < CRL_CACHE_MAX && cache->entries[i].authority[0] &&
+           strcmp(cache->entries[i].authority, authority) != 0)
         i++;
     return i;
 }

@@ -54,7 +54,7 @@ static bool route(const char *url, Request *request) {
 
 /* ---- answers that are certificates ---- */
 
-static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *list, size_t count, bool emptied) {
+static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *list, size_t count) {
     _cleanup_pkcs7_ gnutls_pkcs7_t pkcs7 = NULL;
     _cleanup_datum_ gnutls_datum_t der = DATUM_NULL;
     int r;
@@ -62,8 +62,23 @@ static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *
     r = gnutls_pkcs7_init(&pkcs7);
     for (size_t i = 0; r >= 0 && i < count; i++)
         r = gnutls_pkcs7_set_crt(pkcs7, list[i]);
-    for (size_t i = 0; r >= 0 && emptied && i < count; i++)
-        r = gnutls_pkcs7_delete_crt(pkcs7, 0);
+    if (r >= 0)
+        r = gnutls_pkcs7_export2(pkcs7, GNUTLS_X509_FMT_DER, &der);
+    return r < 0 ? gnutls_complain(r, "cannot make a PKCS#7") : reply_base64(reply, type, &der);
+}
+
+/* A PKCS#7 with a CRL and no certificate: GnuTLS encodes none that is quite empty. Under the lock. */
+static int pkcs7_reply_without(Server *server, Reply *reply, const char *type) {
+    _cleanup_datum_ gnutls_datum_t crl = DATUM_NULL, der = DATUM_NULL;
+    _cleanup_pkcs7_ gnutls_pkcs7_t pkcs7 = NULL;
+    int r;
+
+    r = crl_get(server->ca, &server->crls, ca_issuer(server->ca)->name, FAULT_NONE, &crl);
+    if (r < 0)
+        return r;
+    r = gnutls_pkcs7_init(&pkcs7);
+    if (r >= 0)
+        r = gnutls_pkcs7_set_crl_raw(pkcs7, &crl);
     if (r >= 0)
         r = gnutls_pkcs7_export2(pkcs7, GNUTLS_X509_FMT_DER, &der);
     return r < 0 ? gnutls_complain(r, "cannot make a PKCS#7") : reply_base64(reply, type, &der);
@@ -104,8 +119,10 @@ static int answer_cacerts(Server *server, const Fault *fault, Reply *reply) {
             list[count++] = old_with_new;
         }
     }
-    if (r == 0)
-        r = pkcs7_reply(reply, REPLY_TYPE_PKCS7, list + first, count - first, fault->kind == FAULT_NO_CERTIFICATES);
+    if (r == 0 && fault->kind == FAULT_NO_CERTIFICATES)
+        r = pkcs7_reply_without(server, reply, REPLY_TYPE_PKCS7);
+    else if (r == 0)
+        r = pkcs7_reply(reply, REPLY_TYPE_PKCS7, list + first, count - first);
     (void) pthread_mutex_unlock(&server->lock);
     return r;
 }
@@ -189,7 +206,9 @@ static int issue_locked(Server *server, const IssueOrder *order, Reply *reply, c
         list[count++] = server->ca->roots[server->ca->current]->certificate;
     }
     (void) snprintf(result, size, "issued serial=%s", serial);
-    return pkcs7_reply(reply, REPLY_TYPE_ISSUED, list, count, order->fault == FAULT_NO_CERTIFICATES);
+    if (order->fault == FAULT_NO_CERTIFICATES)
+        return pkcs7_reply_without(server, reply, REPLY_TYPE_ISSUED);
+    return pkcs7_reply(reply, REPLY_TYPE_ISSUED, list, count);
 }
 
 typedef struct EnrollContext {
@@ -221,7 +240,9 @@ static int answer_enroll(const EnrollContext *context, Reply *reply, char *resul
         (void) snprintf(result, size, "refused: %s", reason);
         return reply_text(reply, 403, "The request was refused: %s.", reason);
     }
-    order = (IssueOrder) { .request = request, .fault = context->fault->kind, .previous = context->client->certificate };
+    order = (IssueOrder) {
+        .request = request, .fault = context->fault->kind, .previous = context->client->certificate
+    };
     (void) pthread_mutex_lock(&server->lock);
     order.lifetime = server->lifetime;
     if (answer_pending(server, &der, context->fault, reply))
@@ -238,7 +259,7 @@ static bool type_is(struct MHD_Connection *connection, const char *type) {
     const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
     size_t length = strlen(type);
 
-    return value && strncasecmp(value, type, length) == 0 && (value[length] == '\0' || value[length] == ';' || value[length] == ' ');
+    return value && strncasecmp(value, type, length) == 0 && strchr("; ", value[length]); /* or its end */
 }
 
 /* Whether the client may have what it asks for; else the reply says why not. */

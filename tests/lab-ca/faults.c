@@ -150,7 +150,8 @@ int faults_add(Faults *faults, char *const *words, size_t count, const char **re
     }
     for (size_t i = 2; i < count; i++)
         if (parse_setting(words[i], &fault) < 0) {
-            *ret_reason = "settings are count= code= seconds= retry-after= form=seconds|date|none size= text= location= type=";
+            *ret_reason = "settings are count= code= seconds= retry-after= form=seconds|date|none size= text= "
+                          "location= type=";
             return -EINVAL;
         }
     for (unsigned i = 0; i < _OPERATION_COUNT; i++) {

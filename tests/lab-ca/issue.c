@@ -172,7 +172,8 @@ static int set_wrong_key(gnutls_x509_crt_t certificate) {
     return r < 0 ? r : gnutls_x509_crt_set_key(certificate, key);
 }
 
-static int fill_and_sign(const Ca *ca, const IssueOrder *order, const Authority *issuer, gnutls_x509_crt_t certificate) {
+static int fill_and_sign(const Ca *ca, const IssueOrder *order, const Authority *issuer,
+                         gnutls_x509_crt_t certificate) {
     time_t not_before, not_after;
     int r;
 

@@ -224,6 +224,7 @@ static int run_sign(const char *directory, int argc, char **argv) {
     const char *reason = "out of memory";
     gnutls_x509_crt_t list[2];
     IssueOrder order;
+    bool pem;
 
     if (parse_sign(argc, argv, &options) < 0)
         return usage("sign wants --csr FILE");
@@ -231,8 +232,8 @@ static int run_sign(const char *directory, int argc, char **argv) {
         complain("cannot read %s", options.csr);
         return 1;
     }
-    if (request_import(&data, memmem(data.data, data.size, "-----BEGIN", 10) ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER,
-                       &request, &reason) < 0) {
+    pem = memmem(data.data, data.size, "-----BEGIN", 10) != NULL;
+    if (request_import(&data, pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER, &request, &reason) < 0) {
         complain("%s: %s", options.csr, reason);
         return 1;
     }

@@ -139,8 +139,8 @@ static int start_crl(Server *server, int fd) {
 
 static int start_est(Server *server, int fd) {
     server->est = MHD_start_daemon(
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG | MHD_USE_TLS, 0, NULL, NULL,
-        est_handle, server, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG | MHD_USE_TLS, 0, NULL,
+        NULL, est_handle, server, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_HTTPS_MEM_CERT, credentials_certificate_pem(server->credentials), MHD_OPTION_HTTPS_MEM_KEY,
         credentials_key_pem(server->credentials), MHD_OPTION_NOTIFY_CONNECTION, connection_event, server,
         MHD_OPTION_NOTIFY_COMPLETED, est_completed, server, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
@@ -162,7 +162,8 @@ static int load_client_anchors(Server *server, const char *path) {
         complain("cannot read %s: %s", path, strerror(-r));
         return r;
     }
-    r = gnutls_x509_crt_list_import2(&server->client_anchors, &server->client_anchor_count, &pem, GNUTLS_X509_FMT_PEM, 0);
+    r = gnutls_x509_crt_list_import2(&server->client_anchors, &server->client_anchor_count, &pem, GNUTLS_X509_FMT_PEM,
+                                     0);
     return r < 0 ? gnutls_complain(r, path) : 0;
 }
 

@@ -14,7 +14,12 @@
 #define SERVER_PENDING_MAX 256U
 #define SERVER_REALM       "identityd lab"
 
-typedef enum HttpAuthentication { HTTP_AUTH_NONE, HTTP_AUTH_BASIC, HTTP_AUTH_DIGEST, HTTP_AUTH_DIGEST_MD5 } HttpAuthentication;
+typedef enum HttpAuthentication {
+    HTTP_AUTH_NONE,
+    HTTP_AUTH_BASIC,
+    HTTP_AUTH_DIGEST,
+    HTTP_AUTH_DIGEST_MD5,
+} HttpAuthentication;
 
 typedef struct ServerOptions {
     const char *directory;
