@@ -38,8 +38,8 @@
 #define JOB_REQUEST            12 /* bytes: PKCS#10 DER that was made earlier: post this, ask for none */
 #define JOB_ALLOW_TLS12        13 /* u8 1 */
 #define JOB_OCSP_REQUEST       14 /* bytes: DER OCSPRequest to post to the URLs; without it, GET */
-#define JOB_ETAG               15 /* reserved */
-#define JOB_CERTIFICATE_DER    16 /* reserved */
+#define JOB_TIME_IS_FLOOR      15 /* u8 1: the clock is known to be behind; JOB_TIME is the latest instant that is certainly
+                                   * past, so that "not yet valid" proves nothing */
 
 #define JOB_KIND_ENROLL   1 /* cacerts, csrattrs, simpleenroll */
 #define JOB_KIND_REENROLL 2 /* cacerts, csrattrs, simplereenroll */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Decoders for what EST servers put into bodies and headers. Everything is bounded by its caller's answer limits, and
+ * refused rather than guessed. */
+#include "enroller/answer.h"
+
+#include <curl/curl.h>
+#include <gnutls/gnutls.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BASE64_LINE 64U
+
+static bool is_white(uint8_t c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool is_base64(uint8_t c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
+/* Checked by ourselves, since what decoders skip or forgive differs between versions. */
+static bool base64_is_well_formed(BytesView text) {
+    size_t padding = 0;
+
+    if (text.size == 0 || text.size % 4 != 0)
+        return false;
+    while (padding < 2 && text.data[text.size - 1 - padding] == '=')
+        padding++;
+    for (size_t i = 0; i < text.size - padding; i++)
+        if (!is_base64(text.data[i]))
+            return false;
+    return true;
+}
+
+int answer_decode_base64(BytesView text, Bytes *ret) {
+    _cleanup_bytes_ Bytes compact = BYTES_NULL;
+    gnutls_datum_t decoded = { NULL, 0 };
+
+    int r = bytes_copy(text, &compact);
+    if (r < 0)
+        return r;
+    compact.size = 0;
+    for (size_t i = 0; i < text.size; i++)
+        if (!is_white(text.data[i]))
+            compact.data[compact.size++] = text.data[i];
+    if (!base64_is_well_formed(bytes_view(&compact)))
+        return -EBADMSG;
+
+    r = gnutls_base64_decode2(&(gnutls_datum_t){ compact.data, (unsigned)compact.size }, &decoded);
+    if (r == GNUTLS_E_MEMORY_ERROR)
+        return -ENOMEM;
+    if (r < 0)
+        return -EBADMSG;
+    r = bytes_copy((BytesView){ decoded.data, decoded.size }, ret);
+    gnutls_free(decoded.data);
+    return r;
+}
+
+int answer_encode_base64(BytesView data, Bytes *ret) {
+    _cleanup_bytes_ Bytes lines = BYTES_NULL;
+    gnutls_datum_t encoded = { NULL, 0 };
+    int r = 0;
+
+    if (gnutls_base64_encode2(&(gnutls_datum_t){ (uint8_t *)data.data, (unsigned)data.size }, &encoded) < 0)
+        return -ENOMEM;
+    for (size_t at = 0; r >= 0 && at < encoded.size; at += BASE64_LINE) {
+        size_t length = encoded.size - at < BASE64_LINE ? encoded.size - at : BASE64_LINE;
+
+        r = bytes_append(&lines, (BytesView){ encoded.data + at, length });
+        if (r >= 0)
+            r = bytes_append(&lines, bytes_view_string("\n"));
+    }
+    gnutls_free(encoded.data);
+    if (r < 0)
+        return r;
+    *ret = lines;
+    lines = BYTES_NULL;
+    return 0;
+}
+
+int answer_parse_date(const char *value, int64_t *ret) {
+    if (strlen(value) > RETRY_AFTER_TEXT_MAX || strspn(value, "0123456789 ") == strlen(value))
+        return -EBADMSG;
+    time_t seconds = curl_getdate(value, NULL);
+    if (seconds == (time_t)-1)
+        return -EBADMSG;
+    *ret = seconds;
+    return 0;
+}
+
+int answer_parse_retry_after(const char *value, int64_t now, uint32_t *ret) {
+    size_t digits = strspn(value, "0123456789");
+    uint64_t seconds = 0;
+    int64_t date;
+
+    if (digits > 0 && value[digits] == '\0') {
+        for (size_t i = 0; i < digits && seconds <= RETRY_AFTER_MAX; i++)
+            seconds = seconds * 10 + (uint64_t)(value[i] - '0');
+    } else {
+        int r = answer_parse_date(value, &date);
+        if (r < 0)
+            return r;
+        seconds = date > now ? (uint64_t)(date - now) : 0;
+    }
+    *ret = seconds > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)seconds;
+    return 0;
+}
+
+/* Length of the well-formed UTF-8 character at `at`, 0 if there is none (RFC 3629; no overlong forms, no surrogates).
+ */
+static size_t utf8_length(BytesView text, size_t at) {
+    const uint8_t *p = text.data + at;
+    size_t left = text.size - at, length;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        length = 2;
+    else if (p[0] >= 0xe0 && p[0] <= 0xef)
+        length = 3;
+    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (left < length || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+void answer_excerpt(BytesView body, char ret[static ANSWER_EXCERPT_MAX]) {
+    size_t out = 0;
+
+    for (size_t at = 0; at < body.size;) {
+        uint8_t c = body.data[at];
+
+        if (is_white(c)) {
+            if (out > 0 && ret[out - 1] != ' ' && out + 1 < ANSWER_EXCERPT_MAX)
+                ret[out++] = ' ';
+            at++;
+            continue;
+        }
+        size_t length = utf8_length(body, at);
+        /* C1 controls are two bytes in UTF-8 and steer some terminals too. */
+        bool visible = length > 0 && c >= 0x20 && c != 0x7f && !(c == 0xc2 && body.data[at + 1] < 0xa0);
+        size_t shown = visible ? length : 1;
+        if (out + shown + 1 > ANSWER_EXCERPT_MAX)
+            break;
+        if (visible)
+            memcpy(ret + out, body.data + at, length);
+        else
+            ret[out] = '?';
+        out += shown;
+        at += length > 0 ? length : 1;
+    }
+    while (out > 0 && ret[out - 1] == ' ')
+        out--;
+    ret[out] = '\0';
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One step is one exchange. Every fault leaves here as one sentence: the URL (whose last part is the step), what was
+ * expected, what came. The certificate is checked as far as this side can (it is ours: key, Subject, SAN, dates);
+ * identityd checks everything again, with the anchors that only it has. */
+#include "enroller/est.h"
+
+#include "enroller/answer.h"
+#include "enroller/csrattrs.h"
+#include "enroller/http.h"
+#include "pki/chain.h"
+#include "pki/csr.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Base64 with line breaks is below 3/2 of what it encodes. */
+#define BASE64_MAX(size) ((size) + (size) / 2U + 1024U)
+
+typedef struct Est {
+    const EnrollJob *job;
+    Channel *channel;
+    ClientKey *client;
+    Bytes request; /* PKCS#10: asked for once, posted to each server that is tried */
+    EnrollFault *fault;
+} Est;
+
+/* One server, while it is tried. */
+typedef struct EstServer {
+    Est *est;
+    const char *url;
+    CertificateList bootstrap; /* the anchor of a fingerprint */
+    HttpSettings settings;
+    HttpSession *http;
+    EstAnswer answer;
+} EstServer;
+
+typedef struct EstStep {
+    const char *name;
+    const char *accept;
+    size_t maximum; /* of the decoded answer */
+    bool posts;
+} EstStep;
+
+static const EstStep step_cacerts = { "cacerts", "application/pkcs7-mime", JOB_CACERTS_MAX, false };
+static const EstStep step_csrattrs = { "csrattrs", "application/csrattrs", CSRATTRS_MAX, false };
+static const EstStep step_enroll = { "simpleenroll", "application/pkcs7-mime", JOB_ISSUED_MAX, true };
+static const EstStep step_reenroll = { "simplereenroll", "application/pkcs7-mime", JOB_ISSUED_MAX, true };
+
+void est_answer_clear(EstAnswer *answer) {
+    bytes_clear(&answer->issued);
+    bytes_clear(&answer->cacerts);
+    free(answer->server);
+    answer->server = NULL;
+}
+
+static void est_server_clear(EstServer *server) {
+    http_session_free(server->http);
+    certificate_list_clear(&server->bootstrap);
+    est_answer_clear(&server->answer);
+}
+
+/* ---- faults ---- */
+
+/* What the fault's text says already gets the URL before it. */
+static int fault_at(EstServer *server, const EstStep *step, int r) {
+    return failure_prefix(&server->est->fault->failure, r, "%s/%s", server->url, step->name);
+}
+
+/* A fault of the answer: no other server is tried, a later attempt may be. */
+static int fault_answer(EstServer *server, const EstStep *step, int r) {
+    server->est->fault->try_next = false;
+    server->est->fault->is_permanent = false;
+    server->est->fault->retry_after = 0;
+    return fault_at(server, step, r);
+}
+
+static bool status_is_temporary(long status) {
+    return status >= 500 || status == 408 || status == 421 || status == 425 || status == 429;
+}
+
+static const char *status_advice(const Est *est, long status) {
+    if (status == 401)
+        return est->job->user ? "; the server does not accept this user and password"
+                              : "; the server wants a user and password, or another client certificate";
+    if (status == 403)
+        return "; the server knows us and does not allow this";
+    if (status == 404)
+        return "; is the path in Server= right?";
+    return "";
+}
+
+static int fault_status(EstServer *server, const EstStep *step, const HttpResponse *response) {
+    EnrollFault *fault = server->est->fault;
+    char excerpt[ANSWER_EXCERPT_MAX];
+
+    if (response->status >= 300 && response->status < 400)
+        (void)failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                          "expected an answer with status 200, but the server redirects (%ld) to \"%s\"; redirects are "
+                          "not followed: set "
+                          "Server= to where the CA answers",
+                          response->status, response->location);
+    else {
+        answer_excerpt(bytes_view(&response->body), excerpt);
+        (void)failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                          "expected status 200, but %ld came%s%s%s%s", response->status, excerpt[0] ? ": \"" : "",
+                          excerpt, excerpt[0] ? "\"" : "", status_advice(server->est, response->status));
+    }
+    fault->try_next = false;
+    fault->is_permanent = response->status >= 300 && response->status < 500 && !status_is_temporary(response->status);
+    fault->retry_after = !fault->is_permanent && response->has_retry_after ? response->retry_after : 0;
+    return fault_at(server, step, -EPROTO);
+}
+
+static int fault_memory(Est *est) {
+    est->fault->try_next = est->fault->is_permanent = false;
+    return failure_errno(&est->fault->failure, -ENOMEM, "Enrolling");
+}
+
+/* ---- exchanges ---- */
+
+static int est_exchange(EstServer *server, HttpSession *http, const EstStep *step, HttpResponse *ret) {
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+    char url[JOB_URL_MAX + 32U];
+    HttpRequest request = { .url = url, .accept = step->accept, .maximum = BASE64_MAX(step->maximum) };
+
+    channel_progress(server->est->channel, step->name);
+    (void)snprintf(url, sizeof url, "%s/%s", server->url, step->name);
+    if (step->posts) {
+        if (answer_encode_base64(bytes_view(&server->est->request), &body) < 0)
+            return fault_memory(server->est);
+        request.content_type = "application/pkcs10";
+        request.body = bytes_view(&body);
+    }
+    int r = http_exchange(http, &request, ret, server->est->fault);
+    return r < 0 ? fault_at(server, step, r) : 0;
+}
+
+static int est_decode(EstServer *server, const EstStep *step, const HttpResponse *response, Bytes *ret) {
+    Failure *failure = &server->est->fault->failure;
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+    char excerpt[ANSWER_EXCERPT_MAX];
+
+    int r = answer_decode_base64(bytes_view(&response->body), &der);
+    if (r == -ENOMEM)
+        return fault_memory(server->est);
+    if (r < 0) {
+        answer_excerpt(bytes_view(&response->body), excerpt);
+        (void)failure_set(failure, r, FAILURE_ENROLLMENT_FAILED,
+                          "expected %s in base64, but what came is not base64 (%s, %zu bytes: \"%s\")", step->accept,
+                          response->content_type[0] ? response->content_type : "no content type", response->body.size,
+                          excerpt);
+        return fault_answer(server, step, r);
+    }
+    if (der.size > step->maximum) {
+        (void)failure_set(failure, -EFBIG, FAILURE_ENROLLMENT_FAILED, "expected at most %zu bytes, but %zu came",
+                          step->maximum, der.size);
+        return fault_answer(server, step, -EFBIG);
+    }
+    *ret = der;
+    der = BYTES_NULL;
+    return 0;
+}
+
+static int est_decode_certificates(EstServer *server, const EstStep *step, const HttpResponse *response, Bytes *ret,
+                                   CertificateList *ret_list) {
+    Failure *failure = &server->est->fault->failure;
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+    _cleanup_certificates_ CertificateList list = { 0 };
+
+    int r = est_decode(server, step, response, &der);
+    if (r < 0)
+        return r;
+    r = certificate_list_from_pkcs7(bytes_view(&der), BUNDLE_MAX, &list, failure);
+    if (r >= 0 && list.count == 0)
+        r = failure_set(failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED, "none is in it");
+    if (r < 0) {
+        (void)failure_prefix(failure, r, "expected certificates as PKCS#7, but they cannot be read");
+        return fault_answer(server, step, r);
+    }
+    *ret = der;
+    der = BYTES_NULL;
+    *ret_list = list;
+    list = (CertificateList){ 0 };
+    return 0;
+}
+
+static int est_get_cacerts(EstServer *server, HttpSession *http, Bytes *ret, CertificateList *ret_list) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+
+    int r = est_exchange(server, http, &step_cacerts, &response);
+    if (r < 0)
+        return r;
+    if (response.status != 200)
+        return fault_status(server, &step_cacerts, &response);
+    return est_decode_certificates(server, &step_cacerts, &response, ret, ret_list);
+}
+
+/* ---- sessions ---- */
+
+static HttpSettings est_settings(const EstServer *server, const CertificateList *anchors) {
+    const EnrollJob *job = server->est->job;
+    bool trusted = anchors != NULL;
+
+    return (HttpSettings){
+        .server = server->url,
+        .anchors = anchors,
+        .now = job->time,
+        .now_is_floor = job->time_is_floor,
+        .proxy = job->proxy,
+        .user = trusted ? job->user : NULL,
+        .password = trusted ? job->password : NULL,
+        .client = trusted ? server->est->client : NULL,
+        .allow_tls12 = job->allow_tls12,
+        .channel = server->est->channel,
+        .connect_milliseconds = EST_CONNECT_MILLISECONDS,
+        .total_milliseconds = EST_TOTAL_MILLISECONDS,
+    };
+}
+
+static int est_open(EstServer *server, const HttpSettings *settings, HttpSession **ret) {
+    EnrollFault *fault = server->est->fault;
+
+    fault->try_next = fault->is_permanent = false;
+    return http_session_new(settings, ret, &fault->failure);
+}
+
+/* With a clock that is behind, the real time is one at which all that came has begun. */
+static int est_trust(const EnrollJob *job, const CertificateList *answer, Certificate **ret_anchor,
+                     Failure *ret_failure) {
+    int64_t time = job->time;
+
+    for (size_t i = 0; job->time_is_floor && i < answer->count; i++)
+        if (answer->list[i]->not_before > time)
+            time = answer->list[i]->not_before;
+    return trust_bootstrap(answer, job->fingerprint, time, ret_anchor, ret_failure);
+}
+
+/* RFC 7030 §4.1.1 with a fingerprint known out of band: one provisional session fetches /cacerts and nothing else. */
+static int est_bootstrap(EstServer *server) {
+    const EnrollJob *job = server->est->job;
+    HttpSettings settings = est_settings(server, NULL);
+    _cleanup_(http_session_free_p) HttpSession *http = NULL;
+    _cleanup_certificates_ CertificateList answer = { 0 };
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+    Certificate *anchor = NULL;
+
+    channel_progress(server->est->channel, "bootstrap");
+    int r = est_open(server, &settings, &http);
+    if (r >= 0)
+        r = est_get_cacerts(server, http, &der, &answer);
+    if (r < 0)
+        return r;
+    r = est_trust(job, &answer, &anchor, &server->est->fault->failure);
+    if (r < 0) {
+        (void)fault_answer(server, &step_cacerts, r);
+        server->est->fault->try_next = true; /* not the CA that is meant: another server may be */
+        return r;
+    }
+    r = certificate_list_add(&server->bootstrap, anchor);
+    return r < 0 ? fault_memory(server->est) : 0;
+}
+
+static int est_connect(EstServer *server) {
+    const EnrollJob *job = server->est->job;
+    const CertificateList *anchors = &job->server_anchors;
+
+    if (anchors->count == 0) {
+        int r = est_bootstrap(server);
+        if (r < 0)
+            return r;
+        anchors = &server->bootstrap;
+    }
+    server->settings = est_settings(server, anchors);
+    return est_open(server, &server->settings, &server->http);
+}
+
+/* ---- the request ---- */
+
+static int est_get_csrattrs(EstServer *server, CsrAttributes **ret) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+
+    int r = est_exchange(server, server->http, &step_csrattrs, &response);
+    if (r < 0)
+        return r;
+    if (response.status == 204 || response.status == 404 || (response.status == 200 && response.body.size == 0)) {
+        *ret = NULL; /* the CA wants nothing in particular */
+        return 0;
+    }
+    if (response.status != 200)
+        return fault_status(server, &step_csrattrs, &response);
+    r = est_decode(server, &step_csrattrs, &response, &der);
+    if (r < 0)
+        return r;
+    r = csr_attributes_parse(bytes_view(&der), ret, &server->est->fault->failure);
+    return r < 0 ? fault_answer(server, &step_csrattrs, r) : 0;
+}
+
+static int est_make_request(EstServer *server) {
+    Est *est = server->est;
+    _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = NULL;
+
+    if (est->request.size > 0)
+        return 0;
+    int r = est_get_csrattrs(server, &attributes);
+    if (r < 0)
+        return r;
+    channel_progress(est->channel, "request");
+    est->fault->try_next = est->fault->is_permanent = false;
+    r = channel_create_request(est->channel, attributes ? attributes->key_type : -1,
+                               attributes ? attributes->eku : NULL, attributes ? attributes->eku_count : 0,
+                               &est->request, &est->fault->failure);
+    if (r < 0)
+        return failure_prefix(&est->fault->failure, r, "The certificate request was not made");
+    if (attributes) {
+        r = csr_attributes_check_request(attributes, bytes_view(&est->request), &est->fault->failure);
+        if (r < 0) {
+            (void)fault_answer(server, &step_csrattrs, r);
+            est->fault->is_permanent = true;
+        }
+    }
+    return r;
+}
+
+/* ---- the certificate ---- */
+
+static int est_check_issued(EstServer *server, const EstStep *step, const CertificateList *list) {
+    const Est *est = server->est;
+    Failure *failure = &est->fault->failure;
+    _cleanup_bytes_ Bytes spki = BYTES_NULL;
+
+    int r = csr_spki(bytes_view(&est->request), &spki);
+    if (r < 0)
+        return failure_set(failure, r, FAILURE_INTERNAL, "identityd's certificate request cannot be read");
+    const Certificate *leaf = certificate_list_find_spki(list, bytes_view(&spki));
+    if (!leaf) {
+        (void)failure_set(
+            failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+            "expected a certificate for the public key of our request, but the one that came (\"%s\") has another key",
+            list->list[0]->subject);
+        return fault_answer(server, step, -EKEYREJECTED);
+    }
+    IssuedExpectation expectation = { .spki = bytes_view(&spki), .request = bytes_view(&est->request) };
+    r = issued_check(leaf, &expectation, failure);
+    if (r >= 0 && leaf->not_after <= est->job->time)
+        r = failure_set(
+            failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+            "the certificate that came (\"%s\") has expired already; compare the clocks of the CA and this device",
+            leaf->subject);
+    return r < 0 ? fault_answer(server, step, r) : 0;
+}
+
+static int est_post_request(EstServer *server) {
+    const EstStep *step = server->est->job->kind == JOB_KIND_REENROLL ? &step_reenroll : &step_enroll;
+    _cleanup_http_response_ HttpResponse response = { 0 };
+    _cleanup_certificates_ CertificateList list = { 0 };
+
+    int r = est_exchange(server, server->http, step, &response);
+    if (r < 0)
+        return r;
+    if (response.status == 202) { /* RFC 7030 §4.2.3 */
+        server->answer.is_later = true;
+        server->answer.later = response.has_retry_after ? response.retry_after : EST_LATER_SECONDS;
+        return 0;
+    }
+    if (response.status != 200)
+        return fault_status(server, step, &response);
+    r = est_decode_certificates(server, step, &response, &server->answer.issued, &list);
+    return r < 0 ? r : est_check_issued(server, step, &list);
+}
+
+/* ---- the job ---- */
+
+static int est_steps(EstServer *server) {
+    uint8_t kind = server->est->job->kind;
+    _cleanup_certificates_ CertificateList cacerts = { 0 };
+
+    int r = est_connect(server);
+    if (r >= 0)
+        r = est_get_cacerts(server, server->http, &server->answer.cacerts, &cacerts);
+    if (r < 0 || kind == JOB_KIND_CACERTS || kind == JOB_KIND_PROBE)
+        return r;
+    r = est_make_request(server);
+    return r < 0 ? r : est_post_request(server);
+}
+
+static int est_try(Est *est, const char *url, EstAnswer *ret) {
+    _cleanup_(est_server_clear) EstServer server = { .est = est, .url = url };
+
+    int r = est_steps(&server);
+    if (r < 0)
+        return r;
+    server.answer.server = strdup(url);
+    if (!server.answer.server)
+        return fault_memory(est);
+    (void)snprintf(server.answer.tls, sizeof server.answer.tls, "%s", http_session_tls(server.http));
+    if (est->job->kind == JOB_KIND_PROBE)
+        bytes_clear(&server.answer.cacerts);
+    *ret = server.answer;
+    server.answer = (EstAnswer){ 0 };
+    return 0;
+}
+
+/* The faults of all servers that were tried, in order. */
+static int est_collect(Failure *all, const EnrollFault *last, int r) {
+    char before[FAILURE_TEXT_MAX];
+
+    if (all->kind == FAILURE_NONE) {
+        *all = last->failure;
+        return r;
+    }
+    (void)snprintf(before, sizeof before, "%s", all->text);
+    return failure_set(all, r, last->failure.kind, "%s; %s", before, last->failure.text);
+}
+
+static int est_prepare(Est *est) {
+    int r = 0;
+
+    if (est->job->request.size > 0)
+        r = bytes_copy(bytes_view(&est->job->request), &est->request);
+    if (r < 0)
+        return fault_memory(est);
+    return est->job->client_chain.count > 0 ? client_key_new(est->job, est->channel, &est->client, &est->fault->failure)
+                                            : 0;
+}
+
+static void est_clear(Est *est) {
+    client_key_free(est->client);
+    bytes_clear(&est->request);
+}
+
+int est_run(const EnrollJob *job, Channel *channel, EstAnswer *ret, EnrollFault *ret_fault) {
+    _cleanup_(est_clear) Est est = { .job = job, .channel = channel, .fault = ret_fault };
+    Failure all = FAILURE_INIT;
+    bool all_permanent = true;
+
+    *ret_fault = ENROLL_FAULT_INIT;
+    int r = est_prepare(&est);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < job->server_count; i++) {
+        *ret_fault = ENROLL_FAULT_INIT;
+        r = est_try(&est, job->servers[i], ret);
+        if (r >= 0)
+            return r;
+        (void)est_collect(&all, ret_fault, r);
+        all_permanent = all_permanent && ret_fault->is_permanent;
+        if (!ret_fault->try_next)
+            break;
+    }
+    ret_fault->failure = all;
+    ret_fault->is_permanent = all_permanent;
+    return r;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How an exchange with a server went wrong: the sentence for a person, and what may be done about it. */
+#pragma once
+
+#include "common/failure.h"
+
+#include <stdbool.h>
+
+typedef struct EnrollFault {
+    Failure failure;
+    bool try_next;        /* this server was not reached, or is not the right one: another may do */
+    bool is_permanent;    /* somebody must change something; trying again changes nothing */
+    uint32_t retry_after; /* seconds, where the server asked for them; 0: it did not */
+} EnrollFault;
+
+#define ENROLL_FAULT_INIT ((EnrollFault){ .failure = FAILURE_INIT })

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* libcurl verifies servers by the system clock only, so its own verification is off and ours stands at two gates:
+ *  - inside the handshake where a client key is used, so that a wrong server sees neither our certificate nor a
+ * signature (the session is reached when GnuTLS loads the key's URL);
+ *  - at libcurl's prerequest callback, which runs after the handshake and before the first byte of HTTP, for every
+ * request. libcurl keeps copies of user and password in memory of its own until the session is freed; main has freed
+ * memory overwritten. */
+#include "enroller/http.h"
+
+#include "enroller/answer.h"
+#include "enroller/url.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct HttpSession {
+    const HttpSettings *settings;
+    CURL *easy;
+    char *host;
+    TlsServerPolicy policy;
+    char tls[TLS_DESCRIPTION_MAX];
+    char error[CURL_ERROR_SIZE];
+    Failure server_failure; /* why the server does not verify */
+
+    /* the exchange that is under way */
+    const HttpRequest *request;
+    HttpResponse *response;
+    size_t header_bytes;
+    char retry_after[RETRY_AFTER_TEXT_MAX];
+    int64_t date;
+    bool is_sent; /* the request went out, or began to */
+    bool is_too_large;
+    bool is_cancelled;
+};
+
+typedef struct HeaderList {
+    struct curl_slist *list;
+} HeaderList;
+
+static void header_list_clear(HeaderList *headers) {
+    curl_slist_free_all(headers->list);
+}
+
+void http_response_clear(HttpResponse *response) {
+    bytes_clear(&response->body);
+}
+
+const char *http_session_tls(const HttpSession *session) {
+    return session->tls;
+}
+
+/* ---- verification ---- */
+
+static gnutls_session_t http_tls_session(HttpSession *session) {
+    struct curl_tlssessioninfo *information = NULL;
+
+    if (curl_easy_getinfo(session->easy, CURLINFO_TLS_SSL_PTR, &information) != CURLE_OK || !information ||
+        information->backend != CURLSSLBACKEND_GNUTLS)
+        return NULL;
+    return information->internals;
+}
+
+/* The gate inside the handshake. */
+static int on_verify(gnutls_session_t tls) {
+    HttpSession *session = gnutls_session_get_ptr(tls);
+
+    return tls_server_verify(tls, &session->policy, &session->server_failure) < 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+}
+
+/* GnuTLS loads the client key: before ClientHello. */
+static gnutls_session_t on_client_key(void *userdata) {
+    HttpSession *session = userdata;
+
+    gnutls_session_t tls = http_tls_session(session);
+    if (!tls)
+        return NULL;
+    gnutls_session_set_ptr(tls, session);
+    gnutls_session_set_verify_function(tls, on_verify);
+    return tls;
+}
+
+/* The gate before HTTP. */
+static int on_prerequest(void *userdata, char *remote_address, char *local_address, int remote_port, int local_port) {
+    HttpSession *session = userdata;
+
+    session->tls[0] = '\0';
+    if (session->settings->allow_http && strncasecmp(session->request->url, "http:", 5) == 0) {
+        session->is_sent = true;
+        return CURL_PREREQFUNC_OK;
+    }
+    gnutls_session_t tls = http_tls_session(session);
+    if (!tls) {
+        (void)failure_set(&session->server_failure, -EKEYREJECTED, FAILURE_INTERNAL,
+                          "the TLS session cannot be verified: libcurl was not built with GnuTLS");
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (tls_server_verify(tls, &session->policy, &session->server_failure) < 0)
+        return CURL_PREREQFUNC_ABORT;
+    tls_describe(tls, session->tls);
+    session->is_sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* ---- what comes in ---- */
+
+static size_t on_body(char *data, size_t one, size_t size, void *userdata) {
+    HttpSession *session = userdata;
+
+    if (size > session->request->maximum || session->response->body.size > session->request->maximum - size) {
+        session->is_too_large = true;
+        return 0;
+    }
+    if (bytes_append(&session->response->body, (BytesView){ (const uint8_t *)data, size }) < 0)
+        return 0;
+    return size;
+}
+
+/* The value of header `name` in `line`, if it is that header's, without white space around it; cut to `size`. */
+static bool header_value(BytesView line, const char *name, char *ret, size_t size) {
+    size_t length = strlen(name);
+
+    if (line.size <= length || line.data[length] != ':' || strncasecmp((const char *)line.data, name, length) != 0)
+        return false;
+    BytesView value = { line.data + length + 1, line.size - length - 1 };
+    while (value.size > 0 && strchr(" \t", value.data[0]))
+        value = (BytesView){ value.data + 1, value.size - 1 };
+    size_t out = 0;
+    for (size_t i = 0; i < value.size && out + 1 < size && value.data[i] != '\r' && value.data[i] != '\n'; i++)
+        ret[out++] = value.data[i] >= 0x20 && value.data[i] < 0x7f ? (char)value.data[i] : '?';
+    while (out > 0 && ret[out - 1] == ' ')
+        out--;
+    ret[out] = '\0';
+    return true;
+}
+
+/* A status line begins an answer; libcurl gives us those it deals with itself (401 before authentication) as well. */
+static void response_restart(HttpSession *session) {
+    bytes_clear(&session->response->body);
+    session->response->content_type[0] = '\0';
+    session->response->location[0] = '\0';
+    session->retry_after[0] = '\0';
+    session->date = session->settings->now;
+}
+
+static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
+    HttpSession *session = userdata;
+    HttpResponse *response = session->response;
+    BytesView line = { (const uint8_t *)data, size };
+    char date[RETRY_AFTER_TEXT_MAX];
+
+    session->header_bytes += size;
+    if (session->header_bytes > HTTP_HEADERS_MAX) {
+        session->is_too_large = true;
+        return 0;
+    }
+    if (size > 5 && memcmp(data, "HTTP/", 5) == 0)
+        response_restart(session);
+    else if (header_value(line, "Date", date, sizeof date))
+        (void)answer_parse_date(date, &session->date);
+    else if (!header_value(line, "Retry-After", session->retry_after, sizeof session->retry_after) &&
+             !header_value(line, "Content-Type", response->content_type, sizeof response->content_type))
+        (void)header_value(line, "Location", response->location, sizeof response->location);
+    return size;
+}
+
+static int on_progress(void *userdata, curl_off_t download_total, curl_off_t download_now, curl_off_t upload_total,
+                       curl_off_t upload_now) {
+    HttpSession *session = userdata;
+
+    session->is_cancelled = session->settings->channel && channel_is_closed(session->settings->channel);
+    return session->is_cancelled;
+}
+
+/* ---- the session ---- */
+
+#define SET(option, value)                                                                                             \
+    do {                                                                                                               \
+        if (curl_easy_setopt(easy, (option), (value)) != CURLE_OK)                                                     \
+            return -EIO;                                                                                               \
+    } while (0)
+
+static int setup_protocol(CURL *easy, const HttpSettings *settings) {
+    SET(CURLOPT_PROTOCOLS_STR, settings->allow_http ? "http,https" : "https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_USERAGENT, "identityd/" IDENTITYD_VERSION);
+    SET(CURLOPT_PROXY, settings->proxy ? settings->proxy : "");
+    SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    SET(CURLOPT_MAXCONNECTS, 2L);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_milliseconds);
+    return 0;
+}
+
+static int setup_tls(CURL *easy, const HttpSettings *settings) {
+    bool new_tls_only = settings->client && !settings->allow_tls12;
+
+    SET(CURLOPT_SSL_VERIFYPEER, 0L); /* the two gates above do it */
+    SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    SET(CURLOPT_CAINFO, NULL); /* Debian's default would be read for every connection */
+    SET(CURLOPT_CAPATH, NULL);
+    SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); /* a resumed session shows no certificate */
+    SET(CURLOPT_SSLVERSION, (long)(new_tls_only ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
+    if (settings->client) {
+        SET(CURLOPT_SSLCERT, CLIENT_KEY_URL);
+        SET(CURLOPT_SSLKEY, CLIENT_KEY_URL);
+    }
+    return 0;
+}
+
+static int setup_user(CURL *easy, const HttpSettings *settings) {
+    char password[SECRET_MAX + 1];
+    BytesView secret = secret_view(settings->password);
+
+    if (!settings->user)
+        return 0;
+    if (secret.size >= sizeof password)
+        return -E2BIG;
+    memcpy(password, secret.data, secret.size);
+    password[secret.size] = '\0';
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_PASSWORD, password);
+    explicit_bzero(password, sizeof password);
+    if (code != CURLE_OK)
+        return -ENOMEM;
+    SET(CURLOPT_USERNAME, settings->user);
+    SET(CURLOPT_HTTPAUTH, (long)(CURLAUTH_BASIC | CURLAUTH_DIGEST));
+    SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
+    return 0;
+}
+
+static int setup_callbacks(CURL *easy, HttpSession *session) {
+    SET(CURLOPT_PREREQFUNCTION, on_prerequest);
+    SET(CURLOPT_PREREQDATA, session);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, session);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, session);
+    SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+    SET(CURLOPT_XFERINFODATA, session);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_ERRORBUFFER, session->error);
+    return 0;
+}
+
+int http_session_new(const HttpSettings *settings, HttpSession **ret, Failure *ret_failure) {
+    _cleanup_(http_session_free_p) HttpSession *session = calloc(1, sizeof *session);
+
+    if (!session)
+        return failure_errno(ret_failure, -ENOMEM, "Preparing an HTTP session");
+    session->settings = settings;
+    session->easy = curl_easy_init();
+    session->host = url_host(settings->server);
+    if (!session->easy || !session->host)
+        return failure_errno(ret_failure, -ENOMEM, "Preparing an HTTP session");
+    session->policy = (TlsServerPolicy){ .anchors = settings->anchors,
+                                         .host = session->host,
+                                         .now = settings->now,
+                                         .now_is_floor = settings->now_is_floor };
+    int r = setup_protocol(session->easy, settings);
+    if (r >= 0)
+        r = setup_tls(session->easy, settings);
+    if (r >= 0)
+        r = setup_user(session->easy, settings);
+    if (r >= 0)
+        r = setup_callbacks(session->easy, session);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "Preparing an HTTP session (libcurl refused an option)");
+    *ret = TAKE_PTR(session);
+    return 0;
+}
+
+HttpSession *http_session_free(HttpSession *session) {
+    if (!session)
+        return NULL;
+    curl_easy_cleanup(session->easy);
+    free(session->host);
+    free(session);
+    return NULL;
+}
+
+/* ---- faults ---- */
+
+static int fault(EnrollFault *ret_fault, int r, bool try_next, bool is_permanent) {
+    if (ret_fault) {
+        ret_fault->try_next = try_next;
+        ret_fault->is_permanent = is_permanent;
+        ret_fault->retry_after = 0;
+    }
+    return r;
+}
+
+/* `error` is libcurl's text, which begins like a name of a function where GnuTLS failed. */
+static int fault_tls(const HttpSession *session, EnrollFault *ret_fault) {
+    const char *text = session->error[0] ? session->error : "no reason given";
+    const char *detail = strstr(text, "failed: ");
+    bool version = strstr(text, "version") != NULL;
+
+    detail = detail ? detail + strlen("failed: ") : text;
+    if (version && session->settings->client && !session->settings->allow_tls12) {
+        (void)failure_set(
+            &ret_fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+            "expected TLS 1.3, which client authentication needs, but the server does not speak it (%s); update the "
+            "server, or set AllowTLS12=yes",
+            detail);
+        return fault(ret_fault, -EPROTO, true, true);
+    }
+    (void)failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the TLS handshake failed: %s",
+                      detail);
+    return fault(ret_fault, -ECONNREFUSED, true, false);
+}
+
+static int fault_timeout(const HttpSession *session, EnrollFault *ret_fault) {
+    (void)failure_set(
+        &ret_fault->failure, -ETIMEDOUT, FAILURE_ENROLLMENT_FAILED, "expected an answer in time, but %s (%s)",
+        session->is_sent ? "the server did not complete one" : "no connection came about", session->error);
+    return fault(ret_fault, -ETIMEDOUT, !session->is_sent, false);
+}
+
+static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
+    bool alert = strstr(session->error, "alert") != NULL && session->settings->client;
+
+    if (!session->is_sent && session->settings->proxy) {
+        (void)failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
+                          "the proxy %s did not connect us to the server (%s)", session->settings->proxy,
+                          session->error);
+        return fault(ret_fault, -ECONNREFUSED, true, false);
+    }
+    (void)failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,
+                      "expected a complete answer, but the connection broke off%s (%s)",
+                      alert ? ": the server may not accept our certificate" : "", session->error);
+    return fault(ret_fault, -ECONNRESET, !session->is_sent || session->request->content_type == NULL, false);
+}
+
+static int fault_large(const HttpSession *session, EnrollFault *ret_fault) {
+    bool headers = session->header_bytes > HTTP_HEADERS_MAX;
+
+    (void)failure_set(&ret_fault->failure, -EFBIG, FAILURE_ENROLLMENT_FAILED,
+                      "expected at most %zu bytes of %s, but more came",
+                      headers ? (size_t)HTTP_HEADERS_MAX : session->request->maximum, headers ? "headers" : "body");
+    return fault(ret_fault, -EFBIG, false, false);
+}
+
+static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret_fault) {
+    const Failure *signing = session->settings->client ? client_key_failure(session->settings->client) : NULL;
+    Failure *failure = &ret_fault->failure;
+
+    if (session->is_cancelled) {
+        (void)failure_set(failure, -ECANCELED, FAILURE_INTERNAL, "identityd closed the connection");
+        return fault(ret_fault, -ECANCELED, false, false);
+    }
+    if (session->server_failure.kind != FAILURE_NONE) {
+        *failure = session->server_failure;
+        return fault(ret_fault, -EKEYREJECTED, true, false);
+    }
+    if (signing && signing->kind != FAILURE_NONE) {
+        (void)failure_set(failure, -EACCES, signing->kind,
+                          "the signature for client authentication could not be made: %s", signing->text);
+        return fault(ret_fault, -EACCES, false, false);
+    }
+    if (session->is_too_large)
+        return fault_large(session, ret_fault);
+    switch (code) {
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_WRITE_ERROR: /* the only other reason of ours */
+        return fault(ret_fault, failure_errno(failure, -ENOMEM, "Talking to the server"), false, false);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+        (void)failure_set(failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
+                          session->error[0] ? session->error : curl_easy_strerror(code));
+        return fault(ret_fault, -ECONNREFUSED, true, false);
+    case CURLE_OPERATION_TIMEDOUT:
+        return fault_timeout(session, ret_fault);
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+        return fault_tls(session, ret_fault);
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+        return fault_broken(session, ret_fault);
+    default:
+        (void)failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "expected an HTTP answer, but libcurl says: %s",
+                          session->error[0] ? session->error : curl_easy_strerror(code));
+        return fault(ret_fault, -EPROTO, !session->is_sent, false);
+    }
+}
+
+/* ---- the exchange ---- */
+
+static int header_add(HeaderList *headers, const char *name, const char *value) {
+    char line[256];
+
+    if (value)
+        (void)snprintf(line, sizeof line, "%s: %s", name, value);
+    struct curl_slist *longer = curl_slist_append(headers->list, value ? line : name);
+    if (!longer)
+        return -ENOMEM;
+    headers->list = longer;
+    return 0;
+}
+
+static int exchange_setup(HttpSession *session, const HttpRequest *request, HeaderList *headers) {
+    CURL *easy = session->easy;
+    unsigned total = session->settings->total_milliseconds;
+    unsigned left = session->settings->channel ? channel_milliseconds_left(session->settings->channel) : total;
+    int r = 0;
+
+    if (request->accept)
+        r = header_add(headers, "Accept", request->accept);
+    if (r >= 0 && request->content_type)
+        r = header_add(headers, "Content-Type", request->content_type);
+    if (r >= 0)
+        r = header_add(headers, "Expect:", NULL); /* no round trip before the body */
+    if (r < 0)
+        return r;
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPHEADER, headers->list);
+    SET(CURLOPT_TIMEOUT_MS, (long)(left < total ? left : total) + 1L); /* 0 would mean none */
+    if (request->content_type) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
+        SET(CURLOPT_POSTFIELDS, request->body.data);
+    } else
+        SET(CURLOPT_HTTPGET, 1L);
+    return 0;
+}
+
+int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+    _cleanup_(header_list_clear) HeaderList headers = { NULL };
+
+    session->request = request;
+    session->response = &response;
+    session->header_bytes = 0;
+    session->is_sent = session->is_too_large = session->is_cancelled = false;
+    session->server_failure = FAILURE_INIT;
+    session->error[0] = '\0';
+    response_restart(session);
+    if (session->settings->client)
+        client_key_forget_failure(session->settings->client);
+
+    int r = exchange_setup(session, request, &headers);
+    if (r < 0)
+        return fault(ret_fault, failure_errno(&ret_fault->failure, r, "Preparing an HTTP request"), false, false);
+    client_key_activate(session->settings->client, on_client_key, session);
+    CURLcode code = curl_easy_perform(session->easy);
+    client_key_activate(NULL, NULL, NULL);
+    (void)curl_easy_setopt(session->easy, CURLOPT_HTTPHEADER, NULL);
+    session->response = NULL;
+    session->request = NULL;
+    if (code != CURLE_OK) {
+        session->request = request;
+        r = fault_from_curl(session, code, ret_fault);
+        session->request = NULL;
+        return r;
+    }
+    (void)curl_easy_getinfo(session->easy, CURLINFO_RESPONSE_CODE, &response.status);
+    response.has_retry_after = session->retry_after[0] && answer_parse_retry_after(session->retry_after, session->date,
+                                                                                   &response.retry_after) >= 0;
+    *ret = response;
+    response = (HttpResponse){ 0 };
+    return 0;
+}

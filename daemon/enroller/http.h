@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* HTTP exchanges with one server, by libcurl and GnuTLS. Guarantees:
+ *  - no byte of HTTP, hence no credential, goes to a server that the TLS policy does not accept, and no client
+ * certificate is shown to it either;
+ *  - no redirect is followed, no cookie kept, no proxy used but the given one, whatever the environment says;
+ *  - size, time and number of header bytes are bounded;
+ *  - HTTP authentication only towards a verified server, never in a provisional session. */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/secret.h"
+#include "enroller/client-key.h"
+#include "enroller/fault.h"
+#include "enroller/tls-server.h"
+
+#define HTTP_HEADERS_MAX 65536U /* bytes of all headers of one exchange */
+
+typedef struct HttpSettings {
+    const char *server;             /* URL that names the server of this session */
+    bool allow_http;                /* the server's URL may be http: nothing is verified then */
+    const CertificateList *anchors; /* NULL: provisional, see TlsServerPolicy; no client key and no user then */
+    int64_t now;
+    bool now_is_floor;
+    const char *proxy; /* NULL: none */
+    const char *user;  /* NULL: no HTTP authentication */
+    const Secret *password;
+    ClientKey *client;             /* NULL: no TLS client authentication */
+    bool allow_tls12;              /* with a client key: TLS 1.3 alone, unless this is set. Without: 1.2 and later */
+    Channel *channel;              /* its deadline bounds every exchange, its end stops it; may be NULL */
+    unsigned connect_milliseconds; /* name, TCP, proxy and TLS */
+    unsigned total_milliseconds;   /* one whole exchange */
+} HttpSettings;
+
+typedef struct HttpRequest {
+    const char *url;
+    const char *accept;       /* media type, or NULL */
+    const char *content_type; /* NULL: GET; else POST of `body` */
+    BytesView body;
+    size_t maximum; /* bytes of the answer's body */
+} HttpRequest;
+
+typedef struct HttpResponse {
+    long status;
+    Bytes body;
+    char content_type[96]; /* as sent, cut and cleaned; "" if none */
+    char location[256];
+    bool has_retry_after;
+    uint32_t retry_after; /* seconds from now */
+} HttpResponse;
+
+typedef struct HttpSession HttpSession;
+
+/* Settings are lent until the session is freed. -ENOMEM, -EIO. */
+int http_session_new(const HttpSettings *settings, HttpSession **ret, Failure *ret_failure);
+HttpSession *http_session_free(HttpSession *session);
+DEFINE_CLEANUP(HttpSession, http_session_free)
+
+/* One exchange; `ret` is whatever the server answered, of any status. The fault's text says what was tried and what
+ * came, without naming the URL. -EKEYREJECTED: the server does not verify; -EACCES: identityd refused a signature;
+ * -ECANCELED: identityd is gone; -EFBIG: larger than `maximum`; -ETIMEDOUT; -ECONNREFUSED: not reached; -ECONNRESET:
+ * broken off; -EPROTO: not HTTP; -ENOMEM. */
+int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault);
+void http_response_clear(HttpResponse *response);
+#define _cleanup_http_response_ _cleanup_(http_response_clear)
+
+/* The TLS session of the last exchange (tls_describe), "" without one. */
+const char *http_session_tls(const HttpSession *session);

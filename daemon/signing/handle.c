@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Connections of credential handles. Each turn of the loop serves one packet of a connection. A request is read only when
+ * the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is sent only when
+ * the holder has read everything before it, so at most four descriptors are on their way to it. What a holder does not
+ * read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes the handle. */
+#include "signing/signing-internal.h"
+
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* The kernel doubles it. Some ten answers; what a holder leaves unread beyond that keeps its requests waiting. */
+#define SEND_BUFFER 16384
+
+/* The kernel counts a packet with its bookkeeping, more than 500 bytes; while it gives one back the count passes through 1. */
+#define QUEUE_EMPTY 256
+
+int handle_new(Signing *signing, const SigningHandle *description, Handle **ret) {
+    _cleanup_close_ int socket = description->socket, pidfd = description->first_sender_pidfd;
+    const int on = 1, size = SEND_BUFFER;
+    _cleanup_(handle_free_p) Handle *handle = calloc(1, sizeof(*handle));
+
+    if (!handle)
+        return -ENOMEM;
+    handle->signing = signing;
+    handle->id = description->id;
+    handle->purpose = description->purpose;
+    handle->first_sender = description->first_sender;
+    handle->socket = TAKE_FD(socket);
+    handle->first_sender_pidfd = description->first_sender > 0 ? TAKE_FD(pidfd) : -1;
+    handle->identity_name = strdup(description->identity);
+    if (!handle->identity_name)
+        return -ENOMEM;
+    if (setsockopt(handle->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+        setsockopt(handle->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
+        return -errno;
+    socklen_t length = sizeof(handle->send_buffer);
+    if (getsockopt(handle->socket, SOL_SOCKET, SO_SNDBUF, &handle->send_buffer, &length) < 0)
+        return -errno;
+    *ret = TAKE_PTR(handle);
+    return 0;
+}
+
+Handle *handle_free(Handle *handle) {
+    if (!handle)
+        return NULL;
+    sd_event_source_disable_unref(handle->source);
+    close_safe(handle->socket);
+    close_safe(handle->first_sender_pidfd);
+    free(handle->identity_name);
+    free(handle);
+    return NULL;
+}
+
+/* On main. */
+static void say_closed(void *data) {
+    _cleanup_(handle_free_p) Handle *handle = data;
+    const SigningCallbacks *callbacks = &handle->signing->callbacks;
+
+    if (callbacks->handle_closed)
+        callbacks->handle_closed(handle->id, callbacks->userdata);
+}
+
+/* On whichever thread closed the socket. Until then the handle counts against its owner's quota. */
+static void socket_closed(void *data) {
+    Handle *handle = data;
+
+    mailbox_post_mail(handle->signing->to_main, &handle->mail, say_closed, handle);
+}
+
+void handle_close(Handle *handle) {
+    Signing *signing = handle->signing;
+    ServedIdentity *identity = handle->identity;
+
+    handle->source = sd_event_source_disable_unref(handle->source);
+    if (identity) {
+        if (handle->previous)
+            handle->previous->next = handle->next;
+        else
+            identity->handles = handle->next;
+        if (handle->next)
+            handle->next->previous = handle->previous;
+        handle->identity = NULL;
+        atomic_fetch_sub(&signing->handles_open, 1);
+        served_review(signing, identity);
+    }
+    if (closer_close_socket(signing->closer, TAKE_FD(handle->socket), socket_closed, handle))
+        socket_closed(handle);
+}
+
+/* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what the
+ * socket nearly always is, and what counts is each packet that the holder takes). */
+static int set_flushing(Handle *handle, bool flushing) {
+    if (handle->flushing == flushing)
+        return 0;
+    int r = sd_event_source_set_io_events(handle->source, flushing ? EPOLLOUT | EPOLLET : EPOLLIN);
+    if (r < 0)
+        return r;
+    handle->flushing = flushing;
+    return 0;
+}
+
+static int unread_by_holder(Handle *handle, int *ret) {
+    return ioctl(handle->socket, SIOCOUTQ, ret) < 0 ? -errno : 0;
+}
+
+/* 1: sent; 0: the holder has yet to read; else the handle is to be closed. */
+static int send_state(Handle *handle) {
+    const ServedIdentity *identity = handle->identity;
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+    int fds[SERVED_FILES_MAX], unread;
+    size_t fd_count;
+    int r = unread_by_holder(handle, &unread);
+
+    if (r < 0)
+        return r;
+    if (unread >= QUEUE_EMPTY)
+        return 0;
+    r = served_state(identity, handle->purpose, &body, fds, &fd_count);
+    if (r < 0)
+        return r;
+    const PacketHeader header = { .type = HANDLE_STATE, .serial = handle->state_serial, .generation = identity->generation };
+    r = packet_send(handle->socket, &header, bytes_view(&body), fds, fd_count);
+    if (r < 0)
+        return r;
+    handle->state_pending = false;
+    handle->state_serial = 0;
+    generation_hold_shown(&handle->hold, identity->generation);
+    return 1;
+}
+
+void handle_push_state(Handle *handle) {
+    handle->state_pending = true;
+    /* Sent in a turn of its own: the edge comes at once if there is room. */
+    if (set_flushing(handle, true) < 0)
+        handle_close(handle);
+}
+
+static int answer(Handle *handle, const PacketHeader *request, uint32_t generation, BytesView signature) {
+    const PacketHeader header = { .type = request->type | HANDLE_ANSWER, .serial = request->serial,
+                                  .generation = generation, .scheme = request->scheme };
+
+    return packet_send(handle->socket, &header, signature, NULL, 0);
+}
+
+static int refuse(Handle *handle, const PacketHeader *request, const Failure *failure) {
+    FailureKind kind = failure->kind == FAILURE_NONE ? FAILURE_INTERNAL : failure->kind;
+    const PacketHeader header = { .type = request->type | HANDLE_ANSWER, .status = (uint16_t) kind,
+                                  .serial = request->serial, .generation = request->generation, .scheme = request->scheme };
+
+    return packet_send(handle->socket, &header, bytes_view_string(failure->text), NULL, 0);
+}
+
+/* Which generation is meant, and whether its key knows the scheme. */
+static int find_key(const ServedIdentity *identity, const PacketHeader *request, const SignatureScheme *scheme,
+                    ServedGeneration **ret, Failure *ret_failure) {
+    if (identity->blocked != FAILURE_NONE)
+        return failure_set(ret_failure, -EAGAIN, identity->blocked, "%s", identity->blocked_reason);
+    if (!scheme)
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "identity %s: unknown signature scheme 0x%04x",
+                           identity->name, request->scheme);
+    ServedGeneration *generation = served_generation(identity, request->generation);
+    if (!generation && identity->generation == 0)
+        return failure_set(ret_failure, -EAGAIN, FAILURE_NOT_READY, "identity %s has no certificate yet", identity->name);
+    if (!generation)
+        return failure_set(ret_failure, -EAGAIN, FAILURE_NOT_READY,
+                           "identity %s: generation %u does not sign, the current one is %u: use the chain of a new State",
+                           identity->name, request->generation, identity->generation);
+    KeyAlgorithm algorithm = tpm_key_algorithm(generation->key);
+    if (!scheme_fits(scheme, algorithm))
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "identity %s: its key, %s, does not sign with %s",
+                           identity->name, key_algorithm_to_string(algorithm), scheme->name);
+    *ret = generation;
+    return 0;
+}
+
+/* The salt of TLS 1.3 is not a matter of course in a TPM. */
+static int check_padding(Signing *signing, ServedGeneration *generation, const SignatureScheme *scheme,
+                         Failure *ret_failure) {
+    bool usable;
+
+    if (scheme->padding != SCHEME_RSA_PSS)
+        return 0;
+    int r = served_pss(signing, generation, &usable, ret_failure);
+    if (r < 0)
+        return r;
+    if (!usable)
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "this TPM makes PSS signatures with another salt length than %s has", scheme->name);
+    return 0;
+}
+
+/* The one way to the TPM: parse, look up, check, sign. 0: `ret_size` bytes of signature. */
+static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size,
+                ServedGeneration **ret_generation, Failure *ret_failure) {
+    Signing *signing = handle->signing;
+    const SignatureScheme *scheme = scheme_by_id(packet->header.scheme);
+    ServedGeneration *generation;
+    uint8_t digest[64];
+    size_t size;
+
+    int r = find_key(handle->identity, &packet->header, scheme, &generation, ret_failure);
+    if (r < 0)
+        return r;
+    r = purpose_check(handle->purpose, packet->header.type, scheme, packet->payload, digest, &size, ret_failure);
+    if (r >= 0)
+        r = check_padding(signing, generation, scheme, ret_failure);
+    if (r >= 0) {
+        uint64_t begun = signing_busy_begin(signing);
+        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest, size }, ret_signature, ret_size,
+                         ret_failure);
+        signing_count_latency(signing, signing_busy_end(signing) - begun);
+    }
+    if (r < 0)
+        return failure_prefix(ret_failure, r, "identity %s", handle->identity->name);
+    *ret_generation = generation;
+    return 0;
+}
+
+static int serve_signature(Handle *handle, const Packet *packet) {
+    Signing *signing = handle->signing;
+    ServedGeneration *generation;
+    uint8_t signature[SIGNATURE_MAX];
+    size_t size;
+    Failure failure;
+
+    failure.kind = FAILURE_NONE; /* not FAILURE_INIT: no need to clear the whole text for every signature */
+    failure.text[0] = '\0';
+    int r = sign(handle, packet, signature, &size, &generation, &failure);
+    if (r < 0) {
+        bool tpm = failure.kind == FAILURE_TPM_UNAVAILABLE || failure.kind == FAILURE_TPM_REPLACED;
+        bool blocked = handle->identity->blocked != FAILURE_NONE;
+        atomic_fetch_add_explicit(tpm && !blocked ? &signing->tpm_errors : &signing->refused, 1, memory_order_relaxed);
+        if (tpm && !blocked)
+            signing_tell_trouble(signing, &failure);
+        return refuse(handle, &packet->header, &failure);
+    }
+    r = answer(handle, &packet->header, generation->number, (BytesView) { signature, size });
+    /* The holder is on its way already; what follows is our own bookkeeping. */
+    atomic_fetch_add_explicit(&signing->signatures, 1, memory_order_relaxed);
+    if (!generation->used_said)
+        generation->used_said = signing_tell_generation(signing, handle->identity->name, generation->number, true) == 0;
+    if (generation_hold_used(&handle->hold, generation->number, signing_now()))
+        served_review(signing, handle->identity);
+    return r;
+}
+
+/* The holder of a handle that was opened by a unit rule proves to be the process that was admitted: the kernel vouches for
+ * the pid at the time of sending, and the pidfd that this pid has not been given to another process since. */
+static bool sender_is_right(Handle *handle, const Packet *packet) {
+    struct pollfd process = { .fd = handle->first_sender_pidfd, .events = POLLIN };
+
+    if (handle->first_sender == 0)
+        return true;
+    if (packet->sender_pid != handle->first_sender || poll(&process, 1, 0) != 0)
+        return false;
+    handle->first_sender = 0;
+    handle->first_sender_pidfd = close_safe(handle->first_sender_pidfd);
+    return true;
+}
+
+/* -EPROTO: not as identityd-handle(7) has it. */
+static int serve(Handle *handle, const Packet *packet) {
+    const PacketHeader *header = &packet->header;
+
+    if (header->status != 0 || header->serial == 0 || !sender_is_right(handle, packet))
+        return -EPROTO;
+    switch (header->type) {
+    case HANDLE_GET_STATE:
+        if (header->generation != 0 || header->scheme != 0 || packet->payload.size > 0)
+            return -EPROTO;
+        handle->state_pending = true;
+        handle->state_serial = header->serial;
+        return send_state(handle);
+    case HANDLE_SIGN_TRANSCRIPT:
+    case HANDLE_SIGN_MESSAGE:
+    case HANDLE_SIGN_DIGEST:
+        return serve_signature(handle, packet);
+    default:
+        return -EPROTO;
+    }
+}
+
+/* One turn: something unsent, or else one packet. */
+static int turn(Handle *handle) {
+    _cleanup_packet_ Packet packet = PACKET_INIT;
+    int unread, r;
+
+    if (handle->state_pending) {
+        r = send_state(handle);
+        return r < 0 ? r : set_flushing(handle, handle->state_pending);
+    }
+    r = unread_by_holder(handle, &unread);
+    if (r < 0)
+        return r;
+    if (unread > handle->send_buffer / 4) /* just what EPOLLOUT waits for */
+        return set_flushing(handle, true);
+    r = packet_receive(handle->socket, &handle->signing->buffer, false, &packet);
+    if (r == PACKET_CLOSED)
+        return -EPIPE;
+    if (r == PACKET_RECEIVED)
+        r = serve(handle, &packet);
+    return r < 0 ? r : set_flushing(handle, handle->state_pending);
+}
+
+static int on_socket(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+    Handle *handle = userdata;
+
+    /* EPOLLHUP: nobody is left to take an answer, so what it still asked for is not worth the TPM's time. */
+    if (events & (EPOLLHUP | EPOLLERR) || turn(handle) < 0)
+        handle_close(handle);
+    return 0;
+}
+
+void handle_open(Handle *handle) {
+    Signing *signing = handle->signing;
+    ServedIdentity *identity = served_find(signing, handle->identity_name);
+
+    if (!identity || atomic_load(&signing->stopping) ||
+        sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN, on_socket, handle) < 0) {
+        handle_close(handle);
+        return;
+    }
+    handle->identity = identity;
+    handle->next = identity->handles;
+    if (handle->next)
+        handle->next->previous = handle;
+    identity->handles = handle;
+    atomic_fetch_add(&signing->handles_open, 1);
+    handle_push_state(handle);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this room share: who owns what on the signing thread. signing.c has the thread and the calls from
+ * main, served.c the identities, handle.c the connections. But for `Signing`'s two marked parts everything here is touched
+ * by the signing thread alone. */
+#pragma once
+
+#include "common/packet.h"
+#include "signing/closer.h"
+#include "signing/hold.h"
+#include "signing/mailbox.h"
+#include "signing/signing.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct Handle Handle;
+typedef struct ServedGeneration ServedGeneration;
+typedef struct ServedIdentity ServedIdentity;
+
+#define SERVED_FILES_MAX 4U
+
+/* ---- served.c ---- */
+
+typedef enum PssSupport {
+    PSS_UNKNOWN,
+    PSS_USABLE,
+    PSS_UNUSABLE,
+} PssSupport;
+
+struct ServedGeneration {
+    ServedGeneration *next; /* the next older */
+    uint32_t number;
+    TpmKey *key;
+    PssSupport pss; /* RSA only */
+    bool used_said, unused_said;
+};
+
+struct ServedIdentity {
+    ServedIdentity *next;
+    Signing *signing;
+    char *name, *state, *blocked_reason;
+    FailureKind blocked;
+    uint32_t generation;          /* 0: none */
+    ServedGeneration *generations; /* newest first */
+    uint64_t not_after;
+    int files[SERVED_FILES_MAX]; /* by HANDLE_FILE_… − 1 */
+    Handle *handles;
+    Mail mail;
+};
+
+/* A copy of what main passed; on any thread. */
+int served_identity_new(Signing *signing, const SigningIdentity *identity, ServedIdentity **ret);
+ServedIdentity *served_identity_free(ServedIdentity *identity);
+DEFINE_CLEANUP(ServedIdentity, served_identity_free)
+
+ServedIdentity *served_find(Signing *signing, const char *name);
+/* Takes over `fresh`: makes it known, or moves what is new in it into the identity of that name and has State sent. */
+void served_merge(Signing *signing, ServedIdentity *fresh);
+void served_remove(Signing *signing, ServedIdentity *identity);
+void served_forget(Signing *signing, ServedIdentity *identity, uint32_t generation);
+
+/* The generation that a request names, NULL if it cannot sign (any more). 0 names the current one. */
+ServedGeneration *served_generation(const ServedIdentity *identity, uint32_t number);
+
+/* Whether PSS works with this key on this TPM, asked of the TPM at most once per key. 0 or a Failure. */
+int served_pss(Signing *signing, ServedGeneration *generation, bool *ret, Failure *ret_failure);
+
+/* The body of a State for a handle of `purpose`, and the descriptors that go with it (lent). */
+int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_body, int ret_fds[static SERVED_FILES_MAX],
+                 size_t *ret_fd_count);
+
+/* Says to main which generations no handle holds (any more), and sets the timer for those held for a grace time. */
+void served_review(Signing *signing, ServedIdentity *identity);
+
+/* ---- handle.c ---- */
+
+struct Handle {
+    Handle *previous, *next; /* in its identity */
+    Signing *signing;
+    ServedIdentity *identity; /* NULL until it is open */
+    char *identity_name;      /* until it is open */
+    uint64_t id;
+    Purpose purpose;
+    int socket;
+    int send_buffer; /* bytes that the kernel queues at most for the holder */
+    sd_event_source *source;
+    pid_t first_sender;
+    int first_sender_pidfd;
+    bool flushing;         /* waits for the holder to read; nothing is read from it meanwhile */
+    bool state_pending;    /* the one flag "state changed" */
+    uint32_t state_serial; /* of the GetState that the pending State answers, 0: unasked */
+    GenerationHold hold;
+    Mail mail;
+};
+
+int handle_new(Signing *signing, const SigningHandle *description, Handle **ret); /* on any thread; takes descriptors */
+void handle_open(Handle *handle);
+void handle_close(Handle *handle); /* tells main, which frees it */
+Handle *handle_free(Handle *handle);
+DEFINE_CLEANUP(Handle, handle_free)
+void handle_push_state(Handle *handle);
+
+/* ---- signing.c ---- */
+
+struct Signing {
+    /* main's alone */
+    SigningCallbacks callbacks;
+    pthread_t thread;
+    Mailbox *to_main;   /* posted to by the thread */
+    Mailbox *to_thread; /* posted to by main; freed by the thread */
+
+    /* the thread's alone */
+    Tpm *tpm;
+    sd_event *loop;
+    sd_event_source *review_timer;
+    uint64_t review_at; /* UINT64_MAX: the timer is off */
+    ServedIdentity *identities;
+    Closer *closer;
+    uint64_t last_trouble; /* µs, CLOCK_MONOTONIC */
+    PacketBuffer buffer;
+
+    /* both: atomic, or lent back and forth as the flag beside it says */
+    atomic_bool stopping, ping_is_out, trouble_is_out;
+    atomic_uint_fast64_t busy_since, heartbeat, grace;
+    atomic_uint_fast64_t signatures, refused, tpm_errors, handles_open, latency_sum;
+    atomic_uint_fast64_t latency_bucket[8];
+    Failure trouble;
+    Mail ping_mail, trouble_mail, stop_mail;
+};
+
+/* CLOCK_MONOTONIC, µs. */
+uint64_t signing_now(void);
+/* Around everything that may wait for the TPM. */
+uint64_t signing_busy_begin(Signing *signing);
+uint64_t signing_busy_end(Signing *signing);
+void signing_count_latency(Signing *signing, uint64_t microseconds);
+void signing_tell_trouble(Signing *signing, const Failure *failure);
+/* `used` selects the callback. 0 or -ENOMEM: nothing was said. */
+int signing_tell_generation(Signing *signing, const char *identity, uint32_t generation, bool used);

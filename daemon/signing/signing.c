@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The signing thread: its life, the calls from main, jobs, and what it says back. Every call posts a letter and returns; the
+ * letters of a caller take effect in their order. Letters and connections have the same priority in the loop, which serves
+ * the one that waited longest: neither jobs nor handles can starve the other. */
+#include "signing/signing-internal.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#define TROUBLE_INTERVAL (1000U * 1000U) /* µs */
+#define GRACE_DEFAULT (60U * 1000U * 1000U) /* µs */
+
+uint64_t signing_now(void) {
+    struct timespec now;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
+}
+
+uint64_t signing_busy_begin(Signing *signing) {
+    uint64_t now = signing_now();
+
+    atomic_store_explicit(&signing->busy_since, now, memory_order_relaxed);
+    return now;
+}
+
+uint64_t signing_busy_end(Signing *signing) {
+    atomic_store_explicit(&signing->busy_since, 0, memory_order_relaxed);
+    return signing_now();
+}
+
+void signing_count_latency(Signing *signing, uint64_t microseconds) {
+    static const uint64_t bounds[] = { 1000, 3000, 10000, 30000, 100000, 300000, 1000000 };
+    size_t i = 0;
+
+    while (i < ARRAY_LENGTH(bounds) && microseconds > bounds[i])
+        i++;
+    atomic_fetch_add_explicit(&signing->latency_bucket[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&signing->latency_sum, microseconds, memory_order_relaxed);
+}
+
+/* ---- from the thread to main ---- */
+
+static void say_trouble(void *data) {
+    Signing *signing = data;
+    Failure failure = signing->trouble;
+
+    atomic_store(&signing->trouble_is_out, false);
+    if (signing->callbacks.tpm_trouble)
+        signing->callbacks.tpm_trouble(&failure, signing->callbacks.userdata);
+}
+
+void signing_tell_trouble(Signing *signing, const Failure *failure) {
+    uint64_t now = signing_now();
+
+    if (signing->last_trouble != 0 && now - signing->last_trouble < TROUBLE_INTERVAL)
+        return;
+    if (atomic_load(&signing->trouble_is_out))
+        return;
+    signing->last_trouble = now;
+    signing->trouble = *failure;
+    atomic_store(&signing->trouble_is_out, true);
+    mailbox_post_mail(signing->to_main, &signing->trouble_mail, say_trouble, signing);
+}
+
+typedef struct GenerationNews {
+    Signing *signing;
+    uint32_t generation;
+    bool used;
+    char identity[];
+} GenerationNews;
+
+static void say_generation(void *data) {
+    _cleanup_free_ GenerationNews *news = data;
+    const SigningCallbacks *callbacks = &news->signing->callbacks;
+    void (*callback)(const char *, uint32_t, void *) = news->used ? callbacks->generation_used : callbacks->generation_unused;
+
+    if (callback)
+        callback(news->identity, news->generation, callbacks->userdata);
+}
+
+int signing_tell_generation(Signing *signing, const char *identity, uint32_t generation, bool used) {
+    size_t size = strlen(identity) + 1;
+    _cleanup_free_ GenerationNews *news = malloc(sizeof(*news) + size);
+
+    if (!news)
+        return -ENOMEM;
+    *news = (GenerationNews) { .signing = signing, .generation = generation, .used = used };
+    memcpy(news->identity, identity, size);
+    int r = mailbox_post(signing->to_main, say_generation, news);
+    if (r >= 0)
+        (void) TAKE_PTR(news);
+    return r;
+}
+
+/* ---- life ---- */
+
+static void *run_thread(void *userdata) {
+    Signing *signing = userdata;
+
+    (void) pthread_setname_np(pthread_self(), "signing");
+    /* The loop fails only where the kernel refuses epoll itself: there is nobody left who could sign or say so. */
+    if (sd_event_loop(signing->loop) < 0)
+        abort();
+    mailbox_free(signing->to_thread);
+    while (signing->identities)
+        served_remove(signing, signing->identities);
+    closer_free(signing->closer);
+    sd_event_source_disable_unref(signing->review_timer);
+    sd_event_unref(signing->loop);
+    tpm_free(signing->tpm);
+    return NULL;
+}
+
+static void stop(void *data) {
+    Signing *signing = data;
+
+    (void) sd_event_exit(signing->loop, 0);
+}
+
+static int start_thread(Signing *signing) {
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int r = pthread_create(&signing->thread, NULL, run_thread, signing);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -r;
+}
+
+/* Of what never had a thread. */
+static Signing *discard(Signing *signing) {
+    mailbox_free(signing->to_thread);
+    mailbox_free(signing->to_main);
+    closer_free(signing->closer);
+    sd_event_unref(signing->loop);
+    free(signing);
+    return NULL;
+}
+DEFINE_CLEANUP(Signing, discard)
+
+int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks, Signing **ret) {
+    _cleanup_(discard_p) Signing *signing = calloc(1, sizeof(*signing));
+
+    if (!signing)
+        return -ENOMEM;
+    signing->callbacks = *callbacks;
+    signing->review_at = UINT64_MAX;
+    atomic_store(&signing->grace, GRACE_DEFAULT);
+    int r = sd_event_new(&signing->loop);
+    if (r >= 0)
+        r = mailbox_new(signing->loop, SD_EVENT_PRIORITY_NORMAL, &signing->to_thread);
+    if (r >= 0)
+        r = mailbox_new(main_loop, SD_EVENT_PRIORITY_NORMAL, &signing->to_main);
+    if (r >= 0)
+        r = closer_new(&signing->closer);
+    if (r < 0)
+        return r;
+    signing->tpm = tpm;
+    r = start_thread(signing);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(signing);
+    return 0;
+}
+
+Signing *signing_free(Signing *signing) {
+    if (!signing)
+        return NULL;
+    atomic_store(&signing->stopping, true);
+    mailbox_post_mail(signing->to_thread, &signing->stop_mail, stop, signing);
+    (void) pthread_join(signing->thread, NULL);
+    mailbox_free(signing->to_main); /* delivers what the thread had still to say */
+    free(signing);
+    return NULL;
+}
+
+/* ---- jobs ---- */
+
+typedef struct Job {
+    Signing *signing;
+    SigningJobRun run;
+    SigningJobDone done;
+    void *data;
+    bool cancelled;
+    Mail mail;
+} Job;
+
+static void finish_job(void *data) {
+    _cleanup_free_ Job *job = data;
+
+    job->done(job->data, job->cancelled);
+}
+
+static void run_job(void *data) {
+    Job *job = data;
+    Signing *signing = job->signing;
+
+    job->cancelled = atomic_load(&signing->stopping);
+    if (!job->cancelled) {
+        signing_busy_begin(signing);
+        job->run(signing->tpm, job->data);
+        signing_busy_end(signing);
+    }
+    mailbox_post_mail(signing->to_main, &job->mail, finish_job, job);
+}
+
+int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data) {
+    Job *job = malloc(sizeof(*job));
+
+    if (!job)
+        return -ENOMEM;
+    *job = (Job) { .signing = signing, .run = run, .done = done, .data = data };
+    mailbox_post_mail(signing->to_thread, &job->mail, run_job, job);
+    return 0;
+}
+
+uint64_t signing_busy_since(Signing *signing) {
+    return atomic_load_explicit(&signing->busy_since, memory_order_relaxed);
+}
+
+static void pong(void *data) {
+    Signing *signing = data;
+
+    atomic_fetch_add(&signing->heartbeat, 1);
+    atomic_store(&signing->ping_is_out, false);
+}
+
+void signing_ping(Signing *signing) {
+    if (!atomic_exchange(&signing->ping_is_out, true))
+        mailbox_post_mail(signing->to_thread, &signing->ping_mail, pong, signing);
+}
+
+uint64_t signing_heartbeat(Signing *signing) {
+    return atomic_load(&signing->heartbeat);
+}
+
+void signing_counters(Signing *signing, SigningCounters *ret) {
+    *ret = (SigningCounters) {
+        .signatures = atomic_load_explicit(&signing->signatures, memory_order_relaxed),
+        .refused = atomic_load_explicit(&signing->refused, memory_order_relaxed),
+        .tpm_errors = atomic_load_explicit(&signing->tpm_errors, memory_order_relaxed),
+        .handles_open = atomic_load_explicit(&signing->handles_open, memory_order_relaxed),
+        .latency_sum = atomic_load_explicit(&signing->latency_sum, memory_order_relaxed),
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(ret->latency_bucket); i++)
+        ret->latency_bucket[i] = atomic_load_explicit(&signing->latency_bucket[i], memory_order_relaxed);
+}
+
+/* ---- identities and handles ---- */
+
+static void do_set_identity(void *data) {
+    ServedIdentity *fresh = data;
+
+    served_merge(fresh->signing, fresh);
+}
+
+int signing_set_identity(Signing *signing, const SigningIdentity *identity) {
+    ServedIdentity *fresh;
+    int r = served_identity_new(signing, identity, &fresh);
+
+    if (r < 0)
+        return r;
+    mailbox_post_mail(signing->to_thread, &fresh->mail, do_set_identity, fresh);
+    return 0;
+}
+
+/* What the smaller calls carry over. */
+typedef struct Order {
+    Signing *signing;
+    uint64_t handle_id;
+    uint32_t generation;
+    Mail mail;
+    char name[];
+} Order;
+
+static int post_order(Signing *signing, MailFunction function, const char *name, uint32_t generation, uint64_t handle_id) {
+    size_t size = strlen(name) + 1;
+    Order *order = malloc(sizeof(*order) + size);
+
+    if (!order)
+        return -ENOMEM;
+    *order = (Order) { .signing = signing, .handle_id = handle_id, .generation = generation };
+    memcpy(order->name, name, size);
+    mailbox_post_mail(signing->to_thread, &order->mail, function, order);
+    return 0;
+}
+
+static void do_forget_generation(void *data) {
+    _cleanup_free_ Order *order = data;
+    ServedIdentity *identity = served_find(order->signing, order->name);
+
+    if (identity)
+        served_forget(order->signing, identity, order->generation);
+}
+
+int signing_forget_generation(Signing *signing, const char *name, uint32_t generation) {
+    return post_order(signing, do_forget_generation, name, generation, 0);
+}
+
+static void do_remove_identity(void *data) {
+    _cleanup_free_ Order *order = data;
+    ServedIdentity *identity = served_find(order->signing, order->name);
+
+    if (identity)
+        served_remove(order->signing, identity);
+}
+
+int signing_remove_identity(Signing *signing, const char *name) {
+    return post_order(signing, do_remove_identity, name, 0, 0);
+}
+
+static void do_open_handle(void *data) {
+    handle_open(data);
+}
+
+int signing_open_handle(Signing *signing, const SigningHandle *description) {
+    Handle *handle;
+    int r = handle_new(signing, description, &handle);
+
+    if (r < 0)
+        return r;
+    mailbox_post_mail(signing->to_thread, &handle->mail, do_open_handle, handle);
+    return 0;
+}
+
+static void do_close_handle(void *data) {
+    _cleanup_free_ Order *order = data;
+
+    for (ServedIdentity *identity = order->signing->identities; identity; identity = identity->next)
+        for (Handle *handle = identity->handles; handle; handle = handle->next)
+            if (handle->id == order->handle_id) {
+                handle_close(handle);
+                return;
+            }
+}
+
+int signing_close_handle(Signing *signing, uint64_t id) {
+    return post_order(signing, do_close_handle, "", 0, id);
+}
+
+static void do_close_identity(void *data) {
+    _cleanup_free_ Order *order = data;
+    ServedIdentity *identity = served_find(order->signing, order->name);
+
+    while (identity && identity->handles)
+        handle_close(identity->handles);
+}
+
+int signing_close_identity(Signing *signing, const char *name) {
+    return post_order(signing, do_close_identity, name, 0, 0);
+}
+
+static void do_review(void *data) {
+    _cleanup_free_ Order *order = data;
+
+    for (ServedIdentity *identity = order->signing->identities; identity; identity = identity->next)
+        served_review(order->signing, identity);
+}
+
+int signing_set_grace(Signing *signing, uint64_t microseconds) {
+    atomic_store(&signing->grace, microseconds);
+    return post_order(signing, do_review, "", 0, 0);
+}
