@@ -3,8 +3,18 @@
 #pragma once
 
 #include "config/problem.h"
+#include "config/values.h"
 
 #include <stdint.h>
+
+#define PARENT_HANDLE_DEFAULT     0x81000001U /* FACTS: the SRK */
+#define SERIAL_CREDENTIAL_DEFAULT "serial"
+#define HANDLES_PER_USER_DEFAULT  64U
+#define HANDLES_PER_USER_MAX      4096U
+#define HANDLES_DEFAULT           1024U
+#define HANDLES_MAX               65536U
+#define IDENTITIES_DEFAULT        64U
+#define IDENTITIES_MAX            1024U
 
 typedef struct DaemonConfig {
     /* [TPM] */
@@ -16,31 +26,36 @@ typedef struct DaemonConfig {
     char *serial_credential;           /* SerialCredential=: systemd credential that holds %s; default "serial" */
     /* [Limits] */
     uint32_t handles_per_user;         /* HandlesPerUser=, default 64, 1…4096; root is not limited */
-    uint32_t handles;                  /* Handles=, default 1024 */
-    uint32_t identities;               /* Identities=, default 64 */
+    uint32_t handles;                  /* Handles=, default 1024, 1…65536 */
+    uint32_t identities;               /* Identities=, default 64, 1…1024 */
 } DaemonConfig;
 
 DaemonConfig *daemon_config_free(DaemonConfig *config);
 DEFINE_CLEANUP(DaemonConfig, daemon_config_free)
+#define _cleanup_daemon_config_ _cleanup_(daemon_config_free_p)
 
 /* The directories in rising precedence, from the environment as systemd sets it: vendor, RUNTIME_DIRECTORY/conf,
- * CONFIGURATION_DIRECTORY. */
+ * CONFIGURATION_DIRECTORY. Of a list in a variable the first counts. */
 typedef struct ConfigDirectories {
     char *vendor, *runtime, *configuration; /* owned */
 } ConfigDirectories;
+/* 0, -EINVAL for a relative path in a variable, -ENOMEM. */
 int config_directories_from_environment(ConfigDirectories *ret);
 void config_directories_clear(ConfigDirectories *directories);
+#define _cleanup_config_directories_ _cleanup_(config_directories_clear)
 
-/* Never without a result but for -ENOMEM: a faulty line keeps the default and is in `problems`. */
+/* identityd.conf and identityd.conf.d/ of all directories. Never without a result but for -ENOMEM: a faulty line keeps the
+ * default and is in `problems`. */
 int daemon_config_load(const ConfigDirectories *directories, Problems *problems, DaemonConfig **ret);
 
 /* Names of all configured identities (NULL-terminated, sorted), from identities/NAME.conf in every directory;
  * a file of the same name in a later directory replaces the earlier one; an empty file or /dev/null masks it. Files whose
- * name is no identity name are in `problems`. */
+ * name is no identity name, and directories that cannot be read, are in `problems`. -ENOMEM. */
 int config_list_identities(const ConfigDirectories *directories, Problems *problems, char ***ret);
 
 /* Files of one identity in the order in which they apply: its main file, then drop-ins sorted by name as systemd
- * does. NULL-terminated. -ENOENT: not configured. */
+ * does. NULL-terminated. -ENOENT: not configured; -ENOMEM; or -errno of reading a directory. */
 int config_identity_paths(const ConfigDirectories *directories, const char *name, char ***ret);
-char **strings_free(char **strings);
-DEFINE_CLEANUP(char *, strings_free)
+
+/* The same for a file by its path below the directories ("identityd.conf"); none at all gives an empty list. */
+int config_file_paths(const ConfigDirectories *directories, const char *file, char ***ret);

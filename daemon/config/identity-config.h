@@ -7,6 +7,8 @@
 #include "common/bytes.h"
 #include "common/scheme.h"
 #include "config/problem.h"
+#include "config/specifiers.h"
+#include "config/values.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,10 +28,13 @@ typedef struct Authenticate {
     AuthenticateKind kind;
     char *name;       /* identity or credential */
     char *user;       /* credential:NAME: HTTP user, from `User=`; default "%d" */
+    char *file;       /* where it was said, for complaints; NULL: nowhere */
+    unsigned line;
 } Authenticate;
 
 typedef struct IdentityConfig {
     char *name;               /* from the file's name */
+    char *file;               /* its main file, for complaints */
     /* [Identity] */
     char *subject;            /* RFC 4514 with specifiers */
     SanTemplate *sans;
@@ -39,7 +44,7 @@ typedef struct IdentityConfig {
     KeyAlgorithm algorithm;   /* default ecdsa-p256 */
     /* [Enrollment] */
     EnrollmentProtocol protocol;
-    char **servers;           /* NULL-terminated; base URLs, https only, no query, no trailing slash */
+    char **servers;           /* NULL-terminated; base URLs, https only, no query, no trailing slash; Server= is a list */
     char *anchors;            /* absolute path or NULL */
     uint8_t anchors_fingerprint[32];
     bool has_anchors_fingerprint;
@@ -55,7 +60,7 @@ typedef struct IdentityConfig {
     Authenticate renewal_authenticate; /* kind NONE: the identity itself */
     uint64_t anchors_interval;    /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
     /* [Revocation] */
-    bool check_crl, check_ocsp;   /* default both off when the section is absent, crl when the key is */
+    bool check_crl, check_ocsp;   /* Check=crl, ocsp or none; default none when the section is absent, crl when the key is */
     char **crl_urls;              /* `CRL=`: beside the distribution points; http or https */
     uint64_t revocation_interval; /* seconds; `Interval=`, default 6 h */
     AfterRevocation after_revocation;
@@ -69,6 +74,18 @@ IdentityConfig *identity_config_free(IdentityConfig *config);
 DEFINE_CLEANUP(IdentityConfig, identity_config_free)
 #define _cleanup_identity_config_ _cleanup_(identity_config_free_p)
 
+#define CONFIG_SANS_MAX              32U
+#define CONFIG_SERVERS_MAX           8U  /* JOB_SERVERS_MAX */
+#define CONFIG_CRLS_MAX              8U
+#define RENEW_AT_PERMILLE_DEFAULT    660U
+#define RENEW_AT_PERMILLE_MIN        100U /* the bounds of schedule_renewal */
+#define RENEW_AT_PERMILLE_MAX        950U
+#define JITTER_PERMILLE_DEFAULT      100U
+#define JITTER_PERMILLE_MAX          300U
+#define ANCHORS_INTERVAL_DEFAULT     86400U
+#define REVOCATION_INTERVAL_DEFAULT  21600U
+#define INTERVAL_MAX                 (52U * 7U * 86400U)
+
 /* Loads one identity from its file and drop-ins (NAME.conf.d/ in every directory), `paths` in the order in which they
  * apply. All problems are collected in `problems`, warnings too; `ret` is NULL when there was an error. -ENOMEM
  * and I/O errors apart, what is wrong is in `problems` and the return value is -EINVAL. */
@@ -76,16 +93,3 @@ int identity_config_load(const char *name, char *const *paths, Problems *problem
 
 /* Whether two configurations differ in what a certificate was made from (subject, SANs, algorithm, kind, protocol). */
 bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig *b);
-
-/* Values that specifiers stand for; NULL: unknown, and its use is an error that says why (`…_problem`). */
-typedef struct Specifiers {
-    const char *device_id, *device_id_problem; /* %d */
-    const char *host_name;                     /* %H */
-    const char *machine_id;                    /* %m */
-    const char *serial, *serial_problem;       /* %s */
-} Specifiers;
-
-/* Expands % specifiers; %% is a percent sign. `escape_dn`: values are escaped for RFC 4514. -EINVAL with
- * `ret_problem` (static or owned by `specifiers`) for an unknown or unavailable one; -E2BIG above 1024 bytes. */
-int specifiers_expand(const char *template, const Specifiers *specifiers, bool escape_dn, char **ret,
-                      const char **ret_problem);

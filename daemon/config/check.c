@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Checks over all files. Each complaint stands at the line that would have to change. */
+#include "config/check.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct All {
+    const DaemonConfig *daemon;
+    IdentityConfig *const *configs;
+    size_t count;
+    char *const *faulty;
+    Problems *problems;
+} All;
+
+static const IdentityConfig *find(const All *all, const char *name) {
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(all->configs[i]->name, name) == 0)
+            return all->configs[i];
+    return NULL;
+}
+
+static bool is_faulty(const All *all, const char *name) {
+    for (char *const *s = all->faulty; s && *s; s++)
+        if (strcmp(*s, name) == 0)
+            return true;
+    return false;
+}
+
+/* A handle of these purposes opens a TLS session with the CA as well as with anybody else. */
+static bool is_lent(const IdentityConfig *config) {
+    return config->access[PURPOSE_TLS_CLIENT].count > 0 || config->access[PURPOSE_DIGEST].count > 0;
+}
+
+#define LENT_TEXT                                                                                                      \
+    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents it; let an " \
+    "identity that is lent to nobody authenticate"
+
+static int check_authenticator(const All *all, const char *section, const Authenticate *authenticate) {
+    if (authenticate->kind != AUTHENTICATE_IDENTITY)
+        return 0;
+    const IdentityConfig *other = find(all, authenticate->name);
+    if (!other && is_faulty(all, authenticate->name))
+        return 0; /* its own fault is told already */
+    if (!other)
+        return problems_add(all->problems, false, authenticate->file, authenticate->line,
+                            "[%s] Authenticate=identity:%s: there is no such identity; add identities/%s.conf", section,
+                            authenticate->name, authenticate->name);
+    if (is_lent(other))
+        return problems_add(all->problems, true, authenticate->file, authenticate->line,
+                            "[%s] Authenticate=identity:%s: that identity is lent to programs: " LENT_TEXT, section,
+                            authenticate->name);
+    return 0;
+}
+
+/* Who renews with its own certificate, and lends it. */
+static int check_self(const All *all, const IdentityConfig *config) {
+    if (config->protocol != PROTOCOL_EST || config->renewal_authenticate.kind != AUTHENTICATE_NONE || !is_lent(config))
+        return 0;
+    return problems_add(all->problems, true, config->file, 0,
+                        "the identity is lent to programs and renews itself: " LENT_TEXT " ([Renewal] Authenticate=)");
+}
+
+static const Authenticate *first_authenticate(const IdentityConfig *config) {
+    return config->protocol == PROTOCOL_EST && config->authenticate.kind == AUTHENTICATE_IDENTITY ? &config->authenticate
+                                                                                                  : NULL;
+}
+
+/* An identity that needs, over others, itself for its first enrolment can never begin. */
+static int check_loop(const All *all, const IdentityConfig *start) {
+    const IdentityConfig *config = start;
+
+    for (size_t steps = 0; steps < all->count; steps++) {
+        const Authenticate *next = first_authenticate(config);
+        config = next ? find(all, next->name) : NULL;
+        if (!config)
+            return 0;
+        if (config == start)
+            return problems_add(all->problems, false, start->authenticate.file, start->authenticate.line,
+                                "[Enrollment] Authenticate=identity:%s: in a circle: that identity's enrolment needs \"%s\" in "
+                                "turn, so neither can begin",
+                                start->authenticate.name, start->name);
+    }
+    return 0;
+}
+
+/* The password of an enrolment goes to the CA; the TPM's authorizations must never. */
+static int check_credential(const All *all, const char *section, const Authenticate *authenticate) {
+    if (!all->daemon || authenticate->kind != AUTHENTICATE_CREDENTIAL)
+        return 0;
+    const char *secrets[] = { all->daemon->owner_authorization, all->daemon->endorsement_authorization };
+    for (size_t i = 0; i < ARRAY_LENGTH(secrets); i++)
+        if (secrets[i] && strcmp(secrets[i], authenticate->name) == 0)
+            return problems_add(all->problems, false, authenticate->file, authenticate->line,
+                                "[%s] Authenticate=credential:%s: that credential is an authorization of the TPM in "
+                                "identityd.conf and must not be sent to a CA; use another",
+                                section, authenticate->name);
+    return 0;
+}
+
+static int check_identity(const All *all, const IdentityConfig *config) {
+    const struct {
+        const char *section;
+        const Authenticate *authenticate;
+    } both[] = { { "Enrollment", &config->authenticate }, { "Renewal", &config->renewal_authenticate } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(both) && config->protocol == PROTOCOL_EST; i++) {
+        int r = check_authenticator(all, both[i].section, both[i].authenticate);
+        if (r < 0)
+            return r;
+        r = check_credential(all, both[i].section, both[i].authenticate);
+        if (r < 0)
+            return r;
+    }
+    int r = check_self(all, config);
+    if (r < 0)
+        return r;
+    return check_loop(all, config);
+}
+
+int config_check_all(const DaemonConfig *daemon, IdentityConfig *const *configs, size_t count, char *const *faulty,
+                     Problems *problems) {
+    const All all = { daemon, configs, count, faulty, problems };
+
+    for (size_t i = 0; i < count; i++) {
+        int r = check_identity(&all, configs[i]);
+        if (r < 0)
+            return r;
+    }
+    if (daemon && count + strings_count(faulty) > daemon->identities)
+        return problems_add(problems, false, "identityd.conf", 0,
+                            "%zu identities are configured, but [Limits] Identities= allows %" PRIu32 ": raise it",
+                            count + strings_count(faulty), daemon->identities);
+    return 0;
+}

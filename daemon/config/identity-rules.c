@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the keys of one identity demand of each other. A rule that protects the key's holder or the CA is an error, what is only
+ * unwise or without effect is a warning. */
+#include "config/identity-rules.h"
+
+#include <string.h>
+
+typedef struct Judge {
+    const IdentityConfig *config;
+    const Settings *settings;
+} Judge;
+
+static const Setting *setting(const Judge *judge, const char *section, const char *key) {
+    return settings_find(judge->settings, section, key);
+}
+
+static bool is_set(const Judge *judge, const char *section, const char *key) {
+    return setting(judge, section, key)->value;
+}
+
+static int missing(const Judge *judge, const char *text) {
+    return problems_add(judge->settings->problems, false, judge->config->file, 0, "%s", text);
+}
+
+static int check_names(const Judge *judge) {
+    return judge->config->subject ? 0 : missing(judge, "[Identity] Subject= is missing, such as Subject=CN=%d");
+}
+
+static int check_anchors(const Judge *judge) {
+    const IdentityConfig *config = judge->config;
+
+    if (config->anchors && config->has_anchors_fingerprint)
+        return setting_complain(setting(judge, "Enrollment", "AnchorsFingerprint"), false,
+                                "must not be set beside Anchors=: take one of them out");
+    if (config->protocol == PROTOCOL_MANUAL && !config->anchors)
+        return missing(judge, "[Enrollment] Anchors= is missing: the CA certificates that our own chain must end in");
+    if (config->protocol == PROTOCOL_EST && !config->anchors && !config->has_anchors_fingerprint)
+        return missing(judge, "[Enrollment] Anchors= is missing: the CA certificates that our own chain must end in (or "
+                              "AnchorsFingerprint= of one root, which is then fetched from the server)");
+    return 0;
+}
+
+static int check_est(const Judge *judge) {
+    const IdentityConfig *config = judge->config;
+
+    if (strings_count(config->servers) == 0)
+        return missing(judge, "[Enrollment] Server= is missing, such as Server=https://ca.example/.well-known/est (or "
+                              "Protocol=manual)");
+    if (config->authenticate.kind == AUTHENTICATE_NONE)
+        return problems_add(judge->settings->problems, true, config->file, 0,
+                            "[Enrollment] Authenticate= is not set: the first enrolment, and any after expiry, comes without "
+                            "authentication, and the CA must accept that");
+    return 0;
+}
+
+/* Keys that say something about EST where there is none. */
+static int check_manual(const Judge *judge) {
+    static const struct {
+        const char *section, *key;
+    } without_effect[] = {
+        { "Enrollment", "Server" },       { "Enrollment", "ServerAnchors" }, { "Enrollment", "Proxy" },
+        { "Enrollment", "Authenticate" }, { "Enrollment", "AllowTLS12" },    { "Enrollment", "AnchorsFingerprint" },
+        { "Renewal", "Authenticate" },    { "Renewal", "AnchorsInterval" },  { "Renewal", "At" },
+        { "Renewal", "Jitter" },          { "Renewal", "RotateKey" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(without_effect); i++) {
+        const Setting *key = setting(judge, without_effect[i].section, without_effect[i].key);
+        if (!key->value)
+            continue;
+        int r = setting_complain(key, true, "has no effect with Protocol=manual");
+        if (r < 0)
+            return r;
+    }
+    if (judge->config->after_revocation == AFTER_REVOCATION_ENROLL)
+        return setting_complain(setting(judge, "Revocation", "AfterRevocation"), false,
+                                "must be wait with Protocol=manual: nobody is there to enrol with");
+    return 0;
+}
+
+static int check_authenticate(const Judge *judge, const char *section, const Authenticate *authenticate) {
+    const Setting *user = setting(judge, section, "User");
+
+    if (user->value && authenticate->kind != AUTHENTICATE_CREDENTIAL)
+        return setting_complain(user, false, "needs Authenticate=credential:NAME in the same section");
+    if (authenticate->kind == AUTHENTICATE_IDENTITY && strcmp(authenticate->name, judge->config->name) == 0)
+        return setting_complain(setting(judge, section, "Authenticate"), false,
+                                strcmp(section, "Renewal") == 0
+                                    ? "must name another identity; without the key, the identity renews itself"
+                                    : "must name another identity: this one has no certificate before its enrolment");
+    return 0;
+}
+
+static int check_tls12(const Judge *judge) {
+    if (!judge->config->allow_tls12)
+        return 0;
+    return setting_complain(setting(judge, "Enrollment", "AllowTLS12"), true,
+                            "the process that speaks to the CA may then have digests signed that identityd cannot check");
+}
+
+static int check_renewal(const Judge *judge) {
+    const IdentityConfig *config = judge->config;
+
+    if (config->renew_at_permille + config->jitter_permille <= RENEW_AT_PERMILLE_MAX || !is_set(judge, "Renewal", "At"))
+        return 0;
+    return setting_complain(setting(judge, "Renewal", "At"), true,
+                            "with Jitter= it reaches behind 95%% of the lifetime, where it is cut off: a fleet renews closer "
+                            "together");
+}
+
+static int check_revocation(const Judge *judge) {
+    const IdentityConfig *config = judge->config;
+    bool off = !config->check_crl && !config->check_ocsp;
+
+    if (off && config->after_revocation == AFTER_REVOCATION_ENROLL)
+        return setting_complain(setting(judge, "Revocation", "AfterRevocation"), true,
+                                "has no effect with Check=none: a revocation is never noticed");
+    if (!config->check_crl && is_set(judge, "Revocation", "CRL"))
+        return setting_complain(setting(judge, "Revocation", "CRL"), true, "has no effect without crl in Check=");
+    return 0;
+}
+
+/* DESIGN §8: what may sign data must not sign handshakes. */
+static int check_access(const Judge *judge) {
+    const AccessRules *access = judge->config->access;
+    static const Purpose tls[] = { PURPOSE_TLS_CLIENT, PURPOSE_TLS_SERVER };
+    bool beside_digest = access[PURPOSE_DATA].count > 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(tls); i++) {
+        if (access[tls[i]].count == 0)
+            continue;
+        beside_digest = true;
+        if (access[PURPOSE_DATA].count > 0)
+            return setting_complain(setting(judge, "Access", "data"), false,
+                                    "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
+                                    "TLS; make a second identity",
+                                    purpose_to_string(tls[i]));
+    }
+    if (access[PURPOSE_DIGEST].count > 0 && beside_digest)
+        return setting_complain(setting(judge, "Access", "digest"), true,
+                                "its holders can sign anything with this key, also what the other purposes forbid; better "
+                                "make a second identity");
+    return 0;
+}
+
+int identity_rules_check(const IdentityConfig *config, const Settings *settings) {
+    const Judge judge = { config, settings };
+    static int (*const rules[])(const Judge *judge) = {
+        check_names, check_anchors, check_tls12, check_renewal, check_revocation, check_access,
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(rules); i++) {
+        int r = rules[i](&judge);
+        if (r < 0)
+            return r;
+    }
+    int r = config->protocol == PROTOCOL_MANUAL ? check_manual(&judge) : check_est(&judge);
+    if (r < 0)
+        return r;
+    r = check_authenticate(&judge, "Enrollment", &config->authenticate);
+    if (r < 0)
+        return r;
+    return check_authenticate(&judge, "Renewal", &config->renewal_authenticate);
+}
