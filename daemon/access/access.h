@@ -11,7 +11,7 @@
 
 /* A caller as the bus vouches for it; see bus/caller in DESIGN: GetConnectionCredentials of the sender. */
 typedef struct Caller {
-    uid_t uid;
+    uid_t uid;           /* (uid_t) -1: unknown, admitted by no rule */
     gid_t *groups;       /* primary and supplementary, owned */
     size_t group_count;
     pid_t pid;           /* 0 unknown */
@@ -20,12 +20,13 @@ typedef struct Caller {
     char *bus_name;      /* unique name, owned */
 } Caller;
 #define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .pidfd = -1 })
+/* Frees and closes what it holds and makes it CALLER_INIT. */
 void caller_clear(Caller *caller);
 #define _cleanup_caller_ _cleanup_(caller_clear)
 
 /* Names to numbers; a table of functions so that the policy is tested without /etc/passwd. */
 typedef struct AccessNames {
-    int (*user)(const char *name, uid_t *ret);   /* 0, -ENOENT */
+    int (*user)(const char *name, uid_t *ret);   /* 0, -ENOENT, or another -errno: the lookup failed */
     int (*group)(const char *name, gid_t *ret);
 } AccessNames;
 extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r */
@@ -33,22 +34,29 @@ extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r */
 typedef struct AccessDecision {
     bool admitted;
     bool by_unit;            /* the deciding rule was unit:, so the handle's first packet must prove the process */
-    const AccessRule *rule;  /* which; NULL when refused */
-    char reason[160];        /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid 1000" */
+    const AccessRule *rule;  /* which, borrowed from the rules; NULL when refused */
+    char reason[256];        /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid 1000" */
 } AccessDecision;
 
 /* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are looked at
  * before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that do not exist
- * admit nobody. */
+ * admit nobody. Whether unit rules would matter at all, before a unit is looked up: access_needs_unit. */
 void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed, const AccessNames *names,
                    AccessDecision *ret);
 
+/* Whether the rules contain a unit: rule, so that the caller's unit is worth asking systemd for. */
+bool access_needs_unit(const AccessRules *rules);
+
 /* ---- quota: handles per user and in all ---- */
 typedef struct Quota Quota;
+/* 0 or -ENOMEM. */
 int quota_new(uint32_t per_user, uint32_t total, Quota **ret);
 Quota *quota_free(Quota *quota);
 DEFINE_CLEANUP(Quota, quota_free)
-/* -EDQUOT: this user has as many as allowed; -EUSERS: all together. uid 0 counts only in the total. */
+#define _cleanup_quota_ _cleanup_(quota_free_p)
+/* -EDQUOT: this user has as many as allowed; -EUSERS: all together; -ENOMEM. uid 0 counts only in the total. */
 int quota_take(Quota *quota, uid_t uid);
+/* Gives one back that was taken: anything else is our own bug. */
 void quota_give(Quota *quota, uid_t uid);
+/* Later takes only: what is held above a new limit stays. */
 void quota_set_limits(Quota *quota, uint32_t per_user, uint32_t total);
