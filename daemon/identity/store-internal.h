@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the store's files share: directories by descriptor, and writes that a power cut cannot halve. Not for other rooms. */
+#pragma once
+
+#include "identity/store.h"
+
+#include <stdbool.h>
+
+struct Store {
+    int fd;              /* the identity's directory */
+    char *path;          /* for complaints */
+    uint32_t current;    /* 0: none */
+};
+
+/* Names that begin so are unfinished work of a write, never content. */
+#define TEMPORARY_PREFIX ".#"
+#define TRASH            "trash"
+#define GENERATIONS      "generations"
+#define CURRENT          "current"
+#define PENDING          "pending"
+#define PENDING_NEW      TEMPORARY_PREFIX "pending"
+#define TRUST            "trust"
+#define STATE_FILE       "state"
+#define KEY_FILE         "key.pem"
+#define CHAIN_FILE       "chain.pem"
+#define PARENT_FILE      "parent"
+#define REQUEST_FILE     "request.der"
+#define FLAGS_FILE       "flags"
+
+#define PARENT_NAME_MAX     68U   /* bytes of a TPM Name */
+#define DIRECTORY_ENTRIES_MAX 4096U
+
+/* A directory and how to name it in a complaint. */
+typedef struct Place {
+    int fd;            /* borrowed */
+    const char *path;
+} Place;
+
+static inline Place store_place(const Store *store) {
+    return (Place) { store->fd, store->path };
+}
+
+/* "PATH/NAME cannot be WHAT: reason; advice", kind STORAGE; returns `r`. `what` is a participle: "read", "written". */
+int place_failure(Place place, const char *name, int r, const char *what, Failure *ret_failure);
+/* "PATH/NAME: TEXT", for what is not as it should be; -EBADMSG, kind STORAGE. `line` 0: none. */
+int place_malformed(Place place, const char *name, unsigned line, const char *text, Failure *ret_failure);
+
+/* Opens a directory below, never through a symbolic link. -errno, nothing said. */
+int place_open_directory(Place place, const char *name);
+/* The same, made (0700) and made durable when it is not there. */
+int place_make_directory(Place place, const char *name, int *ret_fd, Failure *ret_failure);
+
+/* Reads a regular file whole. -ENOENT without a failure text; else with one (-EBADMSG for an empty file or what is no file). */
+int place_read(Place place, const char *name, size_t maximum, Bytes *ret, Failure *ret_failure);
+
+/* Writes NAME atomically: temporary name, fsync, rename, fsync of the directory. Mode 0600. */
+int place_write(Place place, const char *name, BytesView content, Failure *ret_failure);
+/* Writes a new file in a directory that nobody sees yet: fsync of the file alone, if `durable`. -errno. */
+int place_write_new(Place place, const char *name, BytesView content, mode_t mode, bool durable);
+
+/* fsync of the directory itself. -errno. */
+int place_sync(Place place);
+
+/* Calls `each` for every entry but "." and ".."; ends at its first error. -E2BIG above DIRECTORY_ENTRIES_MAX. */
+int place_each(Place place, int (*each)(Place place, const char *name, void *data), void *data);
+
+/* Removes NAME, a file or a tree of at most four levels. 0 also when it is not there; -errno. */
+int place_remove_tree(Place place, const char *name);
+
+/* Moves NAME into trash/ of the store, syncs, and then removes it for good. `place` is where NAME is; it is gone for all who look
+ * as soon as this returns 0, and stays as it was if the move failed. Not there: 0. */
+int store_discard(Store *store, Place place, const char *name, Failure *ret_failure);
+
+/* A generation's directory, PATH in `ret_path`: a descriptor or -errno. */
+int store_open_generation(Store *store, uint32_t number, char **ret_path);
+
+/* A TPM Name as a line of hex. */
+int parent_name_read(Place place, Bytes *ret, Failure *ret_failure);
+int parent_name_encode(BytesView name, Bytes *ret_line);
+
+/* Whether the highest number ever used is recorded as at least `number`; records it otherwise. */
+int store_state_reserve(Store *store, uint32_t number, Failure *ret_failure);
+
+/* "PATH/NAME", for complaints; NULL without memory. */
+char *path_join(const char *path, const char *name);
+/* The path of an open directory, or of NAME in it, as far as /proc tells; for complaints. NULL without memory. */
+char *path_of_directory(int fd, const char *name);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pending/: the generation being made. It is replaced as a whole directory; only a request is added to one that is there, since
+ * the request is made later than the key. */
+#include "identity/key-values.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void stored_pending_clear(StoredPending *pending) {
+    bytes_clear(&pending->key_pem);
+    bytes_clear(&pending->parent_name);
+    bytes_clear(&pending->request);
+    *pending = (StoredPending) { 0 };
+}
+
+int parent_name_encode(BytesView name, Bytes *ret_line) {
+    _cleanup_bytes_ Bytes line = BYTES_NULL;
+    _cleanup_free_ char *hex = bytes_to_hex(name);
+
+    if (!hex || bytes_append(&line, bytes_view_string(hex)) < 0 || bytes_append(&line, bytes_view_string("\n")) < 0)
+        return -ENOMEM;
+    *ret_line = line;
+    line = BYTES_NULL;
+    return 0;
+}
+
+int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes line = BYTES_NULL;
+
+    int r = place_read(place, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, &line, ret_failure);
+    if (r == -ENOENT)
+        return place_malformed(place, PARENT_FILE, 0, "is missing", ret_failure);
+    if (r < 0)
+        return r;
+    if (line.size < 3 || line.data[line.size - 1] != '\n' || memchr(line.data, 0, line.size))
+        return place_malformed(place, PARENT_FILE, 1, "must be one line of hexadecimal digits", ret_failure);
+    line.data[line.size - 1] = 0;
+    r = bytes_from_hex((const char *) line.data, ret);
+    if (r == -EINVAL)
+        return place_malformed(place, PARENT_FILE, 1, "must be one line of hexadecimal digits", ret_failure);
+    return r < 0 ? failure_errno(ret_failure, r, PARENT_FILE) : 0;
+}
+
+#define FLAGS(pending)                                                                                                 \
+    {                                                                                                                  \
+        { "reenroll", VALUE_BOOLEAN, &(pending)->reenroll, 0 }, { "same-key", VALUE_BOOLEAN, &(pending)->same_key, 0 }, \
+        { "manual", VALUE_BOOLEAN, &(pending)->manual, 0 },                                                            \
+    }
+
+static int read_flags(Place place, StoredPending *pending, Failure *ret_failure) {
+    const KeyValue flags[] = FLAGS(pending);
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+
+    int r = place_read(place, FLAGS_FILE, KEY_VALUE_FILE_MAX, &content, ret_failure);
+    if (r == -ENOENT)
+        return place_malformed(place, FLAGS_FILE, 0, "is missing", ret_failure);
+    if (r < 0)
+        return r;
+    return key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags), ret_failure);
+}
+
+int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
+    _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
+    _cleanup_free_ char *path = path_join(store->path, PENDING);
+
+    if (!path)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
+    if (fd == -ENOENT)
+        return fd;
+    if (fd < 0)
+        return place_failure(store_place(store), PENDING, fd, "opened as a directory", ret_failure);
+    const Place place = { fd, path };
+    int r = place_read(place, KEY_FILE, STORE_KEY_MAX, &pending.key_pem, ret_failure);
+    if (r == -ENOENT)
+        return place_malformed(place, KEY_FILE, 0, "is missing", ret_failure);
+    if (r == 0)
+        r = parent_name_read(place, &pending.parent_name, ret_failure);
+    if (r == 0)
+        r = read_flags(place, &pending, ret_failure);
+    if (r < 0)
+        return r;
+    r = place_read(place, REQUEST_FILE, STORE_REQUEST_MAX, &pending.request, ret_failure);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret = pending;
+    pending = (StoredPending) { 0 };
+    return 0;
+}
+
+static bool views_are_equal(const Bytes *a, const Bytes *b) {
+    return bytes_view_equal(bytes_view(a), bytes_view(b));
+}
+
+static bool only_request_differs(const StoredPending *old, const StoredPending *new) {
+    return views_are_equal(&old->key_pem, &new->key_pem) && views_are_equal(&old->parent_name, &new->parent_name) &&
+           old->reenroll == new->reenroll && old->same_key == new->same_key && old->manual == new->manual;
+}
+
+static int write_files(Place place, const StoredPending *pending) {
+    StoredPending flags_of = *pending; /* the table wants fields that could be written */
+    const KeyValue flags[] = FLAGS(&flags_of);
+    _cleanup_bytes_ Bytes parent = BYTES_NULL, flag_lines = BYTES_NULL;
+
+    if (parent_name_encode(bytes_view(&pending->parent_name), &parent) < 0 ||
+        key_values_write(flags, ARRAY_LENGTH(flags), &flag_lines) < 0)
+        return -ENOMEM;
+    const struct {
+        const char *name;
+        const Bytes *content;
+    } files[] = {
+        { KEY_FILE, &pending->key_pem }, { PARENT_FILE, &parent }, { FLAGS_FILE, &flag_lines }, { REQUEST_FILE, &pending->request }
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        if (files[i].content->size == 0)
+            continue;
+        int r = place_write_new(place, files[i].name, bytes_view(files[i].content), 0600, true);
+        if (r < 0)
+            return r;
+    }
+    return place_sync(place);
+}
+
+/* The new directory under its temporary name, durable but for that name. */
+static int build_new(Store *store, const StoredPending *pending) {
+    int r = place_remove_tree(store_place(store), PENDING_NEW);
+    if (r < 0)
+        return r;
+    if (mkdirat(store->fd, PENDING_NEW, 0700) < 0)
+        return -errno;
+    _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING_NEW);
+    if (fd < 0)
+        return fd;
+    return write_files((Place) { fd, PENDING_NEW }, pending);
+}
+
+/* Puts it in place. Where the file system cannot exchange, an old pending/, which is being given up anyway, goes first. */
+static int put_in_place(Store *store, bool replaces, Failure *ret_failure) {
+    int r = 0;
+
+    if (replaces) {
+        if (renameat2(store->fd, PENDING_NEW, store->fd, PENDING, RENAME_EXCHANGE) < 0) {
+            if (errno != EINVAL && errno != ENOSYS)
+                return place_failure(store_place(store), PENDING, -errno, "replaced", ret_failure);
+            r = store_discard(store, store_place(store), PENDING, ret_failure);
+            if (r < 0)
+                return r;
+            replaces = false;
+        }
+    }
+    if (!replaces && renameat(store->fd, PENDING_NEW, store->fd, PENDING) < 0)
+        return place_failure(store_place(store), PENDING, -errno, "written", ret_failure);
+    r = place_sync(store_place(store));
+    if (r < 0)
+        return place_failure(store_place(store), PENDING, r, "written", ret_failure);
+    if (replaces) /* the old one now has the temporary name; what remains of it goes when the store is opened again */
+        (void) store_discard(store, store_place(store), PENDING_NEW, NULL);
+    return 0;
+}
+
+static int add_request(Store *store, BytesView request, Failure *ret_failure) {
+    _cleanup_free_ char *path = path_join(store->path, PENDING);
+    _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
+
+    if (!path)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    if (fd < 0)
+        return place_failure(store_place(store), PENDING, fd, "opened", ret_failure);
+    return place_write((Place) { fd, path }, REQUEST_FILE, request, ret_failure);
+}
+
+int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure) {
+    _cleanup_(stored_pending_clear) StoredPending old = { 0 };
+
+    if (pending->key_pem.size == 0 || pending->key_pem.size > STORE_KEY_MAX || pending->parent_name.size == 0 ||
+        pending->parent_name.size > PARENT_NAME_MAX || pending->request.size > STORE_REQUEST_MAX)
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE,
+                           "%s/" PENDING ": key, name of the parent or request is empty or too large to be stored", store->path);
+    int r = store_pending_load(store, &old, ret_failure);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    bool replaces = r == 0;
+    if (replaces && only_request_differs(&old, pending) && pending->request.size > 0) {
+        if (views_are_equal(&old.request, &pending->request))
+            return 0;
+        return add_request(store, bytes_view(&pending->request), ret_failure);
+    }
+    r = build_new(store, pending);
+    if (r < 0) {
+        (void) place_remove_tree(store_place(store), PENDING_NEW);
+        return place_failure(store_place(store), PENDING, r, "written", ret_failure);
+    }
+    return put_in_place(store, replaces, ret_failure);
+}
+
+int store_pending_drop(Store *store, Failure *ret_failure) {
+    return store_discard(store, store_place(store), PENDING, ret_failure);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* trust/: the anchors as they are after rollovers, and the newest CRLs that verified. */
+#include "identity/store-internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CRL_DIRECTORY "crls"
+#define CRL_SUFFIX    ".crl"
+#define CRL_ID_MAX    64U
+#define CRL_NAME_SIZE (CRL_ID_MAX + sizeof(CRL_SUFFIX))
+
+/* trust/ or trust/crls/: opened, and made where `create`. -ENOENT without a text. */
+static int open_trust(Store *store, bool crls, bool create, char **ret_path, Failure *ret_failure) {
+    _cleanup_free_ char *trust_path = path_join(store->path, TRUST), *crls_path = path_join(store->path, TRUST "/" CRL_DIRECTORY);
+    _cleanup_close_ int trust = -1, inner = -1;
+    int r = 0;
+
+    if (!trust_path || !crls_path)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    if (create)
+        r = place_make_directory(store_place(store), TRUST, &trust, ret_failure);
+    else
+        trust = place_open_directory(store_place(store), TRUST);
+    if (r < 0 || trust == -ENOENT)
+        return r < 0 ? r : trust;
+    if (trust < 0)
+        return place_failure(store_place(store), TRUST, trust, "opened as a directory", ret_failure);
+    if (!crls) {
+        *ret_path = TAKE_PTR(trust_path);
+        return TAKE_FD(trust);
+    }
+    const Place place = { trust, trust_path };
+    if (create)
+        r = place_make_directory(place, CRL_DIRECTORY, &inner, ret_failure);
+    else
+        inner = place_open_directory(place, CRL_DIRECTORY);
+    if (r < 0 || inner == -ENOENT)
+        return r < 0 ? r : inner;
+    if (inner < 0)
+        return place_failure(place, CRL_DIRECTORY, inner, "opened as a directory", ret_failure);
+    *ret_path = TAKE_PTR(crls_path);
+    return TAKE_FD(inner);
+}
+
+/* One file of either directory. */
+typedef struct TrustFile {
+    bool crl;
+    const char *name;
+    size_t maximum;
+} TrustFile;
+
+static int load(Store *store, const TrustFile *file, Bytes *ret, Failure *ret_failure) {
+    _cleanup_free_ char *path = NULL;
+    _cleanup_close_ int fd = open_trust(store, file->crl, false, &path, ret_failure);
+
+    return fd < 0 ? fd : place_read((Place) { fd, path }, file->name, file->maximum, ret, ret_failure);
+}
+
+static int save(Store *store, const TrustFile *file, BytesView content, Failure *ret_failure) {
+    _cleanup_free_ char *path = NULL;
+
+    if (content.size == 0 || content.size > file->maximum)
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE, "%s/" TRUST ": %s of %zu bytes cannot be stored; 1 to %zu can",
+                           store->path, file->name, content.size, file->maximum);
+    _cleanup_close_ int fd = open_trust(store, file->crl, true, &path, ret_failure);
+    return fd < 0 ? fd : place_write((Place) { fd, path }, file->name, content, ret_failure);
+}
+
+static const TrustFile anchors_file = { false, "anchors.pem", STORE_ANCHORS_MAX };
+
+int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure) {
+    return load(store, &anchors_file, ret_pem, ret_failure);
+}
+
+int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure) {
+    return save(store, &anchors_file, pem, ret_failure);
+}
+
+static bool crl_id_is_valid(const char *id) {
+    size_t length = strlen(id);
+
+    return length > 0 && length <= CRL_ID_MAX && strspn(id, "0123456789abcdef") == length;
+}
+
+/* Its file name; -EINVAL for what is no id. */
+static int crl_name(Store *store, const char *id, char ret[static CRL_NAME_SIZE], Failure *ret_failure) {
+    if (!crl_id_is_valid(id))
+        return failure_set(ret_failure, -EINVAL, FAILURE_STORAGE, "%s/" TRUST "/" CRL_DIRECTORY ": \"%s\" is no id of a CRL",
+                           store->path, id);
+    (void) snprintf(ret, CRL_NAME_SIZE, "%s" CRL_SUFFIX, id);
+    return 0;
+}
+
+int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure) {
+    char name[CRL_NAME_SIZE];
+
+    int r = crl_name(store, id, name, ret_failure);
+    return r < 0 ? r : load(store, &(TrustFile) { true, name, STORE_CRL_MAX }, ret_der, ret_failure);
+}
+
+int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure) {
+    char name[CRL_NAME_SIZE];
+
+    int r = crl_name(store, id, name, ret_failure);
+    return r < 0 ? r : save(store, &(TrustFile) { true, name, STORE_CRL_MAX }, der, ret_failure);
+}
+
+/* ---- listing ---- */
+
+typedef struct Ids {
+    char **list; /* NULL-terminated */
+    size_t count;
+} Ids;
+
+static void ids_clear(Ids *ids) {
+    for (size_t i = 0; i < ids->count; i++)
+        free(ids->list[i]);
+    free(ids->list);
+}
+
+static int add_id(Place place, const char *name, void *data) {
+    Ids *ids = data;
+    size_t length = strlen(name), suffix = strlen(CRL_SUFFIX);
+
+    if (length <= suffix || strcmp(name + length - suffix, CRL_SUFFIX) != 0)
+        return 0;
+    _cleanup_free_ char *id = strndup(name, length - suffix);
+    if (!id)
+        return -ENOMEM;
+    if (!crl_id_is_valid(id))
+        return 0;
+    char **grown = reallocarray(ids->list, ids->count + 2, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    ids->list = grown;
+    grown[ids->count++] = TAKE_PTR(id);
+    grown[ids->count] = NULL;
+    return 0;
+}
+
+static int compare_ids(const void *a, const void *b) {
+    return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure) {
+    _cleanup_(ids_clear) Ids ids = { calloc(1, sizeof(char *)), 0 };
+    _cleanup_free_ char *path = NULL;
+
+    if (!ids.list)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    _cleanup_close_ int fd = open_trust(store, true, false, &path, ret_failure);
+    if (fd < 0 && fd != -ENOENT)
+        return fd;
+    if (fd >= 0) {
+        int r = place_each((Place) { fd, path }, add_id, &ids);
+        if (r < 0)
+            return place_failure(store_place(store), TRUST "/" CRL_DIRECTORY, r, "listed", ret_failure);
+    }
+    qsort(ids.list, ids.count, sizeof(*ids.list), compare_ids);
+    *ret_ids = TAKE_PTR(ids.list);
+    ids.count = 0;
+    return 0;
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Generations: listed, loaded, committed, removed.
+ *
+ * The commit point is the rename of pending/ to generations/N, with the directories synced. What comes after it (the link
+ * `current`) is finished by the next store_open if the power goes: a complete generation with a higher number than the current
+ * one was verified by whoever committed it, so it becomes current. Retirement's point is the move of generations/ to trash/; a
+ * link that then points nowhere is removed. */
+#include "identity/store-internal.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NUMBER_SIZE 11U /* decimal digits of 32 bits, and a NUL */
+#define LINK_MAX_SIZE (sizeof(GENERATIONS) + NUMBER_SIZE)
+
+/* A generation's number as its directory is named: decimal, no zero in front. 0: none. */
+static uint32_t parse_number(const char *name) {
+    size_t digits = strspn(name, "0123456789");
+
+    if (digits == 0 || digits > 10 || name[0] == '0' || name[digits] != '\0')
+        return 0;
+    unsigned long long n = strtoull(name, NULL, 10);
+    return n <= UINT32_MAX ? (uint32_t) n : 0;
+}
+
+int store_open_generation(Store *store, uint32_t number, char **ret_path) {
+    char name[LINK_MAX_SIZE];
+
+    (void) snprintf(name, sizeof(name), GENERATIONS "/%" PRIu32, number);
+    _cleanup_close_ int fd = place_open_directory(store_place(store), name);
+    if (fd < 0)
+        return fd;
+    if (ret_path) {
+        char *path = path_join(store->path, name);
+        if (!path)
+            return -ENOMEM;
+        *ret_path = path;
+    }
+    return TAKE_FD(fd);
+}
+
+/* All of its files there, and not empty. What is in them is judged when they are loaded. */
+static bool generation_is_complete(int fd) {
+    static const char *const files[] = { KEY_FILE, PARENT_FILE, CHAIN_FILE };
+    struct stat status;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
+        if (fstatat(fd, files[i], &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(status.st_mode) || status.st_size == 0)
+            return false;
+    return true;
+}
+
+/* ---- listing ---- */
+
+typedef struct Numbers {
+    uint32_t *list; /* owned */
+    size_t count;
+    uint32_t highest;       /* of complete ones */
+    uint32_t highest_taken; /* of all that have the name of one */
+} Numbers;
+
+static void numbers_clear(Numbers *numbers) {
+    free(numbers->list);
+}
+
+static int add_number(Place place, const char *name, void *data) {
+    Numbers *numbers = data;
+    uint32_t number = parse_number(name);
+
+    if (number == 0)
+        return 0;
+    if (number > numbers->highest_taken)
+        numbers->highest_taken = number;
+    _cleanup_close_ int fd = place_open_directory(place, name);
+    if (fd < 0 || !generation_is_complete(fd))
+        return 0;
+    uint32_t *grown = reallocarray(numbers->list, numbers->count + 1, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    numbers->list = grown;
+    grown[numbers->count++] = number;
+    if (number > numbers->highest)
+        numbers->highest = number;
+    return 0;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+    return x < y ? -1 : x > y;
+}
+
+static int list_generations(Store *store, Numbers *ret) {
+    _cleanup_(numbers_clear) Numbers numbers = { 0 };
+    _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
+
+    if (fd < 0 && fd != -ENOENT)
+        return fd;
+    if (fd >= 0) {
+        int r = place_each((Place) { fd, GENERATIONS }, add_number, &numbers);
+        if (r < 0)
+            return r;
+    }
+    if (numbers.count > 0)
+        qsort(numbers.list, numbers.count, sizeof(*numbers.list), compare_numbers);
+    *ret = numbers;
+    numbers.list = NULL;
+    return 0;
+}
+
+uint32_t store_current(const Store *store) {
+    return store->current;
+}
+
+int store_list(Store *store, uint32_t **ret, size_t *ret_count, Failure *ret_failure) {
+    Numbers numbers;
+
+    int r = list_generations(store, &numbers);
+    if (r < 0)
+        return place_failure(store_place(store), GENERATIONS, r, "listed", ret_failure);
+    *ret = numbers.list;
+    *ret_count = numbers.count;
+    return 0;
+}
+
+/* ---- the link `current` ---- */
+
+/* The number that the link names, 0 without a link; -EBADMSG for anything else under that name. */
+static int read_link(Store *store, uint32_t *ret, Failure *ret_failure) {
+    char target[LINK_MAX_SIZE + 1];
+
+    ssize_t n = readlinkat(store->fd, CURRENT, target, sizeof(target) - 1);
+    if (n < 0 && errno == ENOENT) {
+        *ret = 0;
+        return 0;
+    }
+    if (n < 0 && errno == EINVAL)
+        return place_malformed(store_place(store), CURRENT, 0, "is not a symbolic link", ret_failure);
+    if (n < 0)
+        return place_failure(store_place(store), CURRENT, -errno, "read", ret_failure);
+    target[n] = '\0';
+    uint32_t number = strncmp(target, GENERATIONS "/", sizeof(GENERATIONS)) == 0 ? parse_number(target + sizeof(GENERATIONS)) : 0;
+    if (number == 0)
+        return place_malformed(store_place(store), CURRENT, 0, "does not point to generations/NUMBER", ret_failure);
+    *ret = number;
+    return 0;
+}
+
+/* Makes the link under its temporary name: all that can lack space is then done. */
+static int prepare_link(Store *store, uint32_t number, Failure *ret_failure) {
+    char target[LINK_MAX_SIZE];
+
+    (void) snprintf(target, sizeof(target), GENERATIONS "/%" PRIu32, number);
+    if (unlinkat(store->fd, TEMPORARY_PREFIX CURRENT, 0) < 0 && errno != ENOENT)
+        return place_failure(store_place(store), TEMPORARY_PREFIX CURRENT, -errno, "removed", ret_failure);
+    if (symlinkat(target, store->fd, TEMPORARY_PREFIX CURRENT) < 0)
+        return place_failure(store_place(store), CURRENT, -errno, "written", ret_failure);
+    return 0;
+}
+
+static int place_link(Store *store) {
+    if (renameat(store->fd, TEMPORARY_PREFIX CURRENT, store->fd, CURRENT) < 0)
+        return -errno;
+    return place_sync(store_place(store));
+}
+
+/* ---- opening ---- */
+
+/* What a power cut left half-made. None of it is content, so a file system that refuses to lose it (a read-only one) is no reason
+ * to refuse what is whole. */
+static int sweep_entry(Place place, const char *name, void *data) {
+    if (strncmp(name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0 || (data && strcmp(name, TRASH) == 0))
+        (void) place_remove_tree(place, name);
+    return 0;
+}
+
+static void sweep_directory(Place place, const char *name) {
+    _cleanup_close_ int fd = place_open_directory(place, name);
+
+    if (fd >= 0)
+        (void) place_each((Place) { fd, name }, sweep_entry, NULL);
+}
+
+typedef struct Sweep {
+    Store *store;
+    uint32_t current;
+} Sweep;
+
+/* An incomplete generation that is not current is garbage; unfinished names in complete ones too. */
+static int sweep_generation(Place place, const char *name, void *data) {
+    const Sweep *sweep = data;
+    uint32_t number = parse_number(name);
+
+    if (number == 0)
+        return 0;
+    _cleanup_close_ int fd = place_open_directory(place, name);
+    if (fd < 0)
+        return 0;
+    if (number != sweep->current && !generation_is_complete(fd))
+        (void) store_discard(sweep->store, place, name, NULL);
+    else
+        (void) place_each((Place) { fd, name }, sweep_entry, NULL);
+    return 0;
+}
+
+static void sweep(Store *store, uint32_t current) {
+    Sweep data = { store, current };
+    bool top = true;
+
+    (void) place_each(store_place(store), sweep_entry, &top);
+    sweep_directory(store_place(store), PENDING);
+    sweep_directory(store_place(store), TRUST);
+    sweep_directory(store_place(store), TRUST "/crls");
+    _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
+    if (fd >= 0)
+        (void) place_each((Place) { fd, GENERATIONS }, sweep_generation, &data);
+}
+
+/* Finds the current generation and finishes what was begun (see the top of the file). */
+static int settle_current(Store *store, Failure *ret_failure) {
+    _cleanup_(numbers_clear) Numbers numbers = { 0 };
+    uint32_t linked = 0;
+
+    int r = read_link(store, &linked, ret_failure);
+    if (r < 0)
+        return r;
+    r = list_generations(store, &numbers);
+    if (r < 0)
+        return place_failure(store_place(store), GENERATIONS, r, "listed", ret_failure);
+    if (numbers.highest > linked) {
+        if (prepare_link(store, numbers.highest, NULL) == 0)
+            (void) place_link(store);
+        store->current = numbers.highest;
+        return 0;
+    }
+    if (linked == 0)
+        return 0;
+    _cleanup_close_ int fd = store_open_generation(store, linked, NULL);
+    if (fd == -ENOENT) {
+        struct stat status;
+        if (fstatat(store->fd, GENERATIONS, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
+            (void) unlinkat(store->fd, CURRENT, 0);
+            (void) place_sync(store_place(store));
+            return 0;
+        }
+        return place_malformed(store_place(store), CURRENT, 0, "points to a generation that is not there", ret_failure);
+    }
+    if (fd < 0)
+        return place_failure(store_place(store), CURRENT, fd, "followed", ret_failure);
+    store->current = linked;
+    return 0;
+}
+
+int store_open(int state_fd, const char *name, bool create, Store **ret, Failure *ret_failure) {
+    _cleanup_store_ Store *store = calloc(1, sizeof(*store));
+
+    if (!store)
+        return failure_errno(ret_failure, -ENOMEM, name);
+    store->fd = -1;
+    store->path = path_of_directory(state_fd, name);
+    _cleanup_free_ char *above = path_of_directory(state_fd, NULL);
+    if (!store->path || !above)
+        return failure_errno(ret_failure, -ENOMEM, name);
+    const Place parent = { state_fd, above };
+    if (create) {
+        int r = place_make_directory(parent, name, &store->fd, ret_failure);
+        if (r < 0)
+            return r;
+    } else {
+        store->fd = place_open_directory(parent, name);
+        if (store->fd == -ENOENT)
+            return failure_set(ret_failure, -ENOENT, FAILURE_STORAGE, "%s does not exist", store->path);
+        if (store->fd < 0)
+            return place_failure(parent, name, store->fd, "opened as a directory", ret_failure);
+    }
+    int r = settle_current(store, ret_failure);
+    if (r < 0)
+        return r;
+    sweep(store, store->current);
+    *ret = TAKE_PTR(store);
+    return 0;
+}
+
+Store *store_free(Store *store) {
+    if (!store)
+        return NULL;
+    (void) close_safe(store->fd);
+    free(store->path);
+    free(store);
+    return NULL;
+}
+
+/* ---- one generation ---- */
+
+int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure) {
+    _cleanup_(stored_generation_clear) StoredGeneration generation = { .number = number };
+    _cleanup_free_ char *path = NULL;
+    _cleanup_close_ int fd = store_open_generation(store, number, &path);
+
+    if (fd < 0)
+        return failure_set(ret_failure, fd, FAILURE_STORAGE, "%s/" GENERATIONS "/%" PRIu32 " cannot be opened: %s", store->path,
+                           number, strerror(-fd));
+    const Place place = { fd, path };
+    const struct {
+        const char *name;
+        size_t maximum;
+        Bytes *content;
+    } files[] = { { KEY_FILE, STORE_KEY_MAX, &generation.key_pem }, { CHAIN_FILE, STORE_CHAIN_MAX, &generation.chain_pem } };
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        int r = place_read(place, files[i].name, files[i].maximum, files[i].content, ret_failure);
+        if (r == -ENOENT)
+            return place_malformed(place, files[i].name, 0, "is missing", ret_failure);
+        if (r < 0)
+            return r;
+    }
+    int r = parent_name_read(place, &generation.parent_name, ret_failure);
+    if (r < 0)
+        return r;
+    *ret = generation;
+    generation = (StoredGeneration) { 0 };
+    return 0;
+}
+
+void stored_generation_clear(StoredGeneration *generation) {
+    bytes_clear(&generation->key_pem);
+    bytes_clear(&generation->chain_pem);
+    bytes_clear(&generation->parent_name);
+    generation->number = 0;
+}
+
+/* ---- commit ---- */
+
+/* The number after the highest that was ever used. */
+static int next_number(Store *store, uint32_t *ret, Failure *ret_failure) {
+    _cleanup_(stored_state_clear) StoredState state = { 0 };
+    _cleanup_(numbers_clear) Numbers numbers = { 0 };
+
+    int r = store_state_load(store, &state, ret_failure);
+    if (r < 0)
+        return r;
+    r = list_generations(store, &numbers);
+    if (r < 0)
+        return place_failure(store_place(store), GENERATIONS, r, "listed", ret_failure);
+    uint32_t highest = state.last_generation > numbers.highest_taken ? state.last_generation : numbers.highest_taken;
+    if (store->current > highest)
+        highest = store->current;
+    if (highest == UINT32_MAX)
+        return failure_set(ret_failure, -EOVERFLOW, FAILURE_STORAGE, "%s: no generation number is left", store->path);
+    *ret = highest + 1;
+    return 0;
+}
+
+/* The commit point. */
+static int rename_pending(Store *store, uint32_t number, Failure *ret_failure) {
+    _cleanup_close_ int generations = -1;
+    char name[NUMBER_SIZE];
+
+    int r = place_make_directory(store_place(store), GENERATIONS, &generations, ret_failure);
+    if (r < 0)
+        return r;
+    (void) snprintf(name, sizeof(name), "%" PRIu32, number);
+    if (renameat(store->fd, PENDING, generations, name) < 0)
+        return place_failure(store_place(store), PENDING, -errno, "made a generation", ret_failure);
+    r = place_sync((Place) { generations, GENERATIONS });
+    if (r == 0)
+        r = place_sync(store_place(store));
+    return r < 0 ? place_failure(store_place(store), GENERATIONS, r, "written", ret_failure) : 0;
+}
+
+/* What only pending work needs. */
+static void tidy_generation(Store *store, uint32_t number) {
+    _cleanup_close_ int fd = store_open_generation(store, number, NULL);
+
+    if (fd < 0)
+        return;
+    (void) unlinkat(fd, REQUEST_FILE, 0);
+    (void) unlinkat(fd, FLAGS_FILE, 0);
+}
+
+int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failure *ret_failure) {
+    _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
+    _cleanup_close_ int fd = -1;
+    _cleanup_free_ char *path = path_join(store->path, PENDING);
+    uint32_t number = 0;
+
+    if (!path)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    if (chain_pem.size == 0 || chain_pem.size > STORE_CHAIN_MAX)
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE, "%s: a chain of %zu bytes cannot be stored; 1 to %u can",
+                           store->path, chain_pem.size, STORE_CHAIN_MAX);
+    int r = store_pending_load(store, &pending, ret_failure);
+    if (r == -ENOENT)
+        return failure_set(ret_failure, r, FAILURE_STORAGE, "%s: there is no pending key to commit", store->path);
+    if (r < 0)
+        return r;
+    r = next_number(store, &number, ret_failure);
+    if (r < 0)
+        return r;
+    fd = place_open_directory(store_place(store), PENDING);
+    if (fd < 0)
+        return place_failure(store_place(store), PENDING, fd, "opened", ret_failure);
+    r = place_write((Place) { fd, path }, CHAIN_FILE, chain_pem, ret_failure);
+    if (r < 0)
+        return r;
+    r = store_state_reserve(store, number, ret_failure);
+    if (r < 0)
+        return r;
+    r = prepare_link(store, number, ret_failure);
+    if (r < 0)
+        return r;
+    r = rename_pending(store, number, ret_failure);
+    if (r < 0)
+        return r;
+    /* Committed: the link, if it cannot be put in place now, is when the store is opened again. */
+    (void) place_link(store);
+    tidy_generation(store, number);
+    store->current = number;
+    *ret_number = number;
+    return 0;
+}
+
+/* ---- removal ---- */
+
+int store_remove(Store *store, uint32_t number, Failure *ret_failure) {
+    _cleanup_free_ char *path = path_join(store->path, GENERATIONS);
+    char name[NUMBER_SIZE];
+
+    if (!path)
+        return failure_errno(ret_failure, -ENOMEM, store->path);
+    if (number == store->current)
+        return failure_set(ret_failure, -EBUSY, FAILURE_STORAGE, "%s: generation %" PRIu32 " is the current one", store->path,
+                           number);
+    _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return place_failure(store_place(store), GENERATIONS, fd, "opened", ret_failure);
+    (void) snprintf(name, sizeof(name), "%" PRIu32, number);
+    return store_discard(store, (Place) { fd, path }, name, ret_failure);
+}
+
+int store_retire(Store *store, Failure *ret_failure) {
+    /* Numbers must not begin anew when every generation is gone. */
+    int r = store_state_reserve(store, store->current, ret_failure);
+    if (r < 0)
+        return r;
+    r = store_discard(store, store_place(store), PENDING, ret_failure);
+    if (r < 0)
+        return r;
+    r = store_discard(store, store_place(store), GENERATIONS, ret_failure);
+    if (r < 0)
+        return r;
+    store->current = 0;
+    if (unlinkat(store->fd, CURRENT, 0) < 0 && errno != ENOENT)
+        return place_failure(store_place(store), CURRENT, -errno, "removed", ret_failure);
+    r = place_sync(store_place(store));
+    return r < 0 ? place_failure(store_place(store), CURRENT, r, "removed", ret_failure) : 0;
+}
