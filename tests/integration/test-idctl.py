@@ -1,0 +1,182 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""idctl on a bus with a peer that misbehaves where identityd would not (tests/fakes/identityd.py): exit statuses, output for
+people and for machines, progress, and text that must not reach a terminal."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from private_bus import PrivateBus  # noqa: E402
+
+SOURCE, IDCTL = sys.argv[1:3]
+
+
+class Idctl(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.bus = PrivateBus()
+        cls.enterClassContext(cls.bus)
+        for name in ("root", "leaf"):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                            cls.path(name + ".key"), "-outform", "DER", "-out", cls.path(name + ".der"), "-subj", "/CN=" + name],
+                           check=True, capture_output=True)
+        cls.start_fake()
+
+    @classmethod
+    def start_fake(cls):
+        cls.bus.start(["/usr/bin/python3", os.path.join(SOURCE, "tests/fakes/identityd.py"), cls.path("leaf.der"),
+                       cls.path("root.der")])
+        cls.bus.wait_until(lambda: cls.bus.has_owner("org.identityd1"), "the peer on the bus")
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.bus.directory, name)
+
+    def idctl(self, *arguments, status=0, text=None):
+        result = subprocess.run([IDCTL, *arguments], env=self.bus.environment, input=text or "", capture_output=True, text=True,
+                                check=False, timeout=60)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return result
+
+    def refused(self, status, pattern, *arguments, **more):
+        result = self.idctl(*arguments, status=status, **more)
+        self.assertRegex(result.stderr, pattern)
+        self.assertEqual(result.stdout, "")
+
+    def test_list(self):
+        lines = self.idctl("list").stdout.splitlines()
+        self.assertEqual(lines[0].split()[:2], ["NAME", "STATE"])
+        self.assertEqual(self.idctl("list", "-q").stdout.split(), [line.split()[0] for line in lines[1:]])
+        listed = {i["name"]: i for i in json.loads(self.idctl("list", "--json").stdout)}
+        self.assertEqual(listed["evil"]["not_after"], "2096-10-02T07:06:40Z")
+        self.assertIsNone(listed["empty"]["next_renewal"])
+
+    def test_show(self):
+        shown = json.loads(self.idctl("show", "evil", "--json").stdout)
+        self.assertEqual((shown["state"], shown["generation"], len(shown["certificates"])), ("ready", 3, 1))
+        self.assertEqual(self.idctl("show", "evil", "--chain").stdout, shown["certificates"][0])
+        self.assertEqual(self.idctl("show", "evil", "--anchors").stdout, shown["anchors"][0])
+        self.refused(1, "no certificate yet", "show", "empty", "--chain")
+        self.refused(1, "did not tell the property KeyAlgorithm", "show", "broken")
+
+    def test_control_characters_do_not_pass(self):
+        text = self.idctl("show", "evil").stdout
+        self.assertIn("bad?[31mthing? ü", text)
+        self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f]")
+
+    def test_exit_statuses(self):
+        self.refused(3, 'no identity "nope"', "show", "nope")
+        self.refused(2, "cannot be the name", "show", "No Name")
+        self.refused(2, "no verb", "frobnicate")
+        self.refused(2, "IDENTITY", "show")
+        self.refused(2, "only", "show", "a", "b")
+        self.refused(2, "unrecognized option", "list", "--frob")
+        self.refused(4, "only an administrator", "enroll", "denied")
+        self.refused(4, "polkit says no[.] Run it as root", "reload")
+        self.refused(1, "enrolment of evil: options \\[\\('new-key', True\\)\\]", "enroll", "--new-key", "evil")
+        self.refused(1, "options \\[\\]", "enroll", "evil")
+        self.refused(1, "\\('rotate-key', False\\)", "renew", "--keep-key", "evil")
+        self.refused(1, "\\('rotate-key', True\\)", "renew", "--rotate-key", "evil")
+        self.refused(2, "exclude", "renew", "--rotate-key", "--keep-key", "evil")
+
+    def test_progress(self):
+        result = self.idctl("enroll", "slow")
+        self.assertEqual(result.stderr.splitlines(), ["slow: enrolling", "slow: idle"])
+        self.assertIn("slow: ready, generation 1", result.stdout)
+        result = self.idctl("enroll", "slow", "--quiet")
+        self.assertEqual(result.stdout + result.stderr, "")
+        self.assertEqual(json.loads(self.idctl("enroll", "slow", "--json").stdout)["state"], "ready")
+
+    def test_pending(self):
+        result = self.idctl("enroll", "pending")
+        self.assertIn("pending: the CA has not decided yet", result.stdout)
+
+    def test_request(self):
+        self.assertEqual(self.idctl("request", "empty").stdout.splitlines()[1], "MAA=")
+        self.idctl("request", "empty", "--new-key", "--der", "--out", self.path("request"))
+        with open(self.path("request"), "rb") as file:
+            self.assertEqual(file.read(), b"\x30\x01\x00")
+        self.refused(1, "cannot write", "request", "empty", "--out", self.path("none/there"))
+
+    def test_install_sends_der_leaf_first(self):
+        sizes = [os.path.getsize(self.path(name + ".der")) for name in ("leaf", "root")]
+        pem = "".join(subprocess.run(["openssl", "x509", "-inform", "DER", "-in", self.path(name + ".der")], check=True,
+                                     capture_output=True, text=True).stdout for name in ("leaf", "root"))
+        self.refused(1, "got %d %d" % tuple(sizes), "install", "evil", "-", text="remark\n" + pem)
+        self.refused(1, "got %d" % sizes[0], "install", "evil", self.path("leaf.der"))
+        self.refused(1, "holds no certificates", "install", "evil", "/etc/passwd")
+        self.refused(1, "No such file", "install", "evil", self.path("nothing"))
+
+    def test_retire_asks(self):
+        self.refused(2, "say --yes", "retire", "empty")
+        self.assertIn("ready", self.on_terminal("retire", "ready", answer="no\n", status=1, then_state=True))
+        self.on_terminal("retire", "ready", answer="ready\n", status=0)
+        self.assertEqual(json.loads(self.idctl("show", "ready", "--json").stdout)["state"], "retired")
+        self.refused(4, "only an administrator", "retire", "denied", "--yes")
+
+    def on_terminal(self, *arguments, answer, status, then_state=False):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen([IDCTL, *arguments], env=self.bus.environment, stdin=theirs, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            os.close(theirs)
+            os.write(ours, answer.encode())
+            output = process.communicate(timeout=30)
+        os.close(ours)
+        self.assertEqual(process.returncode, status, output[1])
+        return json.loads(self.idctl("show", arguments[1], "--json").stdout)["state"] if then_state else output[0]
+
+    def test_colours_only_on_a_terminal(self):
+        def run(**environment):
+            ours, theirs = pty.openpty()
+            subprocess.run([IDCTL, "list"], env={**self.bus.environment, "TERM": "xterm", **environment}, stdout=theirs, check=True)
+            os.close(theirs)
+            text = os.read(ours, 65536)
+            os.close(ours)
+            return text
+        self.assertIn(b"\x1b[", run(NO_COLOR=""))
+        self.assertNotIn(b"\x1b[", run(NO_COLOR="1"))
+        self.assertNotIn(b"\x1b[", run(NO_COLOR="", TERM="dumb"))
+        self.assertNotIn("\x1b[", self.idctl("list").stdout)
+
+    def test_monitor(self):
+        with subprocess.Popen([IDCTL, "monitor", "--json", "pending"], env=self.bus.environment, stdout=subprocess.PIPE,
+                              text=True) as monitor:
+            first = json.loads(monitor.stdout.readline())
+            self.assertEqual((first["identity"], first["event"]), ("pending", "is"))
+            self.idctl("enroll", "pending")
+            change = json.loads(monitor.stdout.readline())
+            self.assertEqual(change["properties"], {"activity": "waiting", "next_attempt": "2099-12-03T16:53:20Z"})
+            monitor.terminate()
+        self.refused(3, "no identity", "monitor", "nope")
+
+    def test_metrics_and_version(self):
+        self.assertEqual(self.idctl("metrics").stdout, "# EOF\n")
+        self.assertEqual(json.loads(self.idctl("version", "--json").stdout)["identityd"], "9")
+
+    def test_the_daemon_dies(self):
+        self.refused(1, "did not answer", "enroll", "gone")
+        self.bus.wait_until(lambda: not self.bus.has_owner("org.identityd1"), "its end")
+        self.refused(1, "identityd is not running", "list")
+        self.start_fake()
+
+    def test_no_bus(self):
+        result = subprocess.run([IDCTL, "list"], env={**self.bus.environment, "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/none"},
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot reach the system bus", result.stderr)
+
+    def test_full_disk(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            result = subprocess.run([IDCTL, "list"], env=self.bus.environment, stdout=full, stderr=subprocess.PIPE, text=True,
+                                    check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot write to standard output", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
