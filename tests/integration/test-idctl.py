@@ -6,8 +6,10 @@ people and for machines, progress, and text that must not reach a terminal."""
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -153,6 +155,60 @@ class Idctl(unittest.TestCase):
             self.assertEqual(change["properties"], {"activity": "waiting", "next_attempt": "2099-12-03T16:53:20Z"})
             monitor.terminate()
         self.refused(3, "no identity", "monitor", "nope")
+
+    CONFIG = ("[Identity]\nSubject=CN=%%d,O=Example\n[Enrollment]\nProtocol=est\nServer=https://ca.example/.well-known/est\n"
+              "Anchors=%(anchors)s\n[Access]\ntls-client=user:root\n")
+
+    def check(self, files, *arguments, status=0, **environment):
+        directory = tempfile.mkdtemp(dir=self.bus.directory)
+        os.mkdir(os.path.join(directory, "identities"))
+        for name, text in files.items():
+            with open(os.path.join(directory, "identities", name + ".conf"), "w", encoding="utf-8") as file:
+                file.write(text % {"anchors": self.path("root.der")})
+        result = subprocess.run([IDCTL, "check", "--json", *arguments], capture_output=True, text=True, check=False, timeout=60,
+                                env={**self.bus.environment, "CONFIGURATION_DIRECTORY": directory,
+                                     "RUNTIME_DIRECTORY": directory + "/none", **environment})
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return json.loads(result.stdout) if result.stdout else result.stderr
+
+    def found(self, findings, verdict, pattern, identity=None):
+        for finding in findings:
+            if finding["verdict"] == verdict and finding["identity"] == identity and re.search(pattern, finding["text"]):
+                return
+        self.fail("no %s %r for %s in %s" % (verdict, pattern, identity, json.dumps(findings, indent=1)))
+
+    def test_check_configuration(self):
+        findings = self.check({"one": self.CONFIG}, "--config")
+        self.assertNotIn("failed", [f["verdict"] for f in findings])
+        findings = self.check({"one": self.CONFIG + "[Renewal]\nAt=120%%\n", "two": self.CONFIG}, "--config", status=1)
+        self.found(findings, "failed", "one[.]conf:10: .*At=", "one")
+        findings = self.check({"one": self.CONFIG + "[Frob]\n", "two": self.CONFIG}, "--config", "two")
+        self.assertNotIn("one", [f["identity"] for f in findings])
+        findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/nowhere.pem")}, "--config", status=1)
+        self.found(findings, "failed", "Anchors= /nowhere.pem cannot be read", "one")
+        findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/etc/passwd")}, "--config", status=1)
+        self.found(findings, "failed", "holds no certificates", "one")
+        linked = self.CONFIG.replace("[Access]", "Authenticate=identity:nobody\n[Access]")
+        findings = self.check({"one": linked}, "--config", status=1)
+        self.found(findings, "failed", "nobody", "one")
+        self.assertIn("no identity", self.check({"one": self.CONFIG}, "--config", "three", status=3))
+        self.assertIn("cannot be the name", self.check({}, "--config", "No Name", status=2))
+
+    def test_check_without_daemon(self):
+        findings = self.check({"one": self.CONFIG}, status=1, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/none")
+        self.found(findings, "failed", "bus cannot be reached")
+
+    def test_check_with_daemon(self):
+        findings = self.check({"one": self.CONFIG}, status=1)
+        self.found(findings, "ok", "ready, Fake")
+        self.found(findings, "failed", "does not have it", "one")
+        self.found(findings, "warning", "no file configures it", "evil")
+        self.found(findings, "failed", "do not belong together", "evil")
+        self.found(findings, "warning", "last attempt failed", "evil")
+        self.found(findings, "ok", "ends at 2096", "evil")
+        self.found(findings, "ok", "planned for 2093", "evil")
+        self.found(findings, "warning", "empty", "empty")
+        self.assertIn("no identity", self.check({"one": self.CONFIG}, "nope", status=3))
 
     def test_metrics_and_version(self):
         self.assertEqual(self.idctl("metrics").stdout, "# EOF\n")
