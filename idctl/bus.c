@@ -112,9 +112,13 @@ ExitCode bus_new_call(Bus *bus, const char *path, const char *interface, const c
 
 ExitCode bus_call_manager(Bus *bus, const char *member, const char *what, sd_bus_message **ret_reply) {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
 
-    int r = sd_bus_call_method(bus->bus, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, member,
-                               &error, ret_reply, NULL);
+    ExitCode code = bus_new_call(bus, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, member, &call);
+    if (code != EXIT_OK)
+        return code;
+    bool interactive = sd_bus_get_allow_interactive_authorization(bus->bus) > 0;
+    int r = sd_bus_call(bus->bus, call, interactive ? (uint64_t) BUS_LONG_CALL_SECONDS * 1000000U : 0, &error, ret_reply);
     return r < 0 ? bus_complain(&error, r, what) : EXIT_OK;
 }
 

@@ -41,7 +41,8 @@ ExitCode bus_new_call(Bus *bus, const char *path, const char *interface, const c
  * error meanwhile, unless quiet. `ret_reply` may be NULL. `what` completes "cannot …". */
 ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what, sd_bus_message **ret_reply);
 
-/* The same with the ordinary time limit and in silence, on the Manager, without arguments. */
+/* A method of the Manager without arguments, in silence. With an interactive bus somebody may be typing a password: the limit is
+ * as long as above. `ret_reply` may be NULL. */
 ExitCode bus_call_manager(Bus *bus, const char *member, const char *what, sd_bus_message **ret_reply);
 
 /* One string property of the Manager; the caller frees. */

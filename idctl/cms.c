@@ -136,6 +136,10 @@ int cms_signed_attributes(BytesView digest, int64_t signing_time, Bytes *ret) {
     return r < 0 ? r : encode(attributes, ret);
 }
 
+bool cms_scheme_is_usable(const SignatureScheme *scheme) {
+    return scheme->padding != SCHEME_RSA_PSS || scheme->hash == SCHEME_SHA256;
+}
+
 static const char *hash_oid(SchemeHash hash) {
     switch (hash) {
     case SCHEME_SHA256:
@@ -263,7 +267,7 @@ int cms_signed_data(const CmsSignature *signature, Bytes *ret) {
     _cleanup_node_ asn1_node node = NULL, outer = NULL;
     _cleanup_bytes_ Bytes signed_data = BYTES_NULL;
 
-    if (signature->chain->count == 0 || signature->signed_attributes.size == 0)
+    if (!cms_scheme_is_usable(signature->scheme) || signature->chain->count == 0 || signature->signed_attributes.size == 0)
         return -EINVAL;
     int r = node_new("CMS.SignedData", &node);
     if (r < 0 || (r = put_integer(node, "version", 1)) < 0 || (r = put_new(node, "digestAlgorithms")) < 0 ||

@@ -12,6 +12,10 @@
  * epoch). `digest` is that of the content, with the scheme's hash. 0, -ENOMEM, -ERANGE for a time that cannot be written. */
 int cms_signed_attributes(BytesView digest, int64_t signing_time, Bytes *ret);
 
+/* Whether a scheme can be used in CMS: all but RSA-PSS with SHA-384 and SHA-512, which GnuTLS (3.7.9) takes for SHA-256 when it
+ * verifies, so that idctl and every other program on GnuTLS would call a good signature bad. */
+bool cms_scheme_is_usable(const SignatureScheme *scheme);
+
 typedef struct CmsSignature {
     const SignatureScheme *scheme;
     const Certificates *chain;   /* leaf first; all of it goes in */
@@ -19,5 +23,5 @@ typedef struct CmsSignature {
     BytesView signature;         /* over them */
 } CmsSignature;
 
-/* DER of the ContentInfo. 0, -ENOMEM; -EINVAL for a scheme that CMS has no name for. */
+/* DER of the ContentInfo. 0, -ENOMEM; -EINVAL for a scheme that is not usable. */
 int cms_signed_data(const CmsSignature *signature, Bytes *ret);

@@ -26,12 +26,14 @@ static void signer_clear(Signer *signer) {
 }
 
 /* The scheme that was asked for if the key can do it, else the best of the key's. */
-static ExitCode choose_scheme(Signer *signer, const char *name) {
+static ExitCode choose_scheme(Signer *signer, const char *name, bool cms) {
     const uint16_t *schemes = identityd_snapshot_schemes(signer->snapshot);
     char list[256] = "";
 
     for (; *schemes; schemes++) {
         const SignatureScheme *scheme = scheme_by_id(*schemes);
+        if (scheme && cms && !cms_scheme_is_usable(scheme))
+            continue;
         if (scheme && (!name || strcmp(scheme->name, name) == 0)) {
             signer->scheme = scheme;
             return EXIT_OK;
@@ -43,12 +45,12 @@ static ExitCode choose_scheme(Signer *signer, const char *name) {
         complain("the key of %s has no signature scheme that idctl knows.", identityd_snapshot_identity(signer->snapshot));
         return EXIT_FAILED;
     }
-    complain("the key of %s does not sign with \"%s\", but with: %s.", identityd_snapshot_identity(signer->snapshot), name,
-             list);
+    complain("the key of %s does not sign with \"%s\"%s, but with: %s.", identityd_snapshot_identity(signer->snapshot), name,
+             cms ? " in CMS" : "", list);
     return EXIT_USAGE;
 }
 
-static ExitCode signer_open(const char *identity, const char *scheme, Signer *ret) {
+static ExitCode signer_open(const char *identity, const char *scheme, bool cms, Signer *ret) {
     _cleanup_(signer_clear) Signer signer = { 0 };
     size_t size;
 
@@ -61,7 +63,7 @@ static ExitCode signer_open(const char *identity, const char *scheme, Signer *re
         complain("the chain of %s cannot be read: %s.", identity, strerror(-r));
         return EXIT_FAILED;
     }
-    code = choose_scheme(&signer, scheme);
+    code = choose_scheme(&signer, scheme, cms);
     if (code != EXIT_OK)
         return code;
     *ret = signer;
@@ -155,7 +157,7 @@ static ExitCode sign_run(const Command *command) {
         return EXIT_FAILED;
     ExitCode code = file_open(path, &fd);
     if (code == EXIT_OK)
-        code = signer_open(identity, command_value(command, "scheme"), &signer);
+        code = signer_open(identity, command_value(command, "scheme"), cms, &signer);
     if (code == EXIT_OK)
         code = cms ? sign_cms(&signer, fd, path, &result) : sign_raw(&signer, fd, path, &result);
     if (code == EXIT_OK && command_has(command, "pem") && pem_encode("CMS", bytes_view(&result), &pem) < 0)

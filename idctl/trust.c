@@ -165,6 +165,17 @@ static char *signer_subject(gnutls_pkcs7_t pkcs7) {
     return subject;
 }
 
+/* GnuTLS takes the hash of every RSA-PSS in CMS for SHA-256. */
+static bool is_pss(gnutls_pkcs7_t pkcs7) {
+    gnutls_pkcs7_signature_info_st info;
+
+    if (gnutls_pkcs7_get_signature_info(pkcs7, 0, &info) < 0)
+        return false;
+    bool pss = info.algo == GNUTLS_SIGN_RSA_PSS_SHA256;
+    gnutls_pkcs7_signature_info_deinit(&info);
+    return pss;
+}
+
 int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char **ret_signer) {
     _cleanup_(pkcs7_deinit) gnutls_pkcs7_t pkcs7 = NULL;
     gnutls_datum_t data = { (unsigned char *) content.data, (unsigned) content.size };
@@ -183,7 +194,10 @@ int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdi
         if (r < 0)
             break;
     }
-    if (r == GNUTLS_E_PK_SIG_VERIFY_FAILED)
+    if (r == GNUTLS_E_PK_SIG_VERIFY_FAILED && is_pss(pkcs7))
+        verdict_set(ret, false, "the signature is not one of this file, or it is RSA-PSS with another hash than SHA-256, which "
+                                "cannot be verified here: see \"openssl cms -verify\"");
+    else if (r == GNUTLS_E_PK_SIG_VERIFY_FAILED)
         verdict_set(ret, false, "the signature is not one of this file");
     else if (r < 0)
         verdict_set(ret, false, "the signer's chain does not verify, or the signature is not one of this file: %s",

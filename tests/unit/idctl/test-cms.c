@@ -162,6 +162,10 @@ static void test_refusals(void **state) {
 
     assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0403), &none, { &byte, 1 }, { &byte, 1 } }, &cms),
                      -EINVAL);
+    _cleanup_certificates_ Certificates chain = { 0 };
+    lab_chain(&chain, 1, (const LabCertificate *[]) { &lab->rsa });
+    assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0805), &chain, { &byte, 1 }, { &byte, 1 } }, &cms),
+                     -EINVAL);
     assert_int_equal(trust_new(&none, &trust), -EINVAL);
     trust_of(&lab->root, &trust);
     assert_int_equal(trust_verify_cms(trust, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, NULL),

@@ -84,6 +84,8 @@ static void test_usage(void **state) {
     assert_int_equal(SIGN(S("Not A Name"), S("small")), EXIT_USAGE);
     assert_int_equal(SIGN(S("p256"), S("--scheme"), S("rsa_pkcs1_sha256"), S("small")), EXIT_USAGE);
     assert_int_equal(SIGN(S("p256"), S("--scheme"), S("rot13"), S("small")), EXIT_USAGE);
+    assert_int_equal(SIGN(S("rsa"), S("--cms"), S("--scheme=rsa_pss_rsae_sha384"), S("small")), EXIT_USAGE);
+    assert_int_equal(access("small.p7s", F_OK), -1);
     assert_int_equal(SIGN(S("p256"), S("not-there")), EXIT_FAILED);
 }
 
