@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The programs and examples on libidentityd beside a fake identityd: loops of handshakes and signatures across renewals and
+restarts, and the example in Python, whose signatures openssl verifies."""
+
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+BUILD = os.environ["BUILD"]
+SOURCE = os.environ["SOURCE"]
+PROGRAMS = os.path.join(BUILD, "tests/integration")
+WITH_FAKE = os.path.join(PROGRAMS, "with-fake-identityd")
+HANDSHAKES = os.path.join(PROGRAMS, "handshake-client")
+HANDLES = os.path.join(PROGRAMS, "handles-client")
+EXAMPLE = os.path.join(SOURCE, "client-lib/examples/handle.py")
+
+
+def run(options, script, **kwargs):
+    """The script in bash beside the fake; its process."""
+    return subprocess.run([WITH_FAKE, *options, "bash", "-euc", script], capture_output=True, text=True, timeout=100, **kwargs)
+
+
+class Programs(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="idcl.")
+        os.environ["SCRATCH"] = self.directory.name
+
+    def tearDown(self):
+        self.directory.cleanup()
+
+    def check(self, process, status=0):
+        self.assertEqual(process.returncode, status, process.stdout + process.stderr)
+
+    def test_handles_across_renewals(self):
+        for purpose in ("data", "tls-client", "tls-server", "digest"):
+            with self.subTest(purpose=purpose):
+                process = run(["--renew", "30"], f"{HANDLES} --handles 4 --count 50 --pause 4 demo {purpose}")
+                self.check(process)
+                signatures, failures, generations = re.match(r"signatures (\d+) failures (\d+) generations ([\d,]+)",
+                                                             process.stdout).groups()
+                self.assertEqual((signatures, failures), ("200", "0"))
+                self.assertGreater(len(generations.split(",")), 3)
+
+    def test_handles_of_other_algorithms(self):
+        for identity in ("demo-p384", "demo-rsa"):
+            for purpose in ("data", "tls-client", "digest"):
+                self.check(run([], f"{HANDLES} --count 5 {identity} {purpose}"))
+
+    def test_handles_across_restarts(self):
+        process = run(["--restart", "50"], f"{HANDLES} --handles 2 --count 60 --pause 5 --reopen demo data")
+        # a signature that was under way is lost and said to be; the next works
+        self.assertRegex(process.stdout, r"signatures 120 failures \d ")
+
+    def test_handles_end_with_identityd(self):
+        process = run(["--restart", "50"], f"{HANDLES} --count 100 --pause 5 demo data")
+        self.check(process, 1)
+        self.assertIn("closed the credential handle of demo", process.stderr)
+
+    def test_handshakes_across_renewals(self):
+        process = run(["--renew", "60"], f"""
+            {HANDSHAKES} --listen --count 60 demo unix:$SCRATCH/tls > $SCRATCH/server &
+            until [ -S $SCRATCH/tls ]; do sleep 0.02; done
+            {HANDSHAKES} --count 60 --pause 10 --host demo.example demo unix:$SCRATCH/tls
+            wait $!
+            cat $SCRATCH/server""")
+        self.check(process)
+        self.assertEqual(process.stdout.count("handshakes 60 failures 0"), 2)
+        self.assertGreater(len(process.stdout.split("generations ")[1].split()[0].split(",")), 3)
+
+    def test_handshakes_count_failures(self):
+        process = run([], f"""
+            {HANDSHAKES} --listen --count 3 demo unix:$SCRATCH/tls > $SCRATCH/server &
+            until [ -S $SCRATCH/tls ]; do sleep 0.02; done
+            {HANDSHAKES} --count 3 --host other.example demo unix:$SCRATCH/tls || echo status $?""")
+        self.assertIn("handshakes 3 failures 3", process.stdout)
+        self.assertIn("status 1", process.stdout)
+        self.assertIn("is not for the name other.example", process.stderr)
+
+    def test_handshakes_over_tls12(self):
+        process = run([], f"""
+            {HANDSHAKES} --listen --purpose digest --count 3 demo unix:$SCRATCH/tls > $SCRATCH/server &
+            until [ -S $SCRATCH/tls ]; do sleep 0.02; done
+            {HANDSHAKES} --count 3 --tls12 --purpose digest --host demo.example demo unix:$SCRATCH/tls; wait $!""")
+        self.check(process)
+
+    def test_no_such_identity(self):
+        for command in (f"{HANDLES} nobody data", f"{HANDSHAKES} nobody unix:/nowhere"):
+            process = run([], command)
+            self.check(process, 2)
+            self.assertIn("There is no identity 'nobody'", process.stderr)
+
+    def test_python_example(self):
+        for identity in ("demo", "demo-rsa"):
+            process = run([], f"""
+                echo "a message" > $SCRATCH/message
+                /usr/bin/python3 {EXAMPLE} {identity} --chain $SCRATCH/chain < $SCRATCH/message > $SCRATCH/signature
+                openssl x509 -in $SCRATCH/chain -noout -pubkey > $SCRATCH/public
+                openssl verify -CAfile $FAKE/ca.pem -untrusted $SCRATCH/chain $SCRATCH/chain
+                openssl dgst -sha256 -verify $SCRATCH/public -signature $SCRATCH/signature $SCRATCH/message""")
+            self.check(process)
+            self.assertIn("Verified OK", process.stdout)
+
+    def test_python_example_refused(self):
+        for arguments, text in (("nobody", "no identity"), ("empty", "it is empty"), ("demo --purpose tls-client", "refuses")):
+            process = run([], f"echo x | /usr/bin/python3 {EXAMPLE} {arguments}")
+            self.assertNotEqual(process.returncode, 0)
+            self.assertIn(text, process.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
