@@ -18,6 +18,7 @@ HEADER = struct.Struct("<BBHIIHH")  # version, type, status, serial, generation,
 GET_STATE, SIGN_MESSAGE, ANSWER, STATE = 0x01, 0x03, 0x80, 0x81
 TAG_STATE, TAG_SCHEMES, TAG_FILES = 3, 4, 6
 FILE_CHAIN = 1
+RSA_PKCS1_SHA256 = 0x0401
 
 
 class Handle:
@@ -61,7 +62,8 @@ class Handle:
                 return body
 
     def sign(self, message):
-        return self.ask(SIGN_MESSAGE, self.schemes[0], message)
+        scheme = RSA_PKCS1_SHA256 if RSA_PKCS1_SHA256 in self.schemes else self.schemes[0]  # what `openssl dgst` expects
+        return self.ask(SIGN_MESSAGE, scheme, message)
 
 
 def main():
