@@ -184,6 +184,13 @@ void write_pem(const char *directory, const char *name, const CertificateList *l
     write_file(directory, name, bytes_view(&pem));
 }
 
+void write_key(const char *directory, const char *name, gnutls_x509_privkey_t key) {
+    _cleanup_datum_ gnutls_datum_t pem = { 0 };
+
+    assert_int_equal(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), 0);
+    write_file(directory, name, view_from_datum(&pem));
+}
+
 Bytes read_test_file(const char *directory, const char *name) {
     _cleanup_free_ char *path = NULL;
     Bytes data;

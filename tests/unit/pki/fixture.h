@@ -66,6 +66,7 @@ void remove_directory(char **path);
 #define _cleanup_directory_ _cleanup_(remove_directory)
 void write_file(const char *directory, const char *name, BytesView data);
 void write_pem(const char *directory, const char *name, const CertificateList *list);
+void write_key(const char *directory, const char *name, gnutls_x509_privkey_t key);
 Bytes read_test_file(const char *directory, const char *name);
 
 #define assert_failure(r, errno_value, failure, needle)                                            \
