@@ -156,6 +156,60 @@ class Idctl(unittest.TestCase):
             monitor.terminate()
         self.refused(3, "no identity", "monitor", "nope")
 
+    def openssl(self, *arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    def verify(self, *arguments, good):
+        result = json.loads(self.idctl("verify", "--json", *arguments, status=0 if good else 1).stdout)
+        self.assertEqual(result["verified"], good)
+        return result
+
+    def test_verify_signatures(self):
+        message, forged, raw, cms = (self.path(n) for n in ("message", "forged", "message.sig", "message.p7s"))
+        for path, text in ((message, "a message"), (forged, "another"), (self.path("empty"), "")):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+        self.openssl("dgst", "-sha256", "-sign", self.path("leaf.key"), "-out", raw, message)
+        self.openssl("x509", "-inform", "DER", "-in", self.path("root.der"), "-out", self.path("root.pem"))
+        self.openssl("x509", "-inform", "DER", "-in", self.path("leaf.der"), "-out", self.path("leaf.pem"))
+        result = self.verify("evil", message, raw, good=True)
+        self.assertEqual((result["kind"], result["scheme"]), ("raw", "ecdsa_secp256r1_sha256"))
+        self.verify("evil", forged, raw, good=False)
+        self.verify("evil", self.path("empty"), raw, good=False)
+        self.verify("evil", message, raw, "--scheme=rsa_pkcs1_sha256", good=False)
+        for form in ("DER", "PEM"):
+            self.openssl("cms", "-sign", "-binary", "-in", message, "-signer", self.path("root.pem"), "-inkey",
+                         self.path("root.key"), "-outform", form, "-out", cms)
+            result = self.verify("evil", message, cms, good=True)
+            self.assertEqual((result["kind"], result["signer"]), ("cms", "CN=root"))
+            self.verify("evil", forged, cms, good=False)
+            self.verify("evil", self.path("empty"), cms, good=False)
+            self.verify("evil", message, cms, "--anchors", self.path("leaf.pem"), good=False)
+        self.openssl("cms", "-sign", "-binary", "-in", message, "-signer", self.path("leaf.pem"), "-inkey",
+                     self.path("leaf.key"), "-outform", "DER", "-out", cms)
+        self.verify("evil", message, cms, good=False)
+        self.refused(1, "no certificate to verify", "verify", "empty", message, raw)
+        self.refused(1, "not a regular file", "verify", "evil", "/dev/null", raw)
+
+    def test_verify_chains(self):
+        for name in ("root", "leaf"):
+            self.openssl("x509", "-inform", "DER", "-in", self.path(name + ".der"), "-out", self.path(name + ".chain"))
+        self.verify("evil", "--chain", self.path("root.chain"), good=True)
+        self.verify("evil", "--chain", self.path("leaf.chain"), good=False)
+        self.verify("evil", "--chain", self.path("leaf.chain"), "--anchors", self.path("leaf.chain"), good=True)
+        self.verify("evil", "--chain", self.path("root.chain"), "--name", "other.example", good=False)
+        for arguments in ((), ("x",), ("x", "y", "--chain", "z"), ("--peer", "a:1", "--chain", "z"), ("--peer", "nowhere")):
+            self.refused(2, "verify|HOST:PORT", "verify", "evil", *arguments)
+        # A server that insists on a client certificate shows its own all the same.
+        with subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", self.path("root.chain"), "-key",
+                               self.path("root.key"), "-Verify", "1", "-verify_return_error", "-rev"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+            endpoint = next(line for line in server.stdout if line.startswith("ACCEPT")).split()[1]
+            self.assertIn("name", self.verify("evil", "--peer", endpoint, good=False)["reason"])
+            self.assertEqual(self.verify("evil", "--peer", endpoint, "--name", "root", good=True)["kind"], "peer")
+            self.verify("evil", "--peer", endpoint, "--name", "root", "--anchors", self.path("leaf.chain"), good=False)
+            server.kill()
+
     CONFIG = ("[Identity]\nSubject=CN=%%d,O=Example\n[Enrollment]\nProtocol=est\nServer=https://ca.example/.well-known/est\n"
               "Anchors=%(anchors)s\n[Access]\ntls-client=user:root\n")
 

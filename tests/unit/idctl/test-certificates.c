@@ -47,6 +47,17 @@ static void test_pem_in_any_order(void **state) {
     }
 }
 
+/* A CA's own chain has no leaf that is no CA: the one that issued none of the others goes first. */
+static void test_chain_of_cas(void **state) {
+    const Lab *lab = *state;
+    _cleanup_certificates_ Certificates certificates = { 0 };
+
+    lab_chain(&certificates, 2, (const LabCertificate *[]) { &lab->root, &lab->intermediate });
+    certificates_leaf_first(&certificates);
+    assert_subject(certificates.list[0], "CN=intermediate");
+    assert_subject(certificates.list[1], "CN=root");
+}
+
 static void make_pkcs7(const Lab *lab, gnutls_x509_crt_fmt_t format, Bytes *ret) {
     gnutls_pkcs7_t pkcs7;
     gnutls_datum_t data;
@@ -151,6 +162,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pem_in_any_order),
+        cmocka_unit_test(test_chain_of_cas),
         cmocka_unit_test(test_pkcs7_and_der),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_verification),
