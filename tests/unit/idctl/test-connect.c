@@ -21,6 +21,7 @@
 
 typedef struct Lab {
     FakeIdentityd *fake;
+    char directory[64];
     FakeCa *root, *stranger;
     gnutls_privkey_t client_key, server_key;
 } Lab;
@@ -213,7 +214,9 @@ static int setup(void **state) {
 
     assert_non_null(lab);
     lab->fake = fake_identityd_new();
-    assert_int_equal(chdir(fake_identityd_directory(lab->fake)), 0);
+    strcpy(lab->directory, "/tmp/identityd-test.XXXXXX");
+    assert_non_null(mkdtemp(lab->directory));
+    assert_int_equal(chdir(lab->directory), 0);
     lab->root = fake_ca_new("root", NULL);
     lab->stranger = fake_ca_new("stranger", NULL);
     lab->client_key = fake_key_new(FAKE_KEY_P256);
@@ -240,7 +243,11 @@ static int setup(void **state) {
 static int teardown(void **state) {
     Lab *lab = *state;
 
+    char command[96];
+
     assert_int_equal(chdir("/"), 0);
+    snprintf(command, sizeof command, "rm -r %s", lab->directory);
+    assert_int_equal(system(command), 0);
     fake_identityd_free(lab->fake);
     fake_ca_free(lab->root);
     fake_ca_free(lab->stranger);

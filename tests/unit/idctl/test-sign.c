@@ -17,6 +17,7 @@
 
 typedef struct Lab {
     FakeIdentityd *fake;
+    char directory[64];
     FakeCa *root;
     gnutls_privkey_t keys[2];
 } Lab;
@@ -132,7 +133,9 @@ static int setup(void **state) {
 
     assert_non_null(lab);
     lab->fake = fake_identityd_new();
-    assert_int_equal(chdir(fake_identityd_directory(lab->fake)), 0);
+    strcpy(lab->directory, "/tmp/identityd-test.XXXXXX");
+    assert_non_null(mkdtemp(lab->directory));
+    assert_int_equal(chdir(lab->directory), 0);
     lab->root = fake_ca_new("root", NULL);
     write_text("root.pem", lab->root->pem);
     add_identity(lab, 0, "p256", FAKE_KEY_P256);
@@ -144,7 +147,11 @@ static int setup(void **state) {
 static int teardown(void **state) {
     Lab *lab = *state;
 
+    char command[96];
+
     assert_int_equal(chdir("/"), 0);
+    snprintf(command, sizeof command, "rm -r %s", lab->directory);
+    assert_int_equal(system(command), 0);
     fake_identityd_free(lab->fake);
     fake_ca_free(lab->root);
     for (size_t i = 0; i < ARRAY_LENGTH(lab->keys); i++)
