@@ -47,12 +47,12 @@ int answer_decode_base64(BytesView text, Bytes *ret) {
     if (!base64_is_well_formed(bytes_view(&compact)))
         return -EBADMSG;
 
-    r = gnutls_base64_decode2(&(gnutls_datum_t){ compact.data, (unsigned)compact.size }, &decoded);
+    r = gnutls_base64_decode2(&(gnutls_datum_t) { compact.data, (unsigned) compact.size }, &decoded);
     if (r == GNUTLS_E_MEMORY_ERROR)
         return -ENOMEM;
     if (r < 0)
         return -EBADMSG;
-    r = bytes_copy((BytesView){ decoded.data, decoded.size }, ret);
+    r = bytes_copy((BytesView) { decoded.data, decoded.size }, ret);
     gnutls_free(decoded.data);
     return r;
 }
@@ -62,12 +62,12 @@ int answer_encode_base64(BytesView data, Bytes *ret) {
     gnutls_datum_t encoded = { NULL, 0 };
     int r = 0;
 
-    if (gnutls_base64_encode2(&(gnutls_datum_t){ (uint8_t *)data.data, (unsigned)data.size }, &encoded) < 0)
+    if (gnutls_base64_encode2(&(gnutls_datum_t) { (uint8_t *) data.data, (unsigned) data.size }, &encoded) < 0)
         return -ENOMEM;
     for (size_t at = 0; r >= 0 && at < encoded.size; at += BASE64_LINE) {
         size_t length = encoded.size - at < BASE64_LINE ? encoded.size - at : BASE64_LINE;
 
-        r = bytes_append(&lines, (BytesView){ encoded.data + at, length });
+        r = bytes_append(&lines, (BytesView) { encoded.data + at, length });
         if (r >= 0)
             r = bytes_append(&lines, bytes_view_string("\n"));
     }
@@ -83,7 +83,7 @@ int answer_parse_date(const char *value, int64_t *ret) {
     if (strlen(value) > RETRY_AFTER_TEXT_MAX || strspn(value, "0123456789 ") == strlen(value))
         return -EBADMSG;
     time_t seconds = curl_getdate(value, NULL);
-    if (seconds == (time_t)-1)
+    if (seconds == (time_t) -1)
         return -EBADMSG;
     *ret = seconds;
     return 0;
@@ -96,14 +96,14 @@ int answer_parse_retry_after(const char *value, int64_t now, uint32_t *ret) {
 
     if (digits > 0 && value[digits] == '\0') {
         for (size_t i = 0; i < digits && seconds <= RETRY_AFTER_MAX; i++)
-            seconds = seconds * 10 + (uint64_t)(value[i] - '0');
+            seconds = seconds * 10 + (uint64_t) (value[i] - '0');
     } else {
         int r = answer_parse_date(value, &date);
         if (r < 0)
             return r;
-        seconds = date > now ? (uint64_t)(date - now) : 0;
+        seconds = date > now ? (uint64_t) (date - now) : 0;
     }
-    *ret = seconds > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)seconds;
+    *ret = seconds > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t) seconds;
     return 0;
 }
 

@@ -22,8 +22,8 @@ struct Channel {
 static uint64_t milliseconds_now(void) {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000U + (uint64_t)now.tv_nsec / 1000000U;
+    (void) clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t) now.tv_sec * 1000U + (uint64_t) now.tv_nsec / 1000000U;
 }
 
 int channel_new(int fd, Channel **ret) {
@@ -57,7 +57,7 @@ Channel *channel_free(Channel *channel) {
 unsigned channel_milliseconds_left(const Channel *channel) {
     uint64_t now = milliseconds_now();
 
-    return now >= channel->deadline ? 0 : (unsigned)(channel->deadline - now);
+    return now >= channel->deadline ? 0 : (unsigned) (channel->deadline - now);
 }
 
 bool channel_is_closed(const Channel *channel) {
@@ -74,7 +74,7 @@ static int channel_wait(const Channel *channel, short events, unsigned milliseco
 
     for (;;) {
         uint64_t now = milliseconds_now();
-        int r = poll(&poll_fd, 1, now >= until ? 0 : (int)(until - now));
+        int r = poll(&poll_fd, 1, now >= until ? 0 : (int) (until - now));
         if (r > 0)
             return 0;
         if (r == 0)
@@ -131,7 +131,7 @@ void channel_progress(Channel *channel, const char *step) {
     if (channel->progress >= JOB_PROGRESS_MAX || tlv_append_string(&body, JOB_STEP, step) < 0)
         return;
     channel->progress++;
-    (void)channel_send(channel, &(PacketHeader){ .type = JOB_PACKET_PROGRESS }, bytes_view(&body), NULL, 0);
+    (void) channel_send(channel, &(PacketHeader) { .type = JOB_PACKET_PROGRESS }, bytes_view(&body), NULL, 0);
 }
 
 /* ---- questions ---- */
@@ -150,9 +150,9 @@ static int channel_ask(Channel *channel, uint8_t type, uint16_t scheme, BytesVie
     if (packet.header.type != (type | JOB_PACKET_ANSWER) || packet.header.serial != header.serial)
         return failure_set(ret_failure, -EPROTO, FAILURE_INTERNAL, "identityd answered something that was not asked.");
     if (packet.header.status != 0)
-        return failure_set(ret_failure, -EACCES,
-                           packet.header.status < _FAILURE_KIND_COUNT ? packet.header.status : FAILURE_INTERNAL, "%.*s",
-                           (int)packet.payload.size, packet.payload.size > 0 ? (const char *)packet.payload.data : "");
+        return failure_set(
+            ret_failure, -EACCES, packet.header.status < _FAILURE_KIND_COUNT ? packet.header.status : FAILURE_INTERNAL,
+            "%.*s", (int) packet.payload.size, packet.payload.size > 0 ? (const char *) packet.payload.data : "");
     r = bytes_copy(packet.payload, ret);
     return r < 0 ? failure_errno(ret_failure, r, "Keeping identityd's answer") : 0;
 }
@@ -165,7 +165,7 @@ int channel_create_request(Channel *channel, int key_type, char *const *eku, siz
     if (channel->requests >= JOB_REQUESTS_MAX)
         return failure_set(ret_failure, -E2BIG, FAILURE_INTERNAL, "The job has had its certificate request already.");
     if (key_type >= 0)
-        r = tlv_append_u8(&body, JOB_KEY_TYPE, (uint8_t)key_type);
+        r = tlv_append_u8(&body, JOB_KEY_TYPE, (uint8_t) key_type);
     for (size_t i = 0; r >= 0 && i < eku_count; i++)
         r = tlv_append_string(&body, JOB_EXTENSION_EKU, eku[i]);
     if (r < 0)
@@ -242,8 +242,8 @@ int channel_send_result(Channel *channel, const EnrollResult *result) {
     if (r >= 0)
         r = tlv_append_string(&body.tlvs, JOB_RESULT_TLS, result->tls);
     return r < 0 ? r
-                 : channel_send(channel, &(PacketHeader){ .type = JOB_PACKET_RESULT }, bytes_view(&body.tlvs), body.fds,
-                                body.fd_count);
+                 : channel_send(channel, &(PacketHeader) { .type = JOB_PACKET_RESULT }, bytes_view(&body.tlvs),
+                                body.fds, body.fd_count);
 }
 
 int channel_send_failure(Channel *channel, const Failure *failure, bool may_retry, uint32_t retry_after) {
@@ -254,5 +254,6 @@ int channel_send_failure(Channel *channel, const Failure *failure, bool may_retr
         r = tlv_append_u8(&body, JOB_FAILURE_RETRY, may_retry ? 1 : 0);
     if (r >= 0 && retry_after > 0)
         r = tlv_append_u32(&body, JOB_FAILURE_AFTER, retry_after);
-    return r < 0 ? r : channel_send(channel, &(PacketHeader){ .type = JOB_PACKET_FAILURE }, bytes_view(&body), NULL, 0);
+    return r < 0 ? r
+                 : channel_send(channel, &(PacketHeader) { .type = JOB_PACKET_FAILURE }, bytes_view(&body), NULL, 0);
 }

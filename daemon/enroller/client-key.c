@@ -97,7 +97,7 @@ static const SignatureScheme *key_scheme_raw(const ClientKey *key, const gnutls_
 
     if (gnutls_decode_ber_digest_info(information, &hash, plain, &size) < 0)
         return NULL;
-    *ret_digest = (BytesView){ plain, size };
+    *ret_digest = (BytesView) { plain, size };
     return key_scheme(key, gnutls_pk_to_sign(GNUTLS_PK_RSA, hash));
 }
 
@@ -114,7 +114,7 @@ static int sign_transcript(SessionKey *session, const SignatureScheme *scheme, B
     int r = transcript_hash_for(session->transcript, TLS_SIDE_CLIENT, hash, digest, transcript, &size);
     if (r < 0)
         return r;
-    return channel_sign(key->channel, JOB_PACKET_SIGN_TRANSCRIPT, scheme->id, (BytesView){ transcript, size }, ret,
+    return channel_sign(key->channel, JOB_PACKET_SIGN_TRANSCRIPT, scheme->id, (BytesView) { transcript, size }, ret,
                         &key->failure);
 }
 
@@ -134,7 +134,7 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
     const SignatureScheme *scheme = algorithm == GNUTLS_SIGN_RSA_RAW
                                         ? key_scheme_raw(session->key, hash, plain, &digest)
                                         : key_scheme(session->key, algorithm);
-    if (!scheme || digest.size != (size_t)scheme->hash)
+    if (!scheme || digest.size != (size_t) scheme->hash)
         return GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM;
 
     int r = sign_transcript(session, scheme, digest, &signature);
@@ -148,7 +148,7 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
     if (!ret_signature->data)
         return GNUTLS_E_MEMORY_ERROR;
     memcpy(ret_signature->data, signature.data, signature.size);
-    ret_signature->size = (unsigned)signature.size;
+    ret_signature->size = (unsigned) signature.size;
     return 0;
 }
 
@@ -157,12 +157,12 @@ static int key_info(gnutls_privkey_t privkey, unsigned flags, void *userdata) {
     const ClientKey *key = session->key;
 
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
-        return (int)key->algorithm;
+        return (int) key->algorithm;
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS) {
         unsigned bits = 0;
 
-        (void)gnutls_x509_crt_get_pk_algorithm(key->job->client_chain.list[0]->crt, &bits);
-        return (int)bits;
+        (void) gnutls_x509_crt_get_pk_algorithm(key->job->client_chain.list[0]->crt, &bits);
+        return (int) bits;
     }
     if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO) {
         gnutls_sign_algorithm_t algorithm = GNUTLS_FLAGS_TO_SIGN_ALGO(flags);
@@ -183,7 +183,7 @@ static int url_import_key(gnutls_privkey_t privkey, const char *url, unsigned fl
     if (!session || key->session_count >= CLIENT_SESSIONS_MAX)
         return GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
     SessionKey *entry = &key->sessions[key->session_count];
-    *entry = (SessionKey){ .key = key, .session = session };
+    *entry = (SessionKey) { .key = key, .session = session };
     if (transcript_attach(session, NULL, &entry->transcript) < 0)
         return GNUTLS_E_MEMORY_ERROR;
     key->session_count++;
@@ -194,7 +194,7 @@ static int url_import_certificate(gnutls_x509_crt_t crt, const char *url, unsign
     if (!active.key)
         return GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
     BytesView der = bytes_view(&active.key->job->client_chain.list[0]->der);
-    return gnutls_x509_crt_import(crt, &(gnutls_datum_t){ (uint8_t *)der.data, (unsigned)der.size },
+    return gnutls_x509_crt_import(crt, &(gnutls_datum_t) { (uint8_t *) der.data, (unsigned) der.size },
                                   GNUTLS_X509_FMT_DER);
 }
 
@@ -209,7 +209,7 @@ static int url_get_issuer(const char *url, gnutls_x509_crt_t crt, gnutls_datum_t
         if (!ret_der->data)
             return GNUTLS_E_MEMORY_ERROR;
         memcpy(ret_der->data, der->data, der->size);
-        ret_der->size = (unsigned)der->size;
+        ret_der->size = (unsigned) der->size;
         return 0;
     }
     return GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
@@ -238,7 +238,7 @@ int client_key_new(const EnrollJob *job, Channel *channel, ClientKey **ret, Fail
         return failure_errno(ret_failure, -ENOMEM, "Preparing client authentication");
     key->job = job;
     key->channel = channel;
-    key->algorithm = (gnutls_pk_algorithm_t)gnutls_x509_crt_get_pk_algorithm(job->client_chain.list[0]->crt, NULL);
+    key->algorithm = (gnutls_pk_algorithm_t) gnutls_x509_crt_get_pk_algorithm(job->client_chain.list[0]->crt, NULL);
     *ret = key;
     return 0;
 }

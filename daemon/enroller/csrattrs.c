@@ -8,7 +8,6 @@
 #include "enroller/answer.h"
 
 #include <gnutls/gnutls.h>
-#include <gnutls/x509-ext.h>
 #include <gnutls/x509.h>
 #include <libtasn1.h>
 #include <stdio.h>
@@ -34,7 +33,7 @@ typedef struct Parser {
 } Parser;
 
 static void node_clear(asn1_node *node) {
-    (void)asn1_delete_structure(node);
+    (void) asn1_delete_structure(node);
 }
 #define _cleanup_node_ _cleanup_(node_clear)
 
@@ -58,12 +57,12 @@ static int decode(const Parser *parser, const char *type, BytesView der, asn1_no
     char name[64];
     asn1_node node = NULL;
 
-    (void)snprintf(name, sizeof name, "ENROLLER.%s", type);
+    (void) snprintf(name, sizeof name, "ENROLLER.%s", type);
     if (asn1_create_element(parser->definitions, name, &node) != ASN1_SUCCESS)
         return -ENOMEM;
-    int size = (int)der.size;
+    int size = (int) der.size;
     if (asn1_der_decoding2(&node, der.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL) != ASN1_SUCCESS ||
-        (size_t)size != der.size) {
+        (size_t) size != der.size) {
         node_clear(&node);
         return -EBADMSG;
     }
@@ -79,17 +78,17 @@ static int read_value(asn1_node node, const char *path, Bytes *ret) {
 
     int r = asn1_read_value_type(node, path, NULL, &size, &type);
     if (r == ASN1_SUCCESS)
-        return bytes_copy((BytesView){ &none, 0 }, ret); /* an empty string */
-    if (r != ASN1_MEM_ERROR || size < 0 || (size_t)size > CSRATTRS_MAX * 8U)
+        return bytes_copy((BytesView) { &none, 0 }, ret); /* an empty string */
+    if (r != ASN1_MEM_ERROR || size < 0 || (size_t) size > CSRATTRS_MAX * 8U)
         return -ENOENT;
-    Bytes value = { malloc((size_t)size + 1U), (size_t)size };
+    Bytes value = { malloc((size_t) size + 1U), (size_t) size };
     if (!value.data)
         return -ENOMEM;
     if (asn1_read_value(node, path, value.data, &size) != ASN1_SUCCESS) {
         bytes_clear(&value);
         return -ENOENT;
     }
-    value.size = type == ASN1_ETYPE_BIT_STRING ? (size_t)size / 8U : (size_t)size;
+    value.size = type == ASN1_ETYPE_BIT_STRING ? (size_t) size / 8U : (size_t) size;
     value.data[value.size] = '\0';
     *ret = value;
     return 0;
@@ -106,7 +105,7 @@ static unsigned count(asn1_node node, const char *path) {
 
     if (asn1_number_of_elements(node, path, &number) != ASN1_SUCCESS || number < 0)
         return 0;
-    return (unsigned)number > CSRATTRS_ITEMS_MAX ? CSRATTRS_ITEMS_MAX : (unsigned)number;
+    return (unsigned) number > CSRATTRS_ITEMS_MAX ? CSRATTRS_ITEMS_MAX : (unsigned) number;
 }
 
 /* ---- keys ---- */
@@ -124,13 +123,13 @@ static void ask_curve(Parser *parser, BytesView der) {
 
     if (decode(parser, "CurveName", der, &node) < 0 || !read_oid(node, "", curve))
         return;
-    ask_key_type(parser, strcmp(curve, OID_SECP256R1) == 0   ? (int)KEY_ECDSA_P256
-                         : strcmp(curve, OID_SECP384R1) == 0 ? (int)KEY_ECDSA_P384
+    ask_key_type(parser, strcmp(curve, OID_SECP256R1) == 0   ? (int) KEY_ECDSA_P256
+                         : strcmp(curve, OID_SECP384R1) == 0 ? (int) KEY_ECDSA_P384
                                                              : -1);
 }
 
 static int key_type_of_bits(unsigned long bits) {
-    return bits == 2048 ? (int)KEY_RSA_2048 : bits == 3072 ? (int)KEY_RSA_3072 : -1;
+    return bits == 2048 ? (int) KEY_RSA_2048 : bits == 3072 ? (int) KEY_RSA_3072 : -1;
 }
 
 static void ask_rsa_size(Parser *parser, BytesView der) {
@@ -170,7 +169,7 @@ static int ask_eku(Parser *parser, BytesView der) {
     for (unsigned i = 1; i <= number && attributes->eku_count < CSRATTRS_EKU_MAX; i++) {
         char path[ASN1_PATH_MAX], oid[CSRATTRS_OID_MAX];
 
-        (void)snprintf(path, sizeof path, "?%u", i);
+        (void) snprintf(path, sizeof path, "?%u", i);
         if (!read_oid(node, path, oid))
             continue;
         char *copy = strdup(oid);
@@ -186,10 +185,10 @@ static int ask_extension(Parser *parser, asn1_node node, unsigned index) {
     _cleanup_bytes_ Bytes value = BYTES_NULL;
     char path[ASN1_PATH_MAX], oid[CSRATTRS_OID_MAX];
 
-    (void)snprintf(path, sizeof path, "?%u.extnID", index);
+    (void) snprintf(path, sizeof path, "?%u.extnID", index);
     if (!read_oid(node, path, oid))
         return 0;
-    (void)snprintf(path, sizeof path, "?%u.extnValue", index);
+    (void) snprintf(path, sizeof path, "?%u.extnValue", index);
     int r = read_value(node, path, &value);
     if (r == -ENOMEM)
         return r;
@@ -222,10 +221,10 @@ static int ask_name(Parser *parser, asn1_node node, const char *path) {
     char field[ASN1_PATH_MAX + 8];
     NameDemand demand = { .value = BYTES_NULL };
 
-    (void)snprintf(field, sizeof field, "%s.type", path);
+    (void) snprintf(field, sizeof field, "%s.type", path);
     if (attributes->subject_count >= CSRATTRS_ITEMS_MAX || !read_oid(node, field, demand.oid))
         return 0;
-    (void)snprintf(field, sizeof field, "%s.value", path);
+    (void) snprintf(field, sizeof field, "%s.value", path);
     int r = read_value(node, field, &demand.value);
     if (r == -ENOMEM)
         return r;
@@ -245,10 +244,10 @@ static int ask_names(Parser *parser, asn1_node node) {
     int r = 0;
 
     for (unsigned i = 1; r >= 0 && i <= rdns; i++) {
-        (void)snprintf(path, sizeof path, "subject.?%u", i);
+        (void) snprintf(path, sizeof path, "subject.?%u", i);
         unsigned parts = count(node, path);
         for (unsigned j = 1; r >= 0 && j <= parts; j++) {
-            (void)snprintf(path, sizeof path, "subject.?%u.?%u", i, j);
+            (void) snprintf(path, sizeof path, "subject.?%u.?%u", i, j);
             r = ask_name(parser, node, path);
         }
     }
@@ -283,11 +282,11 @@ static int ask_template(Parser *parser, BytesView der) {
         _cleanup_bytes_ Bytes value = BYTES_NULL;
         char path[ASN1_PATH_MAX], oid[CSRATTRS_OID_MAX];
 
-        (void)snprintf(path, sizeof path, "attributes.?%u.type", i);
+        (void) snprintf(path, sizeof path, "attributes.?%u.type", i);
         if (!read_oid(node, path, oid) ||
             (strcmp(oid, OID_EXTENSION_REQUEST) != 0 && strcmp(oid, OID_EXTENSION_TEMPLATE) != 0))
             continue;
-        (void)snprintf(path, sizeof path, "attributes.?%u.values.?1", i);
+        (void) snprintf(path, sizeof path, "attributes.?%u.values.?1", i);
         r = read_value(node, path, &value);
         r = r == -ENOENT ? 0 : r < 0 ? r : ask_extensions(parser, bytes_view(&value));
     }
@@ -300,10 +299,10 @@ static int ask_template(Parser *parser, BytesView der) {
 static int read_attribute(asn1_node node, unsigned index, char ret_oid[static CSRATTRS_OID_MAX], Bytes *ret_value) {
     char path[ASN1_PATH_MAX];
 
-    (void)snprintf(path, sizeof path, "?%u.attribute.type", index);
+    (void) snprintf(path, sizeof path, "?%u.attribute.type", index);
     if (!read_oid(node, path, ret_oid))
         return -ENOENT;
-    (void)snprintf(path, sizeof path, "?%u.attribute.values.?1", index);
+    (void) snprintf(path, sizeof path, "?%u.attribute.values.?1", index);
     return read_value(node, path, ret_value);
 }
 
@@ -376,15 +375,6 @@ int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failur
 
 /* ---- comparing with the request ---- */
 
-typedef struct AltNames {
-    gnutls_subject_alt_names_t names;
-} AltNames;
-
-static void alt_names_clear(AltNames *names) {
-    if (names->names)
-        gnutls_subject_alt_names_deinit(names->names);
-}
-
 static void crq_clear(gnutls_x509_crq_t *crq) {
     if (*crq)
         gnutls_x509_crq_deinit(*crq);
@@ -396,12 +386,12 @@ static BytesView der_content(BytesView der) {
     unsigned long tag;
     int tag_size, length_size;
 
-    if (asn1_get_tag_der(der.data, (int)der.size, &class, &tag_size, &tag) != ASN1_SUCCESS)
+    if (asn1_get_tag_der(der.data, (int) der.size, &class, &tag_size, &tag) != ASN1_SUCCESS)
         return der;
-    long length = asn1_get_length_der(der.data + tag_size, (int)der.size - tag_size, &length_size);
-    if (length < 0 || (size_t)tag_size + (size_t)length_size + (size_t)length > der.size)
+    long length = asn1_get_length_der(der.data + tag_size, (int) der.size - tag_size, &length_size);
+    if (length < 0 || (size_t) tag_size + (size_t) length_size + (size_t) length > der.size)
         return der;
-    return (BytesView){ der.data + tag_size + length_size, (size_t)length };
+    return (BytesView) { der.data + tag_size + length_size, (size_t) length };
 }
 
 static bool subject_has(gnutls_x509_crq_t crq, const NameDemand *demand) {
@@ -415,7 +405,7 @@ static bool subject_has(gnutls_x509_crq_t crq, const NameDemand *demand) {
         if (r < 0)
             return false;
         if (demand->value.size == 0 ||
-            bytes_view_equal(der_content((BytesView){ value, size }), der_content(bytes_view(&demand->value))))
+            bytes_view_equal(der_content((BytesView) { value, size }), der_content(bytes_view(&demand->value))))
             return true;
     }
     return false;
@@ -426,80 +416,104 @@ static void describe_bytes(const char *kind, BytesView value, char ret[static DE
     char excerpt[ANSWER_EXCERPT_MAX];
 
     answer_excerpt(value, excerpt);
-    (void)snprintf(ret, DESCRIPTION_MAX, "%s%s%s", kind, value.size > 0 ? "=" : "", excerpt);
+    (void) snprintf(ret, DESCRIPTION_MAX, "%s%s%s", kind, value.size > 0 ? "=" : "", excerpt);
 }
 
 static void describe_rdn(const NameDemand *demand, char ret[static DESCRIPTION_MAX]) {
     const char *name = gnutls_x509_dn_oid_name(demand->oid, GNUTLS_X509_DN_OID_RETURN_OID);
 
-    describe_bytes(name, demand->value.size > 0 ? der_content(bytes_view(&demand->value)) : (BytesView){ NULL, 0 },
+    describe_bytes(name, demand->value.size > 0 ? der_content(bytes_view(&demand->value)) : (BytesView) { NULL, 0 },
                    ret);
 }
 
-static void describe_name(unsigned type, const gnutls_datum_t *value, char ret[static DESCRIPTION_MAX]) {
-    const char *kind = type == GNUTLS_SAN_DNSNAME      ? "a DNS name"
-                       : type == GNUTLS_SAN_URI        ? "a URI"
-                       : type == GNUTLS_SAN_RFC822NAME ? "a mail address"
-                       : type == GNUTLS_SAN_IPADDRESS  ? "an IP address"
-                                                       : "a name of another kind";
-    bool text = type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_URI || type == GNUTLS_SAN_RFC822NAME;
+/* RFC 5280 §4.2.1.6: the tag says which kind of name it is. */
+static void describe_name(BytesView name, char ret[static DESCRIPTION_MAX]) {
+    const char *kind = name.data[0] == 0x81   ? "a mail address"
+                       : name.data[0] == 0x82 ? "a DNS name"
+                       : name.data[0] == 0x86 ? "a URI"
+                       : name.data[0] == 0x87 ? "an IP address"
+                                              : "a name of another kind";
+    bool text = name.data[0] == 0x81 || name.data[0] == 0x82 || name.data[0] == 0x86;
 
-    describe_bytes(kind, text ? (BytesView){ value->data, value->size } : (BytesView){ NULL, 0 }, ret);
+    describe_bytes(kind, text ? der_content(name) : (BytesView) { NULL, 0 }, ret);
 }
 
-static int import_names(BytesView der, AltNames *ret) {
-    if (gnutls_subject_alt_names_init(&ret->names) < 0)
-        return -ENOMEM;
-    return gnutls_x509_ext_import_subject_alt_names(&(gnutls_datum_t){ (uint8_t *)der.data, (unsigned)der.size },
-                                                    ret->names, 0) < 0
-               ? -EBADMSG
-               : 0;
+/* RFC 9908 §3.4: an empty name, or an empty DN in a directoryName, is for the client to fill in. */
+static bool name_is_open(BytesView name) {
+    BytesView content = der_content(name);
+
+    return content.size == 0 || (name.data[0] == 0xa4 && der_content(content).size == 0);
 }
 
-static bool names_have(const AltNames *names, unsigned type, const gnutls_datum_t *value) {
-    unsigned other_type;
-    gnutls_datum_t other;
+static bool names_have(asn1_node names, BytesView wanted) {
+    unsigned number = count(names, "");
 
-    for (unsigned i = 0; gnutls_subject_alt_names_get(names->names, i, &other_type, &other, NULL) >= 0; i++)
-        if (other_type == type && (value->size == 0 || bytes_view_equal((BytesView){ value->data, value->size },
-                                                                        (BytesView){ other.data, other.size })))
+    for (unsigned i = 1; i <= number; i++) {
+        _cleanup_bytes_ Bytes name = BYTES_NULL;
+        char path[ASN1_PATH_MAX];
+
+        (void) snprintf(path, sizeof path, "?%u", i);
+        if (read_value(names, path, &name) < 0 || name.size == 0)
+            continue;
+        if (bytes_view_equal(bytes_view(&name), wanted) || (name_is_open(wanted) && name.data[0] == wanted.data[0]))
             return true;
+    }
     return false;
 }
 
-static int check_names(const CsrAttributes *attributes, BytesView present, Failure *ret_failure) {
-    _cleanup_(alt_names_clear) AltNames wanted = { NULL }, have = { NULL };
-    unsigned type;
-    gnutls_datum_t value;
+static int check_names(const Parser *parser, BytesView demanded, BytesView present, Failure *ret_failure) {
+    _cleanup_node_ asn1_node wanted = NULL;
+    _cleanup_node_ asn1_node have = NULL;
     char text[DESCRIPTION_MAX];
 
-    if (attributes->alternative_names.size == 0)
-        return 0;
-    if (import_names(bytes_view(&attributes->alternative_names), &wanted) < 0)
-        return 0; /* a kind of name that nobody knows */
-    if (import_names(present, &have) < 0)
+    if (decode(parser, "GeneralNames", demanded, &wanted) < 0)
+        return 0; /* not understood, or no value at all */
+    if (decode(parser, "GeneralNames", present, &have) < 0)
         return failure_set(ret_failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED,
                            "our request's SubjectAltName cannot be read");
-    for (unsigned i = 0; gnutls_subject_alt_names_get(wanted.names, i, &type, &value, NULL) >= 0; i++) {
-        if (names_have(&have, type, &value))
+    unsigned number = count(wanted, "");
+    for (unsigned i = 1; i <= number; i++) {
+        _cleanup_bytes_ Bytes name = BYTES_NULL;
+        char path[ASN1_PATH_MAX];
+
+        (void) snprintf(path, sizeof path, "?%u", i);
+        if (read_value(wanted, path, &name) < 0 || name.size == 0 || names_have(have, bytes_view(&name)))
             continue;
-        describe_name(type, &value, text);
+        describe_name(bytes_view(&name), text);
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_ENROLLMENT_FAILED,
                            "the CA wants %s in the SubjectAltName, which this identity's request does not have; set "
-                           "SubjectAltName= to what "
-                           "the CA wants, or correct the CA's profile",
+                           "SubjectAltName= to what the CA wants, or correct the CA's profile",
                            text);
     }
     return 0;
 }
 
+static int check_alternative_names(const CsrAttributes *attributes, gnutls_x509_crq_t crq, Failure *ret_failure) {
+    _cleanup_node_ asn1_node definitions = NULL;
+    gnutls_datum_t names = { NULL, 0 };
+
+    if (!attributes->wants_alternative_names)
+        return 0;
+    if (gnutls_x509_crq_get_extension_by_oid2(crq, OID_SUBJECT_ALT_NAME, 0, &names, NULL) < 0)
+        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_ENROLLMENT_FAILED,
+                           "the CA wants a SubjectAltName, which this identity's request does not have; set "
+                           "SubjectAltName=");
+    int r = -ENOMEM;
+    if (asn1_array2tree(csrattrs_asn1_table, &definitions, NULL) == ASN1_SUCCESS)
+        r = check_names(&(Parser) { .definitions = definitions }, bytes_view(&attributes->alternative_names),
+                        (BytesView) { names.data, names.size }, ret_failure);
+    else
+        (void) failure_errno(ret_failure, r, "Comparing our request with /csrattrs");
+    gnutls_free(names.data);
+    return r;
+}
+
 int csr_attributes_check_request(const CsrAttributes *attributes, BytesView request, Failure *ret_failure) {
     _cleanup_(crq_clear) gnutls_x509_crq_t crq = NULL;
-    gnutls_datum_t names = { NULL, 0 };
 
     if (gnutls_x509_crq_init(&crq) < 0)
         return failure_errno(ret_failure, -ENOMEM, "Reading our request");
-    if (gnutls_x509_crq_import(crq, &(gnutls_datum_t){ (uint8_t *)request.data, (unsigned)request.size },
+    if (gnutls_x509_crq_import(crq, &(gnutls_datum_t) { (uint8_t *) request.data, (unsigned) request.size },
                                GNUTLS_X509_FMT_DER) < 0)
         return failure_set(ret_failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED, "our request is not PKCS#10");
 
@@ -516,13 +530,5 @@ int csr_attributes_check_request(const CsrAttributes *attributes, BytesView requ
                            "correct the CA's profile",
                            text);
     }
-    if (!attributes->wants_alternative_names)
-        return 0;
-    if (gnutls_x509_crq_get_extension_by_oid2(crq, OID_SUBJECT_ALT_NAME, 0, &names, NULL) < 0)
-        return failure_set(
-            ret_failure, -EKEYREJECTED, FAILURE_ENROLLMENT_FAILED,
-            "the CA wants a SubjectAltName, which this identity's request does not have; set SubjectAltName=");
-    int r = check_names(attributes, (BytesView){ names.data, names.size }, ret_failure);
-    gnutls_free(names.data);
-    return r;
+    return check_alternative_names(attributes, crq, ret_failure);
 }

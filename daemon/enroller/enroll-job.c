@@ -98,9 +98,9 @@ static int job_read_scheme(JobReader *reader, BytesView value) {
 static int job_read_time(JobReader *reader, BytesView value) {
     uint64_t seconds;
 
-    if (tlv_value_u64(value, &seconds) < 0 || seconds > (uint64_t)1 << 40)
+    if (tlv_value_u64(value, &seconds) < 0 || seconds > (uint64_t) 1 << 40)
         return job_malformed(reader->failure, "a time out of range");
-    reader->job->time = (int64_t)seconds;
+    reader->job->time = (int64_t) seconds;
     return 0;
 }
 
@@ -191,9 +191,9 @@ static int job_read(JobReader *reader) {
 
         if (tag > 63)
             return job_malformed(reader->failure, "an unknown field");
-        if (reader->seen & (uint64_t)1 << tag && !repeats)
+        if (reader->seen & (uint64_t) 1 << tag && !repeats)
             return job_malformed(reader->failure, "a field is there twice");
-        reader->seen |= (uint64_t)1 << tag;
+        reader->seen |= (uint64_t) 1 << tag;
         r = job_read_field(reader, tag, value);
         if (r < 0)
             return r;
@@ -208,7 +208,7 @@ static int job_read(JobReader *reader) {
 /* ---- what the fields mean together ---- */
 
 static bool job_has(const JobReader *reader, uint16_t tag) {
-    return reader->seen & (uint64_t)1 << tag;
+    return reader->seen & (uint64_t) 1 << tag;
 }
 
 static int job_check_fetch(const JobReader *reader) {
@@ -250,9 +250,7 @@ static int job_check_est(const JobReader *reader) {
 
 static int job_check_urls(const JobReader *reader) {
     EnrollJob *job = reader->job;
-    UrlRules rules = job->kind != JOB_KIND_FETCH     ? URL_HTTPS_BASE
-                     : job->server_anchors.count > 0 ? URL_HTTP_OR_HTTPS
-                                                     : URL_HTTP;
+    UrlRules rules = job->kind == JOB_KIND_FETCH ? URL_HTTP_OR_HTTPS : URL_HTTPS_BASE;
 
     if (job->server_count == 0)
         return job_malformed(reader->failure, "no server");

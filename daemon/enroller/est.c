@@ -94,16 +94,17 @@ static int fault_status(EstServer *server, const EstStep *step, const HttpRespon
     char excerpt[ANSWER_EXCERPT_MAX];
 
     if (response->status >= 300 && response->status < 400)
-        (void)failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-                          "expected an answer with status 200, but the server redirects (%ld) to \"%s\"; redirects are "
-                          "not followed: set "
-                          "Server= to where the CA answers",
-                          response->status, response->location);
+        (void) failure_set(
+            &fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+            "expected an answer with status 200, but the server redirects (%ld) to \"%s\"; redirects are "
+            "not followed: set "
+            "Server= to where the CA answers",
+            response->status, response->location);
     else {
         answer_excerpt(bytes_view(&response->body), excerpt);
-        (void)failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-                          "expected status 200, but %ld came%s%s%s%s", response->status, excerpt[0] ? ": \"" : "",
-                          excerpt, excerpt[0] ? "\"" : "", status_advice(server->est, response->status));
+        (void) failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                           "expected status 200, but %ld came%s%s%s%s", response->status, excerpt[0] ? ": \"" : "",
+                           excerpt, excerpt[0] ? "\"" : "", status_advice(server->est, response->status));
     }
     fault->try_next = false;
     fault->is_permanent = response->status >= 300 && response->status < 500 && !status_is_temporary(response->status);
@@ -124,7 +125,7 @@ static int est_exchange(EstServer *server, HttpSession *http, const EstStep *ste
     HttpRequest request = { .url = url, .accept = step->accept, .maximum = BASE64_MAX(step->maximum) };
 
     channel_progress(server->est->channel, step->name);
-    (void)snprintf(url, sizeof url, "%s/%s", server->url, step->name);
+    (void) snprintf(url, sizeof url, "%s/%s", server->url, step->name);
     if (step->posts) {
         if (answer_encode_base64(bytes_view(&server->est->request), &body) < 0)
             return fault_memory(server->est);
@@ -145,15 +146,15 @@ static int est_decode(EstServer *server, const EstStep *step, const HttpResponse
         return fault_memory(server->est);
     if (r < 0) {
         answer_excerpt(bytes_view(&response->body), excerpt);
-        (void)failure_set(failure, r, FAILURE_ENROLLMENT_FAILED,
-                          "expected %s in base64, but what came is not base64 (%s, %zu bytes: \"%s\")", step->accept,
-                          response->content_type[0] ? response->content_type : "no content type", response->body.size,
-                          excerpt);
+        (void) failure_set(failure, r, FAILURE_ENROLLMENT_FAILED,
+                           "expected %s in base64, but what came is not base64 (%s, %zu bytes: \"%s\")", step->accept,
+                           response->content_type[0] ? response->content_type : "no content type", response->body.size,
+                           excerpt);
         return fault_answer(server, step, r);
     }
     if (der.size > step->maximum) {
-        (void)failure_set(failure, -EFBIG, FAILURE_ENROLLMENT_FAILED, "expected at most %zu bytes, but %zu came",
-                          step->maximum, der.size);
+        (void) failure_set(failure, -EFBIG, FAILURE_ENROLLMENT_FAILED, "expected at most %zu bytes, but %zu came",
+                           step->maximum, der.size);
         return fault_answer(server, step, -EFBIG);
     }
     *ret = der;
@@ -174,13 +175,13 @@ static int est_decode_certificates(EstServer *server, const EstStep *step, const
     if (r >= 0 && list.count == 0)
         r = failure_set(failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED, "none is in it");
     if (r < 0) {
-        (void)failure_prefix(failure, r, "expected certificates as PKCS#7, but they cannot be read");
+        (void) failure_prefix(failure, r, "expected certificates as PKCS#7, but they cannot be read");
         return fault_answer(server, step, r);
     }
     *ret = der;
     der = BYTES_NULL;
     *ret_list = list;
-    list = (CertificateList){ 0 };
+    list = (CertificateList) { 0 };
     return 0;
 }
 
@@ -201,7 +202,7 @@ static HttpSettings est_settings(const EstServer *server, const CertificateList 
     const EnrollJob *job = server->est->job;
     bool trusted = anchors != NULL;
 
-    return (HttpSettings){
+    return (HttpSettings) {
         .server = server->url,
         .anchors = anchors,
         .now = job->time,
@@ -252,7 +253,7 @@ static int est_bootstrap(EstServer *server) {
         return r;
     r = est_trust(job, &answer, &anchor, &server->est->fault->failure);
     if (r < 0) {
-        (void)fault_answer(server, &step_cacerts, r);
+        (void) fault_answer(server, &step_cacerts, r);
         server->est->fault->try_next = true; /* not the CA that is meant: another server may be */
         return r;
     }
@@ -315,7 +316,7 @@ static int est_make_request(EstServer *server) {
     if (attributes) {
         r = csr_attributes_check_request(attributes, bytes_view(&est->request), &est->fault->failure);
         if (r < 0) {
-            (void)fault_answer(server, &step_csrattrs, r);
+            (void) fault_answer(server, &step_csrattrs, r);
             est->fault->is_permanent = true;
         }
     }
@@ -334,7 +335,7 @@ static int est_check_issued(EstServer *server, const EstStep *step, const Certif
         return failure_set(failure, r, FAILURE_INTERNAL, "identityd's certificate request cannot be read");
     const Certificate *leaf = certificate_list_find_spki(list, bytes_view(&spki));
     if (!leaf) {
-        (void)failure_set(
+        (void) failure_set(
             failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
             "expected a certificate for the public key of our request, but the one that came (\"%s\") has another key",
             list->list[0]->subject);
@@ -393,24 +394,12 @@ static int est_try(Est *est, const char *url, EstAnswer *ret) {
     server.answer.server = strdup(url);
     if (!server.answer.server)
         return fault_memory(est);
-    (void)snprintf(server.answer.tls, sizeof server.answer.tls, "%s", http_session_tls(server.http));
+    (void) snprintf(server.answer.tls, sizeof server.answer.tls, "%s", http_session_tls(server.http));
     if (est->job->kind == JOB_KIND_PROBE)
         bytes_clear(&server.answer.cacerts);
     *ret = server.answer;
-    server.answer = (EstAnswer){ 0 };
+    server.answer = (EstAnswer) { 0 };
     return 0;
-}
-
-/* The faults of all servers that were tried, in order. */
-static int est_collect(Failure *all, const EnrollFault *last, int r) {
-    char before[FAILURE_TEXT_MAX];
-
-    if (all->kind == FAILURE_NONE) {
-        *all = last->failure;
-        return r;
-    }
-    (void)snprintf(before, sizeof before, "%s", all->text);
-    return failure_set(all, r, last->failure.kind, "%s; %s", before, last->failure.text);
 }
 
 static int est_prepare(Est *est) {
@@ -443,7 +432,7 @@ int est_run(const EnrollJob *job, Channel *channel, EstAnswer *ret, EnrollFault 
         r = est_try(&est, job->servers[i], ret);
         if (r >= 0)
             return r;
-        (void)est_collect(&all, ret_fault, r);
+        (void) fault_collect(&all, &ret_fault->failure, r);
         all_permanent = all_permanent && ret_fault->is_permanent;
         if (!ret_fault->try_next)
             break;

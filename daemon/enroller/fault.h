@@ -13,4 +13,8 @@ typedef struct EnrollFault {
     uint32_t retry_after; /* seconds, where the server asked for them; 0: it did not */
 } EnrollFault;
 
-#define ENROLL_FAULT_INIT ((EnrollFault){ .failure = FAILURE_INIT })
+#define ENROLL_FAULT_INIT ((EnrollFault) { .failure = FAILURE_INIT })
+
+/* Adds what `last` says to `all`, which has the kind of the last and its text whole; what was there before is cut where
+ * there is no room. Returns `r`. */
+int fault_collect(Failure *all, const Failure *last, int r);

@@ -5,8 +5,7 @@
 #include "enroller/answer.h"
 #include "enroller/http.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <strings.h>
 
 static int fetch_status(const HttpResponse *response, EnrollFault *fault) {
     char excerpt[ANSWER_EXCERPT_MAX];
@@ -46,6 +45,9 @@ static int fetch_one(const EnrollJob *job, Channel *channel, const char *url, By
     _cleanup_http_response_ HttpResponse response = { 0 };
 
     channel_progress(channel, asks ? "ocsp" : "crl");
+    if (strncasecmp(url, "https:", 6) == 0 && job->server_anchors.count == 0)
+        return failure_set(&fault->failure, -EKEYREJECTED, FAILURE_ENROLLMENT_FAILED,
+                           "%s: https needs anchors to verify the server with, and there are none", url);
     int r = http_session_new(&settings, &http, &fault->failure);
     if (r >= 0)
         r = http_exchange(http, &request, &response, fault);
@@ -66,17 +68,13 @@ int fetch_run(const EnrollJob *job, Channel *channel, Bytes *ret, const char **r
     int r = -EINVAL;
 
     for (size_t i = 0; i < job->server_count; i++) {
-        char before[FAILURE_TEXT_MAX];
-
         *ret_fault = ENROLL_FAULT_INIT;
         r = fetch_one(job, channel, job->servers[i], ret, ret_fault);
         if (r >= 0) {
             *ret_url = job->servers[i];
             return 0;
         }
-        (void)snprintf(before, sizeof before, "%s", all.text);
-        (void)failure_set(&all, r, ret_fault->failure.kind, "%s%s%s", before, before[0] ? "; " : "",
-                          ret_fault->failure.text);
+        (void) fault_collect(&all, &ret_fault->failure, r);
         if (r == -ECANCELED)
             break;
     }

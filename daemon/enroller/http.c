@@ -92,8 +92,8 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
     }
     gnutls_session_t tls = http_tls_session(session);
     if (!tls) {
-        (void)failure_set(&session->server_failure, -EKEYREJECTED, FAILURE_INTERNAL,
-                          "the TLS session cannot be verified: libcurl was not built with GnuTLS");
+        (void) failure_set(&session->server_failure, -EKEYREJECTED, FAILURE_INTERNAL,
+                           "the TLS session cannot be verified: libcurl was not built with GnuTLS");
         return CURL_PREREQFUNC_ABORT;
     }
     if (tls_server_verify(tls, &session->policy, &session->server_failure) < 0)
@@ -112,7 +112,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *userdata) {
         session->is_too_large = true;
         return 0;
     }
-    if (bytes_append(&session->response->body, (BytesView){ (const uint8_t *)data, size }) < 0)
+    if (bytes_append(&session->response->body, (BytesView) { (const uint8_t *) data, size }) < 0)
         return 0;
     return size;
 }
@@ -121,14 +121,14 @@ static size_t on_body(char *data, size_t one, size_t size, void *userdata) {
 static bool header_value(BytesView line, const char *name, char *ret, size_t size) {
     size_t length = strlen(name);
 
-    if (line.size <= length || line.data[length] != ':' || strncasecmp((const char *)line.data, name, length) != 0)
+    if (line.size <= length || line.data[length] != ':' || strncasecmp((const char *) line.data, name, length) != 0)
         return false;
     BytesView value = { line.data + length + 1, line.size - length - 1 };
     while (value.size > 0 && strchr(" \t", value.data[0]))
-        value = (BytesView){ value.data + 1, value.size - 1 };
+        value = (BytesView) { value.data + 1, value.size - 1 };
     size_t out = 0;
     for (size_t i = 0; i < value.size && out + 1 < size && value.data[i] != '\r' && value.data[i] != '\n'; i++)
-        ret[out++] = value.data[i] >= 0x20 && value.data[i] < 0x7f ? (char)value.data[i] : '?';
+        ret[out++] = value.data[i] >= 0x20 && value.data[i] < 0x7f ? (char) value.data[i] : '?';
     while (out > 0 && ret[out - 1] == ' ')
         out--;
     ret[out] = '\0';
@@ -147,7 +147,7 @@ static void response_restart(HttpSession *session) {
 static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
     HttpSession *session = userdata;
     HttpResponse *response = session->response;
-    BytesView line = { (const uint8_t *)data, size };
+    BytesView line = { (const uint8_t *) data, size };
     char date[RETRY_AFTER_TEXT_MAX];
 
     session->header_bytes += size;
@@ -158,10 +158,10 @@ static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
     if (size > 5 && memcmp(data, "HTTP/", 5) == 0)
         response_restart(session);
     else if (header_value(line, "Date", date, sizeof date))
-        (void)answer_parse_date(date, &session->date);
+        (void) answer_parse_date(date, &session->date);
     else if (!header_value(line, "Retry-After", session->retry_after, sizeof session->retry_after) &&
              !header_value(line, "Content-Type", response->content_type, sizeof response->content_type))
-        (void)header_value(line, "Location", response->location, sizeof response->location);
+        (void) header_value(line, "Location", response->location, sizeof response->location);
     return size;
 }
 
@@ -184,17 +184,17 @@ static int on_progress(void *userdata, curl_off_t download_total, curl_off_t dow
 static int setup_protocol(CURL *easy, const HttpSettings *settings) {
     SET(CURLOPT_PROTOCOLS_STR, settings->allow_http ? "http,https" : "https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
     SET(CURLOPT_USERAGENT, "identityd/" IDENTITYD_VERSION);
     SET(CURLOPT_PROXY, settings->proxy ? settings->proxy : "");
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_MAXCONNECTS, 2L);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_milliseconds);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long) settings->connect_milliseconds);
     return 0;
 }
 
@@ -206,7 +206,7 @@ static int setup_tls(CURL *easy, const HttpSettings *settings) {
     SET(CURLOPT_CAINFO, NULL); /* Debian's default would be read for every connection */
     SET(CURLOPT_CAPATH, NULL);
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); /* a resumed session shows no certificate */
-    SET(CURLOPT_SSLVERSION, (long)(new_tls_only ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
+    SET(CURLOPT_SSLVERSION, (long) (new_tls_only ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
     if (settings->client) {
         SET(CURLOPT_SSLCERT, CLIENT_KEY_URL);
         SET(CURLOPT_SSLKEY, CLIENT_KEY_URL);
@@ -229,7 +229,7 @@ static int setup_user(CURL *easy, const HttpSettings *settings) {
     if (code != CURLE_OK)
         return -ENOMEM;
     SET(CURLOPT_USERNAME, settings->user);
-    SET(CURLOPT_HTTPAUTH, (long)(CURLAUTH_BASIC | CURLAUTH_DIGEST));
+    SET(CURLOPT_HTTPAUTH, (long) (CURLAUTH_BASIC | CURLAUTH_DIGEST));
     SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
     return 0;
 }
@@ -258,10 +258,10 @@ int http_session_new(const HttpSettings *settings, HttpSession **ret, Failure *r
     session->host = url_host(settings->server);
     if (!session->easy || !session->host)
         return failure_errno(ret_failure, -ENOMEM, "Preparing an HTTP session");
-    session->policy = (TlsServerPolicy){ .anchors = settings->anchors,
-                                         .host = session->host,
-                                         .now = settings->now,
-                                         .now_is_floor = settings->now_is_floor };
+    session->policy = (TlsServerPolicy) { .anchors = settings->anchors,
+                                          .host = session->host,
+                                          .now = settings->now,
+                                          .now_is_floor = settings->now_is_floor };
     int r = setup_protocol(session->easy, settings);
     if (r >= 0)
         r = setup_tls(session->easy, settings);
@@ -303,20 +303,20 @@ static int fault_tls(const HttpSession *session, EnrollFault *ret_fault) {
 
     detail = detail ? detail + strlen("failed: ") : text;
     if (version && session->settings->client && !session->settings->allow_tls12) {
-        (void)failure_set(
+        (void) failure_set(
             &ret_fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
             "expected TLS 1.3, which client authentication needs, but the server does not speak it (%s); update the "
             "server, or set AllowTLS12=yes",
             detail);
         return fault(ret_fault, -EPROTO, true, true);
     }
-    (void)failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the TLS handshake failed: %s",
-                      detail);
+    (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the TLS handshake failed: %s",
+                       detail);
     return fault(ret_fault, -ECONNREFUSED, true, false);
 }
 
 static int fault_timeout(const HttpSession *session, EnrollFault *ret_fault) {
-    (void)failure_set(
+    (void) failure_set(
         &ret_fault->failure, -ETIMEDOUT, FAILURE_ENROLLMENT_FAILED, "expected an answer in time, but %s (%s)",
         session->is_sent ? "the server did not complete one" : "no connection came about", session->error);
     return fault(ret_fault, -ETIMEDOUT, !session->is_sent, false);
@@ -326,23 +326,23 @@ static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
     bool alert = strstr(session->error, "alert") != NULL && session->settings->client;
 
     if (!session->is_sent && session->settings->proxy) {
-        (void)failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
-                          "the proxy %s did not connect us to the server (%s)", session->settings->proxy,
-                          session->error);
+        (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
+                           "the proxy %s did not connect us to the server (%s)", session->settings->proxy,
+                           session->error);
         return fault(ret_fault, -ECONNREFUSED, true, false);
     }
-    (void)failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,
-                      "expected a complete answer, but the connection broke off%s (%s)",
-                      alert ? ": the server may not accept our certificate" : "", session->error);
+    (void) failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,
+                       "expected a complete answer, but the connection broke off%s (%s)",
+                       alert ? ": the server may not accept our certificate" : "", session->error);
     return fault(ret_fault, -ECONNRESET, !session->is_sent || session->request->content_type == NULL, false);
 }
 
 static int fault_large(const HttpSession *session, EnrollFault *ret_fault) {
     bool headers = session->header_bytes > HTTP_HEADERS_MAX;
 
-    (void)failure_set(&ret_fault->failure, -EFBIG, FAILURE_ENROLLMENT_FAILED,
-                      "expected at most %zu bytes of %s, but more came",
-                      headers ? (size_t)HTTP_HEADERS_MAX : session->request->maximum, headers ? "headers" : "body");
+    (void) failure_set(&ret_fault->failure, -EFBIG, FAILURE_ENROLLMENT_FAILED,
+                       "expected at most %zu bytes of %s, but more came",
+                       headers ? (size_t) HTTP_HEADERS_MAX : session->request->maximum, headers ? "headers" : "body");
     return fault(ret_fault, -EFBIG, false, false);
 }
 
@@ -351,7 +351,7 @@ static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret
     Failure *failure = &ret_fault->failure;
 
     if (session->is_cancelled) {
-        (void)failure_set(failure, -ECANCELED, FAILURE_INTERNAL, "identityd closed the connection");
+        (void) failure_set(failure, -ECANCELED, FAILURE_INTERNAL, "identityd closed the connection");
         return fault(ret_fault, -ECANCELED, false, false);
     }
     if (session->server_failure.kind != FAILURE_NONE) {
@@ -359,8 +359,8 @@ static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret
         return fault(ret_fault, -EKEYREJECTED, true, false);
     }
     if (signing && signing->kind != FAILURE_NONE) {
-        (void)failure_set(failure, -EACCES, signing->kind,
-                          "the signature for client authentication could not be made: %s", signing->text);
+        (void) failure_set(failure, -EACCES, signing->kind,
+                           "the signature for client authentication could not be made: %s", signing->text);
         return fault(ret_fault, -EACCES, false, false);
     }
     if (session->is_too_large)
@@ -372,8 +372,8 @@ static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
-        (void)failure_set(failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
-                          session->error[0] ? session->error : curl_easy_strerror(code));
+        (void) failure_set(failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
+                           session->error[0] ? session->error : curl_easy_strerror(code));
         return fault(ret_fault, -ECONNREFUSED, true, false);
     case CURLE_OPERATION_TIMEDOUT:
         return fault_timeout(session, ret_fault);
@@ -386,8 +386,8 @@ static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret
     case CURLE_PARTIAL_FILE:
         return fault_broken(session, ret_fault);
     default:
-        (void)failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "expected an HTTP answer, but libcurl says: %s",
-                          session->error[0] ? session->error : curl_easy_strerror(code));
+        (void) failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "expected an HTTP answer, but libcurl says: %s",
+                           session->error[0] ? session->error : curl_easy_strerror(code));
         return fault(ret_fault, -EPROTO, !session->is_sent, false);
     }
 }
@@ -398,7 +398,7 @@ static int header_add(HeaderList *headers, const char *name, const char *value) 
     char line[256];
 
     if (value)
-        (void)snprintf(line, sizeof line, "%s: %s", name, value);
+        (void) snprintf(line, sizeof line, "%s: %s", name, value);
     struct curl_slist *longer = curl_slist_append(headers->list, value ? line : name);
     if (!longer)
         return -ENOMEM;
@@ -422,10 +422,10 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
         return r;
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_HTTPHEADER, headers->list);
-    SET(CURLOPT_TIMEOUT_MS, (long)(left < total ? left : total) + 1L); /* 0 would mean none */
+    SET(CURLOPT_TIMEOUT_MS, (long) (left < total ? left : total) + 1L); /* 0 would mean none */
     if (request->content_type) {
         SET(CURLOPT_POST, 1L);
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body.size);
         SET(CURLOPT_POSTFIELDS, request->body.data);
     } else
         SET(CURLOPT_HTTPGET, 1L);
@@ -452,7 +452,7 @@ int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse
     client_key_activate(session->settings->client, on_client_key, session);
     CURLcode code = curl_easy_perform(session->easy);
     client_key_activate(NULL, NULL, NULL);
-    (void)curl_easy_setopt(session->easy, CURLOPT_HTTPHEADER, NULL);
+    (void) curl_easy_setopt(session->easy, CURLOPT_HTTPHEADER, NULL);
     session->response = NULL;
     session->request = NULL;
     if (code != CURLE_OK) {
@@ -461,10 +461,10 @@ int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse
         session->request = NULL;
         return r;
     }
-    (void)curl_easy_getinfo(session->easy, CURLINFO_RESPONSE_CODE, &response.status);
+    (void) curl_easy_getinfo(session->easy, CURLINFO_RESPONSE_CODE, &response.status);
     response.has_retry_after = session->retry_after[0] && answer_parse_retry_after(session->retry_after, session->date,
                                                                                    &response.retry_after) >= 0;
     *ret = response;
-    response = (HttpResponse){ 0 };
+    response = (HttpResponse) { 0 };
     return 0;
 }

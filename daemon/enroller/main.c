@@ -15,7 +15,7 @@
 #include <systemd/sd-daemon.h>
 
 static int complain(const char *text) {
-    (void)fprintf(stderr, SD_ERR "identityd-enroller: %s\n", text);
+    (void) fprintf(stderr, SD_ERR "identityd-enroller: %s\n", text);
     return EXIT_FAILURE;
 }
 
@@ -27,8 +27,8 @@ static int harden(void) {
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         setrlimit(RLIMIT_CORE, &no_core) < 0 || clearenv() != 0)
         return -errno;
-    (void)umask(0077);
-    (void)mallopt(M_PERTURB, 0xa5);
+    (void) umask(0077);
+    (void) mallopt(M_PERTURB, 0xa5);
     return 0;
 }
 
@@ -66,7 +66,7 @@ static int run_fetch(const EnrollJob *job, Channel *channel, EnrollFault *fault)
     int r = fetch_run(job, channel, &fetched, &url, fault);
     if (r < 0)
         return channel_send_failure(channel, &fault->failure, !fault->is_permanent, fault->retry_after);
-    return channel_send_result(channel, &(EnrollResult){ .fetched = bytes_view(&fetched), .server = url });
+    return channel_send_result(channel, &(EnrollResult) { .fetched = bytes_view(&fetched), .server = url });
 }
 
 static int run(int fd, EnrollRole role) {
@@ -93,12 +93,12 @@ int main(int argc, char *argv[]) {
     else if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("identityd-enroller " IDENTITYD_VERSION) < 0;
     else if (argc != 1) {
-        (void)complain("usage: identityd-enroller [--fetch|--version], started by identityd-enroller.socket");
+        (void) complain("usage: identityd-enroller [--fetch|--version], started by identityd-enroller.socket");
         return 2;
     }
     int fd = take_connection();
     if (fd < 0) {
-        (void)complain("expected one connected SOCK_SEQPACKET socket, as identityd-enroller.socket passes it");
+        (void) complain("expected one connected SOCK_SEQPACKET socket, as identityd-enroller.socket passes it");
         return 2;
     }
     if (harden() < 0)

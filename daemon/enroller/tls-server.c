@@ -24,7 +24,7 @@ static int server_certificates(gnutls_session_t session, Certificate **ret_leaf,
     for (unsigned i = 0; i < count; i++) {
         Certificate *certificate = NULL;
 
-        int r = certificate_from_der((BytesView){ raw[i].data, raw[i].size }, &certificate, ret_failure);
+        int r = certificate_from_der((BytesView) { raw[i].data, raw[i].size }, &certificate, ret_failure);
         if (r < 0)
             return failure_prefix(ret_failure, r, "the server's certificate number %u", i + 1);
         if (i == 0)
@@ -37,7 +37,7 @@ static int server_certificates(gnutls_session_t session, Certificate **ret_leaf,
     }
     *ret_leaf = TAKE_PTR(leaf);
     *ret_others = others;
-    others = (CertificateList){ 0 };
+    others = (CertificateList) { 0 };
     return 0;
 }
 
@@ -92,6 +92,6 @@ void tls_describe(gnutls_session_t session, char ret[static TLS_DESCRIPTION_MAX]
     const char *cipher = gnutls_cipher_get_name(gnutls_cipher_get(session));
     bool elliptic = group && strncmp(group, "FFDHE", 5) != 0;
 
-    (void)snprintf(ret, TLS_DESCRIPTION_MAX, "%s %s%s %s", protocol ? protocol : "TLS", elliptic ? "ECDHE-" : "",
-                   group ? group : "RSA", cipher ? cipher : "unknown");
+    (void) snprintf(ret, TLS_DESCRIPTION_MAX, "%s %s%s %s", protocol ? protocol : "TLS", elliptic ? "ECDHE-" : "",
+                    group ? group : "RSA", cipher ? cipher : "unknown");
 }

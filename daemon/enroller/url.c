@@ -28,8 +28,6 @@ static const char *url_accepted(UrlRules rules) {
     switch (rules) {
     case URL_HTTPS_BASE:
         return "https://HOST[:PORT]/PATH without user, query or fragment";
-    case URL_HTTP:
-        return "http://HOST[:PORT]/PATH, since there are no anchors for https";
     case URL_HTTP_OR_HTTPS:
         return "http:// or https://HOST[:PORT]/PATH";
     case URL_PROXY:
@@ -44,7 +42,6 @@ static bool url_scheme_fits(const char *scheme, UrlRules rules) {
     switch (rules) {
     case URL_HTTPS_BASE:
         return https;
-    case URL_HTTP:
     case URL_PROXY:
         return http;
     case URL_HTTP_OR_HTTPS:
@@ -70,7 +67,7 @@ static bool url_parts_fit(CURLU *handle, UrlRules rules) {
 
 int url_check(const char *url, UrlRules rules, Failure *ret_failure) {
     _cleanup_(url_handle_p) CURLU *handle = curl_url();
-    bool plain = true;
+    bool plain = !strstr(url, ":///"); /* libcurl would take the path for the host */
 
     if (!handle)
         return failure_errno(ret_failure, -ENOMEM, "Reading a URL");

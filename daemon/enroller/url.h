@@ -7,7 +7,6 @@
 
 typedef enum UrlRules {
     URL_HTTPS_BASE,    /* https, path allowed, no query: an EST base */
-    URL_HTTP,          /* http, query allowed */
     URL_HTTP_OR_HTTPS, /* either, query allowed */
     URL_PROXY,         /* http://HOST:PORT */
 } UrlRules;
