@@ -23,8 +23,8 @@
 static uint64_t milliseconds(void) {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000U + (uint64_t)now.tv_nsec / 1000000U;
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000U + (uint64_t) now.tv_nsec / 1000000U;
 }
 
 static const char *program(const char *variable) {
@@ -43,15 +43,15 @@ void lab_start(Lab *lab, const char *const *arguments) {
     char path[128], users_path[128];
     struct stat st;
 
-    (void)snprintf(lab->directory, sizeof lab->directory, "%s/enroller-lab-XXXXXX",
-                   getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    (void) snprintf(lab->directory, sizeof lab->directory, "%s/enroller-lab-XXXXXX",
+                    getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(lab->directory));
     if (arguments && arguments[0] && strcmp(arguments[0], "USER") == 0) { /* the one user of these tests */
-        (void)snprintf(users_path, sizeof users_path, "%s/users", lab->directory);
+        (void) snprintf(users_path, sizeof users_path, "%s/users", lab->directory);
         FILE *users = fopen(users_path, "w");
         assert_non_null(users);
-        (void)fputs("device:secret of the factory\n", users);
-        (void)fclose(users);
+        (void) fputs("device:secret of the factory\n", users);
+        (void) fclose(users);
         argv[count++] = "--users";
         argv[count++] = users_path;
         arguments++;
@@ -61,36 +61,36 @@ void lab_start(Lab *lab, const char *const *arguments) {
     lab->pid = fork();
     assert_true(lab->pid >= 0);
     if (lab->pid == 0) {
-        (void)freopen("/dev/null", "w", stderr);
-        (void)execv(argv[0], (char *const *)argv);
+        (void) freopen("/dev/null", "w", stderr);
+        (void) execv(argv[0], (char *const *) argv);
         _exit(127);
     }
-    (void)snprintf(path, sizeof path, "%s/ready", lab->directory);
+    (void) snprintf(path, sizeof path, "%s/ready", lab->directory);
     for (unsigned i = 0; stat(path, &st) < 0; i++) {
         if (i > 600 || waitpid(lab->pid, NULL, WNOHANG) != 0)
             fail_msg("lab-ca does not start in %s", lab->directory);
-        (void)usleep(50000);
+        (void) usleep(50000);
     }
     _cleanup_bytes_ Bytes url = lab_file(lab, "est-url");
-    (void)snprintf(lab->url, sizeof lab->url, "%.*s", (int)strcspn((char *)url.data, "\n"), (char *)url.data);
+    (void) snprintf(lab->url, sizeof lab->url, "%.*s", (int) strcspn((char *) url.data, "\n"), (char *) url.data);
 }
 
 void lab_stop(Lab *lab) {
     char command[160];
 
     if (lab->pid > 0) {
-        (void)kill(lab->pid, SIGTERM);
-        (void)waitpid(lab->pid, NULL, 0);
+        (void) kill(lab->pid, SIGTERM);
+        (void) waitpid(lab->pid, NULL, 0);
     }
     lab->pid = 0;
-    (void)snprintf(command, sizeof command, "rm -rf %s", lab->directory);
+    (void) snprintf(command, sizeof command, "rm -rf %s", lab->directory);
     assert_int_equal(system(command), 0);
 }
 
 void lab_control(const Lab *lab, const char *words) {
     char command[1024];
 
-    (void)snprintf(command, sizeof command, "%s control %s %s >/dev/null", program("LAB_CA"), lab->directory, words);
+    (void) snprintf(command, sizeof command, "%s control %s %s >/dev/null", program("LAB_CA"), lab->directory, words);
     if (system(command) != 0)
         fail_msg("lab-ca control %s", words);
 }
@@ -99,7 +99,7 @@ Bytes lab_file(const Lab *lab, const char *name) {
     char path[160];
     Bytes content = BYTES_NULL;
 
-    (void)snprintf(path, sizeof path, "%s/%s", lab->directory, name);
+    (void) snprintf(path, sizeof path, "%s/%s", lab->directory, name);
     assert_int_equal(bytes_read_file(path, 1U << 20, &content), 0);
     return content;
 }
@@ -108,7 +108,7 @@ unsigned lab_log_count(const Lab *lab, const char *text) {
     _cleanup_bytes_ Bytes log = lab_file(lab, "log");
     unsigned count = 0;
 
-    char *rest = (char *)log.data, *line;
+    char *rest = (char *) log.data, *line;
     while ((line = strsep(&rest, "\n")))
         count += strstr(line, text) != NULL;
     return count;
@@ -121,7 +121,7 @@ void device_new(Device *device, gnutls_pk_algorithm_t algorithm, unsigned bits) 
     gnutls_pubkey_t public_key;
     gnutls_datum_t spki = { NULL, 0 };
 
-    *device = (Device){ .scheme = algorithm == GNUTLS_PK_RSA ? 0x0804 : 0x0403 };
+    *device = (Device) { .scheme = algorithm == GNUTLS_PK_RSA ? 0x0804 : 0x0403 };
     assert_int_equal(gnutls_x509_privkey_init(&key), 0);
     assert_int_equal(gnutls_x509_privkey_generate(key, algorithm, bits, 0), 0);
     assert_int_equal(gnutls_privkey_init(&device->key), 0);
@@ -129,7 +129,7 @@ void device_new(Device *device, gnutls_pk_algorithm_t algorithm, unsigned bits) 
     assert_int_equal(gnutls_pubkey_init(&public_key), 0);
     assert_int_equal(gnutls_pubkey_import_privkey(public_key, device->key, 0, 0), 0);
     assert_int_equal(gnutls_pubkey_export2(public_key, GNUTLS_X509_FMT_DER, &spki), 0);
-    assert_int_equal(bytes_copy((BytesView){ spki.data, spki.size }, &device->spki), 0);
+    assert_int_equal(bytes_copy((BytesView) { spki.data, spki.size }, &device->spki), 0);
     gnutls_free(spki.data);
     gnutls_pubkey_deinit(public_key);
 }
@@ -148,10 +148,34 @@ Bytes device_request(const Device *device, const char *subject, const char *cons
     Bytes der = BYTES_NULL;
 
     for (; dns && dns[template.san_count]; template.san_count++)
-        sans[template.san_count] = (CsrSan){ CSR_SAN_DNS, dns[template.san_count] };
+        sans[template.san_count] = (CsrSan) { CSR_SAN_DNS, dns[template.san_count] };
     if (csr_create(&template, device->key, bytes_view(&device->spki), &der, &failure) < 0)
         fail_msg("csr_create: %s", failure.text);
     return der;
+}
+
+Bytes device_self_signed(const Device *device) {
+    gnutls_x509_crt_t crt;
+    gnutls_pubkey_t key;
+    gnutls_datum_t pem;
+    Bytes chain = BYTES_NULL;
+
+    assert_int_equal(gnutls_x509_crt_init(&crt), 0);
+    assert_int_equal(gnutls_pubkey_init(&key), 0);
+    assert_int_equal(gnutls_pubkey_import_privkey(key, device->key, 0, 0), 0);
+    assert_int_equal(gnutls_x509_crt_set_version(crt, 3), 0);
+    assert_int_equal(gnutls_x509_crt_set_dn(crt, "CN=device", NULL), 0);
+    assert_int_equal(gnutls_x509_crt_set_serial(crt, "\x12", 1), 0);
+    assert_int_equal(gnutls_x509_crt_set_activation_time(crt, time(NULL) - 60), 0);
+    assert_int_equal(gnutls_x509_crt_set_expiration_time(crt, time(NULL) + 3600), 0);
+    assert_int_equal(gnutls_x509_crt_set_pubkey(crt, key), 0);
+    assert_int_equal(gnutls_x509_crt_privkey_sign(crt, crt, device->key, GNUTLS_DIG_SHA256, 0), 0);
+    assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem), 0);
+    assert_int_equal(bytes_copy((BytesView) { pem.data, pem.size }, &chain), 0);
+    gnutls_free(pem.data);
+    gnutls_pubkey_deinit(key);
+    gnutls_x509_crt_deinit(crt);
+    return chain;
 }
 
 static gnutls_sign_algorithm_t device_algorithm(uint16_t scheme) {
@@ -166,13 +190,13 @@ static int device_sign(const Device *device, const Packet *question, gnutls_datu
     uint8_t content[CERTIFICATE_VERIFY_MAX];
 
     if (question->header.type == JOB_PACKET_SIGN_DIGEST) {
-        gnutls_datum_t digest = { (uint8_t *)question->payload.data, (unsigned)question->payload.size };
+        gnutls_datum_t digest = { (uint8_t *) question->payload.data, (unsigned) question->payload.size };
         return gnutls_privkey_sign_hash2(device->key, algorithm, 0, &digest, ret);
     }
     int length = certificate_verify_build(TLS_SIDE_CLIENT, question->payload, content);
     if (length < 0)
         return length;
-    return gnutls_privkey_sign_data2(device->key, algorithm, 0, &(gnutls_datum_t){ content, (unsigned)length }, ret);
+    return gnutls_privkey_sign_data2(device->key, algorithm, 0, &(gnutls_datum_t) { content, (unsigned) length }, ret);
 }
 
 /* ---- the job ---- */
@@ -182,7 +206,7 @@ static void body_file(Bytes *body, uint16_t tag, BytesView content, int *fds, si
         return;
     fds[*count] = bytes_to_memfd("test", content);
     assert_true(fds[*count] >= 0);
-    assert_int_equal(tlv_append_u8(body, tag, (uint8_t)(*count)++), 0);
+    assert_int_equal(tlv_append_u8(body, tag, (uint8_t) (*count)++), 0);
 }
 
 Bytes order_body(const Order *order, int fds[PACKET_FDS_MAX], size_t *ret_count) {
@@ -195,9 +219,9 @@ Bytes order_body(const Order *order, int fds[PACKET_FDS_MAX], size_t *ret_count)
         assert_int_equal(tlv_append_string(&body, JOB_SERVER, order->servers[i]), 0);
     body_file(&body, JOB_SERVER_ANCHORS_FD, order->anchors, fds, ret_count);
     if (order->fingerprint)
-        assert_int_equal(tlv_append(&body, JOB_FINGERPRINT, (BytesView){ order->fingerprint, 32 }), 0);
+        assert_int_equal(tlv_append(&body, JOB_FINGERPRINT, (BytesView) { order->fingerprint, 32 }), 0);
     assert_int_equal(tlv_append_string(&body, JOB_PROXY, order->proxy), 0);
-    assert_int_equal(tlv_append_u64(&body, JOB_TIME, (uint64_t)(order->time ? order->time : time(NULL))), 0);
+    assert_int_equal(tlv_append_u64(&body, JOB_TIME, (uint64_t) (order->time ? order->time : time(NULL))), 0);
     if (order->time_is_floor)
         assert_int_equal(tlv_append_u8(&body, JOB_TIME_IS_FLOOR, 1), 0);
     body_file(&body, JOB_CLIENT_CHAIN_FD, order->client_chain, fds, ret_count);
@@ -223,10 +247,10 @@ static pid_t start_enroller(int fd, bool fetch) {
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        (void)dup2(fd, STDIN_FILENO);
-        (void)setenv("https_proxy", "http://127.0.0.1:1", 1); /* must not matter */
-        (void)setenv("http_proxy", "http://127.0.0.1:1", 1);
-        (void)execl(program("ENROLLER"), "identityd-enroller", fetch ? "--fetch" : NULL, NULL);
+        (void) dup2(fd, STDIN_FILENO);
+        (void) setenv("https_proxy", "http://127.0.0.1:1", 1); /* must not matter */
+        (void) setenv("http_proxy", "http://127.0.0.1:1", 1);
+        (void) execl(program("ENROLLER"), "identityd-enroller", fetch ? "--fetch" : NULL, NULL);
         _exit(127);
     }
     return pid;
@@ -241,7 +265,7 @@ static void take_file(const Packet *packet, BytesView value, Bytes *ret) {
 }
 
 static void take_text(BytesView value, char *ret, size_t size) {
-    (void)snprintf(ret, size, "%.*s", (int)value.size, (const char *)value.data);
+    (void) snprintf(ret, size, "%.*s", (int) value.size, (const char *) value.data);
 }
 
 static void on_end(const Packet *packet, Outcome *outcome) {
@@ -292,17 +316,17 @@ static void on_end(const Packet *packet, Outcome *outcome) {
 static void append_text(char *text, size_t size, BytesView value) {
     size_t length = strlen(text);
 
-    (void)snprintf(text + length, size - length, "%.*s ", (int)value.size, (const char *)value.data);
+    (void) snprintf(text + length, size - length, "%.*s ", (int) value.size, (const char *) value.data);
 }
 
 static void answer(int fd, const Packet *question, uint16_t status, BytesView body) {
     PacketHeader header = {
-        .type = (uint8_t)(question->header.type | JOB_PACKET_ANSWER),
+        .type = (uint8_t) (question->header.type | JOB_PACKET_ANSWER),
         .serial = question->header.serial,
         .status = status,
     };
 
-    (void)packet_send(fd, &header, body, NULL, 0);
+    (void) packet_send(fd, &header, body, NULL, 0);
 }
 
 static void on_create_request(int fd, const Order *order, const Packet *packet, Outcome *outcome) {
@@ -339,7 +363,7 @@ static void on_sign(int fd, const Order *order, const Packet *packet, Outcome *o
         answer(fd, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));
         return;
     }
-    answer(fd, packet, 0, (BytesView){ signature.data, signature.size });
+    answer(fd, packet, 0, (BytesView) { signature.data, signature.size });
     gnutls_free(signature.data);
 }
 
@@ -381,7 +405,7 @@ static void serve_job(int fd, const Order *order, Outcome *outcome) {
         struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
         uint64_t now = milliseconds();
 
-        if (poll(&poll_fd, 1, now >= until ? 0 : (int)(until - now)) == 0) {
+        if (poll(&poll_fd, 1, now >= until ? 0 : (int) (until - now)) == 0) {
             if (!order->hang_up_after_milliseconds)
                 fail_msg("the enroller takes too long; steps: %s", outcome->steps);
             break;
@@ -401,7 +425,7 @@ void run_job(const Order *order, Outcome *ret) {
     uint64_t begin = milliseconds();
     _cleanup_bytes_ Bytes body = order_body(order, fds, &count);
 
-    *ret = (Outcome){ .key_type = -1 };
+    *ret = (Outcome) { .key_type = -1 };
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     pid_t pid = start_enroller(pair[1], order->with_fetch_role);
     close_safe(pair[1]);
@@ -413,7 +437,7 @@ void run_job(const Order *order, Outcome *ret) {
     close_safe(pair[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     ret->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    ret->milliseconds = (unsigned)(milliseconds() - begin);
+    ret->milliseconds = (unsigned) (milliseconds() - begin);
 }
 
 void outcome_clear(Outcome *outcome) {

@@ -52,6 +52,9 @@ void device_clear(Device *device);
 /* A request of this device for `subject` with these SANs as dns names (NULL-terminated list, may be NULL). */
 Bytes device_request(const Device *device, const char *subject, const char *const *dns);
 
+/* PEM of a self-signed certificate for its key: enough of a chain where no CA looks at it. */
+Bytes device_self_signed(const Device *device);
+
 /* What the job says. Zero means: not said. */
 typedef struct Order {
     uint8_t kind;

@@ -17,7 +17,7 @@ static Bytes chain; /* of a certificate that was issued to the device */
 
 /* An order that works, authenticated by a user. */
 static Order good_order(uint8_t kind) {
-    return (Order){
+    return (Order) {
         .kind = kind,
         .servers = { lab.url },
         .anchors = bytes_view(&anchors),
@@ -29,7 +29,7 @@ static Order good_order(uint8_t kind) {
 
 /* An order that works, authenticated by the certificate. */
 static Order certificate_order(uint8_t kind) {
-    return (Order){
+    return (Order) {
         .kind = kind,
         .servers = { lab.url },
         .anchors = bytes_view(&anchors),
@@ -77,7 +77,7 @@ static void test_label(void **state) {
     Order order = good_order(JOB_KIND_ENROLL);
     char url[300];
 
-    (void)snprintf(url, sizeof url, "%s/line-1/", lab.url); /* the slash at the end is not doubled */
+    (void) snprintf(url, sizeof url, "%s/line-1/", lab.url); /* the slash at the end is not doubled */
     order.servers[0] = url;
     run_job(&order, &outcome);
     assert_result(&outcome);
@@ -175,7 +175,7 @@ static void check_csrattrs(const char *variant, int key_type, const char *eku) {
     Order order = good_order(JOB_KIND_ENROLL);
     char words[64];
 
-    (void)snprintf(words, sizeof words, "csrattrs %s", variant);
+    (void) snprintf(words, sizeof words, "csrattrs %s", variant);
     lab_control(&lab, words);
     run_job(&order, &outcome);
     lab_control(&lab, "csrattrs none");
@@ -284,7 +284,7 @@ static void test_rsa_client(void **state) {
     run_job(&order, &issued);
     assert_result(&issued);
     _cleanup_bytes_ Bytes rsa_chain = outcome_chain(&issued, &rsa);
-    order = (Order){
+    order = (Order) {
         .kind = JOB_KIND_REENROLL,
         .servers = { lab.url },
         .anchors = bytes_view(&anchors),
@@ -332,7 +332,7 @@ static void test_bootstrap(void **state) {
     uint8_t fingerprint[32];
 
     root_fingerprint(fingerprint);
-    order.anchors = (BytesView){ NULL, 0 };
+    order.anchors = (BytesView) { NULL, 0 };
     order.fingerprint = fingerprint;
     run_job(&order, &outcome);
     assert_issued(&outcome);
@@ -360,7 +360,7 @@ static void test_bootstrap_without_client_certificate(void **state) {
 
     root_fingerprint(fingerprint);
     fingerprint[31] ^= 1;
-    order.anchors = (BytesView){ NULL, 0 };
+    order.anchors = (BytesView) { NULL, 0 };
     order.fingerprint = fingerprint;
     run_job(&order, &outcome);
     assert_failed(&outcome, "/cacerts: ", true);
@@ -444,7 +444,7 @@ static void test_roles(void **state) {
     run_job(&order, &est);
     assert_failed(&est, "this role fetches files and does nothing else", false);
     assert_string_equal(est.steps, "");
-    order = (Order){ .kind = JOB_KIND_FETCH, .servers = { "http://127.0.0.1:1/crl" } };
+    order = (Order) { .kind = JOB_KIND_FETCH, .servers = { "http://127.0.0.1:1/crl" } };
     run_job(&order, &fetch);
     assert_failed(&fetch, "this role speaks EST and fetches no files", false);
 }
