@@ -110,5 +110,48 @@ class Programs(unittest.TestCase):
             self.assertIn(text, process.stderr)
 
 
+class Interface(unittest.TestCase):
+    """Headers, symbols and manual pages name the same functions."""
+
+    def setUp(self):
+        text = "".join(self.read("client-lib/identityd", name) for name in ("identityd.h", "identityd-gnutls.h"))
+        self.functions = set(re.findall(r"\b(identityd_[a-z0-9_]+)\(", re.sub(r"/\*.*?\*/", "", text, flags=re.S)))
+        self.assertGreater(len(self.functions), 30)
+
+    @staticmethod
+    def read(*path):
+        with open(os.path.join(SOURCE, *path), encoding="utf-8") as file:
+            return file.read()
+
+    def test_symbols(self):
+        library = os.path.join(BUILD, "client-lib/libidentityd.so.0")
+        symbols = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+        versioned = {line.split()[-1] for line in symbols.splitlines()} - {"LIBIDENTITYD_0"}
+        self.assertEqual(versioned, {name + "@@LIBIDENTITYD_0" for name in self.functions})
+
+    def test_manual(self):
+        described = set()
+        aliases = self.read("man", "meson.build")
+        for name in os.listdir(os.path.join(SOURCE, "man")):
+            if not name.endswith(".3.scd"):
+                continue
+            page, text = name[:-len(".3.scd")], self.read("man", name)
+            names = set(re.search(r"# NAME\n\n(.*?) - ", text, re.S).group(1).split(", "))
+            described |= names
+            for other in names - {page}:
+                self.assertIn(f"'{other}.3'", aliases)
+            for function in names & self.functions:
+                self.assertRegex(text, r"(?s)# SYNOPSIS.*?\b%s\(.*# DESCRIPTION" % function)
+        self.assertEqual(self.functions - described, set())
+
+    def test_header_alone(self):
+        """Each header compiles by itself, also as C++."""
+        for header in ("identityd.h", "identityd-gnutls.h"):
+            for compiler, language in (("cc", "c"), ("c++", "c++")):
+                subprocess.run([compiler, "-x", language, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-pedantic",
+                                "-I", os.path.join(SOURCE, "client-lib"), "-include", "identityd/" + header, "/dev/null"],
+                               check=True)
+
+
 if __name__ == "__main__":
     unittest.main()
