@@ -10,6 +10,6 @@ extern const asn1_static_node tpm_asn1_table[];
 
 static inline void asn1_cleanup(asn1_node *node) {
     if (*node)
-        (void)asn1_delete_structure(node);
+        (void) asn1_delete_structure(node);
 }
 #define _cleanup_asn1_ _cleanup_(asn1_cleanup)

@@ -8,7 +8,7 @@
 
 int certificate_spki(BytesView content, Bytes *ret) {
     _cleanup_asn1_ asn1_node definitions = NULL, certificate = NULL;
-    int start = 0, end = 0, size = (int)content.size;
+    int start = 0, end = 0, size = (int) content.size;
 
     if (content.size < 2 || content.size > INT_MAX)
         return -EINVAL;
@@ -17,9 +17,9 @@ int certificate_spki(BytesView content, Bytes *ret) {
         return -ENOMEM;
     if (asn1_der_decoding2(&certificate, content.data, &size, ASN1_DECODE_FLAG_ALLOW_PADDING, NULL) != ASN1_SUCCESS)
         return -EINVAL;
-    if (asn1_der_decoding_startEnd(certificate, content.data, (int)content.size, "tbsCertificate.subjectPublicKeyInfo",
+    if (asn1_der_decoding_startEnd(certificate, content.data, (int) content.size, "tbsCertificate.subjectPublicKeyInfo",
                                    &start, &end) != ASN1_SUCCESS ||
-        start <= 0 || end < start || (size_t)end >= content.size)
+        start <= 0 || end < start || (size_t) end >= content.size)
         return -EINVAL;
-    return bytes_copy((BytesView){ content.data + start, (size_t)(end - start) + 1U }, ret);
+    return bytes_copy((BytesView){ content.data + start, (size_t) (end - start) + 1U }, ret);
 }

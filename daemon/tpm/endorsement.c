@@ -64,7 +64,7 @@ static int read_index_data(Tpm *tpm, ESYS_TR index, ESYS_TR authorization, uint1
         if (wanted > tpm->nv_buffer_max)
             wanted = tpm->nv_buffer_max;
         rc = TPM_COMMAND(tpm, Esys_NV_Read(tpm->esys, authorization, index, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                           ESYS_TR_NONE, (uint16_t)wanted, (uint16_t)content->size, &part));
+                                           ESYS_TR_NONE, (uint16_t) wanted, (uint16_t) content->size, &part));
         if (rc != TSS2_RC_SUCCESS)
             return tpm_fail(tpm, rc, "reading an EK certificate", ret_failure);
         if (part->size != wanted)
@@ -101,13 +101,13 @@ static int read_index(Tpm *tpm, TPM2_HANDLE handle, Bytes *content, Failure *ret
     /* The index's own authorization is empty where the TCG's profile is kept; else the owner may read. */
     authorization = attributes & TPMA_NV_AUTHREAD ? index : ESYS_TR_RH_OWNER;
     if (authorization == ESYS_TR_RH_OWNER)
-        (void)Esys_TR_SetAuth(tpm->esys, ESYS_TR_RH_OWNER, &tpm->owner_authorization);
+        (void) Esys_TR_SetAuth(tpm->esys, ESYS_TR_RH_OWNER, &tpm->owner_authorization);
     r = read_index_data(tpm, index, authorization, public->nvPublic.dataSize, content, ret_failure);
     if (r >= 0)
         r = 1;
 finish:
     if (index != ESYS_TR_NONE)
-        (void)Esys_TR_Close(tpm->esys, &index);
+        (void) Esys_TR_Close(tpm->esys, &index);
     return r;
 }
 
@@ -184,8 +184,8 @@ int tpm_endorsement_read(Tpm *tpm, Failure *ret_failure) {
     if (r < 0) {
         tpm->state = state; /* keys work without a device ID */
         tpm->endorsement_denied = r == -EACCES;
-        (void)snprintf(tpm->device_id_problem, sizeof tpm->device_id_problem, "no device ID: %.*s",
-                       (int)sizeof tpm->device_id_problem - 20, failure.text);
+        (void) snprintf(tpm->device_id_problem, sizeof tpm->device_id_problem, "no device ID: %.*s",
+                        (int) sizeof tpm->device_id_problem - 20, failure.text);
         return 0;
     }
     tpm->device_id_problem[0] = '\0';

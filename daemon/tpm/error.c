@@ -9,7 +9,7 @@
 #define FORMAT_ONE        0x080U /* bit 7: the code belongs to a handle, a session or a parameter … */
 #define FORMAT_ONE_MASK   0x0bfU /* … whose number and kind the other bits give */
 #define IS_OF_PARAMETER   0x040U
-#define WARNING_NUMBER(x) ((x)&0xfffU)
+#define WARNING_NUMBER(x) ((x) &0xfffU)
 
 static TpmErrorClass class_of_format_one(uint32_t code) {
     switch (code & FORMAT_ONE_MASK) {
@@ -68,28 +68,27 @@ static TpmErrorClass class_of_format_zero(uint32_t code) {
     }
 }
 
+/* A resource manager says the same codes in layers of its own: Linux in one, tpm2-abrmd in both. */
+static bool is_of_tpm(TSS2_RC rc) {
+    uint32_t layer = rc & LAYER_MASK;
+
+    return layer == TSS2_TPM_RC_LAYER || layer == TSS2_RESMGR_TPM_RC_LAYER || layer == TSS2_RESMGR_RC_LAYER;
+}
+
 TpmErrorClass tpm_error_class(TSS2_RC rc) {
     if (rc == TSS2_RC_SUCCESS)
         return TPM_ERROR_NONE;
-    switch (rc & LAYER_MASK) {
-    case TSS2_TPM_RC_LAYER:
-    case TSS2_RESMGR_TPM_RC_LAYER: /* the same codes, from a resource manager */
-    case TSS2_RESMGR_RC_LAYER:
-        return rc & FORMAT_ONE ? class_of_format_one(rc) : class_of_format_zero(rc);
-    default:
+    if (!is_of_tpm(rc))
         return TPM_ERROR_TRANSPORT;
-    }
+    return rc & FORMAT_ONE ? class_of_format_one(rc) : class_of_format_zero(rc);
 }
 
 bool tpm_error_is_no_such_handle(TSS2_RC rc) {
-    uint32_t layer = rc & LAYER_MASK;
-
-    return (layer == TSS2_TPM_RC_LAYER || layer == TSS2_RESMGR_TPM_RC_LAYER) && (rc & FORMAT_ONE) &&
-           (rc & FORMAT_ONE_MASK) == TPM2_RC_HANDLE;
+    return is_of_tpm(rc) && (rc & FORMAT_ONE) && (rc & FORMAT_ONE_MASK) == TPM2_RC_HANDLE;
 }
 
 bool tpm_error_is_not_started(TSS2_RC rc) {
-    return rc == TPM2_RC_INITIALIZE || rc == (TSS2_RESMGR_TPM_RC_LAYER | TPM2_RC_INITIALIZE);
+    return is_of_tpm(rc) && (rc & ~LAYER_MASK) == TPM2_RC_INITIALIZE;
 }
 
 int tpm_error_failure(Failure *ret_failure, TSS2_RC rc, const char *what) {

@@ -17,7 +17,7 @@
 
 /* ESYS's own free(); for what ESYS returned. */
 static inline void esys_free_p(void *pointer) {
-    Esys_Free(*(void **)pointer);
+    Esys_Free(*(void **) pointer);
 }
 #define _cleanup_esys_ _cleanup_(esys_free_p)
 

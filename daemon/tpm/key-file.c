@@ -34,15 +34,15 @@ static int write_fields(asn1_node element, const TpmKey *key) {
     size_t public_size = 0, private_size = 0;
 
     for (size_t i = 0; i < 4; i++)
-        parent[1 + i] = (uint8_t)(key->parent_handle >> (24U - 8U * i));
+        parent[1 + i] = (uint8_t) (key->parent_handle >> (24U - 8U * i));
     if (Tss2_MU_TPM2B_PUBLIC_Marshal(&key->public, public, sizeof public, &public_size) != TSS2_RC_SUCCESS ||
         Tss2_MU_TPM2B_PRIVATE_Marshal(&key->private, private, sizeof private, &private_size) != TSS2_RC_SUCCESS)
         return -EINVAL;
     if (asn1_write_value(element, "type", LOADABLE, 1) != ASN1_SUCCESS ||
         asn1_write_value(element, "emptyAuth", "TRUE", 1) != ASN1_SUCCESS ||
         asn1_write_value(element, "parent", parent, sizeof parent) != ASN1_SUCCESS ||
-        asn1_write_value(element, "pubkey", public, (int)public_size) != ASN1_SUCCESS ||
-        asn1_write_value(element, "privkey", private, (int)private_size) != ASN1_SUCCESS)
+        asn1_write_value(element, "pubkey", public, (int) public_size) != ASN1_SUCCESS ||
+        asn1_write_value(element, "privkey", private, (int) private_size) != ASN1_SUCCESS)
         return -ENOMEM;
     return 0;
 }
@@ -50,7 +50,7 @@ static int write_fields(asn1_node element, const TpmKey *key) {
 static int key_to_der(const TpmKey *key, Bytes *ret) {
     _cleanup_asn1_ asn1_node definitions = NULL, element = NULL;
     uint8_t der[TPM2B_MAX + 64U];
-    int size = (int)sizeof der, r;
+    int size = (int) sizeof der, r;
 
     r = new_element(&definitions, &element);
     if (r >= 0)
@@ -59,7 +59,7 @@ static int key_to_der(const TpmKey *key, Bytes *ret) {
         return r;
     if (asn1_der_coding(element, "", der, &size, NULL) != ASN1_SUCCESS)
         return -EINVAL;
-    return bytes_copy((BytesView){ der, (size_t)size }, ret);
+    return bytes_copy((BytesView){ der, (size_t) size }, ret);
 }
 
 int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem) {
@@ -69,7 +69,7 @@ int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem) {
 
     if (r < 0)
         return r;
-    datum = (gnutls_datum_t){ der.data, (unsigned int)der.size };
+    datum = (gnutls_datum_t){ der.data, (unsigned int) der.size };
     if (gnutls_pem_base64_encode2(PEM_LABEL, &datum, &pem) < 0)
         return -ENOMEM;
     r = bytes_copy((BytesView){ pem.data, pem.size }, ret_pem);
@@ -100,9 +100,9 @@ static int pem_to_der(BytesView pem, Bytes *ret, Failure *ret_failure) {
     if (pem.size < strlen(PEM_BEGIN) || memcmp(pem.data, PEM_BEGIN, strlen(PEM_BEGIN)) != 0)
         return refuse(ret_failure, "it does not begin with \"" PEM_BEGIN "\"");
     end = memmem(pem.data, pem.size, PEM_END, strlen(PEM_END));
-    if (!end || (size_t)(end - pem.data) + strlen(PEM_END) != pem.size)
+    if (!end || (size_t) (end - pem.data) + strlen(PEM_END) != pem.size)
         return refuse(ret_failure, "it does not end with \"" PEM_END "\"");
-    text = (gnutls_datum_t){ (uint8_t *)pem.data, (unsigned int)pem.size };
+    text = (gnutls_datum_t){ (uint8_t *) pem.data, (unsigned int) pem.size };
     r = gnutls_pem_base64_decode2(PEM_LABEL, &text, &der);
     if (r == GNUTLS_E_MEMORY_ERROR)
         return failure_errno(ret_failure, -ENOMEM, "key file");
@@ -115,7 +115,7 @@ static int pem_to_der(BytesView pem, Bytes *ret, Failure *ret_failure) {
 
 static int read_parent_handle(asn1_node element, uint32_t *ret) {
     uint8_t value[PARENT_SIZE];
-    int size = (int)sizeof value;
+    int size = (int) sizeof value;
     uint64_t handle = 0;
 
     if (asn1_read_value(element, "parent", value, &size) != ASN1_SUCCESS || size < 1 || value[0] & 0x80U)
@@ -124,7 +124,7 @@ static int read_parent_handle(asn1_node element, uint32_t *ret) {
         handle = handle << 8 | value[i];
     if (handle > UINT32_MAX)
         return -EINVAL;
-    *ret = (uint32_t)handle;
+    *ret = (uint32_t) handle;
     return 0;
 }
 
@@ -136,18 +136,18 @@ typedef struct Parts {
 
 static int read_blobs(asn1_node element, Parts *ret, Failure *ret_failure) {
     uint8_t blob[TPM2B_MAX];
-    int size = (int)sizeof blob;
+    int size = (int) sizeof blob;
     size_t offset = 0;
 
     if (asn1_read_value(element, "pubkey", blob, &size) != ASN1_SUCCESS ||
-        Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob, (size_t)size, &offset, &ret->public) != TSS2_RC_SUCCESS ||
-        offset != (size_t)size)
+        Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob, (size_t) size, &offset, &ret->public) != TSS2_RC_SUCCESS ||
+        offset != (size_t) size)
         return refuse(ret_failure, "its public part is not a TPM2B_PUBLIC");
-    size = (int)sizeof blob;
+    size = (int) sizeof blob;
     offset = 0;
     if (asn1_read_value(element, "privkey", blob, &size) != ASN1_SUCCESS ||
-        Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob, (size_t)size, &offset, &ret->private) != TSS2_RC_SUCCESS ||
-        offset != (size_t)size)
+        Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob, (size_t) size, &offset, &ret->private) != TSS2_RC_SUCCESS ||
+        offset != (size_t) size)
         return refuse(ret_failure, "its private part is not a TPM2B_PRIVATE");
     return 0;
 }
@@ -155,17 +155,17 @@ static int read_blobs(asn1_node element, Parts *ret, Failure *ret_failure) {
 static int read_fields(BytesView der, Parts *ret, Failure *ret_failure) {
     _cleanup_asn1_ asn1_node definitions = NULL, element = NULL;
     char type[64], empty_authorization[8];
-    int size = (int)der.size;
+    int size = (int) der.size;
 
     if (new_element(&definitions, &element) < 0)
         return failure_errno(ret_failure, -ENOMEM, "key file");
     if (asn1_der_decoding2(&element, der.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL) != ASN1_SUCCESS ||
-        (size_t)size != der.size)
+        (size_t) size != der.size)
         return refuse(ret_failure, "it is not a TSS2 key without policy, secret, description or trailing bytes");
-    size = (int)sizeof type;
+    size = (int) sizeof type;
     if (asn1_read_value(element, "type", type, &size) != ASN1_SUCCESS || strcmp(type, LOADABLE) != 0)
         return refuse(ret_failure, "its type is not \"loadable\" (" LOADABLE ")");
-    size = (int)sizeof empty_authorization;
+    size = (int) sizeof empty_authorization;
     if (asn1_read_value(element, "emptyAuth", empty_authorization, &size) != ASN1_SUCCESS ||
         strcmp(empty_authorization, "TRUE") != 0)
         return refuse(ret_failure, "the key needs a password (emptyAuth is not true)");

@@ -215,7 +215,7 @@ static int create_step(Tpm *tpm, void *data, Failure *ret_failure) {
         char what[64];
         /* A command that failed leaves its session; one that stands on nothing any more is gone with the epoch. */
         tpm_flush(tpm, &session);
-        (void)snprintf(what, sizeof what, "creating a key (%s)", key_algorithm_to_string(creation->algorithm));
+        (void) snprintf(what, sizeof what, "creating a key (%s)", key_algorithm_to_string(creation->algorithm));
         return tpm_fail(tpm, rc, what, ret_failure);
     }
     return take_created(tpm, creation, public, private, &creation->key, ret_failure);

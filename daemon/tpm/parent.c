@@ -120,8 +120,8 @@ static int create_primary(Tpm *tpm, TpmParent *ret, Failure *ret_failure) {
                                                            &object, NULL, NULL, NULL, NULL));
     if (rc != TSS2_RC_SUCCESS) {
         char what[128];
-        (void)snprintf(what, sizeof what, "nothing is at 0x%08x, and making the parent key in the owner hierarchy",
-                       tpm->parent_handle);
+        (void) snprintf(what, sizeof what, "nothing is at 0x%08x, and making the parent key in the owner hierarchy",
+                        tpm->parent_handle);
         return tpm_fail(tpm, rc, what, ret_failure);
     }
     r = read_parent(tpm, object, &parent, ret_failure);

@@ -35,11 +35,11 @@ int tpm_name_of(const TPM2B_PUBLIC *public, TPM2B_NAME *ret) {
         return length;
     if (Tss2_MU_TPMT_PUBLIC_Marshal(&public->publicArea, area, sizeof area, &size) != TSS2_RC_SUCCESS)
         return -EINVAL;
-    name.name[0] = (uint8_t)(public->publicArea.nameAlg >> 8);
-    name.name[1] = (uint8_t)(public->publicArea.nameAlg & 0xffU);
+    name.name[0] = (uint8_t) (public->publicArea.nameAlg >> 8);
+    name.name[1] = (uint8_t) (public->publicArea.nameAlg & 0xffU);
     if (gnutls_hash_fast(digest, area, size, name.name + 2) < 0)
         return -EIO;
-    name.size = (uint16_t)(2 + length);
+    name.size = (uint16_t) (2 + length);
     *ret = name;
     return 0;
 }
@@ -49,11 +49,11 @@ bool tpm_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b) {
 }
 
 int tpm_name_from_bytes(BytesView bytes, TPM2B_NAME *ret) {
-    TPM2B_NAME name = { .size = (uint16_t)bytes.size };
+    TPM2B_NAME name = { .size = (uint16_t) bytes.size };
     gnutls_digest_algorithm_t digest;
 
     if (bytes.size < 2 || bytes.size > sizeof name.name ||
-        digest_of((TPMI_ALG_HASH)(bytes.data[0] << 8 | bytes.data[1]), &digest) != (int)bytes.size - 2)
+        digest_of((TPMI_ALG_HASH) (bytes.data[0] << 8 | bytes.data[1]), &digest) != (int) bytes.size - 2)
         return -EINVAL;
     memcpy(name.name, bytes.data, bytes.size);
     *ret = name;
@@ -84,8 +84,8 @@ static int import_ecc(const TPMT_PUBLIC *public, gnutls_pubkey_t key) {
     /* Some TPMs leave leading zeros out. */
     memcpy(x + length - point->x.size, point->x.buffer, point->x.size);
     memcpy(y + length - point->y.size, point->y.buffer, point->y.size);
-    x_datum = (gnutls_datum_t){ x, (unsigned int)length };
-    y_datum = (gnutls_datum_t){ y, (unsigned int)length };
+    x_datum = (gnutls_datum_t){ x, (unsigned int) length };
+    y_datum = (gnutls_datum_t){ y, (unsigned int) length };
     return gnutls_pubkey_import_ecc_raw(key, curve, &x_datum, &y_datum) < 0 ? -EINVAL : 0;
 }
 
@@ -93,12 +93,12 @@ static int import_rsa(const TPMT_PUBLIC *public, gnutls_pubkey_t key) {
     const TPM2B_PUBLIC_KEY_RSA *modulus = &public->unique.rsa;
     uint32_t exponent = public->parameters.rsaDetail.exponent;
     uint8_t e[4];
-    gnutls_datum_t m_datum = { (uint8_t *)modulus->buffer, modulus->size }, e_datum = { e, sizeof e };
+    gnutls_datum_t m_datum = { (uint8_t *) modulus->buffer, modulus->size }, e_datum = { e, sizeof e };
 
     if (exponent == 0)
         exponent = RSA_EXPONENT_DEFAULT;
     for (size_t i = 0; i < sizeof e; i++)
-        e[i] = (uint8_t)(exponent >> (24U - 8U * i));
+        e[i] = (uint8_t) (exponent >> (24U - 8U * i));
     while (e_datum.size > 1 && e_datum.data[0] == 0) {
         e_datum.data++;
         e_datum.size--;

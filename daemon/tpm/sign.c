@@ -176,7 +176,7 @@ static gnutls_sign_algorithm_t scheme_to_gnutls(const SignatureScheme *scheme) {
 }
 
 static gnutls_datum_t integer_datum(const TPM2B_ECC_PARAMETER *parameter) {
-    gnutls_datum_t datum = { (uint8_t *)parameter->buffer, parameter->size };
+    gnutls_datum_t datum = { (uint8_t *) parameter->buffer, parameter->size };
 
     /* DER integers have no leading zeros; GnuTLS adds the one that the sign needs. */
     while (datum.size > 1 && datum.data[0] == 0) {
@@ -213,8 +213,8 @@ static int encode(const TPMT_SIGNATURE *raw, Signature *signature) {
 }
 
 static bool verify(gnutls_pubkey_t key, const Signature *signature) {
-    gnutls_datum_t digest = { (uint8_t *)signature->digest.data, (unsigned int)signature->digest.size };
-    gnutls_datum_t value = { (uint8_t *)signature->bytes, (unsigned int)signature->size };
+    gnutls_datum_t digest = { (uint8_t *) signature->digest.data, (unsigned int) signature->digest.size };
+    gnutls_datum_t value = { (uint8_t *) signature->bytes, (unsigned int) signature->size };
 
     return gnutls_pubkey_verify_hash2(key, scheme_to_gnutls(signature->scheme), 0, &digest, &value) >= 0;
 }
@@ -222,7 +222,7 @@ static bool verify(gnutls_pubkey_t key, const Signature *signature) {
 static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature, Failure *ret_failure) {
     const TPMT_TK_HASHCHECK ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
     _cleanup_esys_ TPMT_SIGNATURE *raw = NULL;
-    TPM2B_DIGEST digest = { .size = (uint16_t)signature->digest.size };
+    TPM2B_DIGEST digest = { .size = (uint16_t) signature->digest.size };
     TPMT_SIG_SCHEME scheme;
     TSS2_RC rc;
 
@@ -233,7 +233,7 @@ static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature,
                                     &scheme, &ticket, &raw));
     if (rc != TSS2_RC_SUCCESS) {
         char what[64];
-        (void)snprintf(what, sizeof what, "signing (%s)", signature->scheme->name);
+        (void) snprintf(what, sizeof what, "signing (%s)", signature->scheme->name);
         return tpm_fail(tpm, rc, what, ret_failure);
     }
     if (raw->sigAlg != scheme.scheme || encode(raw, signature) < 0) {
@@ -282,9 +282,9 @@ int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, Byt
     if (!scheme_fits(scheme, key->algorithm))
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "scheme %s does not fit a key of type %s",
                            scheme->name, key_algorithm_to_string(key->algorithm));
-    if (digest.size != (size_t)scheme->hash)
+    if (digest.size != (size_t) scheme->hash)
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "scheme %s signs a digest of %d bytes, not of %zu", scheme->name, (int)scheme->hash,
+                           "scheme %s signs a digest of %d bytes, not of %zu", scheme->name, (int) scheme->hash,
                            digest.size);
     r = tpm_request(tpm, sign_step, &signature, ret_failure);
     if (r < 0)

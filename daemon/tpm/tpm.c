@@ -20,7 +20,7 @@ static int copy_authorization(const Secret *secret, TPM2B_AUTH *ret) {
 
     if (view.size > TPM_AUTHORIZATION_MAX)
         return -E2BIG;
-    ret->size = (uint16_t)view.size;
+    ret->size = (uint16_t) view.size;
     if (view.size > 0)
         memcpy(ret->buffer, view.data, view.size);
     return 0;
@@ -100,7 +100,7 @@ static int connect_context(Tpm *tpm, Failure *ret_failure) {
         rc = Esys_Initialize(&tpm->esys, tpm->tcti_context, NULL);
     if (rc == TSS2_RC_SUCCESS)
         return 0;
-    (void)snprintf(what, sizeof what, "opening \"%.100s\"", tpm->tcti ? tpm->tcti : "the default TCTI");
+    (void) snprintf(what, sizeof what, "opening \"%.100s\"", tpm->tcti ? tpm->tcti : "the default TCTI");
     return tpm_fail(tpm, rc, what, ret_failure);
 }
 
@@ -148,8 +148,8 @@ static void append_word(char *text, size_t size, uint32_t word) {
     size_t length = strlen(text);
 
     for (int shift = 24; shift >= 0 && length + 1 < size; shift -= 8) {
-        char c = (char)(word >> shift & 0xffU);
-        if (!isgraph((unsigned char)c))
+        char c = (char) (word >> shift & 0xffU);
+        if (!isgraph((unsigned char) c))
             c = ' ';
         if (c == ' ' && (length == 0 || text[length - 1] == ' '))
             continue;
@@ -169,7 +169,7 @@ static void describe(Tpm *tpm, const Properties *properties) {
     length = strlen(tpm->vendor);
     if (length > 0 && tpm->vendor[length - 1] == ' ')
         tpm->vendor[length - 1] = '\0';
-    (void)snprintf(tpm->firmware, sizeof tpm->firmware, "%x.%x", properties->firmware[0], properties->firmware[1]);
+    (void) snprintf(tpm->firmware, sizeof tpm->firmware, "%x.%x", properties->firmware[0], properties->firmware[1]);
 }
 
 /* The first command of an epoch. A TPM that nobody started after its reset is started: without a resource manager
@@ -233,8 +233,8 @@ static int open_epoch(Tpm *tpm, Failure *ret_failure) {
 uint64_t tpm_now(void) {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000U + (uint64_t)now.tv_nsec / 1000U;
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
 }
 
 bool tpm_patience(Tpm *tpm, TpmPatience *patience, TSS2_RC rc) {
@@ -252,9 +252,9 @@ bool tpm_patience(Tpm *tpm, TpmPatience *patience, TSS2_RC rc) {
         return true;
     if (patience->tries >= (class == TPM_ERROR_BUSY ? TRIES_BUSY : TRIES_MEMORY))
         return false;
-    us = (uint64_t)WAIT_FIRST_US << patience->tries++;
-    wait = (struct timespec){ .tv_sec = (time_t)(us / 1000000U), .tv_nsec = (long)(us % 1000000U) * 1000L };
-    (void)nanosleep(&wait, NULL);
+    us = (uint64_t) WAIT_FIRST_US << patience->tries++;
+    wait = (struct timespec){ .tv_sec = (time_t) (us / 1000000U), .tv_nsec = (long) (us % 1000000U) * 1000L };
+    (void) nanosleep(&wait, NULL);
     return true;
 }
 
@@ -280,7 +280,7 @@ int tpm_fail(Tpm *tpm, TSS2_RC rc, const char *what, Failure *ret_failure) {
 void tpm_flush(Tpm *tpm, ESYS_TR *object) {
     if (*object == ESYS_TR_NONE)
         return;
-    (void)TPM_COMMAND(tpm, Esys_FlushContext(tpm->esys, *object));
+    (void) TPM_COMMAND(tpm, Esys_FlushContext(tpm->esys, *object));
     *object = ESYS_TR_NONE;
 }
 

@@ -40,8 +40,8 @@ static int remove_tree(const char *path) {
 }
 
 static void sleep_ms(unsigned int ms) {
-    struct timespec wait = { .tv_sec = ms / 1000U, .tv_nsec = (long)(ms % 1000U) * 1000000L };
-    (void)nanosleep(&wait, NULL);
+    struct timespec wait = { .tv_sec = ms / 1000U, .tv_nsec = (long) (ms % 1000U) * 1000000L };
+    (void) nanosleep(&wait, NULL);
 }
 
 static int connect_unix(const char *path) {
@@ -54,40 +54,55 @@ static int connect_unix(const char *path) {
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    if (connect(fd, (struct sockaddr *) &address, sizeof address) < 0)
         return -errno;
     return TAKE_FD(fd);
 }
 
 static int send_all(int fd, const void *data, size_t size) {
-    return send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size ? 0 : -EIO;
+    return send(fd, data, size, MSG_NOSIGNAL) == (ssize_t) size ? 0 : -EIO;
 }
 
 static int receive_all(int fd, void *data, size_t size) {
-    return recv(fd, data, size, MSG_WAITALL) == (ssize_t)size ? 0 : -EIO;
+    return recv(fd, data, size, MSG_WAITALL) == (ssize_t) size ? 0 : -EIO;
 }
 
 static void child_exec(const Swtpm *swtpm, pid_t parent) {
     char tpmstate[512], server[512], control[512];
     int null;
 
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXIT_FAILURE);
     sigset_t none;
     sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void) sigprocmask(SIG_SETMASK, &none, NULL);
     null = open("/dev/null", O_RDWR);
-    (void)dup2(null, STDIN_FILENO);
-    (void)dup2(null, STDOUT_FILENO);
-    (void)dup2(null, STDERR_FILENO);
-    (void)close_range(3, ~0U, 0);
-    (void)snprintf(tpmstate, sizeof tpmstate, "dir=%s", swtpm->state);
-    (void)snprintf(server, sizeof server, "type=unixio,path=%s", swtpm->socket);
-    (void)snprintf(control, sizeof control, "type=unixio,path=%s", swtpm->control);
-    (void)execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", tpmstate, "--server", server, "--ctrl", control,
-                 "--flags", "not-need-init,startup-clear", (char *)NULL);
+    (void) dup2(null, STDIN_FILENO);
+    (void) dup2(null, STDOUT_FILENO);
+    (void) dup2(null, STDERR_FILENO);
+    (void) close_range(3, ~0U, 0);
+    (void) snprintf(tpmstate, sizeof tpmstate, "dir=%s", swtpm->state);
+    (void) snprintf(server, sizeof server, "type=unixio,path=%s", swtpm->socket);
+    (void) snprintf(control, sizeof control, "type=unixio,path=%s", swtpm->control);
+    (void) execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", tpmstate, "--server", server, "--ctrl", control,
+                  "--flags", "not-need-init,startup-clear", (char *) NULL);
     _exit(127);
+}
+
+/* TPM2_Startup(TPM_SU_CLEAR), TPM 2.0 Library Part 3 §9.3. 0; -EALREADY: it was started before; else nobody answers. */
+static int run_startup(const Swtpm *swtpm) {
+    static const uint8_t command[] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0 };
+    uint8_t answer[10];
+    _cleanup_close_ int fd = connect_unix(swtpm->socket);
+
+    if (fd < 0)
+        return fd;
+    if (send_all(fd, command, sizeof command) < 0 || receive_all(fd, answer, sizeof answer) < 0)
+        return -EIO;
+    if (answer[6] != 0 || answer[7] != 0 || answer[9] != 0)
+        return -EPROTO;
+    return answer[8] == 0x01 ? -EALREADY : answer[8] == 0 ? 0 : -EPROTO; /* 0x100: TPM_RC_INITIALIZE */
 }
 
 int swtpm_start(Swtpm *swtpm) {
@@ -95,8 +110,8 @@ int swtpm_start(Swtpm *swtpm) {
 
     if (swtpm->pid > 0)
         return 0;
-    (void)unlink(swtpm->socket);
-    (void)unlink(swtpm->control);
+    (void) unlink(swtpm->socket);
+    (void) unlink(swtpm->control);
     swtpm->pid = fork();
     if (swtpm->pid < 0) {
         swtpm->pid = 0;
@@ -105,12 +120,13 @@ int swtpm_start(Swtpm *swtpm) {
     if (swtpm->pid == 0)
         child_exec(swtpm, parent);
 
-    /* The control socket is bound after the server's. */
+    /* Ready is what serves both sockets: the control socket accepts, and a command is answered. */
     for (unsigned int waited = 0; waited < START_TIMEOUT_MS; waited += 2) {
         int fd = connect_unix(swtpm->control);
         if (fd >= 0) {
             close_safe(fd);
-            return 0;
+            if (run_startup(swtpm) == -EALREADY)
+                return 0;
         }
         if (waitpid(swtpm->pid, NULL, WNOHANG) == swtpm->pid) {
             swtpm->pid = 0;
@@ -118,14 +134,14 @@ int swtpm_start(Swtpm *swtpm) {
         }
         sleep_ms(2);
     }
-    (void)swtpm_kill(swtpm);
+    (void) swtpm_kill(swtpm);
     return -ETIMEDOUT;
 }
 
 int swtpm_kill(Swtpm *swtpm) {
     if (swtpm->pid <= 0)
         return 0;
-    (void)kill(swtpm->pid, SIGKILL);
+    (void) kill(swtpm->pid, SIGKILL);
     while (waitpid(swtpm->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     swtpm->pid = 0;
@@ -138,19 +154,6 @@ int swtpm_suspend(Swtpm *swtpm) {
 
 int swtpm_resume(Swtpm *swtpm) {
     return kill(swtpm->pid, SIGCONT) < 0 ? -errno : 0;
-}
-
-static int run_startup(const Swtpm *swtpm) {
-    /* TPM2_Startup(TPM_SU_CLEAR), TPM 2.0 Library Part 3 §9.3 */
-    static const uint8_t command[] = { 0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0 };
-    uint8_t answer[10];
-    _cleanup_close_ int fd = connect_unix(swtpm->socket);
-
-    if (fd < 0)
-        return fd;
-    if (send_all(fd, command, sizeof command) < 0 || receive_all(fd, answer, sizeof answer) < 0)
-        return -EIO;
-    return answer[6] == 0 && answer[7] == 0 && answer[8] == 0 && answer[9] == 0 ? 0 : -EPROTO;
 }
 
 int swtpm_reset(Swtpm *swtpm, bool startup) {
@@ -212,17 +215,17 @@ static int run(const Swtpm *swtpm, const char *const arguments[]) {
     pid_t pid;
     int status;
 
-    (void)snprintf(configuration, sizeof configuration, "%s/config", swtpm->directory);
-    (void)snprintf(log, sizeof log, "%s/log", swtpm->directory);
+    (void) snprintf(configuration, sizeof configuration, "%s/config", swtpm->directory);
+    (void) snprintf(log, sizeof log, "%s/log", swtpm->directory);
     pid = fork();
     if (pid < 0)
         return -errno;
     if (pid == 0) {
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        (void)setenv("XDG_CONFIG_HOME", configuration, 1);
-        (void)dup2(fd, STDOUT_FILENO);
-        (void)dup2(fd, STDERR_FILENO);
-        (void)execvp(arguments[0], (char *const *)arguments);
+        (void) setenv("XDG_CONFIG_HOME", configuration, 1);
+        (void) dup2(fd, STDOUT_FILENO);
+        (void) dup2(fd, STDERR_FILENO);
+        (void) execvp(arguments[0], (char *const *) arguments);
         _exit(127);
     }
     while (waitpid(pid, &status, 0) < 0)
@@ -246,21 +249,21 @@ static int write_configuration(const Swtpm *swtpm) {
     };
     char path[512];
 
-    (void)snprintf(path, sizeof path, "%s/config", swtpm->directory);
+    (void) snprintf(path, sizeof path, "%s/config", swtpm->directory);
     if (mkdir(path, 0700) < 0)
         return -errno;
-    (void)snprintf(path, sizeof path, "%s/ca", swtpm->directory);
+    (void) snprintf(path, sizeof path, "%s/ca", swtpm->directory);
     if (mkdir(path, 0700) < 0)
         return -errno;
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         FILE *file;
-        (void)snprintf(path, sizeof path, "%s/%s", swtpm->directory, files[i].name);
+        (void) snprintf(path, sizeof path, "%s/%s", swtpm->directory, files[i].name);
         file = fopen(path, "we");
         if (!file)
             return -errno;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        (void)fprintf(file, files[i].format, i == 2 ? "Model" : swtpm->directory);
+        (void) fprintf(file, files[i].format, i == 2 ? "Model" : swtpm->directory);
 #pragma GCC diagnostic pop
         if (fclose(file) != 0)
             return -errno;
@@ -278,7 +281,7 @@ int swtpm_new_with_certificates(Swtpm **ret) {
     r = write_configuration(swtpm);
     if (r < 0)
         return r;
-    (void)snprintf(configuration, sizeof configuration, "%s/config/swtpm_setup.conf", swtpm->directory);
+    (void) snprintf(configuration, sizeof configuration, "%s/config/swtpm_setup.conf", swtpm->directory);
     r = run(swtpm,
             (const char *const[]){ "swtpm_setup", "--tpm2", "--tpmstate", swtpm->state, "--config", configuration,
                                    "--create-ek-cert", "--create-platform-cert", "--lock-nvram", NULL });
@@ -307,9 +310,9 @@ int swtpm_new(Swtpm **ret) {
 Swtpm *swtpm_free(Swtpm *swtpm) {
     if (!swtpm)
         return NULL;
-    (void)swtpm_kill(swtpm);
+    (void) swtpm_kill(swtpm);
     if (swtpm->directory)
-        (void)remove_tree(swtpm->directory);
+        (void) remove_tree(swtpm->directory);
     free(swtpm->directory);
     free(swtpm->state);
     free(swtpm->socket);

@@ -104,22 +104,22 @@ static struct {
 static void command_name(uint32_t code, char *ret, size_t size) {
     for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
         if (commands[i].code == code) {
-            (void)snprintf(ret, size, "%s", commands[i].name);
+            (void) snprintf(ret, size, "%s", commands[i].name);
             return;
         }
-    (void)snprintf(ret, size, "0x%x", code);
+    (void) snprintf(ret, size, "0x%x", code);
 }
 
 static void append_line(const FaultContext *context, const char *suffix, const char *action, bool create) {
     char path[4096], name[32];
     _cleanup_close_ int fd = -1;
 
-    (void)snprintf(path, sizeof path, "%s.%s", context->control, suffix);
+    (void) snprintf(path, sizeof path, "%s.%s", context->control, suffix);
     fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
     if (fd < 0)
         return;
     command_name(context->command, name, sizeof name);
-    (void)dprintf(fd, "%s%s%s\n", name, action ? " " : "", action ? action : "");
+    (void) dprintf(fd, "%s%s%s\n", name, action ? " " : "", action ? action : "");
 }
 
 static bool command_fits(const char *word, uint32_t code) {
@@ -142,7 +142,7 @@ static bool line_fits(const FaultContext *context, const char *line, size_t numb
             if (words == 4 && counts.used[number] >= strtoul(count, NULL, 0))
                 return false;
             counts.used[number]++;
-            *ret = (Action)i;
+            *ret = (Action) i;
             *ret_value = strtol(value, NULL, 0);
             return true;
         }
@@ -157,7 +157,7 @@ static void look_up(FaultContext *context) {
     context->action = ACTION_PASS;
     if (!file)
         return;
-    (void)pthread_mutex_lock(&counts.lock);
+    (void) pthread_mutex_lock(&counts.lock);
     if (fstat(fileno(file), &status) == 0 &&
         (status.st_dev != counts.device || status.st_ino != counts.inode ||
          status.st_mtim.tv_sec != counts.modified.tv_sec || status.st_mtim.tv_nsec != counts.modified.tv_nsec)) {
@@ -169,30 +169,31 @@ static void look_up(FaultContext *context) {
     for (size_t number = 0; number < LINES_MAX && fgets(line, sizeof line, file); number++)
         if (line_fits(context, line, number, &context->action, &context->value))
             break;
-    (void)pthread_mutex_unlock(&counts.lock);
-    (void)fclose(file);
+    (void) pthread_mutex_unlock(&counts.lock);
+    (void) fclose(file);
 }
 
 static void sleep_ms(long ms) {
     struct timespec wait = { .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L };
-    (void)nanosleep(&wait, NULL);
+    (void) nanosleep(&wait, NULL);
 }
 
 /* ---- the TCTI's functions ---- */
 
 static TSS2_RC fault_transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_t *command) {
-    FaultContext *context = (FaultContext *)tcti;
+    FaultContext *context = (FaultContext *) tcti;
 
     if (size < HEADER_SIZE)
         return TSS2_TCTI_RC_BAD_VALUE;
-    context->command = (uint32_t)command[6] << 24 | (uint32_t)command[7] << 16 | (uint32_t)command[8] << 8 | command[9];
+    context->command =
+        (uint32_t) command[6] << 24 | (uint32_t) command[7] << 16 | (uint32_t) command[8] << 8 | command[9];
     append_line(context, "trace", NULL, false);
     look_up(context);
     if (context->action != ACTION_PASS)
         append_line(context, "log", action_names[context->action], true);
     switch (context->action) {
     case ACTION_TCTI:
-        return (TSS2_RC)context->value;
+        return (TSS2_RC) context->value;
     case ACTION_RC:
     case ACTION_GARBAGE:
         return TSS2_RC_SUCCESS;
@@ -202,10 +203,16 @@ static TSS2_RC fault_transmit(TSS2_TCTI_CONTEXT *tcti, size_t size, const uint8_
 }
 
 static TSS2_RC answer_code(uint32_t code, size_t *size, uint8_t *answer) {
-    const uint8_t header[HEADER_SIZE] = {
-        0x80,         0x01, 0, 0, 0, HEADER_SIZE, (uint8_t)(code >> 24), (uint8_t)(code >> 16), (uint8_t)(code >> 8),
-        (uint8_t)code
-    };
+    const uint8_t header[HEADER_SIZE] = { 0x80,
+                                          0x01,
+                                          0,
+                                          0,
+                                          0,
+                                          HEADER_SIZE,
+                                          (uint8_t) (code >> 24),
+                                          (uint8_t) (code >> 16),
+                                          (uint8_t) (code >> 8),
+                                          (uint8_t) code };
 
     if (*size < sizeof header)
         return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
@@ -222,7 +229,7 @@ static void wait_until_line_is_gone(FaultContext *context) {
 }
 
 static TSS2_RC fault_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *answer, int32_t timeout) {
-    FaultContext *context = (FaultContext *)tcti;
+    FaultContext *context = (FaultContext *) tcti;
     Action action = context->action;
     size_t at;
     TSS2_RC rc;
@@ -236,7 +243,7 @@ static TSS2_RC fault_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *ans
     if (action == ACTION_DELAY)
         sleep_ms(context->value);
     if (action == ACTION_RC)
-        return answer_code((uint32_t)context->value, size, answer);
+        return answer_code((uint32_t) context->value, size, answer);
     if (action == ACTION_GARBAGE) {
         *size = *size < 64 ? *size : 64;
         memset(answer, 0xa5, *size);
@@ -246,11 +253,14 @@ static TSS2_RC fault_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *ans
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     if (action == ACTION_LOST)
-        return answer_code((uint32_t)context->value, size, answer);
-    if (action == ACTION_TRUNCATE && context->value >= 0 && (size_t)context->value < *size)
-        *size = (size_t)context->value;
+        return answer_code((uint32_t) context->value, size, answer);
+    if (action == ACTION_TRUNCATE && context->value >= 0 && (size_t) context->value < *size) {
+        /* The TSS goes by the length in the header and would read on. */
+        memset(answer + context->value, 0, *size - (size_t) context->value);
+        *size = (size_t) context->value;
+    }
     if (action == ACTION_FLIP) {
-        at = context->value < 0 ? *size + (size_t)context->value : (size_t)context->value;
+        at = context->value < 0 ? *size + (size_t) context->value : (size_t) context->value;
         if (at < *size)
             answer[at] ^= 1U;
     }
@@ -258,7 +268,7 @@ static TSS2_RC fault_receive(TSS2_TCTI_CONTEXT *tcti, size_t *size, uint8_t *ans
 }
 
 static void fault_finalize(TSS2_TCTI_CONTEXT *tcti) {
-    FaultContext *context = (FaultContext *)tcti;
+    FaultContext *context = (FaultContext *) tcti;
 
     Tss2_TctiLdr_Finalize(&context->inner);
     free(context->control);
@@ -266,7 +276,7 @@ static void fault_finalize(TSS2_TCTI_CONTEXT *tcti) {
 }
 
 static TSS2_RC fault_cancel(TSS2_TCTI_CONTEXT *tcti) {
-    return Tss2_Tcti_Cancel(((FaultContext *)tcti)->inner);
+    return Tss2_Tcti_Cancel(((FaultContext *) tcti)->inner);
 }
 
 static TSS2_RC fault_poll(TSS2_TCTI_CONTEXT *tcti, TSS2_TCTI_POLL_HANDLE *handles, size_t *count) {
@@ -274,7 +284,7 @@ static TSS2_RC fault_poll(TSS2_TCTI_CONTEXT *tcti, TSS2_TCTI_POLL_HANDLE *handle
 }
 
 static TSS2_RC fault_locality(TSS2_TCTI_CONTEXT *tcti, uint8_t locality) {
-    return Tss2_Tcti_SetLocality(((FaultContext *)tcti)->inner, locality);
+    return Tss2_Tcti_SetLocality(((FaultContext *) tcti)->inner, locality);
 }
 
 static TSS2_RC fault_sticky(TSS2_TCTI_CONTEXT *tcti, TPM2_HANDLE *handle, uint8_t sticky) {
@@ -282,7 +292,7 @@ static TSS2_RC fault_sticky(TSS2_TCTI_CONTEXT *tcti, TPM2_HANDLE *handle, uint8_
 }
 
 static TSS2_RC fault_init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *configuration) {
-    FaultContext *context = (FaultContext *)tcti;
+    FaultContext *context = (FaultContext *) tcti;
     const char *comma = configuration ? strchr(configuration, ',') : NULL;
     TSS2_RC rc;
 
@@ -295,7 +305,7 @@ static TSS2_RC fault_init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *con
     if (!comma || *size < sizeof *context)
         return TSS2_TCTI_RC_BAD_VALUE;
     memset(context, 0, sizeof *context);
-    context->control = strndup(configuration, (size_t)(comma - configuration));
+    context->control = strndup(configuration, (size_t) (comma - configuration));
     if (!context->control)
         return TSS2_TCTI_RC_MEMORY;
     rc = Tss2_TctiLdr_Initialize(comma + 1, &context->inner);

@@ -30,9 +30,9 @@ TpmKey *create_key(Tpm *tpm, KeyAlgorithm algorithm) {
 bool signature_verifies(const TpmKey *key, const SignatureScheme *scheme, BytesView message, BytesView signature) {
     gnutls_pubkey_t public = NULL;
     BytesView spki = tpm_key_spki(key);
-    gnutls_datum_t der = { (uint8_t *)spki.data, (unsigned int)spki.size };
-    gnutls_datum_t data = { (uint8_t *)message.data, (unsigned int)message.size };
-    gnutls_datum_t value = { (uint8_t *)signature.data, (unsigned int)signature.size };
+    gnutls_datum_t der = { (uint8_t *) spki.data, (unsigned int) spki.size };
+    gnutls_datum_t data = { (uint8_t *) message.data, (unsigned int) message.size };
+    gnutls_datum_t value = { (uint8_t *) signature.data, (unsigned int) signature.size };
     gnutls_sign_algorithm_t algorithm;
     int r;
 
@@ -72,8 +72,8 @@ void sign_and_verify(Tpm *tpm, const TpmKey *key, const char *scheme_name) {
     assert_non_null(scheme);
     length = scheme_digest(scheme, message, sizeof message, digest);
     assert_true(length > 0);
-    assert_success(tpm_key_sign(tpm, key, scheme, (BytesView){ digest, (size_t)length }, signature, &size, failure));
-    assert_true(signature_verifies(key, scheme, (BytesView){ (const uint8_t *)message, sizeof message },
+    assert_success(tpm_key_sign(tpm, key, scheme, (BytesView){ digest, (size_t) length }, signature, &size, failure));
+    assert_true(signature_verifies(key, scheme, (BytesView){ (const uint8_t *) message, sizeof message },
                                    (BytesView){ signature, size }));
 }
 
@@ -141,5 +141,5 @@ void run_command(char *ret_output, size_t size, const char *format, ...) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fail_msg("status %d: %s\n%s", status, command, output);
     if (ret_output)
-        (void)snprintf(ret_output, size, "%s", output);
+        (void) snprintf(ret_output, size, "%s", output);
 }

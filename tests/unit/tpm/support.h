@@ -31,7 +31,7 @@
         Failure *failure = &_failure;                                                                                  \
         int _result = (call);                                                                                          \
         if (_result >= 0 || failure->kind != (wanted_kind) || !strstr(failure->text, (part)))                          \
-            fail_msg("%s: %d, kind %d: %s", #call, _result, (int)failure->kind, failure->text);                        \
+            fail_msg("%s: %d, kind %d: %s", #call, _result, (int) failure->kind, failure->text);                       \
     } while (0)
 
 Tpm *open_tpm(const Swtpm *swtpm);

@@ -105,7 +105,7 @@ static void order_of_preference(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(certificates); i++) {
         char wanted[256];
         make_certificate(swtpm, certificates[i].name, certificates[i].algorithm, wanted, sizeof wanted);
-        (void)snprintf(wanted + 200, 40, "%s.der", certificates[i].name);
+        (void) snprintf(wanted + 200, 40, "%s.der", certificates[i].name);
         write_index(swtpm, certificates[i].index, wanted + 200, MAKERS);
         assert_device_id(swtpm, wanted);
     }
@@ -191,7 +191,7 @@ static void hostile_certificates(void **state) {
     char wanted[256], path[256];
 
     make_certificate(swtpm, "whole", "ec -pkeyopt ec_paramgen_curve:P-256", wanted, sizeof wanted);
-    (void)snprintf(path, sizeof path, "%s/whole.der", swtpm_directory(swtpm));
+    (void) snprintf(path, sizeof path, "%s/whole.der", swtpm_directory(swtpm));
     assert_int_equal(bytes_read_file(path, 4096, &certificate), 0);
     assert_int_equal(certificate_spki(bytes_view(&certificate), &spki), 0);
     for (size_t i = 0; i < certificate.size; i++) {
@@ -204,10 +204,10 @@ static void hostile_certificates(void **state) {
         for (int bit = 0; bit < 8; bit++) {
             _cleanup_bytes_ Bytes ignored = BYTES_NULL;
 
-            certificate.data[i] ^= (uint8_t)(1U << bit);
-            (void)certificate_spki(bytes_view(&certificate), &ignored);
+            certificate.data[i] ^= (uint8_t) (1U << bit);
+            (void) certificate_spki(bytes_view(&certificate), &ignored);
             assert_true(ignored.size <= certificate.size);
-            certificate.data[i] ^= (uint8_t)(1U << bit);
+            certificate.data[i] ^= (uint8_t) (1U << bit);
         }
 }
 

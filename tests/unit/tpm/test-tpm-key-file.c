@@ -26,7 +26,7 @@ static void write_file(const Swtpm *swtpm, const char *name, BytesView content) 
     char path[512];
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%s/%s", swtpm_directory(swtpm), name);
+    (void) snprintf(path, sizeof path, "%s/%s", swtpm_directory(swtpm), name);
     file = fopen(path, "we");
     assert_non_null(file);
     assert_int_equal(fwrite(content.data, 1, content.size, file), content.size);
@@ -112,7 +112,7 @@ static void round_trip(void **state) {
 /* ---- hostile files ---- */
 
 static Bytes to_pem(BytesView der) {
-    gnutls_datum_t datum = { (uint8_t *)der.data, (unsigned int)der.size }, text = { NULL, 0 };
+    gnutls_datum_t datum = { (uint8_t *) der.data, (unsigned int) der.size }, text = { NULL, 0 };
     Bytes pem = BYTES_NULL;
 
     assert_int_equal(gnutls_pem_base64_encode2("TSS2 PRIVATE KEY", &datum, &text), 0);
@@ -122,7 +122,7 @@ static Bytes to_pem(BytesView der) {
 }
 
 static Bytes to_der(const Bytes *pem) {
-    gnutls_datum_t text = { pem->data, (unsigned int)pem->size }, datum = { NULL, 0 };
+    gnutls_datum_t text = { pem->data, (unsigned int) pem->size }, datum = { NULL, 0 };
     Bytes der = BYTES_NULL;
 
     assert_int_equal(gnutls_pem_base64_decode2("TSS2 PRIVATE KEY", &text, &datum), 0);
@@ -192,10 +192,10 @@ static void each_byte_changed(void **state) {
             _cleanup_tpm_key_ TpmKey *again = NULL;
             Failure failure = FAILURE_INIT;
 
-            pem.data[i] ^= (uint8_t)(1U << bit);
-            (void)tpm_key_from_pem(bytes_view(&pem), tpm_key_parent_name(key), &again, &failure);
+            pem.data[i] ^= (uint8_t) (1U << bit);
+            (void) tpm_key_from_pem(bytes_view(&pem), tpm_key_parent_name(key), &again, &failure);
             no_key_with_wrong_attributes(again);
-            pem.data[i] ^= (uint8_t)(1U << bit);
+            pem.data[i] ^= (uint8_t) (1U << bit);
         }
     for (size_t i = 0; i < der.size; i++)
         for (int bit = 0; bit < 8; bit++) {
@@ -203,14 +203,14 @@ static void each_byte_changed(void **state) {
             _cleanup_bytes_ Bytes changed = BYTES_NULL;
             Failure failure = FAILURE_INIT;
 
-            der.data[i] ^= (uint8_t)(1U << bit);
+            der.data[i] ^= (uint8_t) (1U << bit);
             changed = to_pem(bytes_view(&der));
             if (tpm_key_from_pem(bytes_view(&changed), tpm_key_parent_name(key), &again, &failure) >= 0)
                 accepted++;
             no_key_with_wrong_attributes(again);
             if (bit == 0)
                 must_not_sign(tpm, again, key);
-            der.data[i] ^= (uint8_t)(1U << bit);
+            der.data[i] ^= (uint8_t) (1U << bit);
         }
     assert_true(accepted > 0); /* the wrapped private part is the TPM's to judge */
     sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
@@ -343,13 +343,13 @@ static void wrong_texts(void **state) {
     assert_int_equal(tpm_key_to_pem(key, &pem), 0);
     assert_int_equal(bytes_copy(bytes_view(&pem), &twice), 0);
     assert_int_equal(bytes_append(&twice, bytes_view(&pem)), 0);
-    refuse_pem((const char *)twice.data, key, "does not end");
+    refuse_pem((const char *) twice.data, key, "does not end");
 
     /* Bytes after the sequence, and inside it a field of other programs. */
     der = to_der(&pem);
-    assert_int_equal(bytes_append(&der, (BytesView){ (const uint8_t *)"\0", 1 }), 0);
+    assert_int_equal(bytes_append(&der, (BytesView){ (const uint8_t *) "\0", 1 }), 0);
     longer = to_pem(bytes_view(&der));
-    refuse_pem((const char *)longer.data, key, "trailing");
+    refuse_pem((const char *) longer.data, key, "trailing");
 
     assert_failure(tpm_key_from_pem(bytes_view(&pem), (BytesView){ NULL, 0 }, &again, failure),
                    FAILURE_INVALID_ARGUMENT, "Name");

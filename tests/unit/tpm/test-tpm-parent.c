@@ -71,14 +71,14 @@ static TSS2_RC place_key(const char *tcti, const Place *place, TPM2_HANDLE handl
     assert_int_equal(rc, TSS2_RC_SUCCESS);
     rc = Esys_EvictControl(esys, ESYS_TR_RH_OWNER, object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, handle,
                            &persistent);
-    (void)Esys_FlushContext(esys, object);
+    (void) Esys_FlushContext(esys, object);
     raw_close(esys);
     return rc;
 }
 
 static void set_hierarchy_authorization(const char *tcti, ESYS_TR hierarchy, const char *value) {
     ESYS_CONTEXT *esys = raw_open(tcti);
-    TPM2B_AUTH authorization = { .size = (uint16_t)strlen(value) };
+    TPM2B_AUTH authorization = { .size = (uint16_t) strlen(value) };
 
     memcpy(authorization.buffer, value, strlen(value));
     assert_int_equal(

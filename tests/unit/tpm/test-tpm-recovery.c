@@ -67,7 +67,7 @@ static ESYS_TR foreign_key(ESYS_CONTEXT *esys, TPMA_OBJECT more, const char *uni
     };
     ESYS_TR object = ESYS_TR_NONE;
 
-    template.publicArea.unique.ecc.x.size = (uint16_t)strlen(unique);
+    template.publicArea.unique.ecc.x.size = (uint16_t) strlen(unique);
     memcpy(template.publicArea.unique.ecc.x.buffer, unique, strlen(unique));
     assert_int_equal(Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
                                         &sensitive, &template, &outside, &pcrs, &object, NULL, NULL, NULL, NULL),
@@ -103,8 +103,8 @@ static void reset_and_handles_taken_by_others(void **state) {
         sign(tpm, b);
         assert_int_equal(swtpm_reset(swtpm, true), 0);
         esys = raw_open(swtpm_tcti(swtpm));
-        (void)foreign_key(esys, TPMA_OBJECT_NODA, "one");
-        (void)foreign_key(esys, TPMA_OBJECT_NODA, "two");
+        (void) foreign_key(esys, TPMA_OBJECT_NODA, "one");
+        (void) foreign_key(esys, TPMA_OBJECT_NODA, "two");
         raw_close(esys);
         sign(tpm, i % 2 ? a : b);
         sign(tpm, i % 2 ? b : a);
@@ -122,7 +122,7 @@ static void reset_without_startup(void **state) {
     }
     sign(tpm, key);
     assert_int_equal(swtpm_reset(swtpm, false), 0);
-    (void)probe(tpm);
+    (void) probe(tpm);
     assert_int_equal(swtpm_reset(swtpm, false), 0);
     more = create_key(tpm, KEY_ECDSA_P256);
     sign(tpm, more);
@@ -146,7 +146,7 @@ static void killed_and_back(void **state) {
         assert_string_equal(gone.device_id, "");
         assert_int_equal(swtpm_start(swtpm), 0);
         if (i == 1)
-            (void)probe(tpm);
+            (void) probe(tpm);
         sign(tpm, key);
     }
     after = probe(tpm);
@@ -262,7 +262,7 @@ static void power_cuts_do_not_lock_out(void **state) {
     }
     assert_int_equal(rc, TPM2_RC_LOCKOUT);
     sign(tpm, key);
-    (void)probe(tpm);
+    (void) probe(tpm);
 }
 
 static void many_keys_few_places(void **state) {
@@ -319,7 +319,7 @@ static void nothing_leaks(void **state) {
         sign(tpm, keys[i % 3]);
         if (i % 20 == 0) {
             key = create_key(tpm, KEY_ECDSA_P256);
-            (void)probe(tpm);
+            (void) probe(tpm);
             tpm_key_free(key);
         }
     }
@@ -346,13 +346,13 @@ static void orphans_are_flushed(void **state) {
         const TPM2B_AUTH empty = { .size = 0 };
         ESYS_TR object = ESYS_TR_NONE;
 
-        (void)foreign_key(esys, TPMA_OBJECT_NODA, "one");
-        (void)foreign_key(esys, TPMA_OBJECT_NODA, "two");
-        (void)Esys_HashSequenceStart(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &empty, TPM2_ALG_SHA256, &object);
+        (void) foreign_key(esys, TPMA_OBJECT_NODA, "one");
+        (void) foreign_key(esys, TPMA_OBJECT_NODA, "two");
+        (void) Esys_HashSequenceStart(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &empty, TPM2_ALG_SHA256, &object);
         for (int i = 0; i < 3; i++)
-            (void)Esys_StartAuthSession(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                        NULL, i == 1 ? TPM2_SE_POLICY : TPM2_SE_HMAC, &none, TPM2_ALG_SHA256, &object);
-        (void)raise(SIGKILL);
+            (void) Esys_StartAuthSession(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                         NULL, i == 1 ? TPM2_SE_POLICY : TPM2_SE_HMAC, &none, TPM2_ALG_SHA256, &object);
+        (void) raise(SIGKILL);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status));
@@ -374,12 +374,12 @@ static void crowded_by_others(void **state) {
 
     sign(tpm, a);
     esys = raw_open(swtpm_tcti(swtpm));
-    (void)foreign_key(esys, TPMA_OBJECT_NODA, "one");
+    (void) foreign_key(esys, TPMA_OBJECT_NODA, "one");
     sign(tpm, b);
     sign(tpm, a);
     tpm_key_unload(tpm, a);
     tpm_key_unload(tpm, b);
-    (void)foreign_key(esys, TPMA_OBJECT_NODA, "two");
+    (void) foreign_key(esys, TPMA_OBJECT_NODA, "two");
     raw_close(esys);
     assert_failure(try_to_sign(tpm, a, failure), FAILURE_TPM_UNAVAILABLE, "resource manager");
 }
@@ -411,7 +411,7 @@ static void hung_and_back(void **state) {
     sign(tpm, key);
     assert_int_equal(swtpm_suspend(swtpm), 0);
     assert_int_equal(pthread_create(&thread, NULL, sign_in_thread, &hang), 0);
-    (void)nanosleep(&wait, NULL);
+    (void) nanosleep(&wait, NULL);
     assert_false(__atomic_load_n(&hang.done, __ATOMIC_ACQUIRE));
     assert_int_equal(swtpm_resume(swtpm), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
