@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Purposes, and the words of [Access] as types. What could never admit anybody is refused here, so that a mistyped rule is
- * an error in the configuration and not a silent denial. */
+/* Purposes, and the words of [Access] as types. What could never admit anybody is refused here, so that a mistyped rule
+ * is an error in the configuration and not a silent denial. */
 #include "common/access-rule.h"
 
 #include <string.h>
@@ -28,8 +28,8 @@ Purpose purpose_from_string(const char *name) {
     return _PURPOSE_INVALID;
 }
 
-/* A user or group: decimal without leading zeros and below 4294967295, which stands for "none", or a name of POSIX's portable
- * character set. */
+/* A user or group: decimal without leading zeros and below 4294967295, which stands for "none", or a name of POSIX's
+ * portable character set. */
 static bool account_is_possible(const char *name) {
     size_t length = strlen(name), digits = strspn(name, "0123456789");
 
@@ -75,7 +75,7 @@ int access_rule_parse(const char *word, AccessRule *ret) {
         char *name = strdup(word + length);
         if (!name)
             return -ENOMEM;
-        *ret = (AccessRule) { kinds[i].kind, name };
+        *ret = (AccessRule){ kinds[i].kind, name };
         return 0;
     }
     return -EINVAL;
@@ -106,5 +106,5 @@ void access_rules_clear(AccessRules *rules) {
     for (size_t i = 0; i < rules->count; i++)
         access_rule_clear(&rules->rules[i]);
     free(rules->rules);
-    *rules = (AccessRules) { NULL, 0 };
+    *rules = (AccessRules){ NULL, 0 };
 }

@@ -32,7 +32,8 @@ static const struct {
     [FAILURE_STORAGE] = { "storage", "org.freedesktop.DBus.Error.IOError" },
 };
 
-/* Length of the UTF-8 character at `text` (Unicode 15, table 3-7), 0 if it is none, -1 if it is cut short by the end. */
+/* Length of the UTF-8 character at `text` (Unicode 15, table 3-7), 0 if it is none, -1 if it is cut short by the end.
+ */
 static int utf8_length(const uint8_t *text, size_t size) {
     uint8_t first = text[0], low = 0x80, high = 0xbf;
     size_t length;
@@ -66,8 +67,8 @@ static int utf8_length(const uint8_t *text, size_t size) {
     return (int) length;
 }
 
-/* Control characters (C0, DEL, C1) would let a peer write lines of its own into a log or a terminal, and D-Bus takes only
- * valid UTF-8. Replaces in place, one byte for one; `cut` says that the end may lie within a character. */
+/* Control characters (C0, DEL, C1) would let a peer write lines of its own into a log or a terminal, and D-Bus takes
+ * only valid UTF-8. Replaces in place, one byte for one; `cut` says that the end may lie within a character. */
 static void sanitize(char *text, size_t size, bool cut) {
     uint8_t *bytes = (uint8_t *) text;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The packet layer. A descriptor that is not wanted is never installed here, not even to be closed: closing a foreign one may
- * wait for whoever stands behind it (a FUSE server, a socket with SO_LINGER), and our loops must not. */
+/* The packet layer. A descriptor that is not wanted is never installed here, not even to be closed: closing a foreign
+ * one may wait for whoever stands behind it (a FUSE server, a socket with SO_LINGER), and our loops must not. */
 #include "common/packet.h"
 
 #include <assert.h>
@@ -39,7 +39,7 @@ static int decode_header(const uint8_t *data, size_t size, PacketHeader *ret) {
         return -EPROTO;
     if (data[0] != PACKET_VERSION || data[14] != 0 || data[15] != 0)
         return -EPROTO;
-    *ret = (PacketHeader) {
+    *ret = (PacketHeader){
         .version = data[0],
         .type = data[1],
         .status = (uint16_t) (data[2] | data[3] << 8),
@@ -59,8 +59,8 @@ static ssize_t receive(int socket, struct msghdr *message, int flags) {
     return n < 0 ? -errno : n;
 }
 
-/* Looks whether the next packet carries descriptors, without taking it or them: with room for no more than the credentials,
- * which come first, the kernel reports descriptors by MSG_CTRUNC and installs none. */
+/* Looks whether the next packet carries descriptors, without taking it or them: with room for no more than the
+ * credentials, which come first, the kernel reports descriptors by MSG_CTRUNC and installs none. */
 static int refuse_descriptors(int socket, size_t control_size) {
     Control control;
     struct msghdr message = { .msg_control = control_size > 0 ? control.bytes : NULL, .msg_controllen = control_size };
@@ -128,8 +128,10 @@ int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *r
             return r;
     }
     struct iovec part = { buffer->bytes, sizeof(buffer->bytes) };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1,
-                              .msg_control = control_size > 0 ? control.bytes : NULL, .msg_controllen = control_size };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control_size > 0 ? control.bytes : NULL,
+                              .msg_controllen = control_size };
     ssize_t n = receive(socket, &message, MSG_CMSG_CLOEXEC);
     if (n == -EAGAIN)
         return PACKET_NONE;
@@ -145,7 +147,7 @@ int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *r
     r = decode_header(buffer->bytes, (size_t) n, &packet.header);
     if (r < 0)
         return r;
-    packet.payload = (BytesView) { buffer->bytes + PACKET_HEADER_SIZE, (size_t) n - PACKET_HEADER_SIZE };
+    packet.payload = (BytesView){ buffer->bytes + PACKET_HEADER_SIZE, (size_t) n - PACKET_HEADER_SIZE };
     *ret = packet;
     packet = PACKET_INIT;
     return PACKET_RECEIVED;

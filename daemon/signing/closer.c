@@ -83,7 +83,7 @@ void closer_close(Closer *closer, int fd, CloserDone done, void *data) {
     Item *item = malloc(sizeof(*item));
 
     if (item) {
-        *item = (Item) { NULL, fd, done, data };
+        *item = (Item){ NULL, fd, done, data };
         pthread_mutex_lock(&closer->lock);
         if (!closer->running && start(closer) < 0) {
             free(TAKE_PTR(item));
@@ -118,9 +118,9 @@ Closer *closer_free(Closer *closer) {
     return NULL;
 }
 
-/* After shutdown() nothing more can be queued. Packets without descriptors are thrown away. With SO_PASSCRED and room for the
- * credentials alone, descriptors show as MSG_CTRUNC without being installed, and an empty packet differs from the end by
- * having credentials. A look takes no last reference away, so it cannot wait. */
+/* After shutdown() nothing more can be queued. Packets without descriptors are thrown away. With SO_PASSCRED and room
+ * for the credentials alone, descriptors show as MSG_CTRUNC without being installed, and an empty packet differs from
+ * the end by having credentials. A look takes no last reference away, so it cannot wait. */
 static bool queue_is_harmless(int socket) {
     const int on = 1;
 
@@ -133,7 +133,8 @@ static bool queue_is_harmless(int socket) {
         } control;
         struct msghdr message = { .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
         ssize_t n = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
-        if (n < 0 && (errno == EINTR || errno == ECONNRESET)) /* a reset is told once, and is not the end of the queue */
+        if (n < 0 &&
+            (errno == EINTR || errno == ECONNRESET)) /* a reset is told once, and is not the end of the queue */
             continue;
         if (n < 0 || message.msg_flags & MSG_CTRUNC)
             return false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Connections of credential handles. Each turn of the loop serves one packet of a connection. A request is read only when
- * the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is sent only when
- * the holder has read everything before it, so at most four descriptors are on their way to it. What a holder does not
- * read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes the handle. */
+/* Connections of credential handles. Each turn of the loop serves one packet of a connection. A request is read only
+ * when the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is sent
+ * only when the holder has read everything before it, so at most four descriptors are on their way to it. What a holder
+ * does not read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes the
+ * handle. */
 #include "signing/signing-internal.h"
 
 #include <linux/sockios.h>
@@ -14,7 +15,8 @@
 /* The kernel doubles it. Some ten answers; what a holder leaves unread beyond that keeps its requests waiting. */
 #define SEND_BUFFER 16384
 
-/* The kernel counts a packet with its bookkeeping, more than 500 bytes; while it gives one back the count passes through 1. */
+/* The kernel counts a packet with its bookkeeping, more than 500 bytes; while it gives one back the count passes
+ * through 1. */
 #define QUEUE_EMPTY 256
 
 int handle_new(Signing *signing, const SigningHandle *description, Handle **ret) {
@@ -90,8 +92,8 @@ void handle_close(Handle *handle) {
         socket_closed(handle);
 }
 
-/* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what the
- * socket nearly always is, and what counts is each packet that the holder takes). */
+/* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what
+ * the socket nearly always is, and what counts is each packet that the holder takes). */
 static int set_flushing(Handle *handle, bool flushing) {
     if (handle->flushing == flushing)
         return 0;
@@ -121,7 +123,9 @@ static int send_state(Handle *handle) {
     r = served_state(identity, handle->purpose, &body, fds, &fd_count);
     if (r < 0)
         return r;
-    const PacketHeader header = { .type = HANDLE_STATE, .serial = handle->state_serial, .generation = identity->generation };
+    const PacketHeader header = { .type = HANDLE_STATE,
+                                  .serial = handle->state_serial,
+                                  .generation = identity->generation };
     r = packet_send(handle->socket, &header, bytes_view(&body), fds, fd_count);
     if (r < 0)
         return r;
@@ -139,16 +143,21 @@ void handle_push_state(Handle *handle) {
 }
 
 static int answer(Handle *handle, const PacketHeader *request, uint32_t generation, BytesView signature) {
-    const PacketHeader header = { .type = request->type | HANDLE_ANSWER, .serial = request->serial,
-                                  .generation = generation, .scheme = request->scheme };
+    const PacketHeader header = { .type = request->type | HANDLE_ANSWER,
+                                  .serial = request->serial,
+                                  .generation = generation,
+                                  .scheme = request->scheme };
 
     return packet_send(handle->socket, &header, signature, NULL, 0);
 }
 
 static int refuse(Handle *handle, const PacketHeader *request, const Failure *failure) {
     FailureKind kind = failure->kind == FAILURE_NONE ? FAILURE_INTERNAL : failure->kind;
-    const PacketHeader header = { .type = request->type | HANDLE_ANSWER, .status = (uint16_t) kind,
-                                  .serial = request->serial, .generation = request->generation, .scheme = request->scheme };
+    const PacketHeader header = { .type = request->type | HANDLE_ANSWER,
+                                  .status = (uint16_t) kind,
+                                  .serial = request->serial,
+                                  .generation = request->generation,
+                                  .scheme = request->scheme };
 
     return packet_send(handle->socket, &header, bytes_view_string(failure->text), NULL, 0);
 }
@@ -159,19 +168,22 @@ static int find_key(const ServedIdentity *identity, const PacketHeader *request,
     if (identity->blocked != FAILURE_NONE)
         return failure_set(ret_failure, -EAGAIN, identity->blocked, "%s", identity->blocked_reason);
     if (!scheme)
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "identity %s: unknown signature scheme 0x%04x",
-                           identity->name, request->scheme);
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "identity %s: unknown signature scheme 0x%04x", identity->name, request->scheme);
     ServedGeneration *generation = served_generation(identity, request->generation);
     if (!generation && identity->generation == 0)
-        return failure_set(ret_failure, -EAGAIN, FAILURE_NOT_READY, "identity %s has no certificate yet", identity->name);
+        return failure_set(ret_failure, -EAGAIN, FAILURE_NOT_READY, "identity %s has no certificate yet",
+                           identity->name);
     if (!generation)
-        return failure_set(ret_failure, -EAGAIN, FAILURE_NOT_READY,
-                           "identity %s: generation %u does not sign, the current one is %u: use the chain of a new State",
-                           identity->name, request->generation, identity->generation);
+        return failure_set(
+            ret_failure, -EAGAIN, FAILURE_NOT_READY,
+            "identity %s: generation %u does not sign, the current one is %u: use the chain of a new State",
+            identity->name, request->generation, identity->generation);
     KeyAlgorithm algorithm = tpm_key_algorithm(generation->key);
     if (!scheme_fits(scheme, algorithm))
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "identity %s: its key, %s, does not sign with %s",
-                           identity->name, key_algorithm_to_string(algorithm), scheme->name);
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "identity %s: its key, %s, does not sign with %s", identity->name,
+                           key_algorithm_to_string(algorithm), scheme->name);
     *ret = generation;
     return 0;
 }
@@ -209,7 +221,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
         r = check_padding(signing, generation, scheme, ret_failure);
     if (r >= 0) {
         uint64_t begun = signing_busy_begin(signing);
-        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest, size }, ret_signature, ret_size,
+        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView){ digest, size }, ret_signature, ret_size,
                          ret_failure);
         signing_count_latency(signing, signing_busy_end(signing) - begun);
     }
@@ -237,7 +249,7 @@ static int serve_signature(Handle *handle, const Packet *packet) {
             signing_tell_trouble(signing, &failure);
         return refuse(handle, &packet->header, &failure);
     }
-    r = answer(handle, &packet->header, generation->number, (BytesView) { signature, size });
+    r = answer(handle, &packet->header, generation->number, (BytesView){ signature, size });
     /* The holder is on its way already; what follows is our own bookkeeping. */
     atomic_fetch_add_explicit(&signing->signatures, 1, memory_order_relaxed);
     if (!generation->used_said)
@@ -247,8 +259,8 @@ static int serve_signature(Handle *handle, const Packet *packet) {
     return r;
 }
 
-/* The holder of a handle that was opened by a unit rule proves to be the process that was admitted: the kernel vouches for
- * the pid at the time of sending, and the pidfd that this pid has not been given to another process since. */
+/* The holder of a handle that was opened by a unit rule proves to be the process that was admitted: the kernel vouches
+ * for the pid at the time of sending, and the pidfd that this pid has not been given to another process since. */
 static bool sender_is_right(Handle *handle, const Packet *packet) {
     struct pollfd process = { .fd = handle->first_sender_pidfd, .events = POLLIN };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A list under a lock, and an eventfd that counts its letters: as a semaphore it stays readable until the last is taken, so
- * one letter per turn needs no bookkeeping. */
+/* A list under a lock, and an eventfd that counts its letters: as a semaphore it stays readable until the last is
+ * taken, so one letter per turn needs no bookkeeping. */
 #include "signing/mailbox.h"
 
 #include <assert.h>
@@ -81,13 +81,13 @@ int mailbox_new(sd_event *loop, int64_t priority, Mailbox **ret) {
 }
 
 void mailbox_post_mail(Mailbox *mailbox, Mail *mail, MailFunction function, void *data) {
-    *mail = (Mail) { NULL, function, data };
+    *mail = (Mail){ NULL, function, data };
     pthread_mutex_lock(&mailbox->lock);
     *mailbox->end = mail;
     mailbox->end = &mail->next;
     pthread_mutex_unlock(&mailbox->lock);
     /* Fails only when 2^64 - 2 letters wait. */
-    ssize_t n = write(mailbox->event_fd, &(uint64_t) { 1 }, sizeof(uint64_t));
+    ssize_t n = write(mailbox->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     assert(n == (ssize_t) sizeof(uint64_t));
     (void) n;
 }

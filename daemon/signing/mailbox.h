@@ -11,8 +11,8 @@
 typedef struct Mailbox Mailbox;
 typedef void (*MailFunction)(void *data); /* runs on the receiving thread and owns `data` */
 
-/* A letter inside the sender's own object, for what must not fail to be said. It belongs to the mailbox from posting until
- * the function is called, which may free it or post it again. */
+/* A letter inside the sender's own object, for what must not fail to be said. It belongs to the mailbox from posting
+ * until the function is called, which may free it or post it again. */
 typedef struct Mail Mail;
 struct Mail {
     Mail *next;

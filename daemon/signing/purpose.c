@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What each purpose may sign (DESIGN §8), as a table and four pure tests of a message. Nothing reaches the TPM that did not
- * pass through purpose_check, and nothing but handle, packet and this file decides what passes. */
+/* What each purpose may sign (DESIGN §8), as a table and four pure tests of a message. Nothing reaches the TPM that did
+ * not pass through purpose_check, and nothing but handle, packet and this file decides what passes. */
 #include "signing/signing.h"
 
 #include "common/certificate-verify.h"
@@ -31,7 +31,7 @@ static const PurposeRow table[_PURPOSE_COUNT] = {
     [PURPOSE_DIGEST] = { TLS_SIDE_CLIENT, false, SIDELESS, ANYTHING, DIGEST },
 };
 
-#define SPACES_SIZE 64U /* RFC 8446 §4.4.3 */
+#define SPACES_SIZE  64U /* RFC 8446 §4.4.3 */
 #define RANDOMS_SIZE 64U /* client_random and server_random, RFC 5246 §7.4.3 */
 
 /* RFC 8446 §4.4.3: whatever TLS 1.3 signs begins with 64 spaces, exported authenticators (RFC 9261) and delegated
@@ -43,8 +43,9 @@ static bool begins_with_spaces(BytesView message) {
     return true;
 }
 
-/* A TLS 1.2 CertificateVerify signs all handshake messages so far (RFC 5246 §7.4.8): type, 24-bit length, body. The DTLS
- * header (RFC 6347 §4.2.2) begins with the same four bytes and is eight longer, so what fits as DTLS fits as TLS. */
+/* A TLS 1.2 CertificateVerify signs all handshake messages so far (RFC 5246 §7.4.8): type, 24-bit length, body. The
+ * DTLS header (RFC 6347 §4.2.2) begins with the same four bytes and is eight longer, so what fits as DTLS fits as TLS.
+ */
 static bool begins_with_handshake(BytesView message) {
     static const uint8_t others[] = { 67, 254 }; /* next_protocol, message_hash */
 
@@ -75,8 +76,8 @@ static bool is_vectors(BytesView rest, const uint8_t *prefixes) {
     return rest.size == 0;
 }
 
-/* The parameters that a TLS 1.2 server signs behind the two randoms: DHE (RFC 5246 §7.4.3), SRP (RFC 5054 §2.5.3) and ECDHE
- * (RFC 8422 §5.4, with the explicit curves of RFC 4492). */
+/* The parameters that a TLS 1.2 server signs behind the two randoms: DHE (RFC 5246 §7.4.3), SRP (RFC 5054 §2.5.3) and
+ * ECDHE (RFC 8422 §5.4, with the explicit curves of RFC 4492). */
 static bool has_key_exchange(BytesView message) {
     static const struct {
         uint8_t header_size, first, third; /* bytes before the vectors; what the first and (for char2) fourth must be */
@@ -99,14 +100,14 @@ static bool has_key_exchange(BytesView message) {
             continue;
         if (header == 4 && parameters.data[3] != shapes[i].third)
             continue;
-        if (is_vectors((BytesView) { parameters.data + header, parameters.size - header }, shapes[i].prefixes))
+        if (is_vectors((BytesView){ parameters.data + header, parameters.size - header }, shapes[i].prefixes))
             return true;
     }
     return false;
 }
 
-/* A certificate request, a certificate, a CRL, an OCSP response: each is signed as one SEQUENCE. Lengths that only BER allows
- * count as well, since some who verify accept them. */
+/* A certificate request, a certificate, a CRL, an OCSP response: each is signed as one SEQUENCE. Lengths that only BER
+ * allows count as well, since some who verify accept them. */
 static bool is_sequence(BytesView message) {
     if (message.size < 2 || message.data[0] != 0x30)
         return false;
@@ -178,7 +179,7 @@ static int build_and_hash(TlsSide side, const SignatureScheme *scheme, BytesView
     if (length < 0)
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
                            "a transcript hash has 32 or 48 bytes, not %zu", hash.size);
-    return hash_into(scheme, (BytesView) { content, (size_t) length }, ret_digest, ret_size, ret_failure);
+    return hash_into(scheme, (BytesView){ content, (size_t) length }, ret_digest, ret_size, ret_failure);
 }
 
 int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload,
@@ -213,15 +214,17 @@ int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, 
         return hash_into(scheme, payload, ret_digest, ret_size, ret_failure);
     case DIGEST:
         if (payload.size != (size_t) scheme->hash)
-            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                               "a digest for %s has %u bytes, not %zu", scheme->name, (unsigned) scheme->hash, payload.size);
+            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "a digest for %s has %u bytes, not %zu",
+                               scheme->name, (unsigned) scheme->hash, payload.size);
         memcpy(ret_digest, payload.data, payload.size);
         *ret_size = payload.size;
         return 0;
     case SIDELESS:
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "a %s handle belongs to neither side of TLS: send the CertificateVerify content by SignMessage, "
-                           "or its digest by SignDigest", name);
+        return failure_set(
+            ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+            "a %s handle belongs to neither side of TLS: send the CertificateVerify content by SignMessage, "
+            "or its digest by SignDigest",
+            name);
     case REFUSE:
         break;
     }

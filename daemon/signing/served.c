@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Identities as handles see them: what main last said of each, its generations that can still sign, and the State that is
- * made of it for each purpose. */
+/* Identities as handles see them: what main last said of each, its generations that can still sign, and the State that
+ * is made of it for each purpose. */
 #include "signing/signing-internal.h"
 
 #include "common/tlv.h"
@@ -256,7 +256,7 @@ static int append_schemes(Bytes *body, const ServedIdentity *identity, Purpose p
         encoded[size++] = (uint8_t) schemes[i]->id;
         encoded[size++] = (uint8_t) (schemes[i]->id >> 8);
     }
-    return tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView) { encoded, size });
+    return tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView){ encoded, size });
 }
 
 static uint32_t oldest_generation(const ServedIdentity *identity) {
@@ -281,9 +281,10 @@ int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_bod
         }
     if (tlv_append_string(&body, HANDLE_STATE_IDENTITY, identity->name) < 0 ||
         tlv_append_string(&body, HANDLE_STATE_PURPOSE, purpose_to_string(purpose)) < 0 ||
-        tlv_append_string(&body, HANDLE_STATE_STATE, identity->state) < 0 || append_schemes(&body, identity, purpose) < 0 ||
+        tlv_append_string(&body, HANDLE_STATE_STATE, identity->state) < 0 ||
+        append_schemes(&body, identity, purpose) < 0 ||
         tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, identity->not_after) < 0 ||
-        tlv_append(&body, HANDLE_STATE_FILES, (BytesView) { kinds, count }) < 0 ||
+        tlv_append(&body, HANDLE_STATE_FILES, (BytesView){ kinds, count }) < 0 ||
         tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0)
         return -ENOMEM;
     memcpy(ret_fds, fds, count * sizeof(fds[0]));
@@ -320,7 +321,8 @@ void served_review(Signing *signing, ServedIdentity *identity) {
     uint64_t now = signing_now(), grace = atomic_load(&signing->grace);
     unsigned newer = 0;
 
-    if (!identity->generations || (identity->generations->number == identity->generation && !identity->generations->next))
+    if (!identity->generations ||
+        (identity->generations->number == identity->generation && !identity->generations->next))
         return;
     for (Handle *handle = identity->handles; handle; handle = handle->next) {
         uint64_t next;

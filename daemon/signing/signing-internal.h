@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the files of this room share: who owns what on the signing thread. signing.c has the thread and the calls from
- * main, served.c the identities, handle.c the connections. But for `Signing`'s two marked parts everything here is touched
- * by the signing thread alone. */
+ * main, served.c the identities, handle.c the connections. But for `Signing`'s two marked parts everything here is
+ * touched by the signing thread alone. */
 #pragma once
 
 #include "common/packet.h"
@@ -40,7 +40,7 @@ struct ServedIdentity {
     Signing *signing;
     char *name, *state, *blocked_reason;
     FailureKind blocked;
-    uint32_t generation;          /* 0: none */
+    uint32_t generation;           /* 0: none */
     ServedGeneration *generations; /* newest first */
     uint64_t not_after;
     int files[SERVED_FILES_MAX]; /* by HANDLE_FILE_… − 1 */

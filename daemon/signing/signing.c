@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signing thread: its life, the calls from main, jobs, and what it says back. Every call posts a letter and returns; the
- * letters of a caller take effect in their order. Letters and connections have the same priority in the loop, which serves
- * the one that waited longest: neither jobs nor handles can starve the other. */
+/* The signing thread: its life, the calls from main, jobs, and what it says back. Every call posts a letter and
+ * returns; the letters of a caller take effect in their order. Letters and connections have the same priority in the
+ * loop, which serves the one that waited longest: neither jobs nor handles can starve the other. */
 #include "signing/signing-internal.h"
 
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
-#define TROUBLE_INTERVAL (1000U * 1000U) /* µs */
-#define GRACE_DEFAULT (60U * 1000U * 1000U) /* µs */
+#define TROUBLE_INTERVAL (1000U * 1000U)       /* µs */
+#define GRACE_DEFAULT    (60U * 1000U * 1000U) /* µs */
 
 uint64_t signing_now(void) {
     struct timespec now;
@@ -74,7 +74,8 @@ typedef struct GenerationNews {
 static void say_generation(void *data) {
     _cleanup_free_ GenerationNews *news = data;
     const SigningCallbacks *callbacks = &news->signing->callbacks;
-    void (*callback)(const char *, uint32_t, void *) = news->used ? callbacks->generation_used : callbacks->generation_unused;
+    void (*callback)(const char *, uint32_t, void *) =
+        news->used ? callbacks->generation_used : callbacks->generation_unused;
 
     if (callback)
         callback(news->identity, news->generation, callbacks->userdata);
@@ -86,7 +87,7 @@ int signing_tell_generation(Signing *signing, const char *identity, uint32_t gen
 
     if (!news)
         return -ENOMEM;
-    *news = (GenerationNews) { .signing = signing, .generation = generation, .used = used };
+    *news = (GenerationNews){ .signing = signing, .generation = generation, .used = used };
     memcpy(news->identity, identity, size);
     int r = mailbox_post(signing->to_main, say_generation, news);
     if (r >= 0)
@@ -211,7 +212,7 @@ int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *
 
     if (!job)
         return -ENOMEM;
-    *job = (Job) { .signing = signing, .run = run, .done = done, .data = data };
+    *job = (Job){ .signing = signing, .run = run, .done = done, .data = data };
     mailbox_post_mail(signing->to_thread, &job->mail, run_job, job);
     return 0;
 }
@@ -237,7 +238,7 @@ uint64_t signing_heartbeat(Signing *signing) {
 }
 
 void signing_counters(Signing *signing, SigningCounters *ret) {
-    *ret = (SigningCounters) {
+    *ret = (SigningCounters){
         .signatures = atomic_load_explicit(&signing->signatures, memory_order_relaxed),
         .refused = atomic_load_explicit(&signing->refused, memory_order_relaxed),
         .tpm_errors = atomic_load_explicit(&signing->tpm_errors, memory_order_relaxed),
@@ -275,13 +276,14 @@ typedef struct Order {
     char name[];
 } Order;
 
-static int post_order(Signing *signing, MailFunction function, const char *name, uint32_t generation, uint64_t handle_id) {
+static int post_order(Signing *signing, MailFunction function, const char *name, uint32_t generation,
+                      uint64_t handle_id) {
     size_t size = strlen(name) + 1;
     Order *order = malloc(sizeof(*order) + size);
 
     if (!order)
         return -ENOMEM;
-    *order = (Order) { .signing = signing, .handle_id = handle_id, .generation = generation };
+    *order = (Order){ .signing = signing, .handle_id = handle_id, .generation = generation };
     memcpy(order->name, name, size);
     mailbox_post_mail(signing->to_thread, &order->mail, function, order);
     return 0;

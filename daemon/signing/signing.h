@@ -19,25 +19,26 @@ typedef struct Signing Signing;
 typedef struct SigningCallbacks {
     /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…). Once per handle. */
     void (*handle_closed)(uint64_t handle_id, void *userdata);
-    /* The first signature by a generation on any handle. (What jobs sign with, main knows itself.) Once per generation. */
+    /* The first signature by a generation on any handle. (What jobs sign with, main knows itself.) Once per generation.
+     */
     void (*generation_used)(const char *identity, uint32_t generation, void *userdata);
-    /* `generation` is not the current one and no open handle holds it (hold.h): each was first shown a newer one, or has signed
-     * with a newer one and with nothing older for the grace time, or is closed. Also said, whoever holds it, of what is older
-     * than the newest SIGNING_GENERATIONS_MAX. It signs until signing_forget_generation. Once per generation; with generation_used
-     * of a newer one it may go. */
+    /* `generation` is not the current one and no open handle holds it (hold.h): each was first shown a newer one, or
+     * has signed with a newer one and with nothing older for the grace time, or is closed. Also said, whoever holds it,
+     * of what is older than the newest SIGNING_GENERATIONS_MAX. It signs until signing_forget_generation. Once per
+     * generation; with generation_used of a newer one it may go. */
     void (*generation_unused)(const char *identity, uint32_t generation, void *userdata);
     /* A signature failed for a reason that concerns the TPM as a whole: main probes. At most once a second. */
     void (*tpm_trouble)(const Failure *failure, void *userdata);
     void *userdata;
 } SigningCallbacks;
 
-/* Starts the thread. `tpm` is taken over on success and used only there from now on. Callbacks run on `main_loop`. All signals
- * are blocked in the thread. 0 or -errno. */
+/* Starts the thread. `tpm` is taken over on success and used only there from now on. Callbacks run on `main_loop`. All
+ * signals are blocked in the thread. 0 or -errno. */
 int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks, Signing **ret);
 
-/* Ends it: finishes what runs, closes handles, joins, and then delivers what is owed from inside this function: the `done` of
- * every job (with `cancelled`) and handle_closed of every handle. Waits for a TPM command that is under way: whoever thinks that
- * the TPM hangs exits without it. */
+/* Ends it: finishes what runs, closes handles, joins, and then delivers what is owed from inside this function: the
+ * `done` of every job (with `cancelled`) and handle_closed of every handle. Waits for a TPM command that is under way:
+ * whoever thinks that the TPM hangs exits without it. */
 Signing *signing_free(Signing *signing);
 DEFINE_CLEANUP(Signing, signing_free)
 
@@ -93,19 +94,20 @@ typedef struct SigningHandle {
     uint64_t id;          /* chosen by main, never reused */
     const char *identity; /* must be known: else the handle is closed at once, and handle_closed called */
     Purpose purpose;
-    int socket;           /* our end, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK: taken, also on failure */
-    pid_t first_sender;   /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
+    int socket;             /* our end, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK: taken, also on failure */
+    pid_t first_sender;     /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
     int first_sender_pidfd; /* … and this pidfd must still be alive then; taken; -1 without */
 } SigningHandle;
-/* 0, or -errno: then handle_closed is not called. At most four descriptors are on their way to a holder at any time; they count
- * against RLIMIT_NOFILE (too many: that handle closes). */
+/* 0, or -errno: then handle_closed is not called. At most four descriptors are on their way to a holder at any time;
+ * they count against RLIMIT_NOFILE (too many: that handle closes). */
 int signing_open_handle(Signing *signing, const SigningHandle *handle);
 
 /* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. */
 int signing_close_handle(Signing *signing, uint64_t id);
 int signing_close_identity(Signing *signing, const char *name);
 
-/* How long a generation that a handle has moved on from stays held by it: 60 s unless this says otherwise. 0 or -ENOMEM. */
+/* How long a generation that a handle has moved on from stays held by it: 60 s unless this says otherwise. 0 or
+ * -ENOMEM. */
 int signing_set_grace(Signing *signing, uint64_t microseconds);
 
 /* What a purpose may sign (DESIGN §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with it.

@@ -20,8 +20,8 @@ static bool try_packet(const uint8_t *data, size_t size, Packet *ret) {
     bool sent = send(pair[1], data, size, MSG_NOSIGNAL) == (ssize_t) size;
     Packet packet = PACKET_INIT;
     int r = sent ? packet_receive(pair[0], &buffer, false, &packet) : -EPROTO;
-    bool good = size >= PACKET_HEADER_SIZE && size <= PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX && data[0] == PACKET_VERSION &&
-                data[14] == 0 && data[15] == 0;
+    bool good = size >= PACKET_HEADER_SIZE && size <= PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX &&
+                data[0] == PACKET_VERSION && data[14] == 0 && data[15] == 0;
     require(!sent || (size == 0 ? r == PACKET_CLOSED : good ? r == PACKET_RECEIVED : r == -EPROTO));
     if (r == PACKET_RECEIVED) {
         static uint8_t again[PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX];
@@ -72,7 +72,7 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
         Failure failure = FAILURE_INIT;
         int r = purpose_check((Purpose) purpose, header->type, scheme, payload, digest, &size, &failure);
         require(r == 0 || (r == -EPERM && failure.kind == FAILURE_PURPOSE_VIOLATION) ||
-             (r == -EINVAL && failure.kind == FAILURE_INVALID_ARGUMENT));
+                (r == -EINVAL && failure.kind == FAILURE_INVALID_ARGUMENT));
         if (r < 0)
             continue;
         require(size == (size_t) scheme->hash);
@@ -84,19 +84,21 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
         case PURPOSE_TLS_CLIENT:
         case PURPOSE_TLS_SERVER:
             require(scheme->tls);
-            require(message ? (payload.size == 130 || payload.size == 146) && spaces && payload.data[73] == (purpose == PURPOSE_TLS_CLIENT ? 'c' : 's')
-                         : header->type == HANDLE_SIGN_TRANSCRIPT);
+            require(message ? (payload.size == 130 || payload.size == 146) && spaces &&
+                                  payload.data[73] == (purpose == PURPOSE_TLS_CLIENT ? 'c' : 's')
+                            : header->type == HANDLE_SIGN_TRANSCRIPT);
             break;
         case PURPOSE_DATA:
             require(message && !spaces &&
-                 !(payload.size > 1 && payload.data[0] == 0x30 && payload.data[1] < 0x80 &&
-                   payload.data[1] == payload.size - 2));
+                    !(payload.size > 1 && payload.data[0] == 0x30 && payload.data[1] < 0x80 &&
+                      payload.data[1] == payload.size - 2));
             break;
         default:
             require(message || header->type == HANDLE_SIGN_DIGEST);
         }
         if (message)
-            require(scheme_digest(scheme, payload.data, payload.size, expected) == (int) size && memcmp(digest, expected, size) == 0);
+            require(scheme_digest(scheme, payload.data, payload.size, expected) == (int) size &&
+                    memcmp(digest, expected, size) == 0);
     }
 }
 

@@ -32,16 +32,16 @@ static void sanitizes(void **state) {
         { "a\nb\tc\rd", "a b c d" },
         { "\x1b[31mred", "?[31mred" },
         { "\x7f", "?" },
-        { "\xc2\x85next", "??next" },     /* C1: NEL */
-        { "\xc2\xa0ok", "\xc2\xa0ok" },   /* no-break space is none */
+        { "\xc2\x85next", "??next" },   /* C1: NEL */
+        { "\xc2\xa0ok", "\xc2\xa0ok" }, /* no-break space is none */
         { "Zürich €", "Zürich €" },
         { "\xf0\x9f\x94\x91", "\xf0\x9f\x94\x91" },
         { "\xff\xfe", "??" },
-        { "\xc0\x80", "??" },             /* overlong */
+        { "\xc0\x80", "??" }, /* overlong */
         { "\xe0\x80\x80", "???" },
-        { "\xed\xa0\x80", "???" },        /* a surrogate */
-        { "\xf4\x90\x80\x80", "????" },   /* above U+10FFFF */
-        { "a\xe2\x82", "a??" },           /* cut short by the peer */
+        { "\xed\xa0\x80", "???" },      /* a surrogate */
+        { "\xf4\x90\x80\x80", "????" }, /* above U+10FFFF */
+        { "a\xe2\x82", "a??" },         /* cut short by the peer */
         { "\xe2\x82z", "??z" },
     };
 
@@ -101,8 +101,9 @@ static void names_both_ways(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sets_and_prefixes),      cmocka_unit_test(sanitizes),       cmocka_unit_test(cuts_at_a_character),
-        cmocka_unit_test(numbers_are_a_protocol), cmocka_unit_test(names_both_ways),
+        cmocka_unit_test(sets_and_prefixes),   cmocka_unit_test(sanitizes),
+        cmocka_unit_test(cuts_at_a_character), cmocka_unit_test(numbers_are_a_protocol),
+        cmocka_unit_test(names_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

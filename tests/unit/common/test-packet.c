@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* common/packet over real socket pairs: the header byte by byte, sizes, versions, reserved bits, descriptors, credentials,
- * and that no descriptor ever stays behind. */
+/* common/packet over real socket pairs: the header byte by byte, sizes, versions, reserved bits, descriptors,
+ * credentials, and that no descriptor ever stays behind. */
 #include "common/packet.h"
 
 #include "tests/unit/common/test.h"
@@ -19,7 +19,7 @@ typedef struct Pair {
 static Pair pair_new(void) {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    return (Pair) { fds[0], fds[1] };
+    return (Pair){ fds[0], fds[1] };
 }
 
 static void pair_clear(Pair *pair) {
@@ -49,9 +49,11 @@ static void raw_send(int socket, const void *data, size_t size, unsigned fd_coun
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int) * fd_count), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+        *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
+                               .cmsg_level = SOL_SOCKET,
+                               .cmsg_type = SCM_RIGHTS };
         for (unsigned i = 0; i < fd_count; i++)
-            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int) { STDERR_FILENO }, sizeof(int));
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int){ STDERR_FILENO }, sizeof(int));
     }
     assert_int_equal(sendmsg(socket, &message, MSG_NOSIGNAL), size);
 }
@@ -90,7 +92,8 @@ static void header_is_as_written(void **state) {
 
 static void sizes(void **state) {
     static uint8_t big[PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX + 2] = { 1, 2 };
-    static const size_t bad[] = { 1, 2, 15, PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX + 1, PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX + 2 };
+    static const size_t bad[] = { 1, 2, 15, PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX + 1,
+                                  PACKET_HEADER_SIZE + PACKET_PAYLOAD_MAX + 2 };
     _cleanup_pair_ Pair pair = pair_new();
     Packet packet = PACKET_INIT;
 
@@ -109,9 +112,9 @@ static void sizes(void **state) {
         assert_int_equal(packet_receive(pair.ours, &buffer, fds_allowed, &packet), PACKET_CLOSED);
     }
     PacketHeader header = { .type = 1 };
-    assert_int_equal(packet_send(pair.ours, &header, (BytesView) { big, PACKET_PAYLOAD_MAX + 1 }, NULL, 0), -EMSGSIZE);
+    assert_int_equal(packet_send(pair.ours, &header, (BytesView){ big, PACKET_PAYLOAD_MAX + 1 }, NULL, 0), -EMSGSIZE);
     int fds[5] = { 0 };
-    assert_int_equal(packet_send(pair.ours, &header, (BytesView) { big, 0 }, fds, 5), -EMSGSIZE);
+    assert_int_equal(packet_send(pair.ours, &header, (BytesView){ big, 0 }, fds, 5), -EMSGSIZE);
 }
 
 /* Each single bit of a valid header flipped: a wrong version or a reserved bit is refused, all else arrives as sent. */
@@ -190,7 +193,7 @@ static void descriptors_where_not(void **state) {
 static void credentials(void **state) {
     _cleanup_pair_ Pair pair = pair_new();
 
-    assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &(int) { 1 }, sizeof(int)), 0);
+    assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
     for (int fds_allowed = 0; fds_allowed < 2; fds_allowed++) {
         _cleanup_packet_ Packet packet = PACKET_INIT;
         raw_send(pair.theirs, valid, sizeof(valid), fds_allowed ? 4 : 0);
@@ -208,7 +211,7 @@ static void a_full_socket_takes_nothing(void **state) {
     unsigned sent = 0, received = 0;
     int r;
 
-    while ((r = packet_send(pair.theirs, &header, (BytesView) { big, sizeof(big) }, NULL, 0)) == 0)
+    while ((r = packet_send(pair.theirs, &header, (BytesView){ big, sizeof(big) }, NULL, 0)) == 0)
         assert_true(sent++ < 1000);
     assert_int_equal(r, -EAGAIN);
     Packet packet = PACKET_INIT;
@@ -219,9 +222,13 @@ static void a_full_socket_takes_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(header_is_as_written),  cmocka_unit_test(sizes),       cmocka_unit_test(every_bit),
-        cmocka_unit_test(descriptors_where_allowed), cmocka_unit_test(descriptors_where_not),
-        cmocka_unit_test(credentials),           cmocka_unit_test(a_full_socket_takes_nothing),
+        cmocka_unit_test(header_is_as_written),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(every_bit),
+        cmocka_unit_test(descriptors_where_allowed),
+        cmocka_unit_test(descriptors_where_not),
+        cmocka_unit_test(credentials),
+        cmocka_unit_test(a_full_socket_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

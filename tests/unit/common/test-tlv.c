@@ -10,12 +10,8 @@
 static void encoding_is_as_written(void **state) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
     static const uint8_t expected[] = {
-        1, 0,  1, 0, 0, 0,  0xab,
-        2, 1,  2, 0, 0, 0,  0x34, 0x12,
-        3, 0,  4, 0, 0, 0,  0x78, 0x56, 0x34, 0x12,
-        4, 0,  8, 0, 0, 0,  8, 7, 6, 5, 4, 3, 2, 1,
-        5, 0,  2, 0, 0, 0,  'h', 'i',
-        6, 0,  0, 0, 0, 0,
+        1, 0, 1, 0, 0, 0, 0xab, 2, 1, 2, 0, 0, 0, 0x34, 0x12, 3, 0, 4, 0,   0,   0, 0x78, 0x56, 0x34, 0x12, 4, 0,
+        8, 0, 0, 0, 8, 7, 6,    5, 4, 3, 2, 1, 5, 0,    2,    0, 0, 0, 'h', 'i', 6, 0,    0,    0,    0,    0,
     };
 
     assert_int_equal(tlv_append_u8(&body, 1, 0xab), 0);
@@ -24,7 +20,7 @@ static void encoding_is_as_written(void **state) {
     assert_int_equal(tlv_append_u64(&body, 4, 0x0102030405060708), 0);
     assert_int_equal(tlv_append_string(&body, 5, "hi"), 0);
     assert_int_equal(tlv_append_string(&body, 9, NULL), 0);
-    assert_int_equal(tlv_append(&body, 6, (BytesView) { NULL, 0 }), 0);
+    assert_int_equal(tlv_append(&body, 6, (BytesView){ NULL, 0 }), 0);
     assert_int_equal(body.size, sizeof(expected));
     assert_memory_equal(body.data, expected, sizeof(expected));
 
@@ -57,7 +53,8 @@ static void encoding_is_as_written(void **state) {
     assert_int_equal(tlv_read(&reader, &tag, &value), 0);
 }
 
-/* Every cut of a body either ends cleanly between fields or is refused; nothing is read beyond it (ASan: exact malloc). */
+/* Every cut of a body either ends cleanly between fields or is refused; nothing is read beyond it (ASan: exact malloc).
+ */
 static void every_cut(void **state) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
@@ -109,30 +106,31 @@ static void wrong_sizes(void **state) {
         if (r == 0)
             free(string);
     }
-    assert_int_equal(tlv_value_string((BytesView) { bytes, 5 }, 100, &string), -EBADMSG); /* a NUL inside */
+    assert_int_equal(tlv_value_string((BytesView){ bytes, 5 }, 100, &string), -EBADMSG); /* a NUL inside */
 }
 
 static void the_limit_of_a_packet(void **state) {
     static uint8_t big[PACKET_PAYLOAD_MAX];
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 5 }), -EMSGSIZE);
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, SIZE_MAX }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 5 }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, SIZE_MAX }), -EMSGSIZE);
     assert_int_equal(body.size, 0);
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 6 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 6 }), 0);
     assert_int_equal(body.size, PACKET_PAYLOAD_MAX);
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { NULL, 0 }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ NULL, 0 }), -EMSGSIZE);
     bytes_clear(&body);
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 12 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 12 }), 0);
     assert_int_equal(tlv_append_u8(&body, 1, 1), -EMSGSIZE);
     assert_int_equal(body.size, PACKET_PAYLOAD_MAX - 6);
-    assert_int_equal(tlv_append(&body, 1, (BytesView) { NULL, 0 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView){ NULL, 0 }), 0);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encoding_is_as_written), cmocka_unit_test(every_cut),             cmocka_unit_test(lying_lengths),
-        cmocka_unit_test(wrong_sizes),            cmocka_unit_test(the_limit_of_a_packet),
+        cmocka_unit_test(encoding_is_as_written), cmocka_unit_test(every_cut),
+        cmocka_unit_test(lying_lengths),          cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(the_limit_of_a_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The nastiest descriptor to be sent: a TCP socket with unsent data and SO_LINGER. Whoever drops the last reference to it
- * waits. The sender keeps none. */
+/* The nastiest descriptor to be sent: a TCP socket with unsent data and SO_LINGER. Whoever drops the last reference to
+ * it waits. The sender keeps none. */
 #pragma once
 
 #include "common/macros.h"
@@ -25,7 +25,8 @@ static inline int linger_socket(int seconds, LingeringPeer *ret_peer) {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof(address);
     const struct linger linger = { .l_onoff = 1, .l_linger = seconds };
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_int_equal(bind(listener, (struct sockaddr *) &address, length), 0);
     assert_int_equal(listen(listener, 1), 0);
@@ -50,10 +51,12 @@ static inline LingeringPeer linger_send(int channel, int seconds) {
         uint8_t bytes[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
     struct iovec part = { (void *) (uintptr_t) packet, sizeof(packet) };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
-    *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
     assert_int_equal(sendmsg(channel, &message, MSG_NOSIGNAL), sizeof(packet));
     close(fd);

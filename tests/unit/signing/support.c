@@ -100,7 +100,7 @@ int bench_stop(void **state) {
 }
 
 SigningIdentity bench_identity(const Bench *bench, uint32_t generation) {
-    return (SigningIdentity) {
+    return (SigningIdentity){
         .name = "demo",
         .state = generation > 0 ? "ready" : "empty",
         .generation = generation,
@@ -150,9 +150,11 @@ void holder_raw(int fd, const void *data, size_t size, unsigned fd_count) {
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int) * fd_count), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+        *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
+                               .cmsg_level = SOL_SOCKET,
+                               .cmsg_type = SCM_RIGHTS };
         for (unsigned i = 0; i < fd_count; i++)
-            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int) { STDERR_FILENO }, sizeof(int));
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int){ STDERR_FILENO }, sizeof(int));
     }
     (void) sendmsg(fd, &message, MSG_NOSIGNAL); /* the other end may be closed by now: that is for the caller to see */
 }
@@ -160,10 +162,22 @@ void holder_raw(int fd, const void *data, size_t size, unsigned fd_count) {
 void holder_send(int fd, uint8_t type, uint32_t serial, uint32_t generation, uint16_t scheme, BytesView payload) {
     static uint8_t packet[16 + 65536];
     const uint8_t header[16] = {
-        1, type, 0, 0,
-        (uint8_t) serial, (uint8_t) (serial >> 8), (uint8_t) (serial >> 16), (uint8_t) (serial >> 24),
-        (uint8_t) generation, (uint8_t) (generation >> 8), (uint8_t) (generation >> 16), (uint8_t) (generation >> 24),
-        (uint8_t) scheme, (uint8_t) (scheme >> 8), 0, 0,
+        1,
+        type,
+        0,
+        0,
+        (uint8_t) serial,
+        (uint8_t) (serial >> 8),
+        (uint8_t) (serial >> 16),
+        (uint8_t) (serial >> 24),
+        (uint8_t) generation,
+        (uint8_t) (generation >> 8),
+        (uint8_t) (generation >> 16),
+        (uint8_t) (generation >> 24),
+        (uint8_t) scheme,
+        (uint8_t) (scheme >> 8),
+        0,
+        0,
     };
     memcpy(packet, header, 16);
     if (payload.size > 0)
@@ -188,7 +202,9 @@ bool holder_receive(int fd, Answer *ret) {
         uint8_t bytes[CMSG_SPACE(sizeof(int) * 8)];
     } control;
     struct iovec part = { packet, sizeof(packet) };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+    };
     struct pollfd wait = { fd, POLLIN, 0 };
 
     if (poll(&wait, 1, 10000) != 1)
@@ -251,7 +267,7 @@ void holder_sign_message(int fd, const TpmKey *key, uint32_t generation, const c
     assert_int_equal(answer.scheme, 0x0403);
     if (generation > 0)
         assert_int_equal(answer.generation, generation);
-    assert_true(verifies(key, 0x0403, view, (BytesView) { answer.payload, answer.size }));
+    assert_true(verifies(key, 0x0403, view, (BytesView){ answer.payload, answer.size }));
 }
 
 bool verifies(const TpmKey *key, uint16_t scheme, BytesView message, BytesView signature) {
@@ -282,7 +298,7 @@ BytesView state_value(const Answer *state, uint16_t tag) {
         uint32_t length = u32(state->payload + at + 2);
         assert_true(length <= state->size - at - 6);
         if ((state->payload[at] | state->payload[at + 1] << 8) == tag) {
-            value = (BytesView) { state->payload + at + 6, length };
+            value = (BytesView){ state->payload + at + 6, length };
             found++;
         }
         at += 6 + length;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A signing thread on a real swtpm with one identity, what it called back, and a holder's side of handles that is written
- * from the protocol alone: raw sockets, no common/packet. */
+/* A signing thread on a real swtpm with one identity, what it called back, and a holder's side of handles that is
+ * written from the protocol alone: raw sockets, no common/packet. */
 #pragma once
 
 #include "fakes/swtpm.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* tests/integration/handle-client.py, which knows the protocol from its manual page alone, against the signing thread: every
- * purpose with P-256 and RSA keys, signatures verified by openssl. */
+/* tests/integration/handle-client.py, which knows the protocol from its manual page alone, against the signing thread:
+ * every purpose with P-256 and RSA keys, signatures verified by openssl. */
 #include "fakes/fake-pki.h"
 #include "tests/unit/signing/support.h"
 
@@ -30,7 +30,7 @@ static int certify(const FakeCa *ca, const TpmKey *key) {
     assert_int_equal(gnutls_x509_crt_set_expiration_time(certificate, time(NULL) + 3600), 0);
     assert_int_equal(gnutls_x509_crt_privkey_sign(certificate, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0), 0);
     assert_int_equal(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &pem), 0);
-    int fd = bytes_to_memfd("chain", (BytesView) { pem.data, pem.size });
+    int fd = bytes_to_memfd("chain", (BytesView){ pem.data, pem.size });
     gnutls_free(pem.data);
     gnutls_x509_crt_deinit(certificate);
     gnutls_pubkey_deinit(public);
@@ -47,7 +47,8 @@ static void run_client(int fd, const char *identity, Purpose purpose) {
         (void) fcntl(fd, F_SETFD, 0);
         /* A sanitizer's preloading is for us, not for python. */
         unsetenv("LD_PRELOAD");
-        execl("/usr/bin/python3", "python3", "-B", HANDLE_CLIENT, "--fd", number, identity, purpose_to_string(purpose), NULL);
+        execl("/usr/bin/python3", "python3", "-B", HANDLE_CLIENT, "--fd", number, identity, purpose_to_string(purpose),
+              NULL);
         _exit(127);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -61,7 +62,8 @@ static void speaks_the_protocol(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(generations); i++) {
         SigningIdentity identity = bench_identity(bench, generations[i]);
-        _cleanup_close_ int chain = certify(ca, identity.key), anchors = bytes_to_memfd("anchors", bytes_view_string(ca->pem));
+        _cleanup_close_ int chain = certify(ca, identity.key),
+                            anchors = bytes_to_memfd("anchors", bytes_view_string(ca->pem));
         identity.name = i == 0 ? "elliptic" : "rsa";
         identity.chain_fd = chain;
         identity.anchors_fd = anchors;

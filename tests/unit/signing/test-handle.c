@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A handle as its holder meets it, on a real TPM: the State, signatures of each purpose, each named refusal, generations,
- * the first sender, and the ways in which a handle ends. */
+/* A handle as its holder meets it, on a real TPM: the State, signatures of each purpose, each named refusal,
+ * generations, the first sender, and the ways in which a handle ends. */
 #include "common/certificate-verify.h"
 #include "tests/unit/signing/support.h"
 
@@ -59,27 +59,29 @@ static void each_purpose_signs(void **state) {
         for (size_t size = 32; size <= 48; size += 16) {
             _cleanup_close_ int fd = bench_open(bench, (Purpose) purpose);
             TlsSide side = purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
-            size_t length = (size_t) certificate_verify_build(side, (BytesView) { hash, size }, content);
-            holder_send(fd, HANDLE_SIGN_TRANSCRIPT, 7, 1, 0x0403, (BytesView) { hash, size });
-            holder_send(fd, HANDLE_SIGN_MESSAGE, 8, 0, 0x0403, (BytesView) { content, length });
+            size_t length = (size_t) certificate_verify_build(side, (BytesView){ hash, size }, content);
+            holder_send(fd, HANDLE_SIGN_TRANSCRIPT, 7, 1, 0x0403, (BytesView){ hash, size });
+            holder_send(fd, HANDLE_SIGN_MESSAGE, 8, 0, 0x0403, (BytesView){ content, length });
             for (uint32_t serial = 7; serial <= 8; serial++) {
                 assert_true(holder_receive_answer(fd, &answer));
                 assert_int_equal(answer.status, 0);
                 assert_int_equal(answer.serial, serial);
                 assert_int_equal(answer.generation, 1); /* also where 0 was asked for */
                 assert_int_equal(answer.type, serial == 7 ? 0x82 : 0x83);
-                assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { content, length }, (BytesView) { answer.payload, answer.size }));
+                assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ content, length },
+                                     (BytesView){ answer.payload, answer.size }));
             }
         }
     _cleanup_close_ int data = bench_open(bench, PURPOSE_DATA), any = bench_open(bench, PURPOSE_DIGEST);
     holder_sign_message(data, bench->keys[0], 1, "hello");
     holder_sign_message(any, bench->keys[0], 1, "hello");
     int size = scheme_digest(scheme_by_id(0x0403), "hello", 5, digest);
-    holder_send(any, HANDLE_SIGN_DIGEST, 9, 1, 0x0403, (BytesView) { digest, (size_t) size });
+    holder_send(any, HANDLE_SIGN_DIGEST, 9, 1, 0x0403, (BytesView){ digest, (size_t) size });
     assert_true(holder_receive_answer(any, &answer));
     assert_int_equal(answer.type, 0x84);
     assert_int_equal(answer.status, 0);
-    assert_true(verifies(bench->keys[0], 0x0403, bytes_view_string("hello"), (BytesView) { answer.payload, answer.size }));
+    assert_true(
+        verifies(bench->keys[0], 0x0403, bytes_view_string("hello"), (BytesView){ answer.payload, answer.size }));
 }
 
 /* Every refusal leaves the handle as it was. */
@@ -96,17 +98,25 @@ static void refusals_are_named(void **state) {
         const char *part;
     } cases[] = {
         { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0, 5, FAILURE_INVALID_ARGUMENT, "unknown signature scheme 0x0000" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0807, 5, FAILURE_INVALID_ARGUMENT, "unknown signature scheme 0x0807" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0503, 5, FAILURE_INVALID_ARGUMENT, "ecdsa-p256, does not sign with ecdsa_secp384r1_sha384" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0401, 5, FAILURE_INVALID_ARGUMENT, "does not sign with rsa_pkcs1_sha256" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 2, 0x0403, 5, FAILURE_NOT_READY, "generation 2 does not sign, the current one is 1" },
+        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0807, 5, FAILURE_INVALID_ARGUMENT,
+          "unknown signature scheme 0x0807" },
+        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0503, 5, FAILURE_INVALID_ARGUMENT,
+          "ecdsa-p256, does not sign with ecdsa_secp384r1_sha384" },
+        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0401, 5, FAILURE_INVALID_ARGUMENT,
+          "does not sign with rsa_pkcs1_sha256" },
+        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 2, 0x0403, 5, FAILURE_NOT_READY,
+          "generation 2 does not sign, the current one is 1" },
         { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 0xffffffff, 0x0403, 5, FAILURE_NOT_READY, "generation 4294967295" },
         { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0403, 65536, FAILURE_PURPOSE_VIOLATION, "handshake" },
-        { PURPOSE_DATA, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION, "a data handle does not take SignTranscript" },
-        { PURPOSE_DATA, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION, "a data handle does not take SignDigest" },
-        { PURPOSE_TLS_CLIENT, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION, "a tls-client handle does not take SignDigest" },
+        { PURPOSE_DATA, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
+          "a data handle does not take SignTranscript" },
+        { PURPOSE_DATA, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
+          "a data handle does not take SignDigest" },
+        { PURPOSE_TLS_CLIENT, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
+          "a tls-client handle does not take SignDigest" },
         { PURPOSE_TLS_CLIENT, HANDLE_SIGN_MESSAGE, 1, 0x0403, 130, FAILURE_PURPOSE_VIOLATION, "its own side" },
-        { PURPOSE_TLS_SERVER, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 33, FAILURE_INVALID_ARGUMENT, "32 or 48 bytes, not 33" },
+        { PURPOSE_TLS_SERVER, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 33, FAILURE_INVALID_ARGUMENT,
+          "32 or 48 bytes, not 33" },
         { PURPOSE_TLS_SERVER, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 0, FAILURE_INVALID_ARGUMENT, "not 0" },
         { PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, 1, 0x0403, 31, FAILURE_INVALID_ARGUMENT, "has 32 bytes, not 31" },
         { PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, 1, 0x0403, 48, FAILURE_INVALID_ARGUMENT, "has 32 bytes, not 48" },
@@ -117,7 +127,7 @@ static void refusals_are_named(void **state) {
     signing_counters(bench->signing, &before);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         _cleanup_close_ int fd = bench_open(bench, cases[i].purpose);
-        holder_send(fd, cases[i].type, 77, cases[i].generation, cases[i].scheme, (BytesView) { bytes, cases[i].size });
+        holder_send(fd, cases[i].type, 77, cases[i].generation, cases[i].scheme, (BytesView){ bytes, cases[i].size });
         assert_true(holder_receive_answer(fd, &answer));
         assert_int_equal(answer.type, cases[i].type | HANDLE_ANSWER);
         assert_int_equal(answer.serial, 77);
@@ -288,7 +298,8 @@ static void the_first_sender_is_checked(void **state) {
 
     for (unsigned round = 0; round < 4; round++) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-        assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0); /* as main does before handing it out */
+        assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)),
+                         0); /* as main does before handing it out */
         pid_t child;
         switch (round) {
         case 0: /* the right one: then anybody may use it */
@@ -307,7 +318,8 @@ static void the_first_sender_is_checked(void **state) {
         case 2: /* the right pid, but its process is dead when the packet is read: the pid may be another's by now */
             child = speak(fds[1], true);
             siginfo_t information;
-            assert_int_equal(waitid(P_PID, (id_t) child, &information, WEXITED | WNOWAIT), 0); /* a zombie: pidfd_open works */
+            assert_int_equal(waitid(P_PID, (id_t) child, &information, WEXITED | WNOWAIT),
+                             0); /* a zombie: pidfd_open works */
             assert_int_equal(open_for(bench, fds[0], child, child), 0);
             assert_false(has_answer(fds[1]));
             break;
@@ -330,14 +342,15 @@ static void many_requests_are_answered_in_order(void **state) {
     /* More than the socket holds: sending waits for reading, and nothing is lost or changes places. */
     for (uint32_t sent = 1, received = 1; received <= 100;) {
         for (; sent <= 100 && sent < received + 8; sent++)
-            holder_send(fd, HANDLE_SIGN_MESSAGE, sent, 0, 0x0403, (BytesView) { (const uint8_t *) &sent, sizeof(sent) });
+            holder_send(fd, HANDLE_SIGN_MESSAGE, sent, 0, 0x0403, (BytesView){ (const uint8_t *) &sent, sizeof(sent) });
         assert_true(holder_receive_answer(fd, &answer));
         assert_int_equal(answer.serial, received);
         /* a little-endian number below 67 begins like an empty handshake message, and not all do */
         bool refused = received <= 26 || received == 67;
         assert_int_equal(answer.status, refused ? FAILURE_PURPOSE_VIOLATION : 0);
         if (!refused)
-            assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { (const uint8_t *) &received, sizeof(received) }, (BytesView) { answer.payload, answer.size }));
+            assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ (const uint8_t *) &received, sizeof(received) },
+                                 (BytesView){ answer.payload, answer.size }));
         received++;
     }
 }

@@ -101,8 +101,12 @@ static void random_histories(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shown),       cmocka_unit_test(moves_on_after_the_grace_time), cmocka_unit_test(an_older_use_lengthens_it),
-        cmocka_unit_test(comes_back),  cmocka_unit_test(no_overflow),                   cmocka_unit_test(random_histories),
+        cmocka_unit_test(shown),
+        cmocka_unit_test(moves_on_after_the_grace_time),
+        cmocka_unit_test(an_older_use_lengthens_it),
+        cmocka_unit_test(comes_back),
+        cmocka_unit_test(no_overflow),
+        cmocka_unit_test(random_histories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

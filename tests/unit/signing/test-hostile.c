@@ -39,7 +39,8 @@ static int nobody_was_harmed(void **state) {
     do {
         bench_idle(bench, 5);
         signing_counters(bench->signing, &counters);
-    } while ((counters.handles_open != 1 || bench->closed != bench->next_id - 2 || count_fds() != fds_before) && seconds() - begun < 5);
+    } while ((counters.handles_open != 1 || bench->closed != bench->next_id - 2 || count_fds() != fds_before) &&
+             seconds() - begun < 5);
     assert_int_equal(counters.handles_open, 1);
     assert_int_equal(bench->closed, bench->next_id - 2);
     assert_int_equal(count_fds(), fds_before);
@@ -50,7 +51,8 @@ static const uint8_t get_state[16] = { 1, HANDLE_GET_STATE, 0, 0, 1 };
 
 static void odd_sizes(void **state) {
     static uint8_t big[16 + 65536 + 100] = { 1, HANDLE_SIGN_MESSAGE, 0, 0, 1 };
-    static const size_t sizes[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 + 65537, 16 + 65538, sizeof(big) };
+    static const size_t sizes[] = { 0,  1,  2,  3,  4,  5,  6,          7,          8,          9,
+                                    10, 11, 12, 13, 14, 15, 16 + 65537, 16 + 65538, sizeof(big) };
 
     for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
         _cleanup_close_ int fd = bench_open(*state, PURPOSE_DIGEST);
@@ -93,7 +95,8 @@ static void every_bit_of_a_request(void **state) {
             assert_int_equal(answer.status, FAILURE_INVALID_ARGUMENT);
         else {
             assert_int_equal(answer.status, 0); /* serial or message: as good as any other */
-            assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { mutated + 16, 2 }, (BytesView) { answer.payload, answer.size }));
+            assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ mutated + 16, 2 },
+                                 (BytesView){ answer.payload, answer.size }));
         }
     }
 }
@@ -115,11 +118,11 @@ static void every_type(void **state) {
 /* GetState takes no argument, and a question without a serial has no answer. */
 static void fields_that_must_be_zero(void **state) {
     static const uint8_t packets[][17] = {
-        { 1, 1, 0, 0, 0 },                                  /* serial 0 */
-        { 1, 1, 1, 0, 1 },                                  /* status */
-        { 1, 1, 0, 0, 1, 0, 0, 0, 1 },                      /* generation */
-        { 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 4 },       /* scheme */
-        { 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4 },       /* SignMessage with serial 0 */
+        { 1, 1, 0, 0, 0 },                            /* serial 0 */
+        { 1, 1, 1, 0, 1 },                            /* status */
+        { 1, 1, 0, 0, 1, 0, 0, 0, 1 },                /* generation */
+        { 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 4 }, /* scheme */
+        { 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4 }, /* SignMessage with serial 0 */
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(packets); i++) {
@@ -159,7 +162,8 @@ static void descriptors(void **state) {
         _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA);
         holder_raw(fd, get_state, 16, count);
         holder_expect_closed(fd);
-        _cleanup_close_ int queued = bench_open(*state, PURPOSE_DATA); /* behind others, of which the first closes the handle */
+        _cleanup_close_ int queued =
+            bench_open(*state, PURPOSE_DATA); /* behind others, of which the first closes the handle */
         holder_raw(queued, "x", 1, 0);
         for (unsigned i = 0; i < 20; i++)
             holder_raw(queued, get_state, 16, count);
@@ -176,7 +180,8 @@ static void descriptors_that_linger(void **state) {
     for (unsigned i = 0; i < 3; i++) {
         _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
         if (i > 0)
-            holder_raw(fd, get_state, 16, 0); /* waits for us to read the first State, and what follows waits behind it */
+            holder_raw(fd, get_state, 16,
+                       0); /* waits for us to read the first State, and what follows waits behind it */
         peers[i] = linger_send(fd, 3600);
         bench_idle(bench, 20);
         if (i == 1) { /* the holder hangs up */
@@ -197,8 +202,8 @@ static void descriptors_that_linger(void **state) {
     bench_wait(bench, &bench->closed, closed + 3);
 }
 
-/* Asks for States and signatures until the socket is full and reads nothing: at most one State, with its descriptors, is on
- * its way, however often it asks and however often the identity changes. */
+/* Asks for States and signatures until the socket is full and reads nothing: at most one State, with its descriptors,
+ * is on its way, however often it asks and however often the identity changes. */
 static void never_reads(void **state) {
     Bench *bench = *state;
     _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA);
@@ -245,7 +250,8 @@ static void never_reads_signatures(void **state) {
     for (struct pollfd wait = { lazy, POLLOUT, 0 }; poll(&wait, 1, 200) == 1; sent++)
         assert_int_equal(send(lazy, request, sizeof(request), MSG_NOSIGNAL), sizeof(request));
     signing_counters(bench->signing, &after);
-    assert_in_range(after.signatures - before.signatures, 4, 60); /* what its socket holds, and then the TPM is left alone */
+    assert_in_range(after.signatures - before.signatures, 4,
+                    60);                /* what its socket holds, and then the TPM is left alone */
     for (; answers < sent; answers++) { /* reading again is all it takes */
         assert_true(holder_receive(lazy, &answer));
         assert_int_equal(answer.status, 0);

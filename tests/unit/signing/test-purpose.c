@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The purpose table of DESIGN §8: each purpose × request × scheme against an oracle written from the text, and every shape that
- * `data` refuses, with each cut and each bit around it. */
+/* The purpose table of DESIGN §8: each purpose × request × scheme against an oracle written from the text, and every
+ * shape that `data` refuses, with each cut and each bit around it. */
 #include "common/certificate-verify.h"
 #include "signing/signing.h"
 
@@ -33,12 +33,14 @@ static int ask_data(const void *message, size_t size) {
     _cleanup_free_ uint8_t *exact = malloc(size ?: 1);
     if (size > 0)
         memcpy(exact, message, size);
-    return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView) { exact, size });
+    return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView){ exact, size });
 }
 
 static void table(void **state) {
     uint8_t hash[64] = { 1, 2, 3 }, own[CERTIFICATE_VERIFY_MAX], other[CERTIFICATE_VERIFY_MAX];
-    static const uint8_t types[] = { HANDLE_SIGN_TRANSCRIPT, HANDLE_SIGN_MESSAGE, HANDLE_SIGN_DIGEST, HANDLE_GET_STATE, 0, 0x81, 0xff };
+    static const uint8_t types[] = {
+        HANDLE_SIGN_TRANSCRIPT, HANDLE_SIGN_MESSAGE, HANDLE_SIGN_DIGEST, HANDLE_GET_STATE, 0, 0x81, 0xff
+    };
 
     for (int purpose = 0; purpose < _PURPOSE_COUNT; purpose++)
         for (size_t s = 0; s < ARRAY_LENGTH(scheme_ids); s++) {
@@ -57,20 +59,23 @@ static void table(void **state) {
                 assert_int_equal(r, purpose != PURPOSE_DIGEST ? -EPERM : size == (size_t) scheme->hash ? 0 : -EINVAL);
             }
             for (size_t size = 32; size <= 48; size += 16) {
-                int length = certificate_verify_build(side, (BytesView) { hash, size }, own);
+                int length = certificate_verify_build(side, (BytesView){ hash, size }, own);
                 assert_int_equal(certificate_verify_build(side == TLS_SIDE_CLIENT ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT,
-                                                          (BytesView) { hash, size }, other), length);
+                                                          (BytesView){ hash, size }, other),
+                                 length);
                 BytesView right = { own, (size_t) length }, wrong = { other, (size_t) length };
                 bool digest = purpose == PURPOSE_DIGEST;
-                assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, right), (tls && !pkcs1) || digest ? 0 : -EPERM);
+                assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, right),
+                                 (tls && !pkcs1) || digest ? 0 : -EPERM);
                 assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, wrong), digest ? 0 : -EPERM);
             }
-            assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, bytes_view_string("hello")), tls ? -EPERM : 0);
+            assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, bytes_view_string("hello")),
+                             tls ? -EPERM : 0);
             for (size_t t = 3; t < ARRAY_LENGTH(types); t++)
-                assert_int_equal(ask((Purpose) purpose, types[t], scheme, (BytesView) { hash, 32 }), -EPERM);
+                assert_int_equal(ask((Purpose) purpose, types[t], scheme, (BytesView){ hash, 32 }), -EPERM);
         }
-    assert_int_equal(ask(_PURPOSE_INVALID, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }), -EPERM);
-    assert_int_equal(ask(_PURPOSE_COUNT, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }), -EPERM);
+    assert_int_equal(ask(_PURPOSE_INVALID, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }), -EPERM);
+    assert_int_equal(ask(_PURPOSE_COUNT, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }), -EPERM);
 }
 
 static void digests_are_the_right_ones(void **state) {
@@ -85,21 +90,28 @@ static void digests_are_the_right_ones(void **state) {
                 if (!scheme->tls)
                     continue;
                 /* the transcript's hash is the cipher suite's, the digest's is the scheme's: any pair */
-                int n = certificate_verify_build(server ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT, (BytesView) { hash, length }, content);
+                int n = certificate_verify_build(server ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT,
+                                                 (BytesView){ hash, length }, content);
                 int m = scheme_digest(scheme, content, (size_t) n, expected);
                 Purpose purpose = server ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT;
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView) { hash, length }, digest, &size, NULL), 0);
+                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView){ hash, length },
+                                               digest, &size, NULL),
+                                 0);
                 assert_int_equal(size, m);
                 assert_memory_equal(digest, expected, size);
                 memset(digest, 0, sizeof(digest));
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { content, (size_t) n }, digest, &size, NULL), 0);
+                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ content, (size_t) n },
+                                               digest, &size, NULL),
+                                 0);
                 assert_int_equal(size, m);
                 assert_memory_equal(digest, expected, size);
             }
-    assert_int_equal(purpose_check(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), digest, &size, NULL), 0);
+    assert_int_equal(
+        purpose_check(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), digest, &size, NULL), 0);
     assert_int_equal(scheme_digest(P256, "abc", 3, expected), size);
     assert_memory_equal(digest, expected, size);
-    assert_int_equal(purpose_check(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }, digest, &size, NULL), 0);
+    assert_int_equal(
+        purpose_check(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }, digest, &size, NULL), 0);
     assert_memory_equal(digest, hash, 32);
 }
 
@@ -109,18 +121,19 @@ static void mutations_of_the_content(void **state) {
 
     for (int purpose = PURPOSE_TLS_CLIENT; purpose <= PURPOSE_TLS_SERVER; purpose++) {
         TlsSide side = purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
-        size_t size = (size_t) certificate_verify_build(side, (BytesView) { hash, 48 }, content);
+        size_t size = (size_t) certificate_verify_build(side, (BytesView){ hash, 48 }, content);
         for (size_t bit = 0; bit < size * 8; bit++) {
             content[bit / 8] ^= (uint8_t) (1U << bit % 8);
-            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content, size });
+            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content, size });
             assert_int_equal(r, bit < 98 * 8 ? -EPERM : 0); /* beyond it lies the hash, which is anything */
             content[bit / 8] ^= (uint8_t) (1U << bit % 8);
         }
         for (size_t cut = 0; cut <= size + 1; cut++) {
-            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content, cut });
+            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content, cut });
             assert_int_equal(r, cut == 130 || cut == 146 ? 0 : -EPERM);
         }
-        assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content + 1, size - 1 }), -EPERM);
+        assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content + 1, size - 1 }),
+                         -EPERM);
     }
 }
 
@@ -138,7 +151,8 @@ static void data_and_spaces(void **state) {
 }
 
 static void data_and_handshakes(void **state) {
-    static const uint8_t assigned[] = { 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 67, 254 };
+    static const uint8_t assigned[] = { 0,  1,  2,  3,  4,  5,  6,  8,  9,  10, 11, 12, 13,
+                                        14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 67, 254 };
     uint8_t message[600] = { 0 };
 
     memset(message + 12, 0xa5, sizeof(message) - 12);
@@ -147,10 +161,10 @@ static void data_and_handshakes(void **state) {
             message[0] = assigned[i];
             message[2] = (uint8_t) (length >> 8);
             message[3] = (uint8_t) length;
-            assert_int_equal(ask_data(message, 4 + length), -EPERM);     /* exactly this message */
+            assert_int_equal(ask_data(message, 4 + length), -EPERM);      /* exactly this message */
             assert_int_equal(ask_data(message, sizeof(message)), -EPERM); /* others behind it */
             if (length > 0)
-                assert_int_equal(ask_data(message, 3 + length), 0);      /* does not fit */
+                assert_int_equal(ask_data(message, 3 + length), 0); /* does not fit */
             /* DTLS: sequence 0, fragment offset 0, fragment length = length */
             memcpy(message + 9, message + 1, 3);
             assert_int_equal(ask_data(message, 12 + length), -EPERM);
@@ -169,7 +183,10 @@ static void data_and_handshakes(void **state) {
     assert_int_equal(ask_data("", 0), 0);
     assert_int_equal(ask_data("\x01", 1), 0);
     assert_int_equal(ask_data("\x01\x00\x00", 3), 0);
-    assert_int_equal(ask_data("\x7f" "ELF\x02\x01\x01\x00", 8), 0);
+    assert_int_equal(ask_data("\x7f"
+                              "ELF\x02\x01\x01\x00",
+                              8),
+                     0);
     assert_int_equal(ask_data("\x1f\x8b\x08\x00\x00\x00\x00\x00", 8), 0);
     assert_int_equal(ask_data("PK\x03\x04\x14\x00\x00\x00", 8), 0);
 }
@@ -263,8 +280,9 @@ static void data_is_refused_for_every_scheme(void **state) {
     memset(big, 'x', sizeof(big));
     for (size_t s = 0; s < ARRAY_LENGTH(scheme_ids); s++) {
         const SignatureScheme *scheme = scheme_by_id(scheme_ids[s]);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { (const uint8_t *) "0\0", 2 }), -EPERM);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { big, sizeof(big) }), 0);
+        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ (const uint8_t *) "0\0", 2 }),
+                         -EPERM);
+        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ big, sizeof(big) }), 0);
     }
 }
 
