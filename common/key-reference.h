@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* /run/identityd/NAME/key.pem: a PEM block that stands where programs expect a private key and only names an identity. The daemon writes it, the OpenSSL provider
+ * reads it. Its content is DER, since OpenSSL's file loader drops the label:
+ *
+ *   SEQUENCE { UTF8String "org.identityd1", UTF8String name }
+ */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/names.h"
+
+#define KEY_REFERENCE_LABEL "IDENTITYD PRIVATE KEY"
+#define KEY_REFERENCE_MAX   128U /* bytes of DER */
+
+/* The whole file. -EINVAL: no name of an identity; -ENOMEM. */
+int key_reference_to_pem(const char *name, Bytes *ret_pem);
+
+/* The name in a DER content. -ENOMSG: something else, not meant for us; -EBADMSG: ours, but malformed. */
+int key_reference_from_der(BytesView der, char ret_name[static IDENTITY_NAME_MAX + 1U]);
