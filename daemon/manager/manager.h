@@ -43,6 +43,12 @@ int manager_reload(Manager *manager, Failure *ret_failure);
 const char *manager_tpm_state(const Manager *manager); /* ready, unavailable, replaced, lockout */
 const TpmInformation *manager_tpm_information(const Manager *manager);
 
+/* The thread has been inside one TPM command for longer than any TPM takes. */
+bool manager_tpm_is_hung(const Manager *manager);
+
+/* OpenMetrics text; the caller frees. */
+int manager_metrics(Manager *manager, char **ret);
+
 /* Identities, sorted by name. */
 size_t manager_identity_count(const Manager *manager);
 Identity *manager_identity_at(const Manager *manager, size_t index);
@@ -74,6 +80,9 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata);
 void identity_sign(Identity *identity, const Caller *caller, const char *scheme, BytesView message, OperationDone done, void *userdata);
 /* Tests what an enrolment would meet at the CA, without enrolling: result is JSON-free text lines. */
 void identity_probe_server(Identity *identity, OperationDone done, void *userdata);
+
+/* Whether any rule for this purpose names a unit, so that the caller's must be looked up. */
+bool identity_admits_units(const Identity *identity, Purpose purpose);
 
 /* Opens a handle for `caller`: the holder's end, which the caller of this function owns. */
 int identity_open_handle(Identity *identity, Purpose purpose, Caller *caller, int *ret_fd, Failure *ret_failure);

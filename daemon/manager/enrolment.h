@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* An attempt at EST enrolment; shared by enrolment.c (the attempt itself) and lifecycle.c (when one begins, and who asks for one). */
+#pragma once
+
+#include "manager/internal.h"
+
+#include <gnutls/crypto.h>
+
+struct Enrolment {
+    Identity *identity;
+    uint64_t id;
+    bool renewal;     /* simplereenroll */
+    bool copy_names;  /* Subject and SAN of the present certificate */
+    bool has_pending; /* pending/ holds this attempt's key */
+    StoredPending pending;
+    TpmKey *key;
+    TpmKey *authenticator_key;
+    Bytes authenticator_chain; /* PEM */
+    Secret *password;
+    char *user;
+    Job *job;
+    Failure own_failure;
+    Operation *operations;
+};
+
+/* What an answer that arrives later is matched with. */
+typedef struct EnrolmentToken {
+    Manager *manager;
+    uint64_t identity, enrolment;
+    uint8_t type;
+    uint32_t serial;
+} EnrolmentToken;
+
+typedef struct EnrolmentStart {
+    bool renewal, copy_names, new_key, drop_pending;
+    Operation **operations; /* taken over; may be NULL */
+} EnrolmentStart;
+
+/* Begins an attempt; none may be running. What happens is told through operations, state and log. */
+void enrolment_begin(Identity *identity, const EnrolmentStart *start);
+
+/* Ends the attempt as failed: counts, schedules the next one, tells everybody. Frees it. */
+void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent, uint32_t retry_after);
+
+Enrolment *enrolment_free(Enrolment *enrolment);
+
+/* Fills in key and parent Name; 0 or -errno. */
+int pending_from_key(const TpmKey *key, StoredPending *pending);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One identity at run time: read from configuration and store, its state, and what changes of it are told to whom. The state changes only in
+ * identity_event. */
+#include "manager/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int identity_new(Manager *manager, const char *name, Identity **ret) {
+    _cleanup_(identity_free_p) Identity *identity = calloc(1, sizeof *identity);
+
+    if (!identity)
+        return -ENOMEM;
+    identity->manager = manager;
+    identity->instance = ++manager->next_id;
+    identity->state = STATE_UNAVAILABLE;
+    identity->name = strdup(name);
+    if (!identity->name)
+        return -ENOMEM;
+    *ret = TAKE_PTR(identity);
+    return 0;
+}
+
+static void identity_drop_generation(Identity *identity) {
+    identity->generation = 0;
+    identity->key = tpm_key_free(identity->key);
+    certificate_list_clear(&identity->chain);
+    identity->renew_at = 0;
+}
+
+Identity *identity_free(Identity *identity) {
+    Failure stopping = FAILURE_INIT;
+
+    if (!identity)
+        return NULL;
+    (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "%s is no longer configured, or identityd stops.", identity->name);
+    identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
+    identity->check = revocation_abort(identity->check);
+    identity_drop_generation(identity);
+    certificate_list_clear(&identity->anchors);
+    certificate_list_clear(&identity->peers);
+    bytes_clear(&identity->crls_pem);
+    bytes_clear(&identity->ocsp);
+    identity_config_free(identity->config);
+    store_free(identity->store);
+    stored_state_clear(&identity->stored);
+    free(identity->view_anchors);
+    free(identity->malformed);
+    free(identity->last_error);
+    free(identity->name);
+    free(identity);
+    return NULL;
+}
+
+const char *identity_name(const Identity *identity) {
+    return identity->name;
+}
+
+const Certificate *identity_leaf(const Identity *identity) {
+    return identity->chain.count > 0 ? identity->chain.list[0] : NULL;
+}
+
+Identity *identity_by_instance(Manager *manager, uint64_t instance) {
+    for (size_t i = 0; i < manager->identity_count; i++)
+        if (manager->identities[i]->instance == instance)
+            return manager->identities[i];
+    return NULL;
+}
+
+void identity_changed(Identity *identity) {
+    Manager *manager = identity->manager;
+
+    if (manager->callbacks.changed)
+        manager->callbacks.changed(CHANGE_IDENTITY_PROPERTIES, identity, manager->callbacks.userdata);
+}
+
+void identity_set_activity(Identity *identity, IdentityActivity activity) {
+    if (identity->activity == activity)
+        return;
+    identity->activity = activity;
+    identity_changed(identity);
+}
+
+void identity_set_error(Identity *identity, const char *text) {
+    if (strcmp(identity->last_error ? identity->last_error : "", text ? text : "") == 0)
+        return;
+    free(identity->last_error);
+    identity->last_error = text ? strdup(text) : NULL;
+    snprintf(identity->stored.last_error, sizeof identity->stored.last_error, "%s", text ? text : "");
+    identity_changed(identity);
+}
+
+int identity_save_state(Identity *identity) {
+    Failure failure = FAILURE_INIT;
+    int r = store_state_save(identity->store, &identity->stored, &failure);
+
+    if (r < 0)
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s", failure.text);
+    return r;
+}
+
+/* ---- loading ---- */
+
+static void identity_set_malformed(Identity *identity, const char *why) {
+    free(identity->malformed);
+    identity->malformed = strdup(why);
+    identity_set_error(identity, why);
+    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name, "%s This identity is out of use until that is mended; the others go on.", why);
+}
+
+static int identity_load_config(Identity *identity) {
+    Manager *manager = identity->manager;
+    _cleanup_(strings_free_p) char **paths = NULL;
+    _cleanup_(problems_clear) Problems problems = { 0 };
+    _cleanup_identity_config_ IdentityConfig *config = NULL;
+    int r = config_identity_paths(&manager->directories, identity->name, &paths);
+
+    if (r >= 0)
+        r = identity_config_load(identity->name, paths, &problems, &config);
+    for (size_t i = 0; i < problems.count; i++) {
+        _cleanup_free_ char *text = problem_to_string(&problems.list[i]);
+        if (problems.list[i].warning)
+            log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, identity->name, "%s", text ? text : "out of memory");
+        else if (r >= 0 || !identity->malformed)
+            identity_set_malformed(identity, text ? text : "out of memory");
+    }
+    if (r < 0) {
+        if (!identity->malformed)
+            identity_set_malformed(identity, strerror(-r));
+        return r;
+    }
+    identity_config_free(identity->config);
+    identity->config = TAKE_PTR(config);
+    return 0;
+}
+
+static int identity_load_generation(Identity *identity, Failure *ret_failure) {
+    _cleanup_(stored_generation_clear) StoredGeneration stored = { 0 };
+    _cleanup_certificates_ CertificateList chain = { 0 };
+    _cleanup_tpm_key_ TpmKey *key = NULL;
+    uint32_t number = store_current(identity->store);
+
+    identity_drop_generation(identity);
+    if (number == 0)
+        return 0;
+    int r = store_load(identity->store, number, &stored, ret_failure);
+    if (r < 0)
+        return r;
+    r = tpm_key_from_pem(bytes_view(&stored.key_pem), bytes_view(&stored.parent_name), &key, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, r, "%s/generations/%" PRIu32 "/key.pem", identity->name, number);
+    r = certificate_list_from_pem(bytes_view(&stored.chain_pem), CHAIN_MAX, &chain, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, r, "%s/generations/%" PRIu32 "/chain.pem", identity->name, number);
+    if (!bytes_view_equal(bytes_view(&chain.list[0]->spki), tpm_key_spki(key)))
+        return failure_set(ret_failure, -EBADMSG, FAILURE_STORAGE,
+                           "%s/generations/%" PRIu32 ": the first certificate of chain.pem is not for the key in key.pem.", identity->name, number);
+    identity->generation = number;
+    identity->key = TAKE_PTR(key);
+    identity->chain = chain;
+    chain = (CertificateList) { 0 };
+    return 0;
+}
+
+static int identity_load_store(Identity *identity, Failure *ret_failure) {
+    int r = 0;
+
+    if (!identity->store)
+        r = store_open(identity->manager->state_fd, identity->name, true, &identity->store, ret_failure);
+    if (r < 0)
+        return r;
+    stored_state_clear(&identity->stored);
+    r = store_state_load(identity->store, &identity->stored, ret_failure);
+    if (r < 0)
+        return r;
+    clock_learn(identity->manager, identity->stored.clock_floor);
+    identity_set_error(identity, identity->stored.last_error[0] ? identity->stored.last_error : NULL);
+    return identity_load_generation(identity, ret_failure);
+}
+
+static void identity_schedule(Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+    uint8_t fingerprint[32];
+
+    identity->renew_at = 0;
+    if (!leaf || !identity->config || identity->config->protocol != PROTOCOL_EST || certificate_fingerprint(leaf, fingerprint) < 0)
+        return;
+    ScheduleCertificate certificate = { leaf->not_before, leaf->not_after, { fingerprint, sizeof fingerprint } };
+    identity->renew_at = schedule_renewal(&certificate, identity->config, bytes_view_string(identity->manager->tpm.device_id));
+}
+
+void identity_load(Identity *identity) {
+    Failure failure = FAILURE_INIT;
+    bool first = !identity->store;
+
+    identity->malformed = (free(identity->malformed), NULL);
+    int r = identity_load_config(identity);
+    if (r < 0 && !first) {
+        /* A faulty edit: what the identity may do is no longer known, so nobody may use it. */
+        identity->config = identity_config_free(identity->config);
+    }
+    if (r >= 0) {
+        if (first)
+            r = identity_load_store(identity, &failure);
+        if (r >= 0)
+            r = identity_load_anchors(identity, &failure);
+        if (r >= 0)
+            r = identity_load_peers(identity, &failure);
+        if (r < 0) {
+            identity_set_malformed(identity, failure.text);
+            identity->config = identity_config_free(identity->config);
+            identity->store = store_free(identity->store);
+            identity_drop_generation(identity);
+        }
+    }
+    if (identity->stored.retired)
+        identity->state = STATE_RETIRED;
+    if (!identity->malformed) {
+        if (first)
+            revocation_load(identity);
+        identity_schedule(identity);
+    }
+    identity_evaluate(identity);
+    identity_publish(identity);
+}
+
+bool identity_is_malformed(const Identity *identity, Failure *ret_failure) {
+    if (!identity->malformed)
+        return false;
+    (void) failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY, "%s is out of use: %s Mend that, then run `idctl reload`.", identity->name,
+                       identity->malformed);
+    return true;
+}
+
+/* ---- state ---- */
+
+void identity_event(Identity *identity, IdentityEvent event, const char *reason) {
+    IdentityState old = identity->state, next = identity_state_next(old, event);
+
+    if (next == _STATE_INVALID) {
+        log_entry(LOG_ERR, MESSAGE_STATE_CHANGED, identity->name, "Bug: the event %s must not happen in the state %s; nothing was changed.",
+                  identity_event_to_string(event), identity_state_to_string(old));
+        return;
+    }
+    if (next == old)
+        return;
+    identity->state = next;
+
+    char old_field[64], event_field[64], new_field[64];
+    snprintf(old_field, sizeof old_field, "IDENTITYD_OLD_STATE=%s", identity_state_to_string(old));
+    snprintf(event_field, sizeof event_field, "IDENTITYD_EVENT=%s", identity_event_to_string(event));
+    snprintf(new_field, sizeof new_field, "IDENTITYD_STATE=%s", identity_state_to_string(next));
+    const char *const fields[] = { old_field, event_field, new_field, NULL };
+    log_fields(next == STATE_REVOKED || next == STATE_EXPIRED ? LOG_WARNING : LOG_NOTICE,
+               next == STATE_REVOKED ? MESSAGE_REVOKED : MESSAGE_STATE_CHANGED, identity->name, fields, "%s → %s (%s)%s%s",
+               identity_state_to_string(old), identity_state_to_string(next), identity_event_to_string(event), reason ? ": " : "",
+               reason ? reason : "");
+
+    if (next == STATE_REVOKED)
+        (void) signing_close_identity(identity->manager->signing, identity->name);
+    identity_publish(identity);
+    identity_changed(identity);
+    if (next == STATE_READY)
+        enrolment_authenticator_ready(identity->manager, identity->name);
+}
+
+static bool identity_parent_differs(const Identity *identity) {
+    const TpmInformation *tpm = &identity->manager->tpm;
+
+    return identity->key && !bytes_view_equal(tpm_key_parent_name(identity->key), (BytesView) { tpm->parent_name, tpm->parent_name_size });
+}
+
+static bool identity_is_expired(Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+
+    return leaf && manager_now(identity->manager) > leaf->not_after;
+}
+
+void identity_evaluate(Identity *identity) {
+    Manager *manager = identity->manager;
+
+    if (identity->malformed || !manager->tpm_known || identity->state == STATE_RETIRED)
+        return;
+    bool was_replaced = identity->replaced;
+    identity->replaced = manager->tpm.state == TPM_STATE_READY && identity_parent_differs(identity);
+    if (manager->tpm.state != TPM_STATE_READY || identity->replaced) {
+        const char *reason = identity->replaced ? "this TPM is not the one that the key was made in; nothing is deleted; `idctl enroll` "
+                                                  "with a new key leads out"
+                                                : manager->tpm_failure.text;
+        if (identity->replaced && (!was_replaced || identity->state != STATE_UNAVAILABLE))
+            identity_set_error(identity, reason);
+        identity_event(identity, EVENT_TPM_LOST, reason);
+        return;
+    }
+    if (was_replaced)
+        identity_set_error(identity, NULL);
+
+    bool revoked = identity->stored.revoked || identity->stored.hold, expired = identity_is_expired(identity);
+    if (identity->state == STATE_UNAVAILABLE)
+        identity_event(identity,
+                       identity->generation == 0 ? (revoked ? EVENT_TPM_BACK_REVOKED : EVENT_TPM_BACK_EMPTY)
+                       : revoked                 ? EVENT_TPM_BACK_REVOKED
+                       : expired                 ? EVENT_TPM_BACK_EXPIRED
+                                                 : EVENT_TPM_BACK_READY,
+                       NULL);
+    else if (revoked && identity->state != STATE_EMPTY)
+        identity_event(identity, EVENT_REVOKED, identity->stored.hold ? "on hold at the CA" : NULL);
+    else if (!revoked && identity->state == STATE_REVOKED)
+        identity_event(identity, EVENT_HOLD_ENDED, NULL);
+    else if (expired && identity->state == STATE_READY)
+        identity_event(identity, EVENT_EXPIRED, NULL);
+    if (!expired && identity->state == STATE_EXPIRED)
+        identity_event(identity, EVENT_UNEXPIRED, NULL);
+}
+
+int identity_require_ready(Identity *identity, Failure *ret_failure) {
+    if (identity_is_malformed(identity, ret_failure))
+        return -EBADMSG;
+    if (manager_tpm_is_hung(identity->manager))
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot sign: the TPM has not answered for half a minute.", identity->name);
+    if (identity_state_signs(identity->state))
+        return 0;
+    FailureKind kind = identity_state_failure(identity->state, identity->replaced);
+    static const char *const advice[_STATE_COUNT] = {
+        [STATE_EMPTY] = "it has no certificate yet; see `idctl show` for what its enrolment waits for",
+        [STATE_EXPIRED] = "its certificate has expired and was not renewed; see `idctl show` for why",
+        [STATE_REVOKED] = "its certificate was revoked by the CA; `idctl enroll --new-key` makes a new one",
+        [STATE_UNAVAILABLE] = "the TPM cannot be used; see `idctl show`",
+        [STATE_RETIRED] = "it was retired and its key destroyed; `idctl enroll` makes a new one",
+    };
+    return failure_set(ret_failure, -EAGAIN, kind, "%s cannot sign: %s.", identity->name,
+                       identity->state == STATE_UNAVAILABLE && identity->replaced
+                           ? "its key was made in another TPM than this one; `idctl enroll` makes a new one"
+                           : advice[identity->state]);
+}
+
+/* ---- generations ---- */
+
+int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, CertificateList *chain) {
+    identity_drop_generation(identity);
+    identity->generation = number;
+    identity->key = key;
+    identity->chain = *chain;
+    *chain = (CertificateList) { 0 };
+    bytes_clear(&identity->ocsp);
+
+    StoredState *stored = &identity->stored;
+    BytesView parent = tpm_key_parent_name(key);
+    stored->revoked = stored->hold = stored->retired = false;
+    stored->revoked_at = 0;
+    stored->failures = 0;
+    stored->next_attempt = 0;
+    stored->last_success = manager_now(identity->manager);
+    stored->last_generation = number;
+    if (identity->chain.list[0]->not_before > stored->clock_floor)
+        stored->clock_floor = identity->chain.list[0]->not_before;
+    bytes_clear(&stored->parent_name);
+    int r = bytes_copy(parent, &stored->parent_name);
+    clock_learn(identity->manager, identity->chain.list[0]->not_before);
+    identity->replaced = false;
+    identity->boot_renewal_due = false;
+    identity->next_check = 0;
+    identity_set_error(identity, NULL);
+    if (r >= 0)
+        r = identity_save_state(identity);
+    identity_schedule(identity);
+
+    IdentityState before = identity->state;
+    identity_event(identity, EVENT_INSTALLED, NULL);
+    if (identity->state == before) { /* a renewal: the state is as it was, all else is not */
+        identity_publish(identity);
+        identity_changed(identity);
+    }
+    identity_evaluate(identity);
+    return r;
+}
+
+static void identity_remove_generations_below(Identity *identity, uint32_t oldest) {
+    _cleanup_free_ uint32_t *numbers = NULL;
+    size_t count = 0;
+    Failure failure = FAILURE_INIT;
+    int r = store_list(identity->store, &numbers, &count, &failure);
+
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        if (numbers[i] >= oldest || numbers[i] == identity->generation)
+            continue;
+        (void) signing_forget_generation(identity->manager->signing, identity->name, numbers[i]);
+        r = store_remove(identity->store, numbers[i], &failure);
+        if (r >= 0)
+            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name, "Generation %" PRIu32 " is used by nobody any more and was removed.", numbers[i]);
+    }
+    if (r < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "%s", failure.text);
+}
+
+/* The new generation has been used, or nobody uses the old one: DESIGN §6 asks for both. The signing thread says "unused" only when no handle is left that
+ * began with an older one, and a generation that no handle ever used needs no proof. */
+void identity_generation_unused(Identity *identity, uint32_t generation) {
+    if (identity->store && generation < identity->generation)
+        identity_remove_generations_below(identity, identity->generation);
+}
+
+void identity_generation_used(Identity *identity, uint32_t generation) {
+    log_entry(LOG_DEBUG, NULL, identity->name, "Generation %" PRIu32 " signed for the first time.", generation);
+}

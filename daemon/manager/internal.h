@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the manager share. Nothing outside this room includes it. */
+#pragma once
+
+#include "common/bytes.h"
+#include "common/names.h"
+#include "common/packet.h"
+#include "config/daemon-config.h"
+#include "config/identity-config.h"
+#include "identity/schedule.h"
+#include "identity/state.h"
+#include "identity/store.h"
+#include "manager/job.h"
+#include "manager/log.h"
+#include "manager/manager.h"
+#include "pki/certificate.h"
+#include "pki/chain.h"
+#include "pki/csr.h"
+#include "pki/revocation.h"
+#include "signing/signing.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define USEC_PER_SECOND 1000000ULL
+
+typedef struct Enrolment Enrolment;
+typedef struct RevocationCheck RevocationCheck;
+
+/* One who waits for an operation. */
+typedef struct Operation Operation;
+struct Operation {
+    OperationDone done;
+    void *userdata;
+    Operation *next;
+};
+
+/* Where the time comes from (DESIGN §10): the floor grows with boot time from the instant at which it was learned. */
+typedef struct Clock {
+    int64_t floor;        /* seconds since the epoch */
+    uint64_t floor_since; /* CLOCK_BOOTTIME µs at which `floor` was true */
+    bool below_floor;     /* the system clock is behind: nothing may be judged "not yet valid" */
+} Clock;
+
+typedef struct HandleRecord HandleRecord;
+struct HandleRecord {
+    uint64_t id;
+    char identity[IDENTITY_NAME_MAX + 1U];
+    Purpose purpose;
+    Caller caller; /* without its pidfd */
+    HandleRecord *next;
+};
+
+struct Manager {
+    sd_event *loop;
+    ManagerCallbacks callbacks;
+    ConfigDirectories directories;
+    DaemonConfig *config;
+    Secret *owner_authorization, *endorsement_authorization, *serial;
+    char *runtime_directory;
+    char machine_id[33];
+    int state_fd, runtime_fd;
+
+    Signing *signing;
+    TpmInformation tpm;
+    bool tpm_known, probing, probe_again, settled;
+    uint64_t probe_delay;
+    Failure tpm_failure;
+    uint64_t last_heartbeat;
+
+    Identity **identities; /* sorted by name */
+    size_t identity_count;
+
+    Quota *quota;
+    HandleRecord *handles;
+    uint64_t next_id;
+
+    Clock clock;
+    sd_event_source *timer, *post, *clock_watch, *probe_timer;
+    int clock_watch_fd;
+    uint64_t timer_at;
+    PacketBuffer packet_buffer;
+    uint64_t enrolments_succeeded, enrolments_failed, checks_failed;
+};
+
+struct Identity {
+    Manager *manager;
+    uint64_t instance; /* never reused: what answers that arrive later are matched with */
+    char *name;
+    IdentityConfig *config; /* NULL: malformed */
+    char *malformed;        /* why the identity is out: file, line, reason */
+    Store *store;
+    StoredState stored;
+
+    IdentityState state;
+    IdentityActivity activity;
+    bool replaced;
+    char *last_error;
+
+    uint32_t generation;
+    TpmKey *key;
+    CertificateList chain;    /* leaf first, without the anchor */
+    CertificateList anchors;  /* what our own chain must end in */
+    CertificateList peers;    /* what programs verify their peers with; empty: anchors */
+    Bytes crls_pem, ocsp;
+    BytesView view_chain[CHAIN_MAX], *view_anchors;
+
+    int64_t renew_at;     /* 0: not scheduled */
+    int64_t next_check;   /* of revocation */
+    int64_t next_anchors; /* of /cacerts */
+    bool waits_for_authenticator, boot_renewal_due;
+
+    Enrolment *enrolment;
+    RevocationCheck *check;
+    uint64_t attempts, attempts_failed;
+};
+
+/* ---- clock.c ---- */
+int clock_load(Manager *manager);
+int64_t manager_now(Manager *manager);       /* seconds, by the rule of DESIGN §10 */
+uint64_t manager_now_usec(Manager *manager);
+uint64_t boottime_usec(void);
+/* Takes note of an instant that is certainly past. */
+void clock_learn(Manager *manager, int64_t instant);
+/* The time to verify a certificate with: with a clock that is behind, "not yet valid" proves nothing. */
+int64_t manager_verification_time(Manager *manager, const Certificate *leaf);
+
+/* ---- timer.c ---- */
+int timers_start(Manager *manager);
+void timers_stop(Manager *manager);
+
+/* ---- identity.c ---- */
+int identity_new(Manager *manager, const char *name, Identity **ret);
+Identity *identity_free(Identity *identity);
+DEFINE_CLEANUP(Identity, identity_free)
+/* Reads configuration and store anew; what was running on an old configuration goes on. */
+void identity_load(Identity *identity);
+Identity *identity_by_instance(Manager *manager, uint64_t instance);
+/* Looks at TPM, certificate, revocation and clock, and passes the event that follows through the table. */
+void identity_evaluate(Identity *identity);
+void identity_event(Identity *identity, IdentityEvent event, const char *reason);
+void identity_set_activity(Identity *identity, IdentityActivity activity);
+void identity_set_error(Identity *identity, const char *text); /* NULL: none */
+/* Tells signing thread, published files and bus what the identity is now. */
+void identity_publish(Identity *identity);
+int identity_save_state(Identity *identity);
+/* After a commit: makes generation `number` with this chain current in memory and everywhere. */
+int identity_adopt(Identity *identity, uint32_t number, TpmKey *key /* taken */, CertificateList *chain /* taken */);
+void identity_generation_used(Identity *identity, uint32_t generation);
+void identity_generation_unused(Identity *identity, uint32_t generation);
+void identity_changed(Identity *identity);
+/* Refuses with the error of its state, unless it signs. */
+int identity_require_ready(Identity *identity, Failure *ret_failure);
+bool identity_is_malformed(const Identity *identity, Failure *ret_failure);
+const Certificate *identity_leaf(const Identity *identity);
+
+/* ---- trust.c ---- */
+int identity_load_anchors(Identity *identity, Failure *ret_failure);
+int identity_load_peers(Identity *identity, Failure *ret_failure);
+int identity_set_anchors(Identity *identity, CertificateList *anchors /* taken */, Failure *ret_failure);
+/* PEM of what the CA's HTTPS server must chain to; empty when only a fingerprint is known. */
+int identity_server_anchors(Identity *identity, Bytes *ret_pem, Failure *ret_failure);
+/* Rollover by an authenticated /cacerts answer. */
+int identity_follow_rollover(Identity *identity, const CertificateList *answer);
+
+/* ---- operations ---- */
+int operation_add(Operation **list, OperationDone done, void *userdata);
+/* Calls and frees all. */
+void operations_finish(Operation **list, const Failure *failure, BytesView result);
+
+/* ---- enrolment.c ---- */
+/* Begins an attempt by the timer. */
+void enrolment_due(Identity *identity);
+/* Whether one should run at all, and when (seconds; 0: never). */
+int64_t enrolment_when(Identity *identity);
+Enrolment *enrolment_abort(Enrolment *enrolment, const Failure *failure);
+void enrolment_authenticator_ready(Manager *manager, const char *name);
+/* For enrolment-commit.c and request.c */
+int identity_specifiers(Identity *identity, Specifiers *ret);
+/* %H and %m; NULL where the system has none. Borrowed from the identity and the manager. */
+const char *manager_host_name(Identity *identity);
+const char *manager_machine_id(Manager *manager);
+
+/* ---- commit.c: checks a chain against everything and makes it current ---- */
+typedef struct CommitInput {
+    const CertificateList *issued;   /* as they came */
+    const CertificateList *helpers;  /* further candidates for the chain (/cacerts); may be NULL */
+    StoredPending *pending;
+    bool renewal;                    /* Subject and SAN must be those of the present certificate */
+} CommitInput;
+int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_failure);
+
+/* ---- request.c: joins tpm and pki on the signing thread ---- */
+typedef void (*RequestDone)(const Failure *failure, BytesView der, void *userdata);
+typedef struct RequestInput {
+    const TpmKey *key;
+    bool renew;                    /* copy Subject and SAN from the present certificate */
+    const char *const *eku;        /* further extended key usages asked for by the CA */
+    size_t eku_count;
+} RequestInput;
+int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata, Failure *ret_failure);
+
+/* Creates a key on the signing thread. `key` is NULL on failure, else the callee's. */
+typedef void (*KeyDone)(const Failure *failure, TpmKey *key, void *userdata);
+int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, void *userdata);
+
+/* Signs a digest on the signing thread with a copy of `key`. */
+typedef void (*SignDone)(const Failure *failure, BytesView signature, void *userdata);
+int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done, void *userdata);
+
+/* ---- revocation.c ---- */
+void revocation_load(Identity *identity);
+void revocation_due(Identity *identity);
+int64_t revocation_when(Identity *identity);
+RevocationCheck *revocation_abort(RevocationCheck *check);
+
+/* ---- credentials.c ---- */
+void handle_closed(uint64_t id, void *userdata);
+void handles_recheck(Manager *manager, Identity *identity);
+void handles_forget(Manager *manager);
+
+/* ---- probe.c ---- */
+void tpm_probe_start(Manager *manager);
+void tpm_probe_schedule(Manager *manager, uint64_t delay_usec);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* When an enrolment or a renewal begins: by the timer, or because somebody asks. */
+#include "manager/enrolment.h"
+
+#include <string.h>
+
+#define ATTEMPT_GAP_MAX (7 * 24 * 3600) /* seconds: nothing that we schedule is further away; more means that the clock moved */
+#define AT_ONCE         1
+
+static bool enrolment_is_possible(const Identity *identity) {
+    const Manager *manager = identity->manager;
+
+    return identity->config && identity->store && !identity->malformed && identity->config->protocol == PROTOCOL_EST && !identity->enrolment &&
+           manager->tpm_known && manager->tpm.state == TPM_STATE_READY;
+}
+
+/* Whether the next step is a fresh enrolment, a renewal or nothing, and from when on (before retries are looked at). */
+static int64_t enrolment_base(Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+
+    switch (identity->state) {
+    case STATE_EMPTY:
+    case STATE_EXPIRED:
+        return AT_ONCE;
+    case STATE_REVOKED:
+        return identity->config->after_revocation == AFTER_REVOCATION_ENROLL && !identity->stored.hold ? AT_ONCE : 0;
+    case STATE_READY: {
+        if (identity->boot_renewal_due)
+            return AT_ONCE;
+        int64_t last = identity->stored.last_success;
+        int64_t earliest = last <= manager_now(identity->manager) ? schedule_earliest(last, leaf->not_before, leaf->not_after) : 0;
+        return identity->renew_at > earliest ? identity->renew_at : earliest;
+    }
+    default:
+        return 0;
+    }
+}
+
+int64_t enrolment_when(Identity *identity) {
+    if (!enrolment_is_possible(identity))
+        return 0;
+    int64_t base = enrolment_base(identity), next = identity->stored.next_attempt;
+
+    if (base == 0)
+        return 0;
+    /* A schedule that lies further away than we would ever put it was made while the clock was elsewhere. */
+    if (next > manager_now(identity->manager) + ATTEMPT_GAP_MAX)
+        next = 0;
+    return next > base ? next : base;
+}
+
+void enrolment_due(Identity *identity) {
+    bool ready = identity->state == STATE_READY, expired = identity->state == STATE_EXPIRED;
+    EnrolmentStart start = {
+        .renewal = ready,
+        .copy_names = ready || expired,
+        .new_key = ready ? identity->config->rotate_key : true,
+    };
+
+    identity->boot_renewal_due = false;
+    enrolment_begin(identity, &start);
+}
+
+void enrolment_authenticator_ready(Manager *manager, const char *name) {
+    for (size_t i = 0; i < manager->identity_count; i++) {
+        Identity *identity = manager->identities[i];
+        if (!identity->config || !identity->waits_for_authenticator)
+            continue;
+        const Authenticate *first = &identity->config->authenticate, *renewal = &identity->config->renewal_authenticate;
+        if ((first->kind == AUTHENTICATE_IDENTITY && strcmp(first->name, name) == 0) ||
+            (renewal->kind == AUTHENTICATE_IDENTITY && strcmp(renewal->name, name) == 0)) {
+            identity->waits_for_authenticator = false;
+            identity->stored.next_attempt = 0;
+        }
+    }
+}
+
+/* ---- asked for ---- */
+
+static void refuse(const Failure *failure, OperationDone done, void *userdata) {
+    if (done)
+        done(failure, (BytesView) { NULL, 0 }, userdata);
+}
+
+static int require_est(const Identity *identity, Failure *ret_failure) {
+    if (identity_is_malformed(identity, ret_failure))
+        return -EBADMSG;
+    if (identity->config->protocol != PROTOCOL_EST)
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "%s has Protocol=manual: get a request with `idctl request`, have it signed, and bring the chain in with `idctl install`.",
+                           identity->name);
+    if (identity->manager->tpm.state != TPM_STATE_READY)
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot be enrolled without its TPM: %s", identity->name,
+                           identity->manager->tpm_failure.text);
+    return 0;
+}
+
+/* Joins an attempt that runs already; -EBUSY where it does something else. */
+static int join(Identity *identity, bool wants_renewal, bool wants_new_key, OperationDone done, void *userdata, Failure *ret_failure) {
+    if (identity->enrolment->renewal != wants_renewal || wants_new_key)
+        return failure_set(ret_failure, -EBUSY, FAILURE_BUSY, "%s is being %s just now; ask again when that has ended (`idctl monitor`).", identity->name,
+                           identity->enrolment->renewal ? "renewed" : "enrolled");
+    int r = operation_add(&identity->enrolment->operations, done, userdata);
+    return r < 0 ? failure_errno(ret_failure, r, "Waiting for the attempt that runs") : 0;
+}
+
+void identity_enroll(Identity *identity, bool new_key, OperationDone done, void *userdata) {
+    Failure failure = FAILURE_INIT;
+    Operation *operations = NULL;
+    bool leads_out = identity->state == STATE_REVOKED || identity->state == STATE_RETIRED || identity->replaced;
+
+    int r = require_est(identity, &failure);
+    if (r >= 0 && identity->enrolment) {
+        r = join(identity, false, new_key, done, userdata, &failure);
+        if (r >= 0)
+            return;
+    } else if (r >= 0) {
+        r = operation_add(&operations, done, userdata);
+        if (r < 0)
+            (void) failure_errno(&failure, r, "Enrolling");
+    }
+    if (r < 0) {
+        refuse(&failure, done, userdata);
+        return;
+    }
+    EnrolmentStart start = {
+        .new_key = new_key || leads_out || identity->config->rotate_key,
+        .drop_pending = new_key || identity->state == STATE_RETIRED,
+        .copy_names = identity->state == STATE_EXPIRED,
+        .operations = &operations,
+    };
+    enrolment_begin(identity, &start);
+}
+
+void identity_renew(Identity *identity, int rotate_key, OperationDone done, void *userdata) {
+    Failure failure = FAILURE_INIT;
+    Operation *operations = NULL;
+
+    int r = require_est(identity, &failure);
+    if (r >= 0 && identity->state != STATE_EXPIRED)
+        r = identity_require_ready(identity, &failure);
+    if (r >= 0 && identity->enrolment) {
+        r = join(identity, identity->state == STATE_READY, rotate_key > 0 && !identity->config->rotate_key, done, userdata, &failure);
+        if (r >= 0)
+            return;
+    } else if (r >= 0) {
+        r = operation_add(&operations, done, userdata);
+        if (r < 0)
+            (void) failure_errno(&failure, r, "Renewing");
+    }
+    if (r < 0) {
+        refuse(&failure, done, userdata);
+        return;
+    }
+    EnrolmentStart start = {
+        .renewal = identity->state == STATE_READY,
+        .copy_names = true,
+        .new_key = rotate_key < 0 ? identity->config->rotate_key : rotate_key > 0,
+        .drop_pending = rotate_key >= 0,
+        .operations = &operations,
+    };
+    enrolment_begin(identity, &start);
+}
+
+void identity_retire(Identity *identity, OperationDone done, void *userdata) {
+    Failure failure = FAILURE_INIT, stopping = FAILURE_INIT;
+    int r = 0;
+
+    if (!identity->store)
+        r = failure_set(&failure, -EBADMSG, FAILURE_NOT_READY, "%s cannot be retired: %s", identity->name, identity->malformed);
+    if (r >= 0) {
+        (void) failure_set(&stopping, -ECANCELED, FAILURE_RETIRED, "%s was retired.", identity->name);
+        identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
+        identity->check = revocation_abort(identity->check);
+        /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives on without a key. */
+        identity->stored.retired = true;
+        identity->stored.next_attempt = 0;
+        identity->stored.failures = 0;
+        r = store_state_save(identity->store, &identity->stored, &failure);
+    }
+    if (r >= 0)
+        r = store_retire(identity->store, &failure);
+    if (r < 0) {
+        refuse(&failure, done, userdata);
+        return;
+    }
+    (void) signing_remove_identity(identity->manager->signing, identity->name);
+    identity->generation = 0;
+    identity->key = tpm_key_free(identity->key);
+    certificate_list_clear(&identity->chain);
+    identity->renew_at = 0;
+    identity_set_error(identity, NULL);
+    identity_set_activity(identity, ACTIVITY_IDLE);
+    identity_event(identity, EVENT_RETIRED, NULL);
+    log_entry(LOG_NOTICE, MESSAGE_RETIRED, identity->name,
+              "Retired: the key is deleted here. A copy of key.pem that somebody made earlier stays usable on this TPM until the certificate expires or is "
+              "revoked at the CA.");
+    if (done)
+        done(&failure, (BytesView) { NULL, 0 }, userdata);
+}

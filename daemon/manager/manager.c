@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The life of the daemon's one big object: directories, configuration, the signing thread, and the set of identities. */
+#include "manager/internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-id128.h>
+
+#define TPM_HUNG_USEC (30U * USEC_PER_SECOND)
+/* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
+#define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
+
+/* ---- callbacks of the signing thread (on main's loop) ---- */
+
+static void on_generation_used(const char *name, uint32_t generation, void *userdata) {
+    Identity *identity = manager_find_identity(userdata, name, NULL);
+
+    if (identity)
+        identity_generation_used(identity, generation);
+}
+
+static void on_generation_unused(const char *name, uint32_t generation, void *userdata) {
+    Identity *identity = manager_find_identity(userdata, name, NULL);
+
+    if (identity)
+        identity_generation_unused(identity, generation);
+}
+
+static void on_tpm_trouble(const Failure *failure, void *userdata) {
+    log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s The TPM is looked at.", failure->text);
+    tpm_probe_start(userdata);
+}
+
+/* ---- starting ---- */
+
+static int open_directory(const char *variable, const char *fallback, mode_t mode, char **ret_path) {
+    const char *path = getenv(variable);
+    _cleanup_free_ char *copy = strdup(path && path[0] ? path : fallback);
+
+    if (!copy)
+        return -ENOMEM;
+    char *colon = strchr(copy, ':'); /* systemd lists several with colons; ours is the first */
+    if (colon)
+        *colon = '\0';
+    if (mkdir(copy, mode) < 0 && errno != EEXIST) {
+        int r = -errno;
+        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot create %s: %s; create it for the user that identityd runs as, or set %s.", copy, strerror(-r), variable);
+        return r;
+    }
+    int fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        int r = -errno;
+        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot open %s: %s; set %s to a directory that identityd may use.", copy, strerror(-r), variable);
+        return r;
+    }
+    if (ret_path)
+        *ret_path = TAKE_PTR(copy);
+    return fd;
+}
+
+static void load_secret(const char *name, const char *what, Secret **ret) {
+    int r = name ? secret_from_credential(name, ret) : 0;
+
+    if (r < 0)
+        log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "The systemd credential %s (%s) cannot be read: %s.", name, what, strerror(-r));
+}
+
+static int load_config(Manager *manager, Problems *problems) {
+    int r = daemon_config_load(&manager->directories, problems, &manager->config);
+
+    for (size_t i = 0; i < problems->count; i++) {
+        _cleanup_free_ char *text = problem_to_string(&problems->list[i]);
+        log_entry(problems->list[i].warning ? LOG_WARNING : LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s", text ? text : "out of memory");
+    }
+    return r;
+}
+
+static int start_signing(Manager *manager) {
+    _cleanup_tpm_ Tpm *tpm = NULL;
+    const DaemonConfig *config = manager->config;
+    TpmOptions options = {
+        .tcti = config->tcti ? config->tcti : "device:/dev/tpmrm0",
+        .parent_handle = config->parent_handle,
+        .owner_authorization = manager->owner_authorization,
+        .endorsement_authorization = manager->endorsement_authorization,
+    };
+    SigningCallbacks callbacks = { handle_closed, on_generation_used, on_generation_unused, on_tpm_trouble, manager };
+    int r = tpm_new(&options, &tpm);
+
+    return r < 0 ? r : signing_new(TAKE_PTR(tpm), manager->loop, &callbacks, &manager->signing);
+}
+
+static int compare_identities(const void *a, const void *b) {
+    return strcmp((*(Identity *const *) a)->name, (*(Identity *const *) b)->name);
+}
+
+static int add_identity(Manager *manager, const char *name) {
+    _cleanup_(identity_free_p) Identity *identity = NULL;
+    int r = identity_new(manager, name, &identity);
+
+    if (r < 0)
+        return r;
+    Identity **list = reallocarray(manager->identities, manager->identity_count + 1U, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    manager->identities = list;
+    Identity *added = list[manager->identity_count++] = TAKE_PTR(identity);
+    qsort(list, manager->identity_count, sizeof *list, compare_identities);
+    identity_load(added);
+    if (manager->callbacks.changed)
+        manager->callbacks.changed(CHANGE_IDENTITY_ADDED, added, manager->callbacks.userdata);
+    return 0;
+}
+
+static void remove_identity(Manager *manager, size_t index) {
+    Identity *identity = manager->identities[index];
+
+    if (manager->callbacks.changed)
+        manager->callbacks.changed(CHANGE_IDENTITY_REMOVED, identity, manager->callbacks.userdata);
+    (void) signing_remove_identity(manager->signing, identity->name);
+    (void) publish_set(manager->runtime_fd, identity->name, NULL, 0, NULL);
+    memmove(&manager->identities[index], &manager->identities[index + 1U], (manager->identity_count - index - 1U) * sizeof *manager->identities);
+    manager->identity_count--;
+    identity_free(identity);
+}
+
+static bool listed(char *const *names, const char *name) {
+    for (; names && *names; names++)
+        if (strcmp(*names, name) == 0)
+            return true;
+    return false;
+}
+
+/* Brings the set of identities in line with the files that are there. */
+static int load_identities(Manager *manager) {
+    _cleanup_(strings_free_p) char **names = NULL;
+    _cleanup_(problems_clear) Problems problems = { 0 };
+    int r = config_list_identities(&manager->directories, &problems, &names);
+
+    for (size_t i = 0; i < problems.count; i++) {
+        _cleanup_free_ char *text = problem_to_string(&problems.list[i]);
+        log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "%s", text ? text : "out of memory");
+    }
+    if (r < 0)
+        return r;
+    for (size_t i = manager->identity_count; i > 0; i--)
+        if (!listed(names, manager->identities[i - 1U]->name))
+            remove_identity(manager, i - 1U);
+    for (char **name = names; name && *name; name++) {
+        Identity *present = manager_find_identity(manager, *name, NULL);
+        if (present) {
+            identity_load(present);
+            handles_recheck(manager, present);
+            identity_changed(present);
+        } else if (manager->identity_count >= manager->config->identities)
+            log_entry(LOG_ERR, MESSAGE_CONFIGURATION, *name, "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.",
+                      manager->config->identities);
+        else {
+            r = add_identity(manager, *name);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+int manager_new(sd_event *loop, Manager **ret) {
+    _cleanup_(manager_free_p) Manager *manager = calloc(1, sizeof *manager);
+    _cleanup_(problems_clear) Problems problems = { 0 };
+    sd_id128_t machine;
+
+    if (!manager)
+        return -ENOMEM;
+    manager->loop = sd_event_ref(loop);
+    manager->state_fd = manager->runtime_fd = manager->clock_watch_fd = -1;
+    if (sd_id128_get_machine_app_specific(MACHINE_ID_APPLICATION, &machine) >= 0)
+        (void) sd_id128_to_string(machine, manager->machine_id);
+
+    int r = config_directories_from_environment(&manager->directories);
+    if (r >= 0)
+        r = load_config(manager, &problems);
+    if (r < 0)
+        return r;
+    manager->state_fd = open_directory("STATE_DIRECTORY", IDENTITYD_STATE_DIRECTORY, 0700, NULL);
+    manager->runtime_fd = open_directory("RUNTIME_DIRECTORY", IDENTITYD_RUNTIME_DIRECTORY, 0755, &manager->runtime_directory);
+    if (manager->state_fd < 0 || manager->runtime_fd < 0)
+        return manager->state_fd < 0 ? manager->state_fd : manager->runtime_fd;
+    load_secret(manager->config->owner_authorization, "OwnerAuthCredential=", &manager->owner_authorization);
+    load_secret(manager->config->endorsement_authorization, "EndorsementAuthCredential=", &manager->endorsement_authorization);
+    if (manager->config->serial_credential)
+        (void) secret_from_credential(manager->config->serial_credential, &manager->serial);
+    r = clock_load(manager);
+    if (r >= 0)
+        r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
+    if (r >= 0)
+        r = start_signing(manager);
+    if (r >= 0)
+        r = timers_start(manager);
+    if (r >= 0)
+        r = load_identities(manager);
+    if (r < 0)
+        return r;
+    tpm_probe_start(manager);
+    *ret = TAKE_PTR(manager);
+    return 0;
+}
+
+Manager *manager_free(Manager *manager) {
+    if (!manager)
+        return NULL;
+    manager->callbacks = (ManagerCallbacks) { 0 };
+    timers_stop(manager);
+    while (manager->identity_count > 0) /* their files stay published: programs may outlive a restart of ours */
+        identity_free(manager->identities[--manager->identity_count]);
+    signing_free(manager->signing);
+    handles_forget(manager);
+    free(manager->identities);
+    quota_free(manager->quota);
+    sd_event_source_disable_unref(manager->probe_timer);
+    daemon_config_free(manager->config);
+    config_directories_clear(&manager->directories);
+    secret_free(manager->owner_authorization);
+    secret_free(manager->endorsement_authorization);
+    secret_free(manager->serial);
+    free(manager->runtime_directory);
+    close_safe(manager->state_fd);
+    close_safe(manager->runtime_fd);
+    sd_event_unref(manager->loop);
+    free(manager);
+    return NULL;
+}
+
+void manager_set_callbacks(Manager *manager, const ManagerCallbacks *callbacks) {
+    manager->callbacks = *callbacks;
+}
+
+int manager_reload(Manager *manager, Failure *ret_failure) {
+    _cleanup_(problems_clear) Problems problems = { 0 };
+    DaemonConfig *old = TAKE_PTR(manager->config);
+
+    int r = load_config(manager, &problems);
+    if (r < 0) {
+        manager->config = old;
+        return failure_errno(ret_failure, r, "Reading identityd.conf");
+    }
+    daemon_config_free(old);
+    quota_set_limits(manager->quota, manager->config->handles_per_user, manager->config->handles);
+    r = load_identities(manager);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "Reading the identities");
+    tpm_probe_start(manager);
+    log_entry(LOG_INFO, MESSAGE_CONFIGURATION, NULL, "The configuration was read again: %zu identities.", manager->identity_count);
+    return 0;
+}
+
+/* ---- questions ---- */
+
+bool manager_is_settled(const Manager *manager) {
+    return manager->settled;
+}
+
+bool manager_is_alive(Manager *manager) {
+    uint64_t beat = signing_heartbeat(manager->signing);
+    bool alive = beat != manager->last_heartbeat;
+
+    manager->last_heartbeat = beat;
+    signing_ping(manager->signing);
+    return alive;
+}
+
+bool manager_tpm_is_hung(const Manager *manager) {
+    struct timespec now;
+    uint64_t since = signing_busy_since(manager->signing);
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &now);
+    return since != 0 && (uint64_t) now.tv_sec * USEC_PER_SECOND + (uint64_t) now.tv_nsec / 1000U > since + TPM_HUNG_USEC;
+}
+
+const char *manager_tpm_state(const Manager *manager) {
+    if (!manager->tpm_known || manager->tpm.state == TPM_STATE_UNAVAILABLE || manager_tpm_is_hung(manager))
+        return "unavailable";
+    if (manager->tpm.state == TPM_STATE_LOCKOUT)
+        return "lockout";
+    for (size_t i = 0; i < manager->identity_count; i++)
+        if (manager->identities[i]->replaced)
+            return "replaced";
+    return "ready";
+}
+
+const TpmInformation *manager_tpm_information(const Manager *manager) {
+    return &manager->tpm;
+}
+
+size_t manager_identity_count(const Manager *manager) {
+    return manager->identity_count;
+}
+
+Identity *manager_identity_at(const Manager *manager, size_t index) {
+    return manager->identities[index];
+}
+
+Identity *manager_find_identity(const Manager *manager, const char *name, Failure *ret_failure) {
+    for (size_t i = 0; i < manager->identity_count; i++)
+        if (strcmp(manager->identities[i]->name, name) == 0)
+            return manager->identities[i];
+    (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY, "There is no identity %.64s; `idctl list` shows those that are configured.", name);
+    return NULL;
+}
+
+const char *manager_machine_id(Manager *manager) {
+    return manager->machine_id[0] ? manager->machine_id : NULL;
+}
+
+/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its certificate's name. */
+const char *manager_host_name(Identity *identity) {
+    StoredState *stored = &identity->stored;
+    _cleanup_bytes_ Bytes file = BYTES_NULL;
+
+    if (stored->host_name[0])
+        return stored->host_name;
+    if (bytes_read_file("/etc/hostname", sizeof stored->host_name - 1U, &file) >= 0) {
+        size_t size = strcspn((const char *) file.data, "\r\n \t");
+        memcpy(stored->host_name, file.data, size);
+        stored->host_name[size] = '\0';
+    }
+    if (stored->host_name[0] == '\0' && gethostname(stored->host_name, sizeof stored->host_name - 1U) < 0)
+        stored->host_name[0] = '\0';
+    if (stored->host_name[0] == '\0')
+        return NULL;
+    (void) identity_save_state(identity);
+    return stored->host_name;
+}

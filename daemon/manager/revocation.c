@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Is our own chain still good? CRLs and OCSP answers are fetched one after another by the enroller's second role, verified here again, and judged. What cannot be
+ * fetched or does not verify is a warning and never a revocation. */
+#include "manager/internal.h"
+
+#include <gnutls/crypto.h>
+#include <string.h>
+
+#define CHECK_TASKS_MAX   16U
+#define CHECK_RETRY_MIN   60 /* seconds */
+#define CHECK_AT_ONCE     1
+#define CRL_ID_SIZE       65U
+
+typedef struct CheckTask {
+    size_t position; /* in the chain */
+    bool ocsp;
+    char **urls;     /* NULL-terminated; of a CRL: one */
+    char id[CRL_ID_SIZE];
+} CheckTask;
+
+struct RevocationCheck {
+    Identity *identity;
+    uint32_t generation;
+    CheckTask tasks[CHECK_TASKS_MAX];
+    size_t count, next;
+    Job *job;
+    bool failed;
+    int64_t renew_by; /* earliest nextUpdate of what came, 0: none */
+};
+
+static RevocationCheck *check_free(RevocationCheck *check) {
+    if (!check)
+        return NULL;
+    for (size_t i = 0; i < check->count; i++)
+        strings_free(check->tasks[i].urls);
+    job_free(check->job);
+    free(check);
+    return NULL;
+}
+
+RevocationCheck *revocation_abort(RevocationCheck *check) {
+    return check_free(check);
+}
+
+static bool is_configured(const Identity *identity) {
+    return identity->config && (identity->config->check_crl || identity->config->check_ocsp);
+}
+
+/* The issuer of a certificate of the chain: the next one, or the anchor whose name and key fit. */
+static const Certificate *issuer_of(const Identity *identity, size_t position) {
+    const Certificate *certificate = identity->chain.list[position];
+
+    if (position + 1U < identity->chain.count)
+        return identity->chain.list[position + 1U];
+    for (size_t i = 0; i < identity->anchors.count; i++) {
+        const Certificate *anchor = identity->anchors.list[i];
+        if (bytes_view_equal(bytes_view(&anchor->subject_raw), bytes_view(&certificate->issuer_raw)) &&
+            gnutls_x509_crt_check_issuer(certificate->crt, anchor->crt))
+            return anchor;
+    }
+    return NULL;
+}
+
+/* ---- judging ---- */
+
+static void judge(Identity *identity, const Certificate *certificate, RevocationVerdict verdict, int64_t when, const char *by) {
+    StoredState *stored = &identity->stored;
+
+    if (verdict == REVOCATION_REVOKED && !stored->revoked) {
+        stored->revoked = true;
+        stored->hold = false;
+        stored->revoked_at = when;
+        stored->failures = 0;
+        stored->next_attempt = 0;
+        char text[400];
+        snprintf(text, sizeof text, "The CA has revoked %s (serial number %s), says its %s; `idctl enroll --new-key %s` makes a new identity if the CA permits.",
+                 certificate->subject, certificate->serial, by, identity->name);
+        identity_set_error(identity, text);
+        (void) identity_save_state(identity);
+    } else if (verdict == REVOCATION_HOLD && !stored->hold && !stored->revoked) {
+        stored->hold = true;
+        identity_set_error(identity, "The CA has put the certificate on hold (certificateHold); it signs again when the hold is lifted.");
+        (void) identity_save_state(identity);
+    }
+}
+
+static void lift_hold(Identity *identity) {
+    if (!identity->stored.hold)
+        return;
+    identity->stored.hold = false;
+    identity_set_error(identity, NULL);
+    (void) identity_save_state(identity);
+}
+
+static void judge_by_crl(Identity *identity, const Crl *crl, bool *held, bool *good, bool *used) {
+    int64_t now = manager_now(identity->manager), when = 0;
+
+    for (size_t i = 0; i < identity->chain.count; i++) {
+        const Certificate *certificate = identity->chain.list[i], *issuer = issuer_of(identity, i);
+        if (!issuer || crl_check(crl, certificate, issuer, manager_verification_time(identity->manager, certificate), NULL) < 0)
+            continue;
+        *used = true;
+        RevocationVerdict verdict = crl_verdict(crl, certificate, now, &when);
+        judge(identity, certificate, verdict, when, "CRL");
+        *held |= verdict == REVOCATION_HOLD;
+        *good |= verdict == REVOCATION_GOOD;
+    }
+}
+
+static int append_pem(Bytes *pem, const Crl *crl) {
+    gnutls_datum_t der = { crl->der.data, (unsigned) crl->der.size }, out = { NULL, 0 };
+
+    if (gnutls_pem_base64_encode2("X509 CRL", &der, &out) < 0)
+        return -ENOMEM;
+    int r = bytes_append(pem, (BytesView) { out.data, out.size });
+    gnutls_free(out.data);
+    return r;
+}
+
+/* All stored CRLs against the present chain; those that speak for it are what programs get for their peers. */
+static void judge_stored(Identity *identity) {
+    _cleanup_(strings_free_p) char **ids = NULL;
+    _cleanup_bytes_ Bytes pem = BYTES_NULL;
+    Failure failure = FAILURE_INIT;
+    bool held = false, good = false;
+
+    if (identity->chain.count == 0 || store_crl_list(identity->store, &ids, &failure) < 0)
+        return;
+    for (char **id = ids; id && *id; id++) {
+        _cleanup_bytes_ Bytes der = BYTES_NULL;
+        _cleanup_(crl_free_p) Crl *crl = NULL;
+        bool used = false;
+        if (store_crl_load(identity->store, *id, &der, &failure) < 0 || crl_parse(bytes_view(&der), &crl, &failure) < 0) {
+            log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "A stored CRL is left out: %s", failure.text);
+            continue;
+        }
+        judge_by_crl(identity, crl, &held, &good, &used);
+        clock_learn(identity->manager, used && crl->this_update <= (int64_t) time(NULL) ? crl->this_update : 0);
+        if (used && append_pem(&pem, crl) < 0)
+            return;
+    }
+    if (good && !held)
+        lift_hold(identity);
+    if (!bytes_view_equal(bytes_view(&pem), bytes_view(&identity->crls_pem))) {
+        bytes_clear(&identity->crls_pem);
+        identity->crls_pem = pem;
+        pem = BYTES_NULL;
+        identity_publish(identity);
+    }
+}
+
+void revocation_load(Identity *identity) {
+    if (identity->store && is_configured(identity))
+        judge_stored(identity);
+}
+
+/* ---- fetching ---- */
+
+static void check_next(RevocationCheck *check);
+
+static void check_warn(RevocationCheck *check, const CheckTask *task, const char *text) {
+    check->failed = true;
+    check->identity->manager->checks_failed++;
+    log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, check->identity->name, "Revocation of %s could not be checked by %s: %s",
+              check->identity->chain.list[task->position]->subject, task->ocsp ? "OCSP" : "CRL", text);
+}
+
+static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
+    Identity *identity = check->identity;
+    const Certificate *certificate = identity->chain.list[task->position], *issuer = issuer_of(identity, task->position);
+    _cleanup_(crl_free_p) Crl *fresh = NULL, *old = NULL;
+    _cleanup_bytes_ Bytes old_der = BYTES_NULL;
+
+    int r = crl_parse(data, &fresh, ret_failure);
+    if (r >= 0)
+        r = crl_check(fresh, certificate, issuer, manager_verification_time(identity->manager, certificate), ret_failure);
+    if (r < 0)
+        return r;
+    if (store_crl_load(identity->store, task->id, &old_der, NULL) >= 0 && crl_parse(bytes_view(&old_der), &old, NULL) >= 0) {
+        if (bytes_view_equal(bytes_view(&old->der), bytes_view(&fresh->der)))
+            r = 1;
+        else
+            r = crl_supersedes(fresh, old, ret_failure);
+    }
+    if (r == 0)
+        r = store_crl_save(identity->store, task->id, bytes_view(&fresh->der), ret_failure);
+    if (r >= 0 && fresh->next_update > 0 && (check->renew_by == 0 || fresh->next_update < check->renew_by))
+        check->renew_by = fresh->next_update;
+    return r < 0 ? r : 0;
+}
+
+static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
+    Identity *identity = check->identity;
+    const Certificate *certificate = identity->chain.list[task->position], *issuer = issuer_of(identity, task->position);
+    RevocationVerdict verdict;
+    int64_t this_update = 0, next_update = 0;
+
+    int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict, &this_update, &next_update, ret_failure);
+    if (r < 0)
+        return r;
+    clock_learn(identity->manager, this_update);
+    if (next_update > 0 && (check->renew_by == 0 || next_update < check->renew_by))
+        check->renew_by = next_update;
+    judge(identity, certificate, verdict, this_update, "OCSP responder");
+    if (verdict == REVOCATION_GOOD && task->position == 0) {
+        lift_hold(identity);
+        bytes_clear(&identity->ocsp);
+        r = bytes_copy(data, &identity->ocsp);
+        identity_publish(identity);
+    }
+    return r;
+}
+
+static void check_task_done(RevocationCheck *check) {
+    check->job = job_free(check->job);
+    check->next++;
+    check_next(check);
+}
+
+static void on_fetched(JobResult *result, void *userdata) {
+    RevocationCheck *check = userdata;
+    const CheckTask *task = &check->tasks[check->next];
+    Failure failure = FAILURE_INIT;
+    int r;
+
+    if (!result->has_fetched)
+        r = failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "nothing came.");
+    else if (task->ocsp)
+        r = take_ocsp(check, task, bytes_view(&result->fetched), &failure);
+    else
+        r = take_crl(check, task, bytes_view(&result->fetched), &failure);
+    if (r < 0)
+        check_warn(check, task, failure.text);
+    check_task_done(check);
+}
+
+static void on_fetch_failed(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata) {
+    RevocationCheck *check = userdata;
+
+    check_warn(check, &check->tasks[check->next], failure->text);
+    check_task_done(check);
+}
+
+static void on_fetch_question(const JobQuestion *question, void *userdata) {
+    /* job.c ends a fetch that asks anything */
+}
+
+static int check_start_task(RevocationCheck *check, const CheckTask *task, Failure *ret_failure) {
+    static const JobCallbacks callbacks = { NULL, on_fetch_question, on_fetched, on_fetch_failed };
+    Identity *identity = check->identity;
+    Manager *manager = identity->manager;
+    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL, request = BYTES_NULL;
+    _cleanup_free_ char *path = NULL;
+
+    int r = identity_server_anchors(identity, &server_anchors, ret_failure);
+    if (r >= 0 && task->ocsp)
+        r = ocsp_request(identity->chain.list[task->position], issuer_of(identity, task->position), &request);
+    if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_FETCH_SOCKET) < 0)
+        r = -ENOMEM;
+    if (r < 0)
+        return failure_errno(ret_failure, r, "Preparing a fetch");
+    JobRequest job = {
+        .kind = JOB_KIND_FETCH,
+        .identity = identity->name,
+        .servers = (const char *const *) task->urls,
+        .server_anchors = bytes_view(&server_anchors),
+        .proxy = identity->config->proxy,
+        .time = (uint64_t) manager_now(manager),
+        .time_is_floor = manager->clock.below_floor,
+        .ocsp_request = bytes_view(&request),
+    };
+    return job_start(manager->loop, path, &manager->packet_buffer, &job, &callbacks, check, &check->job, ret_failure);
+}
+
+static void check_end(RevocationCheck *check) {
+    Identity *identity = check->identity;
+    int64_t now = manager_now(identity->manager), interval = (int64_t) identity->config->revocation_interval, next = now + interval;
+
+    if (check->renew_by > now && now + (check->renew_by - now) * 9 / 10 < next)
+        next = now + (check->renew_by - now) * 9 / 10;
+    if (check->failed && interval > CHECK_RETRY_MIN)
+        next = now + (interval / 10 > CHECK_RETRY_MIN ? interval / 10 : CHECK_RETRY_MIN);
+    if (next <= now)
+        next = now + 1;
+    identity->next_check = next;
+    identity->check = check_free(check);
+    judge_stored(identity);
+    identity_evaluate(identity);
+}
+
+static void check_next(RevocationCheck *check) {
+    /* A renewal in between: what was to be asked is about a chain that is no more. */
+    if (check->generation != check->identity->generation) {
+        check->identity->next_check = 0;
+        check->identity->check = check_free(check);
+        return;
+    }
+    while (check->next < check->count) {
+        Failure failure = FAILURE_INIT;
+        if (check_start_task(check, &check->tasks[check->next], &failure) >= 0)
+            return;
+        check_warn(check, &check->tasks[check->next], failure.text);
+        check->next++;
+    }
+    check_end(check);
+}
+
+/* ---- what to ask ---- */
+
+static int crl_id(const Certificate *certificate, const char *url, char ret[static CRL_ID_SIZE]) {
+    _cleanup_bytes_ Bytes both = BYTES_NULL;
+    uint8_t digest[32];
+
+    int r = bytes_append(&both, bytes_view(&certificate->issuer_raw));
+    if (r >= 0)
+        r = bytes_append(&both, bytes_view_string(url));
+    if (r < 0)
+        return r;
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, both.data, both.size, digest) < 0)
+        return -EIO;
+    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
+    if (!hex)
+        return -ENOMEM;
+    strcpy(ret, hex);
+    return 0;
+}
+
+static int add_crl(RevocationCheck *check, size_t position, const char *url) {
+    if (check->count == CHECK_TASKS_MAX)
+        return -E2BIG;
+    CheckTask *task = &check->tasks[check->count];
+    *task = (CheckTask) { .position = position, .urls = calloc(2, sizeof(char *)) };
+    if (!task->urls)
+        return -ENOMEM;
+    check->count++;
+    task->urls[0] = strdup(url);
+    return task->urls[0] ? crl_id(check->identity->chain.list[position], url, task->id) : -ENOMEM;
+}
+
+static int add_tasks(RevocationCheck *check, size_t position) {
+    const Identity *identity = check->identity;
+    const Certificate *certificate = identity->chain.list[position];
+    _cleanup_(strings_free_p) char **urls = NULL;
+    int r = 0;
+
+    if (!issuer_of(identity, position))
+        return 0;
+    if (identity->config->check_crl) {
+        r = certificate_crl_urls(certificate, &urls);
+        if (r >= 0 && urls && urls[0])
+            r = add_crl(check, position, urls[0]);
+        for (char **url = identity->config->crl_urls; r >= 0 && position == 0 && url && *url; url++)
+            if (!urls || !urls[0] || strcmp(*url, urls[0]) != 0)
+                r = add_crl(check, position, *url);
+    }
+    if (r >= 0 && identity->config->check_ocsp && check->count < CHECK_TASKS_MAX) {
+        char **responders = NULL;
+        r = certificate_ocsp_urls(certificate, &responders);
+        if (r >= 0 && responders && responders[0])
+            check->tasks[check->count++] = (CheckTask) { .position = position, .ocsp = true, .urls = responders };
+        else
+            strings_free(responders);
+    }
+    return r;
+}
+
+void revocation_due(Identity *identity) {
+    RevocationCheck *check = calloc(1, sizeof *check);
+    int r = check ? 0 : -ENOMEM;
+
+    identity->next_check = manager_now(identity->manager) + CHECK_RETRY_MIN;
+    if (check) {
+        check->identity = identity;
+        check->generation = identity->generation;
+    }
+    for (size_t i = 0; r >= 0 && i < identity->chain.count; i++)
+        r = add_tasks(check, i);
+    if (r < 0) {
+        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity->name, "Revocation could not be checked: %s.", strerror(-r));
+        check_free(check);
+        return;
+    }
+    identity->check = check;
+    check_next(check);
+}
+
+int64_t revocation_when(Identity *identity) {
+    if (!is_configured(identity) || !identity->store || identity->chain.count == 0 || identity->check || identity->malformed)
+        return 0;
+    if (identity->state != STATE_READY && !(identity->state == STATE_REVOKED && identity->stored.hold))
+        return 0;
+    /* A check that lies further away than its interval was planned while the clock was elsewhere. */
+    if (identity->next_check == 0 || identity->next_check > manager_now(identity->manager) + (int64_t) identity->config->revocation_interval + CHECK_RETRY_MIN)
+        return CHECK_AT_ONCE;
+    return identity->next_check;
+}
