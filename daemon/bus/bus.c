@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The connection to the bus, the objects on it, and the signals that tell of changes: at most one PropertiesChanged per object and turn of the loop. */
+#include "bus/internal.h"
+
+#include "manager/log.h"
+
+#include <string.h>
+
+/* ---- changes ---- */
+
+static int identity_path(const char *name, char **ret) {
+    return sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, name, ret);
+}
+
+static int on_flush(sd_event_source *source, void *userdata) {
+    Bus *bus = userdata;
+
+    if (bus->manager_changed)
+        (void) sd_bus_emit_properties_changed(bus->bus, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, "DeviceId", "TpmState", "TpmVendor",
+                                              "TpmFirmware", NULL);
+    bus->manager_changed = false;
+    for (size_t i = 0; i < bus->changed_count; i++) {
+        _cleanup_free_ char *name = bus->changed[i], *path = NULL;
+        if (manager_find_identity(bus->manager, name, NULL) && identity_path(name, &path) >= 0)
+            (void) sd_bus_emit_properties_changed_strv(bus->bus, path, IDENTITYD_IDENTITY_INTERFACE, NULL);
+    }
+    bus->changed_count = 0;
+    return 0;
+}
+
+static void mark_changed(Bus *bus, const char *name) {
+    for (size_t i = 0; i < bus->changed_count; i++)
+        if (strcmp(bus->changed[i], name) == 0)
+            return;
+    char **list = reallocarray(bus->changed, bus->changed_count + 1U, sizeof *list);
+    if (!list)
+        return;
+    bus->changed = list;
+    bus->changed[bus->changed_count] = strdup(name);
+    if (bus->changed[bus->changed_count])
+        bus->changed_count++;
+}
+
+static void on_changed(ManagerChange change, Identity *identity, void *userdata) {
+    Bus *bus = userdata;
+    _cleanup_free_ char *path = NULL;
+
+    switch (change) {
+    case CHANGE_MANAGER_PROPERTIES:
+        bus->manager_changed = true;
+        break;
+    case CHANGE_IDENTITY_PROPERTIES:
+        mark_changed(bus, identity_name(identity));
+        break;
+    case CHANGE_IDENTITY_ADDED:
+    case CHANGE_IDENTITY_REMOVED:
+        if (identity_path(identity_name(identity), &path) < 0)
+            return;
+        (void) (change == CHANGE_IDENTITY_ADDED ? sd_bus_emit_object_added(bus->bus, path) : sd_bus_emit_object_removed(bus->bus, path));
+        return;
+    }
+    (void) sd_event_source_set_enabled(bus->flush, SD_EVENT_ONESHOT);
+}
+
+/* ---- objects ---- */
+
+int identity_find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error) {
+    Bus *bus = userdata;
+    _cleanup_free_ char *name = NULL;
+
+    if (sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) <= 0 || !manager_find_identity(bus->manager, name, NULL))
+        return 0;
+    *ret_found = bus;
+    return 1;
+}
+
+int identity_enumerate(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+    Bus *bus = userdata;
+    size_t count = manager_identity_count(bus->manager);
+    char **nodes = calloc(count + 1U, sizeof *nodes);
+    int r = nodes ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        r = identity_path(identity_name(manager_identity_at(bus->manager, i)), &nodes[i]);
+    if (r < 0) {
+        for (size_t i = 0; nodes && nodes[i]; i++)
+            free(nodes[i]);
+        free(nodes);
+        return r;
+    }
+    *ret_nodes = nodes;
+    return 1;
+}
+
+static int add_objects(Bus *bus) {
+    int r = sd_bus_add_object_manager(bus->bus, NULL, IDENTITYD_MANAGER_PATH);
+
+    if (r >= 0)
+        r = sd_bus_add_object_vtable(bus->bus, NULL, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, manager_vtable, bus);
+    if (r >= 0)
+        r = sd_bus_add_fallback_vtable(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, IDENTITYD_IDENTITY_INTERFACE, identity_vtable, identity_find, bus);
+    return r < 0 ? r : sd_bus_add_node_enumerator(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, identity_enumerate, bus);
+}
+
+static int bus_connect(Bus *bus) {
+    int r = sd_bus_open_system_with_description(&bus->bus, "identityd");
+
+    if (r < 0)
+        return r;
+    (void) sd_bus_set_exit_on_disconnect(bus->bus, true);
+    r = add_objects(bus);
+    if (r >= 0)
+        r = sd_bus_attach_event(bus->bus, bus->loop, SD_EVENT_PRIORITY_NORMAL);
+    return r < 0 ? r : sd_bus_request_name(bus->bus, IDENTITYD_BUS_NAME, 0);
+}
+
+int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
+    _cleanup_(bus_free_p) Bus *bus = calloc(1, sizeof *bus);
+
+    if (!bus)
+        return -ENOMEM;
+    bus->manager = manager;
+    bus->loop = sd_event_ref(loop);
+    int r = sd_event_add_defer(loop, &bus->flush, on_flush, bus);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(bus->flush, SD_EVENT_OFF);
+    if (r >= 0)
+        r = bus_connect(bus);
+    if (r < 0) {
+        log_entry(LOG_ERR, NULL, NULL,
+                  r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)" : "The system bus cannot be used as %s: %s.", IDENTITYD_BUS_NAME,
+                  strerror(-r));
+        return r;
+    }
+    const ManagerCallbacks callbacks = { on_changed, bus };
+    manager_set_callbacks(manager, &callbacks);
+    *ret = TAKE_PTR(bus);
+    return 0;
+}
+
+Bus *bus_free(Bus *bus) {
+    static const ManagerCallbacks none = { 0 };
+
+    if (!bus)
+        return NULL;
+    manager_set_callbacks(bus->manager, &none);
+    sd_event_source_disable_unref(bus->flush);
+    for (size_t i = 0; i < bus->changed_count; i++)
+        free(bus->changed[i]);
+    free(bus->changed);
+    sd_bus_flush_close_unref(bus->bus);
+    sd_event_unref(bus->loop);
+    free(bus);
+    return NULL;
+}

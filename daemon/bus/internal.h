@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of this room share: a call in progress, from its message to its answer. */
+#pragma once
+
+#include "bus/bus.h"
+#include "common/names.h"
+
+struct Bus {
+    sd_bus *bus;
+    sd_event *loop;
+    Manager *manager;
+    sd_event_source *flush; /* coalesces PropertiesChanged: one signal per object and turn of the loop */
+    bool manager_changed;
+    char **changed;         /* names of identities, owned */
+    size_t changed_count;
+};
+
+typedef struct Call Call;
+/* Continues a call once its caller is known and, where an action was named, authorized. Must end in call_reply_… sooner or later. */
+typedef void (*CallHandler)(Call *call);
+
+struct Call {
+    Bus *bus;
+    sd_bus_message *message;
+    const char *action;   /* polkit action; NULL: whoever is known */
+    Purpose unit_purpose; /* look the caller's unit up if rules for this purpose name units; _PURPOSE_INVALID: no */
+    char *identity;       /* name, or NULL */
+    CallHandler handler;
+    Caller caller;
+    sd_bus_slot *slot;
+};
+
+/* ---- call.c ---- */
+typedef struct CallStart {
+    const char *action;
+    Purpose unit_purpose;
+    const char *identity;
+    CallHandler handler;
+} CallStart;
+
+/* Finds out who calls, then whether they may, then calls the handler. Returns what a vtable handler returns: 1, or -errno with `error` set. */
+int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error);
+/* The identity that the call is about; NULL after answering with NoSuchIdentity. */
+Identity *call_identity(Call *call);
+void call_reply_failure(Call *call, const Failure *failure);
+/* Sends `reply` (taken) or, if NULL, an empty answer; ends the call. */
+void call_reply(Call *call, sd_bus_message *reply);
+Call *call_free(Call *call);
+DEFINE_CLEANUP(Call, call_free)
+
+/* ---- caller.c ---- */
+/* Who is behind the call's sender, race-free as FACTS describes; then `done`. */
+int caller_find(Call *call, void (*done)(Call *call, int r));
+
+/* ---- authorize.c ---- */
+/* Root, identityd's own user, polkit's yes, or without polkit the group identityd-admin; then the handler or AccessDenied. */
+void authorize(Call *call);
+
+/* ---- objects ---- */
+extern const sd_bus_vtable manager_vtable[];
+extern const sd_bus_vtable identity_vtable[];
+int identity_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error);
+int identity_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error);
+/* Begins OpenCredential for either interface; the message is positioned at the purpose. */
+int open_credential_begin(Bus *bus, sd_bus_message *message, const char *identity, sd_bus_error *error);
+
+/* Failure to D-Bus error; returns negative. */
+int bus_error_from_failure(sd_bus_error *error, const Failure *failure);
+
+/* Reads an a{sv} of which only `name` (a boolean) is known; anything else is refused. -1 in `ret` when it is absent. */
+int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_bus_error *error);

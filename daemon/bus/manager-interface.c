@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.identityd1.Manager. */
+#include "bus/internal.h"
+
+#include <string.h>
+
+static int method_get_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Bus *bus = userdata;
+    _cleanup_free_ char *path = NULL;
+    Failure failure = FAILURE_INIT;
+    const char *name;
+    int r = sd_bus_message_read(m, "s", &name);
+
+    if (r < 0)
+        return r;
+    if (!manager_find_identity(bus->manager, name, &failure))
+        return bus_error_from_failure(error, &failure);
+    r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, name, &path);
+    return r < 0 ? r : sd_bus_reply_method_return(m, "o", path);
+}
+
+static int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Bus *bus = userdata;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    int r = sd_bus_message_new_method_return(m, &reply);
+
+    if (r >= 0)
+        r = sd_bus_message_open_container(reply, 'a', "(sosstt)");
+    for (size_t i = 0; r >= 0 && i < manager_identity_count(bus->manager); i++) {
+        _cleanup_free_ char *path = NULL;
+        IdentityView view;
+        identity_view(manager_identity_at(bus->manager, i), &view);
+        r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, view.name, &path);
+        if (r >= 0)
+            r = sd_bus_message_append(reply, "(sosstt)", view.name, path, view.state, view.activity, view.not_after, view.next_renewal);
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(reply);
+    return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_open_credential(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    const char *name;
+    int r = sd_bus_message_read(m, "s", &name);
+
+    return r < 0 ? r : open_credential_begin(userdata, m, name, error);
+}
+
+static void on_probed(const Failure *failure, BytesView result, void *userdata) {
+    Call *call = userdata;
+    _cleanup_free_ char *text = strndup(result.size ? (const char *) result.data : "", result.size);
+    sd_bus_message *reply = NULL;
+
+    if (failure->kind != FAILURE_NONE) {
+        call_reply_failure(call, failure);
+        return;
+    }
+    if (text && sd_bus_message_new_method_return(call->message, &reply) >= 0)
+        (void) sd_bus_message_append(reply, "s", text);
+    call_reply(call, reply);
+}
+
+static void handle_probe(Call *call) {
+    Identity *identity = call_identity(call);
+
+    if (identity)
+        identity_probe_server(identity, on_probed, call);
+}
+
+static int method_probe_server(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    const char *name;
+    int r = sd_bus_message_read(m, "s", &name);
+
+    if (r < 0)
+        return r;
+    CallStart start = { "org.identityd1.probe", _PURPOSE_INVALID, name, handle_probe };
+    return call_begin(userdata, m, &start, error);
+}
+
+static void handle_reload(Call *call) {
+    Failure failure = FAILURE_INIT;
+
+    if (manager_reload(call->bus->manager, &failure) < 0)
+        call_reply_failure(call, &failure);
+    else
+        call_reply(call, NULL);
+}
+
+static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    CallStart start = { "org.identityd1.reload", _PURPOSE_INVALID, NULL, handle_reload };
+
+    return call_begin(userdata, m, &start, error);
+}
+
+static int method_metrics(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Bus *bus = userdata;
+    _cleanup_free_ char *text = NULL;
+    int r = manager_metrics(bus->manager, &text);
+
+    return r < 0 ? r : sd_bus_reply_method_return(m, "s", text);
+}
+
+static int property_text(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
+                         sd_bus_error *error) {
+    Bus *bus = userdata;
+    const TpmInformation *tpm = manager_tpm_information(bus->manager);
+    const char *value = strcmp(property, "Version") == 0     ? IDENTITYD_VERSION
+                        : strcmp(property, "DeviceId") == 0  ? tpm->device_id
+                        : strcmp(property, "TpmState") == 0  ? manager_tpm_state(bus->manager)
+                        : strcmp(property, "TpmVendor") == 0 ? tpm->vendor
+                                                             : tpm->firmware;
+
+    return sd_bus_message_append(reply, "s", value);
+}
+
+const sd_bus_vtable manager_vtable[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_METHOD_WITH_ARGS("GetIdentity", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("o", path), method_get_identity, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosstt)", identities), method_list_identities,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", identity, "s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle),
+                            method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ProbeServer", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("s", report), method_probe_server, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Metrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), method_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("DeviceId", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("TpmState", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("TpmVendor", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("TpmFirmware", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_VTABLE_END,
+};
