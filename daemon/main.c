@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* identityd(8): arguments, signals, the watchdog, the loop. */
+#include "bus/bus.h"
+#include "manager/log.h"
+#include "manager/manager.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+typedef struct Main {
+    Manager *manager;
+    sd_event_source *watchdog, *settled;
+    uint64_t watchdog_usec;
+} Main;
+
+static void usage(FILE *f) {
+    fputs("identityd [--debug] [--version] [--help]\n\n"
+          "Gives this device its identities: keys in the TPM, certificates from the operator's CA.\n"
+          "Started by systemd as identityd.service; see identityd(8).\n\n"
+          "  --debug    log more\n"
+          "  --version  print the version\n"
+          "  --help     print this\n",
+          f);
+}
+
+/* -1: go on; else the exit status. */
+static int parse_arguments(int argc, char **argv) {
+    static const struct option options[] = {
+        { "debug", no_argument, NULL, 'd' },
+        { "version", no_argument, NULL, 'V' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'd')
+            log_set_level(LOG_DEBUG);
+        else if (c == 'V')
+            return puts("identityd " IDENTITYD_VERSION), EXIT_SUCCESS;
+        else if (c == 'h')
+            return usage(stdout), EXIT_SUCCESS;
+        else
+            return usage(stderr), 2;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "identityd: unknown argument: %s\n", argv[optind]);
+        return usage(stderr), 2;
+    }
+    return -1;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+    Main *program = userdata;
+    Failure failure = FAILURE_INIT;
+
+    (void) sd_notify(0, "RELOADING=1");
+    if (manager_reload(program->manager, &failure) < 0)
+        log_entry(LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s", failure.text);
+    (void) sd_notify(0, "READY=1");
+    return 0;
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
+    Main *program = userdata;
+
+    if (manager_is_alive(program->manager))
+        (void) sd_notify(0, "WATCHDOG=1");
+    else
+        log_entry(LOG_WARNING, NULL, NULL, "The signing thread shows no life; the watchdog is not fed.");
+    int r = sd_event_source_set_time_relative(source, program->watchdog_usec / 2U);
+    return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they are. */
+static int on_turn(sd_event_source *source, void *userdata) {
+    Main *program = userdata;
+
+    if (!manager_is_settled(program->manager))
+        return 0;
+    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", manager_identity_count(program->manager), manager_tpm_state(program->manager));
+    program->settled = sd_event_source_disable_unref(program->settled);
+    return 0;
+}
+
+static int add_sources(Main *program, sd_event *loop) {
+    int r = sd_event_add_signal(loop, NULL, SIGTERM, NULL, NULL);
+
+    if (r >= 0)
+        r = sd_event_add_signal(loop, NULL, SIGINT, NULL, NULL);
+    if (r >= 0)
+        r = sd_event_add_signal(loop, NULL, SIGHUP, on_hangup, program);
+    if (r >= 0)
+        r = sd_event_add_post(loop, &program->settled, on_turn, program);
+    if (r >= 0 && sd_watchdog_enabled(0, &program->watchdog_usec) > 0) {
+        (void) manager_is_alive(program->manager);
+        r = sd_event_add_time_relative(loop, &program->watchdog, CLOCK_MONOTONIC, program->watchdog_usec / 2U, 0, on_watchdog, program);
+    }
+    return r;
+}
+
+static int run(void) {
+    _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
+    _cleanup_(manager_free_p) Manager *manager = NULL;
+    _cleanup_(bus_free_p) Bus *bus = NULL;
+    Main program = { 0 };
+
+    int r = sd_event_new(&loop);
+    if (r >= 0)
+        r = manager_new(loop, &manager);
+    if (r >= 0)
+        r = bus_new(loop, manager, &bus);
+    program.manager = manager;
+    if (r >= 0)
+        r = add_sources(&program, loop);
+    if (r >= 0)
+        r = sd_event_loop(loop);
+    (void) sd_notify(0, "STOPPING=1");
+    sd_event_source_disable_unref(program.watchdog);
+    sd_event_source_disable_unref(program.settled);
+    if (r < 0)
+        log_entry(LOG_ERR, NULL, NULL, "identityd ends: %s.", strerror(-r));
+    return r;
+}
+
+int main(int argc, char **argv) {
+    const struct rlimit no_core = { 0, 0 };
+    sigset_t signals;
+    int status = parse_arguments(argc, argv);
+
+    if (status >= 0)
+        return status;
+    (void) setenv("TSS2_LOG", "all+none", 0); /* its complaints come back as response codes, which are told in our words */
+    umask(0022); /* published files are for all; what is private says so itself */
+    (void) setrlimit(RLIMIT_CORE, &no_core); /* memory holds passwords of enrolments */
+    (void) signal(SIGPIPE, SIG_IGN);
+    (void) sigemptyset(&signals);
+    (void) sigaddset(&signals, SIGTERM);
+    (void) sigaddset(&signals, SIGINT);
+    (void) sigaddset(&signals, SIGHUP);
+    (void) sigprocmask(SIG_BLOCK, &signals, NULL);
+    return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
