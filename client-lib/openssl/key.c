@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A key that is an identity: its public half as it was when the key was loaded, and the credentials through which identityd signs. The credential is chosen by what is to be signed: a
+ * CertificateVerify content of a side goes through that side's purpose, all else through `data` or `digest`. Thread-safe; a forked child opens credentials of its own. */
+#include "openssl/provider.h"
+
+#include "common/certificate-verify.h"
+#include "common/bytes.h"
+
+#include <errno.h>
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server", "data", "digest" };
+
+struct IdentityKey {
+    atomic_uint references;
+    const ProviderContext *context;
+    PublicKey public;
+    char *name; /* NULL: an imported public key */
+    identityd_snapshot *snapshot;
+    pthread_mutex_t lock;
+    identityd_credential *credentials[_USE_COUNT];
+};
+
+IdentityKey *identity_key_new(const ProviderContext *context, bool rsa) {
+    IdentityKey *key = calloc(1, sizeof *key);
+
+    if (!key)
+        return NULL;
+    atomic_init(&key->references, 1);
+    key->context = context;
+    key->public.rsa = rsa;
+    if (pthread_mutex_init(&key->lock, NULL) != 0) {
+        free(key);
+        return NULL;
+    }
+    return key;
+}
+
+IdentityKey *identity_key_ref(IdentityKey *key) {
+    atomic_fetch_add(&key->references, 1);
+    return key;
+}
+
+void identity_key_unref(IdentityKey *key) {
+    if (!key || atomic_fetch_sub(&key->references, 1) != 1)
+        return;
+    for (size_t i = 0; i < _USE_COUNT; i++)
+        identityd_credential_free(key->credentials[i]);
+    identityd_snapshot_free(key->snapshot);
+    pthread_mutex_destroy(&key->lock);
+    free(key->name);
+    free(key);
+}
+
+const PublicKey *identity_key_public(const IdentityKey *key) {
+    return &key->public;
+}
+
+PublicKey *identity_key_public_for_import(IdentityKey *key) {
+    return &key->public;
+}
+
+bool identity_key_is_private(const IdentityKey *key) {
+    return key->name != NULL;
+}
+
+const ProviderContext *identity_key_context(const IdentityKey *key) {
+    return key->context;
+}
+
+const char *identity_key_chain(const IdentityKey *key) {
+    return key->snapshot ? identityd_snapshot_chain(key->snapshot, NULL) : "";
+}
+
+const char *identity_key_name(const IdentityKey *key) {
+    return key->name;
+}
+
+/* ---- the public half ---- */
+
+/* Copies a number without leading zeros. */
+static bool copy_number(const gnutls_datum_t *number, uint8_t *to, size_t room, size_t *ret_size) {
+    const unsigned char *data = number->data;
+    size_t size = number->size;
+
+    while (size > 1 && *data == 0) {
+        data++;
+        size--;
+    }
+    if (size > room)
+        return false;
+    memcpy(to, data, size);
+    *ret_size = size;
+    return true;
+}
+
+static bool copy_coordinate(const gnutls_datum_t *number, uint8_t *to, size_t length) {
+    uint8_t trimmed[PUBLIC_MAX];
+    size_t size;
+
+    if (!copy_number(number, trimmed, sizeof trimmed, &size) || size > length)
+        return false;
+    memset(to, 0, length - size);
+    memcpy(to + length - size, trimmed, size);
+    return true;
+}
+
+static bool read_ec(gnutls_pubkey_t pubkey, PublicKey *public) {
+    gnutls_datum_t x = { NULL, 0 }, y = { NULL, 0 };
+    gnutls_ecc_curve_t curve;
+
+    if (gnutls_pubkey_export_ecc_raw2(pubkey, &curve, &x, &y, 0) < 0)
+        return false;
+    size_t length = curve == GNUTLS_ECC_CURVE_SECP256R1 ? 32 : curve == GNUTLS_ECC_CURVE_SECP384R1 ? 48 : 0;
+    public->rsa = false;
+    public->group = length == 32 ? "P-256" : "P-384";
+    public->bits = (unsigned) length * 8U;
+    public->point[0] = 4; /* SEC 1: uncompressed */
+    public->point_size = 1 + 2 * length;
+    bool good = length > 0 && copy_coordinate(&x, public->point + 1, length) && copy_coordinate(&y, public->point + 1 + length, length);
+    gnutls_free(x.data);
+    gnutls_free(y.data);
+    return good;
+}
+
+static bool read_rsa(gnutls_pubkey_t pubkey, PublicKey *public) {
+    gnutls_datum_t m = { NULL, 0 }, e = { NULL, 0 };
+
+    if (gnutls_pubkey_export_rsa_raw2(pubkey, &m, &e, 0) < 0)
+        return false;
+    public->rsa = true;
+    bool good = copy_number(&m, public->modulus, sizeof public->modulus, &public->modulus_size) &&
+                copy_number(&e, public->exponent, sizeof public->exponent, &public->exponent_size);
+    public->bits = (unsigned) public->modulus_size * 8U;
+    gnutls_free(m.data);
+    gnutls_free(e.data);
+    return good;
+}
+
+static bool read_public(IdentityKey *key) {
+    size_t size;
+    const char *chain = identityd_snapshot_chain(key->snapshot, &size);
+    gnutls_datum_t pem = { (unsigned char *) chain, (unsigned) size };
+    gnutls_x509_crt_t leaf = NULL;
+    gnutls_pubkey_t pubkey = NULL;
+    bool good = false;
+
+    if (gnutls_x509_crt_init(&leaf) >= 0 && gnutls_x509_crt_import(leaf, &pem, GNUTLS_X509_FMT_PEM) >= 0 && gnutls_pubkey_init(&pubkey) >= 0 &&
+        gnutls_pubkey_import_x509(pubkey, leaf, 0) >= 0) {
+        int algorithm = gnutls_pubkey_get_pk_algorithm(pubkey, NULL);
+        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, &key->public) : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, &key->public);
+    }
+    if (pubkey)
+        gnutls_pubkey_deinit(pubkey);
+    if (leaf)
+        gnutls_x509_crt_deinit(leaf);
+    return good;
+}
+
+IdentityKey *identity_key_open(const ProviderContext *context, const char *name) {
+    IdentityKey *key = identity_key_new(context, false);
+    int r = key ? -EACCES : -ENOMEM;
+
+    if (key)
+        key->name = strdup(name);
+    for (size_t use = 0; key && key->name && use < _USE_COUNT && r == -EACCES; use++)
+        r = identityd_credential_open(name, purpose_names[use], &key->credentials[use]);
+    for (size_t use = 0; r >= 0 && use < _USE_COUNT; use++)
+        if (key->credentials[use])
+            r = identityd_credential_snapshot(key->credentials[use], &key->snapshot);
+    if (r >= 0 && read_public(key))
+        return key;
+    provider_error(context, REASON_IDENTITY, "identityd:%s: %s", name, r < 0 ? identityd_last_error() : "its certificate could not be read");
+    identity_key_unref(key);
+    return NULL;
+}
+
+/* ---- signing ---- */
+
+static int sign_once(identityd_credential *credential, IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
+                     size_t *signature_size) {
+    uint32_t generation = identityd_snapshot_generation(key->snapshot);
+
+    return is_digest ? identityd_sign_digest(credential, generation, scheme, data, size, signature, signature_size)
+                     : identityd_sign_message(credential, generation, scheme, data, size, signature, signature_size);
+}
+
+static int sign_as(IdentityKey *key, IdentityPurpose use, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size) {
+    int r = 0;
+
+    if (!key->credentials[use])
+        r = identityd_credential_open(key->name, purpose_names[use], &key->credentials[use]);
+    if (r < 0)
+        return r;
+    r = sign_once(key->credentials[use], key, scheme, is_digest, data, size, signature, signature_size);
+    if (r == -ECHILD || r == -EPIPE) { /* forked, or identityd was restarted: once anew */
+        r = identityd_credential_reopen(key->credentials[use]);
+        if (r >= 0)
+            r = sign_once(key->credentials[use], key, scheme, is_digest, data, size, signature, signature_size);
+    }
+    return r;
+}
+
+int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size) {
+    BytesView message = { data, size };
+    IdentityPurpose first = is_digest                                                ? USE_DIGEST
+                            : certificate_verify_matches(TLS_SIDE_CLIENT, message) ? USE_TLS_CLIENT
+                            : certificate_verify_matches(TLS_SIDE_SERVER, message) ? USE_TLS_SERVER
+                                                                                   : USE_DATA;
+
+    if (!key->name) {
+        provider_error(key->context, REASON_UNSUPPORTED, "a public key does not sign");
+        return 0;
+    }
+    pthread_mutex_lock(&key->lock);
+    int r = sign_as(key, first, scheme, is_digest, data, size, signature, signature_size);
+    if (r == -EACCES && first != USE_DIGEST)
+        r = sign_as(key, USE_DIGEST, scheme, is_digest, data, size, signature, signature_size);
+    if (r < 0)
+        provider_error(key->context, REASON_SIGN, "identityd:%s: %s", key->name, identityd_last_error());
+    pthread_mutex_unlock(&key->lock);
+    return r >= 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The OpenSSL 3 provider of identityd: what its files share. It knows only keys that are identities: public halves from the certificate, signatures by identityd through
+ * libidentityd. No digest and no random number comes from here (FACTS: OpenSSL 3.0). */
+#pragma once
+
+#include <identityd/identityd.h>
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ProviderContext {
+    const OSSL_CORE_HANDLE *handle;
+    OSSL_FUNC_core_new_error_fn *new_error;
+    OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
+    OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+} ProviderContext;
+
+enum {
+    REASON_IDENTITY = 1, /* an identity could not be opened */
+    REASON_SIGN,         /* identityd did not sign */
+    REASON_KEY_FILE,     /* a key reference that is none */
+    REASON_UNSUPPORTED,  /* digest, padding or operation that an identity's key does not do */
+    REASON_MEMORY,
+};
+
+/* Puts an entry into OpenSSL's error queue. */
+void provider_error(const ProviderContext *context, uint32_t reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- key.c ---- */
+
+typedef enum IdentityPurpose { USE_TLS_CLIENT, USE_TLS_SERVER, USE_DATA, USE_DIGEST, _USE_COUNT } IdentityPurpose;
+
+typedef struct IdentityKey IdentityKey;
+
+#define PUBLIC_MAX 512U /* bytes of a modulus or point */
+
+/* The public half, as plain numbers. */
+typedef struct PublicKey {
+    bool rsa;
+    unsigned bits;
+    const char *group;        /* "P-256", "P-384"; EC only */
+    uint8_t point[PUBLIC_MAX]; /* uncompressed; EC */
+    size_t point_size;
+    uint8_t modulus[PUBLIC_MAX], exponent[16]; /* big-endian; RSA */
+    size_t modulus_size, exponent_size;
+} PublicKey;
+
+/* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the certificate. NULL: the reason is in the error queue. */
+IdentityKey *identity_key_open(const ProviderContext *context, const char *name);
+/* An empty object for a public key that is imported. */
+IdentityKey *identity_key_new(const ProviderContext *context, bool rsa);
+IdentityKey *identity_key_ref(IdentityKey *key);
+void identity_key_unref(IdentityKey *key);
+const PublicKey *identity_key_public(const IdentityKey *key);
+PublicKey *identity_key_public_for_import(IdentityKey *key);
+bool identity_key_is_private(const IdentityKey *key);
+const ProviderContext *identity_key_context(const IdentityKey *key);
+/* PEM chain of the generation that the key belongs to; borrowed. "" for imported keys. */
+const char *identity_key_chain(const IdentityKey *key);
+const char *identity_key_name(const IdentityKey *key);
+
+/* Signs `message` (or, with `is_digest`, a digest) with an IANA scheme; opens a credential of the right purpose on first use, and anew after a fork or a restart of identityd. 1 or 0. */
+int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size);
+
+/* ---- dispatch tables ---- */
+extern const OSSL_DISPATCH ec_keymgmt_functions[];
+extern const OSSL_DISPATCH rsa_keymgmt_functions[];
+extern const OSSL_DISPATCH ecdsa_signature_functions[];
+extern const OSSL_DISPATCH rsa_signature_functions[];
+extern const OSSL_DISPATCH pem_decoder_functions[];
+extern const OSSL_DISPATCH ec_decoder_functions[];
+extern const OSSL_DISPATCH rsa_decoder_functions[];
+extern const OSSL_DISPATCH store_functions[];

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Signatures. A message is kept up to the 64 KiB that a handle takes, since identityd wants to see what it signs; beside it runs the hash, for longer messages, which need the purpose `digest`.
+ * Verification is done with GnuTLS on the public half. */
+#include "openssl/provider.h"
+
+#include "common/macros.h"
+
+#include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+typedef struct Digest {
+    const char *name, *alias;
+    gnutls_digest_algorithm_t id;
+    size_t size;
+    uint16_t ecdsa, pkcs1, pss; /* IANA schemes; 0: none */
+    unsigned ecdsa_bits;
+} Digest;
+
+static const Digest digests[] = {
+    { "SHA256", "SHA2-256", GNUTLS_DIG_SHA256, 32, 0x0403, 0x0401, 0x0804, 256 },
+    { "SHA384", "SHA2-384", GNUTLS_DIG_SHA384, 48, 0x0503, 0x0501, 0x0805, 384 },
+    { "SHA512", "SHA2-512", GNUTLS_DIG_SHA512, 64, 0, 0x0601, 0x0806, 0 },
+};
+
+typedef struct SignatureContext {
+    const ProviderContext *provider;
+    IdentityKey *key;
+    const Digest *digest;
+    bool pss;
+    uint8_t *message;
+    size_t message_size;
+    bool too_long;
+    gnutls_hash_hd_t hash;
+    uint8_t algorithm_id[80];
+} SignatureContext;
+
+static void *newctx(void *provctx, const char *properties) {
+    SignatureContext *context = calloc(1, sizeof *context);
+
+    if (context)
+        context->provider = provctx;
+    return context;
+}
+
+static void reset(SignatureContext *context) {
+    free(context->message);
+    context->message = NULL;
+    context->message_size = 0;
+    context->too_long = false;
+    if (context->hash)
+        gnutls_hash_deinit(context->hash, NULL);
+    context->hash = NULL;
+}
+
+static void freectx(void *data) {
+    SignatureContext *context = data;
+
+    if (!context)
+        return;
+    reset(context);
+    identity_key_unref(context->key);
+    free(context);
+}
+
+static void *dupctx(void *data) {
+    const SignatureContext *context = data;
+    SignatureContext *copy = newctx((void *) context->provider, NULL);
+
+    if (!copy)
+        return NULL;
+    *copy = (SignatureContext) { .provider = context->provider, .digest = context->digest, .pss = context->pss, .too_long = context->too_long };
+    if (context->key)
+        copy->key = identity_key_ref(context->key);
+    if (context->hash)
+        copy->hash = gnutls_hash_copy(context->hash);
+    if (context->message) {
+        copy->message = malloc(IDENTITYD_MESSAGE_MAX);
+        if (copy->message)
+            memcpy(copy->message, context->message, context->message_size);
+        copy->message_size = context->message_size;
+    }
+    if ((context->hash && !copy->hash) || (context->message && !copy->message)) {
+        freectx(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+/* ---- parameters ---- */
+
+static int set_digest(SignatureContext *context, const char *name) {
+    for (size_t i = 0; i < ARRAY_LENGTH(digests); i++)
+        if (strcasecmp(name, digests[i].name) == 0 || strcasecmp(name, digests[i].alias) == 0) {
+            context->digest = &digests[i];
+            return 1;
+        }
+    provider_error(context->provider, REASON_UNSUPPORTED, "an identity's key signs with SHA-256, SHA-384 or SHA-512, not with %.32s", name);
+    return 0;
+}
+
+static int set_padding(SignatureContext *context, const OSSL_PARAM *p) {
+    int mode = 0;
+
+    if (p->data_type == OSSL_PARAM_UTF8_STRING)
+        mode = strcasecmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0       ? RSA_PKCS1_PSS_PADDING
+               : strcasecmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) == 0 ? RSA_PKCS1_PADDING
+                                                                          : 0;
+    else if (!OSSL_PARAM_get_int(p, &mode))
+        return 0;
+    context->pss = mode == RSA_PKCS1_PSS_PADDING;
+    if (mode == RSA_PKCS1_PSS_PADDING || mode == RSA_PKCS1_PADDING)
+        return 1;
+    provider_error(context->provider, REASON_UNSUPPORTED, "an identity's RSA key pads with PKCS#1 v1.5 or PSS only");
+    return 0;
+}
+
+/* TLS and X.509 want the salt as long as the digest; that is what the TPM makes. */
+static int check_salt(SignatureContext *context, const OSSL_PARAM *p) {
+    int length = 0;
+
+    if (p->data_type == OSSL_PARAM_UTF8_STRING) {
+        const char *word = p->data;
+        if (strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST) == 0 || strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO) == 0)
+            return 1;
+        length = atoi(word);
+    } else if (!OSSL_PARAM_get_int(p, &length))
+        return 0;
+    if (length == RSA_PSS_SALTLEN_DIGEST || length == RSA_PSS_SALTLEN_AUTO || (context->digest && (size_t) length == context->digest->size))
+        return 1;
+    provider_error(context->provider, REASON_UNSUPPORTED, "the PSS salt of an identity's key is as long as the digest (-1)");
+    return 0;
+}
+
+static int set_params(void *data, const OSSL_PARAM params[]) {
+    SignatureContext *context = data;
+    const OSSL_PARAM *p;
+
+    if (!params)
+        return 1;
+    if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST)) && (p->data_type != OSSL_PARAM_UTF8_STRING || !set_digest(context, p->data)))
+        return 0;
+    if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) && !set_padding(context, p))
+        return 0;
+    return !(p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)) || check_salt(context, p);
+}
+
+static const OSSL_PARAM *settable_params(void *data, void *provctx) {
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_MGF1_DIGEST, NULL, 0),
+        OSSL_PARAM_END,
+    };
+    return params;
+}
+
+static const OSSL_PARAM *gettable_params(void *data, void *provctx) {
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_END,
+    };
+    return params;
+}
+
+static uint16_t scheme_of(const SignatureContext *context) {
+    const PublicKey *public = identity_key_public(context->key);
+
+    if (!context->digest)
+        return 0;
+    if (public->rsa)
+        return context->pss ? context->digest->pss : context->digest->pkcs1;
+    return context->digest->ecdsa_bits == public->bits ? context->digest->ecdsa : 0;
+}
+
+/* What goes into an X.509 structure beside the signature, from GnuTLS's own table of OIDs. */
+static int get_params(void *data, OSSL_PARAM params[]) {
+    static const uint8_t ecdsa256[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+    static const uint8_t ecdsa384[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
+    static const uint8_t rsa256[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00 };
+    static const uint8_t rsa384[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00 };
+    static const uint8_t rsa512[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00 };
+    SignatureContext *context = data;
+    OSSL_PARAM *p;
+
+    if ((p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST)) && !OSSL_PARAM_set_utf8_string(p, context->digest ? context->digest->name : ""))
+        return 0;
+    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
+    if (!p)
+        return 1;
+    switch (context->key ? scheme_of(context) : 0) {
+    case 0x0403:
+        return OSSL_PARAM_set_octet_string(p, ecdsa256, sizeof ecdsa256);
+    case 0x0503:
+        return OSSL_PARAM_set_octet_string(p, ecdsa384, sizeof ecdsa384);
+    case 0x0401:
+        return OSSL_PARAM_set_octet_string(p, rsa256, sizeof rsa256);
+    case 0x0501:
+        return OSSL_PARAM_set_octet_string(p, rsa384, sizeof rsa384);
+    case 0x0601:
+        return OSSL_PARAM_set_octet_string(p, rsa512, sizeof rsa512);
+    default:
+        return 0;
+    }
+}
+
+/* ---- beginning ---- */
+
+static int init(SignatureContext *context, const char *digest, void *key, const OSSL_PARAM params[]) {
+    reset(context);
+    if (key) {
+        identity_key_ref(key);
+        identity_key_unref(context->key);
+        context->key = key;
+    }
+    if (!context->key)
+        return 0;
+    if (digest && digest[0] && !set_digest(context, digest))
+        return 0;
+    if (!context->digest) {
+        const PublicKey *public = identity_key_public(context->key);
+        context->digest = !public->rsa && public->bits == 384 ? &digests[1] : &digests[0];
+    }
+    return set_params(context, params);
+}
+
+static int sign_init(void *data, void *key, const OSSL_PARAM params[]) {
+    return init(data, NULL, key, params);
+}
+
+static int digest_init(void *data, const char *digest, void *key, const OSSL_PARAM params[]) {
+    SignatureContext *context = data;
+
+    if (!init(context, digest, key, params))
+        return 0;
+    context->message = malloc(IDENTITYD_MESSAGE_MAX);
+    if (!context->message || gnutls_hash_init(&context->hash, context->digest->id) < 0) {
+        reset(context);
+        provider_error(context->provider, REASON_MEMORY, "no room for a message");
+        return 0;
+    }
+    return 1;
+}
+
+static int digest_update(void *data, const unsigned char *bytes, size_t size) {
+    SignatureContext *context = data;
+
+    if (!context->hash || gnutls_hash(context->hash, bytes, size) < 0)
+        return 0;
+    if (size > IDENTITYD_MESSAGE_MAX - context->message_size)
+        context->too_long = true;
+    if (!context->too_long && size > 0) {
+        memcpy(context->message + context->message_size, bytes, size);
+        context->message_size += size;
+    }
+    return 1;
+}
+
+/* ---- signing ---- */
+
+static size_t signature_room(const SignatureContext *context) {
+    const PublicKey *public = identity_key_public(context->key);
+
+    return public->rsa ? public->modulus_size : 2U * ((public->bits + 7U) / 8U) + 9U;
+}
+
+static int finish(SignatureContext *context, bool is_digest, const void *bytes, size_t size, unsigned char *signature, size_t *ret_size, size_t room) {
+    uint8_t made[IDENTITYD_SIGNATURE_MAX];
+    size_t made_size = sizeof made;
+    uint16_t scheme = scheme_of(context);
+
+    if (scheme == 0) {
+        provider_error(context->provider, REASON_UNSUPPORTED, "this key does not sign with %s", context->digest ? context->digest->name : "no digest");
+        return 0;
+    }
+    if (is_digest && size != context->digest->size) {
+        provider_error(context->provider, REASON_UNSUPPORTED, "a digest of %zu bytes is not one of %s", size, context->digest->name);
+        return 0;
+    }
+    if (!identity_key_sign(context->key, scheme, is_digest, bytes, size, made, &made_size) || made_size > room)
+        return 0;
+    memcpy(signature, made, made_size);
+    *ret_size = made_size;
+    return 1;
+}
+
+static int sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *digest, size_t size) {
+    SignatureContext *context = data;
+
+    if (!context->key)
+        return 0;
+    if (!signature) {
+        *ret_size = signature_room(context);
+        return 1;
+    }
+    return finish(context, true, digest, size, signature, ret_size, room);
+}
+
+static int digest_sign_final(void *data, unsigned char *signature, size_t *ret_size, size_t room) {
+    SignatureContext *context = data;
+    uint8_t digest[64];
+
+    if (!context->key || !context->hash)
+        return 0;
+    if (!signature) {
+        *ret_size = signature_room(context);
+        return 1;
+    }
+    if (!context->too_long)
+        return finish(context, false, context->message, context->message_size, signature, ret_size, room);
+    gnutls_hash_output(context->hash, digest);
+    return finish(context, true, digest, context->digest->size, signature, ret_size, room);
+}
+
+static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *bytes, size_t size) {
+    SignatureContext *context = data;
+
+    if (!signature)
+        return digest_sign_final(context, NULL, ret_size, 0);
+    return digest_update(context, bytes, size) && digest_sign_final(context, signature, ret_size, room);
+}
+
+/* ---- verifying ---- */
+
+static int import_public(const PublicKey *public, gnutls_pubkey_t pubkey) {
+    if (public->rsa) {
+        gnutls_datum_t m = { (unsigned char *) public->modulus, (unsigned) public->modulus_size }, e = { (unsigned char *) public->exponent, (unsigned) public->exponent_size };
+        return gnutls_pubkey_import_rsa_raw(pubkey, &m, &e);
+    }
+    unsigned length = public->bits / 8U;
+    gnutls_datum_t x = { (unsigned char *) public->point + 1, length }, y = { (unsigned char *) public->point + 1 + length, length };
+    return public->point_size == 0 ? -1 : gnutls_pubkey_import_ecc_raw(pubkey, length == 32 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_SECP384R1, &x, &y);
+}
+
+static gnutls_sign_algorithm_t gnutls_scheme(const SignatureContext *context) {
+    const PublicKey *public = identity_key_public(context->key);
+
+    return gnutls_pk_to_sign(!public->rsa ? GNUTLS_PK_ECDSA : context->pss ? GNUTLS_PK_RSA_PSS : GNUTLS_PK_RSA, context->digest->id);
+}
+
+static int verify(void *data, const unsigned char *signature, size_t signature_size, const unsigned char *digest, size_t size) {
+    SignatureContext *context = data;
+    gnutls_datum_t hash = { (unsigned char *) digest, (unsigned) size }, value = { (unsigned char *) signature, (unsigned) signature_size };
+    gnutls_pubkey_t pubkey = NULL;
+    int good = 0;
+
+    if (context->key && context->digest && size == context->digest->size && gnutls_pubkey_init(&pubkey) >= 0 &&
+        import_public(identity_key_public(context->key), pubkey) >= 0)
+        good = gnutls_pubkey_verify_hash2(pubkey, gnutls_scheme(context), 0, &hash, &value) >= 0;
+    if (pubkey)
+        gnutls_pubkey_deinit(pubkey);
+    return good;
+}
+
+static int digest_verify_final(void *data, const unsigned char *signature, size_t signature_size) {
+    SignatureContext *context = data;
+    uint8_t digest[64];
+
+    if (!context->hash)
+        return 0;
+    gnutls_hash_output(context->hash, digest);
+    return verify(context, signature, signature_size, digest, context->digest->size);
+}
+
+#define FUNCTION(f) ((void (*)(void)) (f))
+#define SIGNATURE_FUNCTIONS                                                                                                                              \
+    {                                                                                                                                                    \
+        { OSSL_FUNC_SIGNATURE_NEWCTX, FUNCTION(newctx) }, { OSSL_FUNC_SIGNATURE_FREECTX, FUNCTION(freectx) },                                            \
+            { OSSL_FUNC_SIGNATURE_DUPCTX, FUNCTION(dupctx) }, { OSSL_FUNC_SIGNATURE_SIGN_INIT, FUNCTION(sign_init) },                                    \
+            { OSSL_FUNC_SIGNATURE_SIGN, FUNCTION(sign) }, { OSSL_FUNC_SIGNATURE_VERIFY_INIT, FUNCTION(sign_init) },                                      \
+            { OSSL_FUNC_SIGNATURE_VERIFY, FUNCTION(verify) }, { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, FUNCTION(digest_init) },                           \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, FUNCTION(digest_update) }, { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, FUNCTION(digest_sign_final) }, \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, FUNCTION(digest_sign) }, { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, FUNCTION(digest_init) },               \
+            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, FUNCTION(digest_update) },                                                                       \
+            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, FUNCTION(digest_verify_final) },                                                                  \
+            { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, FUNCTION(get_params) }, { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, FUNCTION(gettable_params) },        \
+            { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, FUNCTION(set_params) }, { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, FUNCTION(settable_params) },        \
+        {                                                                                                                                                \
+            0, NULL                                                                                                                                      \
+        }                                                                                                                                                \
+    }
+
+const OSSL_DISPATCH ecdsa_signature_functions[] = SIGNATURE_FUNCTIONS;
+const OSSL_DISPATCH rsa_signature_functions[] = SIGNATURE_FUNCTIONS;
