@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
@@ -102,6 +103,40 @@ class Identityd(unittest.TestCase):
     def test_options(self):
         documented = set(page_options(part(read("man", "identityd.8.scd"), "OPTIONS", 1)))
         self.assertEqual(documented, set(re.findall(r"^ +--([a-z-]+) ", run(IDENTITYD, "--help"), re.M)))
+
+
+class Configuration(unittest.TestCase):
+    """Every key that the tables of the configuration reader have is in its page, in its section, and nothing else is."""
+
+    def compare(self, source, page):
+        code = re.findall(r'^    \{ "(\w+)", "([\w-]+)", parse_', read("daemon", "config", source), re.M)
+        self.assertGreater(len(code), 5)
+        text = read("man", page)
+        documented = []
+        for section in re.findall(r"^# \[(\w+)\] SECTION$", text, re.M):
+            keys = re.findall(r"^\*([\w-]+)=\*$", part(text, "[%s] SECTION" % section, 1), re.M)
+            documented += [(section, key) for key in keys]
+        self.assertEqual([(section.upper(), key) for section, key in code], documented)
+
+    def test_identity(self):
+        self.compare("identity-config.c", "identity.conf.5.scd")
+
+    def test_daemon(self):
+        self.compare("daemon-config.c", "identityd.conf.5.scd")
+
+    def test_examples_load(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for page in ("identity.conf.5.scd", "identityd.conf.5.scd"):
+                for path, text in re.findall(r"^```\n# /(?:usr/lib|etc)/identityd/(\S+)\n(.*?)^```", read("man", page), re.M | re.S):
+                    path = os.path.join(directory, path)
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with open(path, "w", encoding="utf-8") as file:
+                        file.write(text)
+            self.assertEqual(sorted(os.listdir(os.path.join(directory, "identities"))), ["factory.conf", "mqtt.conf"])
+            environment = dict(os.environ, CONFIGURATION_DIRECTORY=directory, RUNTIME_DIRECTORY=directory + "/run")
+            done = subprocess.run([IDCTL, "check", "--config"], capture_output=True, text=True, check=False, env=environment)
+            self.assertIn("mqtt", done.stdout)
+            self.assertNotIn(".conf:", done.stdout + done.stderr)  # where complaints stand
 
 
 class Bus(unittest.TestCase):
