@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 struct Channel {
@@ -246,9 +247,18 @@ int channel_send_result(Channel *channel, const EnrollResult *result) {
                                 body.fds, body.fd_count);
 }
 
+/* A socket that is closed with something unread in it resets the connection, and the last packet is lost with it. */
+static void channel_drain(const Channel *channel) {
+    uint8_t byte;
+
+    while (recv(channel->fd, &byte, sizeof byte, MSG_DONTWAIT) > 0)
+        ;
+}
+
 int channel_send_failure(Channel *channel, const Failure *failure, bool may_retry, uint32_t retry_after) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
+    channel_drain(channel);
     int r = tlv_append_string(&body, JOB_FAILURE_TEXT, failure->text[0] ? failure->text : "The job failed.");
     if (r >= 0)
         r = tlv_append_u8(&body, JOB_FAILURE_RETRY, may_retry ? 1 : 0);
