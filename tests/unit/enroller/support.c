@@ -242,15 +242,25 @@ Bytes order_body(const Order *order, int fds[PACKET_FDS_MAX], size_t *ret_count)
     return body;
 }
 
-static pid_t start_enroller(int fd, bool fetch) {
+pid_t start_enroller(int fd, const Order *order) {
     pid_t pid = fork();
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        (void) dup2(fd, STDIN_FILENO);
+        char number[32];
+
+        (void) dup2(fd, order->as_listen_fd ? 3 : STDIN_FILENO);
+        if (order->as_listen_fd) {
+            (void) freopen("/dev/null", "r", stdin);
+            (void) snprintf(number, sizeof number, "%d", (int) getpid());
+            (void) setenv("LISTEN_PID", number, 1);
+            (void) setenv("LISTEN_FDS", "1", 1);
+        }
         (void) setenv("https_proxy", "http://127.0.0.1:1", 1); /* must not matter */
         (void) setenv("http_proxy", "http://127.0.0.1:1", 1);
-        (void) execl(program("ENROLLER"), "identityd-enroller", fetch ? "--fetch" : NULL, NULL);
+        (void) setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+        (void) setenv("SSLKEYLOGFILE", "/dev/stdout", 1);
+        (void) execl(program("ENROLLER"), "identityd-enroller", order->with_fetch_role ? "--fetch" : NULL, NULL);
         _exit(127);
     }
     return pid;
@@ -319,14 +329,19 @@ static void append_text(char *text, size_t size, BytesView value) {
     (void) snprintf(text + length, size - length, "%.*s ", (int) value.size, (const char *) value.data);
 }
 
-static void answer(int fd, const Packet *question, uint16_t status, BytesView body) {
+static void answer(int fd, const Order *order, const Packet *question, uint16_t status, BytesView body) {
+    static uint8_t much[PACKET_PAYLOAD_MAX];
     PacketHeader header = {
         .type = (uint8_t) (question->header.type | JOB_PACKET_ANSWER),
-        .serial = question->header.serial,
+        .serial = question->header.serial + order->answer_wrong_serial,
         .status = status,
     };
 
-    (void) packet_send(fd, &header, body, NULL, 0);
+    if (order->answer_wrong_type)
+        header.type ^= 1;
+    if (order->answer_too_much)
+        body = (BytesView) { much, sizeof much };
+    (void) packet_send(fd, &header, body, &fd, order->answer_with_descriptor);
 }
 
 static void on_create_request(int fd, const Order *order, const Packet *packet, Outcome *outcome) {
@@ -343,13 +358,13 @@ static void on_create_request(int fd, const Order *order, const Packet *packet, 
             append_text(outcome->eku, sizeof outcome->eku, value);
     }
     if (order->refuse_request) {
-        answer(fd, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));
+        answer(fd, order, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));
         return;
     }
     bytes_clear(&outcome->request);
     outcome->request =
         device_request(order->subject_device ? order->subject_device : order->device, order->subject, order->dns);
-    answer(fd, packet, 0, bytes_view(&outcome->request));
+    answer(fd, order, packet, 0, bytes_view(&outcome->request));
 }
 
 static void on_sign(int fd, const Order *order, const Packet *packet, Outcome *outcome) {
@@ -360,10 +375,10 @@ static void on_sign(int fd, const Order *order, const Packet *packet, Outcome *o
     else
         outcome->digests++;
     if (order->refuse_signature || device_sign(order->device, packet, &signature) < 0) {
-        answer(fd, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));
+        answer(fd, order, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));
         return;
     }
-    answer(fd, packet, 0, (BytesView) { signature.data, signature.size });
+    answer(fd, order, packet, 0, (BytesView) { signature.data, signature.size });
     gnutls_free(signature.data);
 }
 
@@ -395,7 +410,7 @@ static void on_packet(int fd, const Order *order, const Packet *packet, Outcome 
     }
 }
 
-static void serve_job(int fd, const Order *order, Outcome *outcome) {
+static void serve_job(int fd, const Order *order, pid_t pid, Outcome *outcome) {
     PacketBuffer *buffer = malloc(sizeof *buffer);
     uint64_t until =
         milliseconds() + (order->hang_up_after_milliseconds ? order->hang_up_after_milliseconds : JOB_MILLISECONDS);
@@ -414,6 +429,8 @@ static void serve_job(int fd, const Order *order, Outcome *outcome) {
         if (r == PACKET_CLOSED || r == -ECONNRESET)
             break;
         assert_int_equal(r, PACKET_RECEIVED);
+        if (order->while_it_runs && packet.header.type == JOB_PACKET_PROGRESS && !outcome->steps[0])
+            order->while_it_runs(pid);
         on_packet(fd, order, &packet, outcome);
     }
     free(buffer);
@@ -427,13 +444,13 @@ void run_job(const Order *order, Outcome *ret) {
 
     *ret = (Outcome) { .key_type = -1 };
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    pid_t pid = start_enroller(pair[1], order->with_fetch_role);
+    pid_t pid = start_enroller(pair[1], order);
     close_safe(pair[1]);
     PacketHeader header = { .type = JOB_PACKET_JOB, .serial = 1 };
     assert_int_equal(packet_send(pair[0], &header, bytes_view(&body), fds, count), 0);
     for (size_t i = 0; i < count; i++)
         close_safe(fds[i]);
-    serve_job(pair[0], order, ret);
+    serve_job(pair[0], order, pid, ret);
     close_safe(pair[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     ret->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -76,6 +76,9 @@ typedef struct Order {
     bool refuse_request, refuse_signature;
     bool with_fetch_role;
     unsigned hang_up_after_milliseconds; /* identityd goes away */
+    bool answer_wrong_serial, answer_wrong_type, answer_too_much, answer_with_descriptor;
+    bool as_listen_fd;                /* the connection is descriptor 3, as systemd passes it */
+    void (*while_it_runs)(pid_t pid); /* called once, at its first progress */
 } Order;
 
 /* What came of it. */
@@ -99,6 +102,8 @@ typedef struct Outcome {
 
 /* Starts identityd-enroller, does the whole job, waits for its end. */
 void run_job(const Order *order, Outcome *ret);
+/* Starts it on one end of a socket or on nothing; the caller waits for it. */
+pid_t start_enroller(int fd, const Order *order);
 void outcome_clear(Outcome *outcome);
 #define _cleanup_outcome_ _cleanup_(outcome_clear)
 

@@ -327,7 +327,7 @@ static void root_fingerprint(uint8_t ret[static 32]) {
 }
 
 static void test_bootstrap(void **state) {
-    _cleanup_outcome_ Outcome outcome, wrong;
+    _cleanup_outcome_ Outcome outcome, strict, wrong;
     Order order = good_order(JOB_KIND_ENROLL);
     uint8_t fingerprint[32];
 
@@ -343,6 +343,11 @@ static void test_bootstrap(void **state) {
     outcome_clear(&outcome);
     run_job(&order, &outcome);
     assert_issued(&outcome);
+
+    order.time_is_floor = false;
+    run_job(&order, &strict);
+    assert_failed(&strict, "it is not valid yet", true);
+    order.time = 0;
 
     fingerprint[0] ^= 1;
     unsigned before = lab_log_count(&lab, "simpleenroll");

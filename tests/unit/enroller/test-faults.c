@@ -118,6 +118,23 @@ static void test_broken_transport(void **state) {
     lab_control(&lab, "csrattrs none");
 }
 
+/* A request that may have been acted on is not sent to the next server; a question may be. */
+static void test_broken_and_next_server(void **state) {
+    _cleanup_outcome_ Outcome request, question;
+    Order order = good_order(JOB_KIND_ENROLL);
+
+    order.servers[1] = lab.url;
+    lab_control(&lab, "fault simpleenroll cut-off");
+    unsigned before = lab_log_count(&lab, " simpleenroll ");
+    run_job(&order, &request);
+    assert_failed(&request, "/simpleenroll: expected a complete answer, but the connection broke off", true);
+    assert_int_equal(lab_log_count(&lab, " simpleenroll "), before + 2); /* the challenge, and the one */
+
+    lab_control(&lab, "fault cacerts cut-off");
+    run_job(&order, &question);
+    assert_result(&question);
+}
+
 static void test_body(void **state) {
     static const Case cases[] = {
         { "cacerts not-base64", "/cacerts: expected application/pkcs7-mime in base64, but what came is not base64 (",
@@ -335,6 +352,7 @@ int main(void) {
         cmocka_unit_test(test_retry_after_date),
         cmocka_unit_test(test_redirect),
         cmocka_unit_test(test_broken_transport),
+        cmocka_unit_test(test_broken_and_next_server),
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_harmless),
