@@ -269,6 +269,8 @@ static pid_t speak(int fd, bool ends) {
     pid_t child = fork();
     if (child == 0) {
         static const uint8_t packet[16] = { 1, 1, 0, 0, 9 };
+        (void) close_range(3, (unsigned) fd - 1, 0); /* no end of anything that others wait for */
+        (void) close_range((unsigned) fd + 1, ~0U, 0);
         (void) send(fd, packet, sizeof(packet), MSG_NOSIGNAL);
         if (!ends)
             pause();
