@@ -4,6 +4,7 @@
 
 #include "index.h"
 
+#include <gnutls/abstract.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,14 +96,32 @@ bool request_matches_certificate(gnutls_x509_crq_t request, gnutls_x509_crt_t ce
     return false;
 }
 
-/* Names: the request's, or wrong ones. */
+/* Takes the request's key, and with it another subject. */
+static int set_wrong_name(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request) {
+    gnutls_pubkey_t key = NULL;
+    int r;
+
+    r = gnutls_pubkey_init(&key);
+    if (r < 0)
+        return r;
+    r = gnutls_pubkey_import_x509_crq(key, request, 0);
+    if (r >= 0)
+        r = gnutls_x509_crt_set_pubkey(certificate, key);
+    if (r >= 0)
+        r = gnutls_x509_crt_set_dn(certificate, "CN=somebody else,O=identityd lab", NULL);
+    gnutls_pubkey_deinit(key);
+    return r;
+}
+
+/* Key and names: the request's, or wrong ones. */
 static int set_names(gnutls_x509_crt_t certificate, const IssueOrder *order) {
     _cleanup_datum_ gnutls_datum_t san = DATUM_NULL;
     int r;
 
-    r = gnutls_x509_crt_set_crq(certificate, order->request);
-    if (r >= 0 && order->fault == FAULT_WRONG_NAME)
-        r = gnutls_x509_crt_set_dn(certificate, "CN=somebody else,O=identityd lab", NULL);
+    if (order->fault == FAULT_WRONG_NAME)
+        r = set_wrong_name(certificate, order->request);
+    else
+        r = gnutls_x509_crt_set_crq(certificate, order->request);
     if (r >= 0 && order->fault == FAULT_WRONG_SAN)
         return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, "somebody-else.example", 21,
                                                     GNUTLS_FSAN_SET);

@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Enrolment and renewal against a CA that misbehaves: each fault gives a sentence that says which step and what came, and
+what was there goes on working. Runs inside tests/sandbox."""
+
+import hashlib
+import os
+import shutil
+import time
+import unittest
+
+from sandboxed import CA, EST, SANDBOX, Case, control, log, pem_to_der, read, requests, service, verify_chain, wait_until
+
+SCHEME = "ecdsa_secp256r1_sha256"
+
+
+def configuration(enrollment, subject="CN=%d,O=test", more=""):
+    return f"[Identity]\nSubject={subject}\n[Enrollment]\n{enrollment}\n[Access]\ndata=user:{os.getuid()}\n{more}"
+
+
+PASSWORD = "Authenticate=credential:enrollment-password\nUser=demo"
+USUAL = f"Server={EST}\nAnchors={CA}/root.pem\nServerAnchors={CA}/server.pem"
+
+
+class Enrolment(Case):
+    def setUp(self):
+        control("clear")
+        control("forget-pending")
+
+    def made(self, name, text):
+        """An identity that the test takes away again."""
+        self.configure(name, text)
+        self.addCleanup(self.forget, name)
+        return self.identity(name)
+
+    def forget(self, name):
+        if os.path.exists(f"{SANDBOX}/etc/identities/{name}.conf"):
+            self.configure(name, None)
+        shutil.rmtree(f"{SANDBOX}/state/{name}", ignore_errors=True)
+
+
+class RenewalFaults(Enrolment):
+    """A renewal that fails leaves the old generation live."""
+
+    def attempt(self, error, *fault):
+        """Renews into a fault; returns what was said."""
+        generation = self.data.generation()
+        self.data.settle()
+        control("fault", *fault)
+        try:
+            text = self.refused(error, self.data.renew)
+        finally:
+            control("clear")
+        self.assertEqual((self.data.generation(), self.data.state()), (generation, "ready"))
+        self.data.sign(SCHEME, b"still there")
+        self.assertIn("demo-data", text)
+        self.assertNotEqual(self.data.get("LastError"), "")
+        return text
+
+    def test_wrong_certificates(self):
+        for fault, words in {
+            "wrong-key": "key", "wrong-name": "somebody else", "expired": "expired", "not-yet-valid": "not valid until",
+            "no-chain": "issue", "same-serial": "key", "same-not-after": "no renewal", "wrong-san": "alternative name",
+            "ca-certificate": "CA",
+        }.items():
+            with self.subTest(fault):
+                text = self.attempt("CertificateRejected", "simplereenroll", fault)
+                self.assertIn(words.lower(), text.lower())
+        self.data.renew()
+
+    def test_wrong_answers(self):
+        for fault, words in {
+            ("not-base64",): "base64", ("not-pkcs7",): "PKCS", ("no-certificates",): "certificate", ("empty",): "0 bytes",
+            ("cut-off",): "", ("huge", "size=5000000"): "",
+            ("redirect", "location=https://elsewhere.example/"): "redirect",
+        }.items():
+            with self.subTest(fault[0]):
+                text = self.attempt_any("simplereenroll", *fault)
+                self.assertIn(words.lower(), text.lower())
+        self.data.renew()
+
+    def attempt_any(self, *fault):
+        """As attempt, where both EnrollmentFailed and CertificateRejected are right."""
+        generation = self.data.generation()
+        self.data.settle()
+        control("fault", *fault)
+        with self.assertRaises(Exception) as caught:
+            self.data.renew()
+        control("clear")
+        self.assertIn(caught.exception.get_dbus_name().rpartition(".")[2], ("EnrollmentFailed", "CertificateRejected"))
+        self.assertEqual((self.data.generation(), self.data.state()), (generation, "ready"))
+        return caught.exception.get_dbus_message()
+
+    def test_statuses(self):
+        for code in (400, 401, 403, 404, 429, 500, 503):
+            with self.subTest(code):
+                text = self.attempt("EnrollmentFailed", "simplereenroll", "status", f"code={code}",
+                                    "text=The operator says no\x1b[31m today")
+                self.assertIn(str(code), text)
+                self.assertIn("The operator says no", text)
+                self.assertNotIn("\x1b", text)
+                self.assertIn("simplereenroll", text)
+
+    def test_retry_after_is_honoured(self):
+        self.attempt("EnrollmentFailed", "simplereenroll", "status", "code=503", "retry-after=600")
+        self.assertGreaterEqual(int(self.data.get("NextAttempt")) / 1e6, time.time() + 500)
+        self.assertEqual(self.data.get("Activity"), "waiting")
+        self.data.renew()
+        self.assertEqual((self.data.get("Activity"), self.data.get("LastError")), ("idle", ""))
+
+    def test_server_that_is_not_the_one(self):
+        for fault, words in {"server-name": "name", "server-expired": "expired", "server-untrusted": ""}.items():
+            with self.subTest(fault):
+                text = self.attempt("EnrollmentFailed", "connection", fault, "count=0")
+                self.assertIn(words, text)
+        self.attempt("EnrollmentFailed", "connection", "tls12", "count=0")
+
+    def test_cacerts(self):
+        for fault in ("not-base64", "not-pkcs7", "no-certificates", "no-intermediate", "cut-off"):
+            with self.subTest(fault):
+                control("fault", "cacerts", fault)
+                with self.assertRaises(Exception) as caught:
+                    self.data.renew()
+                self.assertIn("demo-data", str(caught.exception))
+        self.data.renew()
+
+    def test_foreign_root_is_not_believed(self):
+        control("fault", "cacerts", "foreign-root")
+        anchors = [bytes(a) for a in self.data.get("Anchors")]
+        self.data.renew()
+        self.assertEqual([bytes(a) for a in self.data.get("Anchors")], anchors)
+
+    def test_chain_in_the_answer_is_tolerated(self):
+        control("fault", "simplereenroll", "with-chain")
+        self.data.renew()
+        self.assertEqual(verify_chain(self.data.get("Certificates")), "")
+
+    def test_server_gone(self):
+        service("stop", "lab-ca")
+        try:
+            text = self.refused("EnrollmentFailed", self.data.renew)
+            self.assertEqual(self.data.state(), "ready")
+            self.assertIn("127.0.0.1", text)
+        finally:
+            service("start", "lab-ca")
+            wait_until(lambda: os.path.exists(CA + "/ready"), "the lab CA")
+        self.data.renew()
+
+    def test_enroller_gone(self):
+        service("stop", "enroller")
+        try:
+            self.refused("EnrollmentFailed", self.data.renew)
+            self.assertEqual(self.data.state(), "ready")
+        finally:
+            service("start", "enroller")
+            wait_until(lambda: os.path.exists(SANDBOX + "/run/enroller.socket"), "the enroller's socket")
+        self.data.renew()
+
+
+class Pending(Enrolment):
+    def test_later_by_seconds_and_by_date(self):
+        for form in ("seconds", "date"):
+            with self.subTest(form):
+                control("fault", "simpleenroll", "pending", "retry-after=3", "form=" + form)
+                later = self.made("later", configuration(f"{USUAL}\n{PASSWORD}"))
+                wait_until(lambda: later.get("Activity") == "waiting", "waiting")
+                self.assertEqual(later.state(), "empty")
+                later.wait("ready")
+                posted = [line for line in requests("simpleenroll") if "pending" in line]
+                self.assertIn("pending", posted[-1])
+                self.assertIn(" 200 issued", requests("simpleenroll")[-1], "the same request got its certificate")
+                self.forget("later")
+
+    def test_survives_a_restart(self):
+        control("fault", "simpleenroll", "pending", "retry-after=4")
+        later = self.made("later", configuration(f"{USUAL}\n{PASSWORD}"))
+        wait_until(lambda: later.get("Activity") == "waiting", "waiting")
+        service("kill", "identityd")
+        service("start", "identityd")
+        type(self).connect()
+        later = self.identity("later")
+        later.wait("ready")
+        # The CA knows the request by its bytes: one that was made anew would not have waited at all.
+        lines = [line for line in requests("simpleenroll") if "challenge" not in line]
+        self.assertEqual([line.split()[2] for line in lines[-2:]], ["202", "200"])
+
+    def test_without_retry_after(self):
+        control("fault", "simpleenroll", "pending", "form=none")
+        later = self.made("later", configuration(f"{USUAL}\n{PASSWORD}"))
+        wait_until(lambda: later.get("LastError") != "" or later.get("Activity") == "waiting", "an answer to 202")
+        self.assertEqual(later.state(), "empty")
+
+
+class Ways(Enrolment):
+    def test_wrong_password(self):
+        control("clear")
+        path = SANDBOX + "/credentials/wrong-password"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("wrong")
+        one = self.made("one", configuration(f"{USUAL}\nAuthenticate=credential:wrong-password\nUser=demo"))
+        wait_until(lambda: one.get("LastError") != "", "a refusal")
+        self.assertIn("401", one.get("LastError"))
+        self.assertNotIn("wrong\n", log("identityd"))
+
+    def test_missing_password(self):
+        one = self.made("one", configuration(f"{USUAL}\nAuthenticate=credential:nowhere\nUser=demo"))
+        wait_until(lambda: one.get("LastError") != "", "a complaint")
+        self.assertIn("nowhere", one.get("LastError"))
+
+    def test_identity_authenticates_another(self):
+        one = self.made("one", configuration(f"{USUAL}\nAuthenticate=identity:demo"))
+        one.wait("ready")
+        serial = self.demo.get("SerialNumber").upper()
+        self.assertIn(f"client=cert:{serial}", requests("simpleenroll")[-1])
+        one.renew()
+
+    def test_fingerprint_bootstrap(self):
+        root = pem_to_der(read(CA + "/root.pem"))[0]
+        right = hashlib.sha256(root).hexdigest()
+        one = self.made("one", configuration(f"Server={EST}\nAnchorsFingerprint=sha256:{right}\n{PASSWORD}"))
+        one.wait("ready")
+        self.assertEqual([bytes(a) for a in one.get("Anchors")], [root])
+        wrong = hashlib.sha256(b"another root").hexdigest()
+        seen = len(requests("simpleenroll"))
+        two = self.made("two", configuration(f"Server={EST}\nAnchorsFingerprint=sha256:{wrong}\n{PASSWORD}"))
+        wait_until(lambda: two.get("LastError") != "", "a refusal")
+        self.assertEqual(two.state(), "empty")
+        self.assertEqual(len(requests("simpleenroll")), seen, "nothing is sent to a server that is not known")
+
+    def test_several_servers(self):
+        one = self.made("one", configuration(
+            f"Server=https://127.0.0.1:1/.well-known/est {EST}/second\nAnchors={CA}/root.pem\nServerAnchors={CA}/server.pem\n{PASSWORD}"))
+        one.wait("ready")
+        self.assertIn("label=second", requests("simpleenroll")[-1])
+
+    def test_csrattrs(self):
+        tls = f"[Identity]\nSubject=CN=%d,O=test\n[Enrollment]\n{USUAL}\n{PASSWORD}\n[Access]\ntls-client=user:{os.getuid()}\n"
+        for variant in ("none", "no-content", "empty", "unknown", "key-p256", "usage"):
+            with self.subTest(variant):
+                control("csrattrs", variant)
+                one = self.made("one", tls)
+                one.wait("ready")
+                self.assertEqual(one.get("KeyAlgorithm"), "ecdsa-p256")
+                self.forget("one")
+        for variant, text in (("foreign-name", tls), ("usage", configuration(f"{USUAL}\n{PASSWORD}"))):
+            with self.subTest("refused: " + variant):
+                control("csrattrs", variant)
+                one = self.made("one", text)
+                wait_until(lambda: one.get("LastError") != "", "a refusal")  # pylint: disable=cell-var-from-loop
+                self.assertEqual(one.state(), "empty")
+                self.assertIn("csrattrs", one.get("LastError"))
+                self.forget("one")
+        control("csrattrs", "none")
+
+    def test_tls12_only_where_it_is_allowed(self):
+        """With a certificate TLS 1.2 needs a bare signature, hence AllowTLS12=; a password needs none."""
+        control("fault", "connection", "tls12", "count=0")
+        one = self.made("one", configuration(f"{USUAL}\nAuthenticate=identity:demo"))
+        wait_until(lambda: one.get("LastError") != "", "a refusal")
+        self.assertIn("AllowTLS12", one.get("LastError"))
+        self.forget("one")
+        two = self.made("two", configuration(f"{USUAL}\nAuthenticate=identity:demo\nAllowTLS12=yes"))
+        two.wait("ready")
+        two.renew()
+        self.assertIn("client=cert:", requests("simplereenroll")[-1])
+
+    def test_intermediate_is_not_needed_at_hand(self):
+        one = self.made("one", configuration(f"{USUAL}\n{PASSWORD}"))
+        one.wait("ready")
+        self.assertEqual(len(one.get("Certificates")), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
