@@ -65,6 +65,7 @@
 #define JOB_FAILURE_TEXT      56 /* string: one sentence: step, expected, came */
 #define JOB_FAILURE_RETRY     57 /* u8 1: the same may work later; 0: somebody must change something */
 #define JOB_FAILURE_AFTER     58 /* u32: Retry-After in seconds, where the server gave one with 429 or 503 */
+#define JOB_FAILURE_REJECTED  59 /* u8 1: a certificate came and was refused: CertificateRejected on the bus */
 
 #define JOB_ISSUED_MAX  (256U * 1024U)
 #define JOB_CACERTS_MAX (1024U * 1024U)

@@ -264,6 +264,8 @@ int channel_send_failure(Channel *channel, const Failure *failure, bool may_retr
         r = tlv_append_u8(&body, JOB_FAILURE_RETRY, may_retry ? 1 : 0);
     if (r >= 0 && retry_after > 0)
         r = tlv_append_u32(&body, JOB_FAILURE_AFTER, retry_after);
+    if (r >= 0 && failure->kind == FAILURE_CERTIFICATE_REJECTED)
+        r = tlv_append_u8(&body, JOB_FAILURE_REJECTED, 1);
     return r < 0 ? r
                  : channel_send(channel, &(PacketHeader) { .type = JOB_PACKET_FAILURE }, bytes_view(&body), NULL, 0);
 }

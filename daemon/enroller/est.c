@@ -339,6 +339,7 @@ static int est_check_issued(EstServer *server, const EstStep *step, const Certif
             failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
             "expected a certificate for the public key of our request, but the one that came (\"%s\") has another key",
             list->list[0]->subject);
+        est->fault->is_rejection = true;
         return fault_answer(server, step, -EKEYREJECTED);
     }
     IssuedExpectation expectation = { .spki = bytes_view(&spki), .request = bytes_view(&est->request) };
@@ -348,6 +349,8 @@ static int est_check_issued(EstServer *server, const EstStep *step, const Certif
             failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
             "the certificate that came (\"%s\") has expired already; compare the clocks of the CA and this device",
             leaf->subject);
+    if (r < 0)
+        est->fault->is_rejection = true;
     return r < 0 ? fault_answer(server, step, r) : 0;
 }
 

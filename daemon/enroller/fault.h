@@ -10,6 +10,7 @@ typedef struct EnrollFault {
     Failure failure;
     bool try_next;        /* this server was not reached, or is not the right one: another may do */
     bool is_permanent;    /* somebody must change something; trying again changes nothing */
+    bool is_rejection;    /* it is the certificate that came which was refused */
     uint32_t retry_after; /* seconds, where the server asked for them; 0: it did not */
 } EnrollFault;
 

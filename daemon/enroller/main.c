@@ -46,8 +46,11 @@ static int run_est(const EnrollJob *job, Channel *channel, EnrollFault *fault) {
     _cleanup_est_answer_ EstAnswer answer = { 0 };
 
     int r = est_run(job, channel, &answer, fault);
-    if (r < 0)
+    if (r < 0) {
+        /* The server's certificate may have been refused as well: that is not what the bus calls CertificateRejected. */
+        fault->failure.kind = fault->is_rejection ? FAILURE_CERTIFICATE_REJECTED : FAILURE_ENROLLMENT_FAILED;
         return channel_send_failure(channel, &fault->failure, !fault->is_permanent, fault->retry_after);
+    }
     EnrollResult result = {
         .issued = bytes_view(&answer.issued),
         .cacerts = bytes_view(&answer.cacerts),

@@ -313,6 +313,9 @@ static void on_end(const Packet *packet, Outcome *outcome) {
         case JOB_FAILURE_RETRY:
             assert_int_equal(tlv_value_u8(value, &outcome->retry), 0);
             break;
+        case JOB_FAILURE_REJECTED:
+            assert_int_equal(tlv_value_u8(value, &outcome->rejected), 0);
+            break;
         case JOB_FAILURE_AFTER:
             assert_int_equal(tlv_value_u32(value, &outcome->after), 0);
             break;

@@ -89,7 +89,7 @@ typedef struct Outcome {
     uint32_t later;
     char server[256], tls[256];
     char text[FAILURE_TEXT_MAX];
-    uint8_t retry;
+    uint8_t retry, rejected;
     uint32_t after;
     char steps[512]; /* each followed by a space */
     unsigned requests, transcripts, digests;

@@ -171,6 +171,32 @@ static void test_certificate(void **state) {
     check_cases(cases, ARRAY_LENGTH(cases));
 }
 
+/* A certificate that came and was refused is told apart from an enrolment that failed. */
+static void test_rejected(void **state) {
+    static const struct {
+        const char *fault;
+        bool rejected;
+    } cases[] = {
+        { "simpleenroll wrong-key", true },        { "simpleenroll wrong-name", true },
+        { "simpleenroll wrong-san", true },        { "simpleenroll expired", true },
+        { "simpleenroll ca-certificate", true },   { "simpleenroll not-base64", false },
+        { "simpleenroll status code=403", false }, { "connection server-expired", false },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_outcome_ Outcome outcome;
+        Order order = good_order(JOB_KIND_ENROLL);
+        char words[128];
+
+        (void) snprintf(words, sizeof words, "fault %s", cases[i].fault);
+        lab_control(&lab, words);
+        run_job(&order, &outcome);
+        lab_control(&lab, "clear");
+        assert_true(outcome.has_failure);
+        assert_int_equal(outcome.rejected, cases[i].rejected);
+    }
+}
+
 /* A server that says what it is not bothers nobody as long as the body is right. */
 static void test_harmless(void **state) {
     static const char *const faults[] = { "simpleenroll content-type", "cacerts content-type",
@@ -355,6 +381,7 @@ int main(void) {
         cmocka_unit_test(test_broken_and_next_server),
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_certificate),
+        cmocka_unit_test(test_rejected),
         cmocka_unit_test(test_harmless),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_server_certificate),
