@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -61,6 +62,7 @@ void lab_start(Lab *lab, const char *const *arguments) {
     lab->pid = fork();
     assert_true(lab->pid >= 0);
     if (lab->pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that dies leaves no server behind */
         (void) freopen("/dev/null", "w", stderr);
         (void) execv(argv[0], (char *const *) argv);
         _exit(127);
