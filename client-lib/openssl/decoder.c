@@ -104,7 +104,7 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
     }
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (context->rsa ? "RSA" : "EC"), 0),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (context->rsa ? "RSA" : "EC"), context->rsa ? 3 : 2),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof key),
         OSSL_PARAM_END,
     };
