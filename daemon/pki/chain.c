@@ -5,7 +5,7 @@
  * it checks beyond (name constraints). Nothing outside `anchors` is trusted, and the clock is never asked. */
 #include "pki/chain.h"
 
-#include "pki/asn1.h"
+#include "pki/name-constraints.h"
 #include "pki/signature.h"
 
 #include <stdarg.h>
@@ -102,18 +102,34 @@ static bool time_is_right(Search *search, const Certificate *certificate) {
     return true;
 }
 
-/* What GnuTLS says of exactly this path; it knows name constraints. Times were checked with our own clock. */
+/* RFC 5280 §6.1.3 (b) and (c), as far as GnuTLS does not; a self-issued CA is not a name of its own. */
+static bool names_are_allowed(Search *search, size_t i) {
+    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
+    const Certificate *issuer = issuer_at(search, i);
+    const char *reason;
+
+    for (size_t k = 0; k < i; k++) {
+        const Certificate *certificate = search->path[k];
+        if ((k == 0 || !certificate->self_issued) && !name_constraints_allow(issuer, certificate, &reason))
+            return note(search, RANK_COMPLETE, "the name constraints of %s do not allow %s: %s",
+                        certificate_describe(issuer, whose), certificate_describe(certificate, who), reason);
+    }
+    return true;
+}
+
+/* What GnuTLS says of exactly this path; it knows the other name constraints. The anchor comes last in it, or GnuTLS would take
+ * a NewWithOld certificate without key identifiers at the end for self-signed and drop it. Times were checked with our own clock. */
 static bool library_agrees(Search *search) {
     const unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT |
                            GNUTLS_VERIFY_DO_NOT_ALLOW_SAME | GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM);
     char who[CERTIFICATE_DESCRIPTION_MAX];
-    gnutls_x509_crt_t path[CHAIN_MAX];
+    gnutls_x509_crt_t path[CHAIN_MAX + 1];
     unsigned status = 0;
     int r;
 
-    for (size_t i = 0; i < search->depth; i++)
-        path[i] = search->path[i]->crt;
-    r = gnutls_x509_crt_list_verify(path, (unsigned) search->depth, &search->anchor->crt, 1, NULL, 0, flags, &status);
+    for (size_t i = 0; i <= search->depth; i++)
+        path[i] = issuer_at(search, i)->crt;
+    r = gnutls_x509_crt_list_verify(path, (unsigned) search->depth + 1, &search->anchor->crt, 1, NULL, 0, flags, &status);
     certificate_describe(search->path[0], who);
     if (r < 0)
         return note(search, RANK_COMPLETE, "the chain of %s cannot be verified: %s", who, gnutls_strerror(r));
@@ -130,7 +146,7 @@ static bool library_agrees(Search *search) {
 
 static bool path_is_valid(Search *search) {
     for (size_t i = 0; i <= search->depth; i++)
-        if (!certificate_is_allowed(search, issuer_at(search, i)) || (i > 0 && !issuer_is_allowed(search, i)))
+        if (!certificate_is_allowed(search, issuer_at(search, i)) || (i > 0 && (!issuer_is_allowed(search, i) || !names_are_allowed(search, i))))
             return false;
     if (!library_agrees(search))
         return false;
@@ -144,6 +160,7 @@ static bool path_is_valid(Search *search) {
 static bool links(Search *search, const Certificate *issuer) {
     char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
     const Certificate *last = search->path[search->depth - 1];
+    const char *reason;
 
     if (!bytes_view_equal(bytes_view(&issuer->subject_raw), bytes_view(&last->issuer_raw)))
         return false;
@@ -151,6 +168,8 @@ static bool links(Search *search, const Certificate *issuer) {
     certificate_describe(issuer, whose);
     if (!gnutls_x509_crt_check_issuer(last->crt, issuer->crt))
         return note(search, RANK_WRONG_ISSUER, "%s names another key of its issuer than the one that %s has", who, whose);
+    if (!key_is_acceptable(issuer, &reason))
+        return note(search, RANK_WEAK, "%s, who signed %s, is refused: %s", whose, who, reason);
     if (search->signatures >= CHAIN_SIGNATURES_MAX)
         return note(search, RANK_WORK, "there are too many ways to build a chain for %s: gave up after %u signatures",
                     who, CHAIN_SIGNATURES_MAX);

@@ -295,6 +295,75 @@ static void test_name_constraints(void **state) {
     assert_failure(BUILD(bad, NOW), EKEYREJECTED, failure, "name constraints");
 }
 
+/* Those that GnuTLS passes over. Base directory name O=Example; permitted otherName; permitted URI; a maximum. */
+static void test_more_name_constraints(void **state) {
+#define O_EXAMPLE "\x30\x12\x31\x10\x30\x0e\x06\x03\x55\x04\x0a\x13\x07" "Example"
+#define NC(tag, base, size) { "2.5.29.30", "\x30" "\x1a" tag "\x18\x30\x16" base, size, true }
+    const Extension permitted = NC("\xa0", "\xa4\x14" O_EXAMPLE, 28), excluded = NC("\xa1", "\xa4\x14" O_EXAMPLE, 28),
+                    uri = { "2.5.29.30", "\x30\x09\xa0\x07\x30\x05\x86\x03" "a.b", 11, true },
+                    other = { "2.5.29.30", "\x30\x0e\xa0\x0c\x30\x0a\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00", 16, true },
+                    maximum = { "2.5.29.30", "\x30\x0c\xa0\x0a\x30\x08\x82\x03" "a.b" "\x81\x01\x05", 14, true },
+                    /* SAN otherName { 1.2.3, NULL } */
+        directory = { "2.5.29.17", "\x30\x16\xa4\x14" O_EXAMPLE, 24, false },
+                    other_name = { "2.5.29.17", "\x30\x0a\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00", 12, false };
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                            inside = ENTITY(.subject = "CN=Permitted,O=Example", .ca = true, .issuer = &root, .extensions = { permitted }),
+                            outside = ENTITY(.subject = "CN=Excluded", .ca = true, .issuer = &root, .extensions = { excluded }),
+                            by_uri = ENTITY(.subject = "CN=Uri", .ca = true, .issuer = &root, .extensions = { uri }),
+                            by_other = ENTITY(.subject = "CN=Other", .ca = true, .issuer = &root, .extensions = { other }),
+                            strange = ENTITY(.subject = "CN=Strange", .ca = true, .issuer = &root, .extensions = { maximum }),
+                            stray = ENTITY(.subject = "CN=Stray", .ca = true, .issuer = &inside);
+    const struct {
+        const Entity *issuer;
+        Spec spec;
+        const char *reason; /* NULL: good */
+    } cases[] = {
+        { &inside, { .subject = "CN=leaf,O=Example" }, NULL },
+        { &inside, { .dns = "nameless.example" }, NULL },
+        { &inside, { .subject = "CN=leaf,O=Other" }, "its subject is outside" },
+        { &inside, { .subject = "CN=leaf" }, "its subject is outside" },
+        { &inside, { .subject = "O=Example,CN=leaf" }, "its subject is outside" },
+        { &stray, { .subject = "CN=leaf,O=Example" }, "CN=Stray" },
+        { &outside, { .subject = "CN=leaf,O=Example" }, "its subject is outside" },
+        { &by_uri, { .subject = "CN=leaf", .dns = "a.example" }, NULL },
+        { &by_uri, { .subject = "CN=leaf", .uri = "urn:x" }, "subject alternative name of a kind" },
+        { &by_other, { .subject = "CN=leaf", .uri = "urn:x" }, "they cannot be read" },
+        { &by_other, { .subject = "CN=leaf", .extensions = { other_name } }, "they cannot be read" },
+        { &inside, { .subject = "CN=leaf,O=Example", .extensions = { other_name } }, NULL },
+        { &inside, { .subject = "CN=leaf,O=Example", .extensions = { directory } }, "subject alternative name of a kind" },
+        { &strange, { .subject = "CN=leaf" }, "they cannot be read" },
+    };
+    ANCHORS(root.certificate);
+    CANDIDATES(inside.certificate, outside.certificate, by_uri.certificate, by_other.certificate, strange.certificate, stray.certificate);
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        Spec spec = cases[i].spec;
+        RESULTS;
+        spec.issuer = cases[i].issuer;
+        _cleanup_entity_ Entity leaf = make_entity(&spec);
+        if (cases[i].reason)
+            assert_failure(BUILD(leaf, NOW), EKEYREJECTED, failure, cases[i].reason);
+        else
+            assert_ok(BUILD(leaf, NOW), failure);
+    }
+}
+
+/* During a rollover our chain reaches the old root through NewWithOld, also where nobody writes key identifiers. */
+static void test_through_new_with_old(void **state) {
+    for (int i = 0; i < 2; i++) {
+        _cleanup_entity_ Entity old = ENTITY(.subject = "CN=Root", .ca = true, .no_key_ids = i),
+                                new = ENTITY(.subject = "CN=Root", .ca = true, .no_key_ids = i),
+                                new_with_old = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .no_key_ids = i),
+                                leaf = ENTITY(.subject = "CN=leaf", .issuer = &new, .no_key_ids = i);
+        ANCHORS(old.certificate);
+        CANDIDATES(new.certificate, new_with_old.certificate);
+        RESULTS;
+        assert_ok(BUILD(leaf, NOW), failure);
+        assert_int_equal(chain.count, 2);
+        assert_true(certificate_equal(chain.list[1], new_with_old.certificate));
+    }
+}
+
 static void test_critical_extensions(void **state) {
     const Extension unknown = { "1.2.3.4.5", "\x05\x00", 2, true }, harmless = { "1.2.3.4.5", "\x05\x00", 2, false },
                     /* policyConstraints { requireExplicitPolicy 0 } */
@@ -330,6 +399,7 @@ static void test_weak_algorithms(void **state) {
                             weak_upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .digest = GNUTLS_DIG_SHA1),
                             below_weak = ENTITY(.subject = "CN=leaf", .issuer = &weak_upper),
                             below_small = ENTITY(.subject = "CN=leaf", .issuer = &small),
+                            small_leaf = ENTITY(.subject = "CN=leaf", .pk = GNUTLS_PK_RSA, .bits = 1024, .issuer = &root),
                             below_sha1_root = ENTITY(.subject = "CN=leaf", .issuer = &sha1_root);
     ANCHORS(root.certificate, sha1_root.certificate);
     CANDIDATES(small.certificate, weak_upper.certificate);
@@ -339,6 +409,9 @@ static void test_weak_algorithms(void **state) {
     assert_failure(BUILD(md5, NOW), EKEYREJECTED, failure, "RSA-MD5");
     assert_failure(BUILD(below_weak, NOW), EKEYREJECTED, failure, "CN=Upper");
     assert_failure(BUILD(below_small, NOW), EKEYREJECTED, failure, "CN=Small");
+    assert_non_null(strstr(failure.text, "fewer than 2048 bits"));
+    assert_failure(BUILD(small_leaf, NOW), EKEYREJECTED, failure, "CN=leaf");
+    assert_non_null(strstr(failure.text, "fewer than 2048 bits"));
     /* how an anchor signed itself does not matter */
     assert_ok(BUILD(below_sha1_root, NOW), failure);
     assert_true(certificate_is_self_signed(sha1_root.certificate));
@@ -365,6 +438,8 @@ int main(void) {
         cmocka_unit_test(test_issuers_that_may_not),
         cmocka_unit_test(test_path_length),
         cmocka_unit_test(test_name_constraints),
+        cmocka_unit_test(test_more_name_constraints),
+        cmocka_unit_test(test_through_new_with_old),
         cmocka_unit_test(test_critical_extensions),
         cmocka_unit_test(test_weak_algorithms),
         cmocka_unit_test(test_find_spki),

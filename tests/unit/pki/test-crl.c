@@ -164,6 +164,11 @@ static void test_malformed(void **state) {
     assert_int_equal(bytes_append(&copy, bytes_view_string("x")), 0);
     refuse_parse(copy, "is not one in DER");
     refuse_parse(huge, "more than 8388608");
+    assert_int_equal(bytes_copy(bytes_view(&der), &copy), 0);
+    uint8_t *algorithm = memmem(copy.data + 40, copy.size - 40, "\x2a\x86\x48\xce\x3d\x04\x03\x02", 8);
+    assert_non_null(algorithm);
+    algorithm[7] = 3;
+    refuse_parse(copy, "two signature algorithms");
     assert_int_equal(bytes_copy(bytes_view_string("<html>"), &text), 0);
     refuse_parse(text, "neither DER nor PEM");
     assert_int_equal(bytes_copy(bytes_view(&ca.certificate->der), &copy), 0);

@@ -221,6 +221,8 @@ static void test_refused_names(void **state) {
         { { .subject = "CN=x", .sans = many, .san_count = ARRAY_LENGTH(many) }, "more than 32" },
         { { .subject = "CN=x", .eku = purposes, .eku_count = ARRAY_LENGTH(purposes) }, "more than 16" },
         { { .subject = long_subject }, "more than 1024" },
+        { { .subject = "CN=a+O=b" }, "has a '+'" },
+        { { .subject = "CN=a\\" }, "within an escape" },
         { { .subject = NULL }, "needs a subject" },
         { { .subject = "" }, "needs a subject or" },
     };

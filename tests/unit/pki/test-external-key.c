@@ -132,10 +132,16 @@ static void test_signs(void **state) {
 static void test_failing_callback(void **state) {
     _cleanup_joined_ Joined *joined = joined_new(GNUTLS_PK_ECDSA, P256);
     BytesView spki = bytes_view(&joined->entity.certificate->spki);
+    gnutls_datum_t digest = { (unsigned char *) "12345678901234567890123456789012345678901234567890", 20 }, signature = { 0 };
     CsrTemplate template = { .subject = "CN=x" };
     Bytes der = BYTES_NULL;
     Failure failure = FAILURE_INIT;
 
+    /* a digest of another length than the scheme's */
+    assert_true(gnutls_privkey_sign_hash2(joined->key, GNUTLS_SIGN_ECDSA_SHA256, 0, &digest, &signature) < 0);
+    digest.size = 48;
+    assert_true(gnutls_privkey_sign_hash2(joined->key, GNUTLS_SIGN_ECDSA_SHA256, 0, &digest, &signature) < 0);
+    assert_int_equal(joined->elsewhere.calls, 0);
     joined->elsewhere.fail = -EIO;
     assert_failure(csr_create(&template, joined->key, spki, &der, &failure), EIO, failure, "did not sign");
     joined->elsewhere.fail = 0;

@@ -44,7 +44,7 @@ static const char good[] = "V\t400101000000Z\t\tAABB\tunknown\t/CN=leaf\n",
 
 typedef struct Question {
     const Entity *certificate, *ca, *signer; /* NULL: of the setting; the CA signs */
-    const char *index, *options;
+    const char *index, *options, *request_options; /* the last: what openssl asks, rather than ocsp_request */
 } Question;
 
 static Bytes answer(const Setting *s, const Question *question) {
@@ -59,6 +59,9 @@ static Bytes answer(const Setting *s, const Question *question) {
     write_pem(directory, "ca.pem", &ca_list);
     write_pem(directory, "signer.pem", &signer_list);
     write_key(directory, "signer.key", signer->key);
+    if (question->request_options)
+        free(run(NULL, "cd %s && openssl ocsp -issuer ca.pem -serial 0xAABB %s -reqout request.der", directory,
+                 question->request_options));
     free(run(NULL, "cd %s && openssl ocsp -index index.txt -CA ca.pem -rsigner signer.pem -rkey signer.key -reqin request.der "
                    "-respout response.der %s", directory, question->options ?: "-ndays 1"));
     return read_test_file(directory, "response.der");
@@ -224,6 +227,37 @@ static void test_malformed(void **state) {
     }
 }
 
+static void replace(const Bytes *der, const void *old, size_t old_size, const void *new, size_t size) {
+    uint8_t *at = memmem(der->data, der->size, old, old_size);
+
+    assert_non_null(at);
+    memcpy(at, new, size);
+}
+
+/* A nonce that nobody asked for does no harm. A critical extension, of the answer or of a statement, refuses it, whoever signed. */
+static void test_extensions(void **state) {
+    static const uint8_t nonce[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02, 0x04, 0x12, 0x04, 0x10 },
+                         critical_nonce[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02, 0x01, 0x01, 0xff, 0x04, 0x0f },
+                         next_update[] = { 0xa0, 0x11, 0x18, 0x0f },
+                         critical_extension[] = { 0xa1, 0x11, 0x30, 0x0f, 0x30, 0x0d, 0x06, 0x03, 0x2a, 0x03,
+                                                  0x04, 0x01, 0x01, 0xff, 0x04, 0x03, 0x01, 0x02, 0x03 };
+    SETTING;
+    Bytes with_nonce = ANSWER(.index = good, .request_options = "-nonce"), plain = ANSWER(.index = good);
+
+    expect(s, ANSWER(.index = good, .request_options = "-nonce"), REVOCATION_GOOD);
+    replace(&with_nonce, nonce, sizeof(nonce), critical_nonce, sizeof(critical_nonce));
+    refuse(s, with_nonce, "critical extension");
+    replace(&plain, next_update, sizeof(next_update), critical_extension, sizeof(critical_extension));
+    refuse(s, plain, "critical extension");
+}
+
+static void test_two_statements(void **state) {
+    SETTING;
+
+    refuse_at(s, ANSWER(.index = good, .request_options = "-serial 0xAABB -no_nonce"), s->now, EBADMSG, "two statements about CN=leaf");
+    expect(s, ANSWER(.index = good, .request_options = "-serial 0xAABC -no_nonce"), REVOCATION_GOOD);
+}
+
 static void test_request(void **state) {
     SETTING;
     _cleanup_directory_ char *directory = make_directory();
@@ -241,7 +275,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_responder), cmocka_unit_test(test_wrong_responders),
         cmocka_unit_test(test_about_another), cmocka_unit_test(test_times),     cmocka_unit_test(test_algorithms),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_request),
+        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_request),  cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_two_statements),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static void test_refused(void **state) {
         other_name = ENTITY(.subject = "CN=New", .ca = true),
         other_name_with_old = ENTITY(.subject = "CN=New", .ca = true, .key = other_name.key, .issuer = &old),
         limited = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .limited = true, .path_length = 3),
-        no_ca = ENTITY(.subject = "CN=Root", .key = new.key, .issuer = &old),
+        no_ca = ENTITY(.subject = "CN=Root", .key = new.key, .issuer = &old, .usage = GNUTLS_KEY_KEY_CERT_SIGN),
         no_usage = ENTITY(.subject = "CN=Root", .ca = true, .usage = GNUTLS_KEY_CRL_SIGN, .key = new.key, .issuer = &old),
         stranger = ENTITY(.subject = "CN=Root", .ca = true),
         by_stranger = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &stranger),
@@ -109,6 +109,13 @@ static void test_refused(void **state) {
         if (result.changed)
             fail_msg("root %zu", i);
     }
+    /* name constraints: only a root that has the very same */
+    _cleanup_entity_ Entity same = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .permitted_dns = "example"),
+                            wider = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .permitted_dns = "com");
+    _cleanup_list_ constrained = LIST(narrow.certificate, same.certificate, wider.certificate);
+    _cleanup_rollover_ Rollover bound = roll(&present, &constrained, &old, NULL);
+    assert_int_equal(bound.anchors.count, 2);
+    assert_true(has(&bound.anchors, &same));
     /* and one day the future one is there */
     _cleanup_list_ answer = LIST(new_with_old.certificate, future.certificate);
     _cleanup_rollover_ Rollover later = roll_at(&present, &answer, &old, NULL, NOW + 1);
