@@ -11,13 +11,13 @@
 
 /* A caller as the bus vouches for it; see bus/caller in DESIGN: GetConnectionCredentials of the sender. */
 typedef struct Caller {
-    uid_t uid;           /* (uid_t) -1: unknown, admitted by no rule */
-    gid_t *groups;       /* primary and supplementary, owned */
+    uid_t uid;     /* (uid_t) -1: unknown, admitted by no rule */
+    gid_t *groups; /* primary and supplementary, owned */
     size_t group_count;
-    pid_t pid;           /* 0 unknown */
-    int pidfd;           /* owned, -1 without */
-    char *unit;          /* of the system manager, owned; NULL: none, unknown or not looked up */
-    char *bus_name;      /* unique name, owned */
+    pid_t pid;      /* 0 unknown */
+    int pidfd;      /* owned, -1 without */
+    char *unit;     /* of the system manager, owned; NULL: none, unknown or not looked up */
+    char *bus_name; /* unique name, owned */
 } Caller;
 #define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .pidfd = -1 })
 /* Frees and closes what it holds and makes it CALLER_INIT. */
@@ -26,23 +26,24 @@ void caller_clear(Caller *caller);
 
 /* Names to numbers; a table of functions so that the policy is tested without /etc/passwd. */
 typedef struct AccessNames {
-    int (*user)(const char *name, uid_t *ret);   /* 0, -ENOENT, or another -errno: the lookup failed */
+    int (*user)(const char *name, uid_t *ret); /* 0, -ENOENT, or another -errno: the lookup failed */
     int (*group)(const char *name, gid_t *ret);
 } AccessNames;
 extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r */
 
 typedef struct AccessDecision {
     bool admitted;
-    bool by_unit;            /* the deciding rule was unit:, so the handle's first packet must prove the process */
-    const AccessRule *rule;  /* which, borrowed from the rules; NULL when refused */
-    char reason[256];        /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid 1000" */
+    bool by_unit;           /* the deciding rule was unit:, so the handle's first packet must prove the process */
+    const AccessRule *rule; /* which, borrowed from the rules; NULL when refused */
+    char reason[256]; /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid
+                         1000" */
 } AccessDecision;
 
-/* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are looked at
- * before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that do not exist
- * admit nobody. Whether unit rules would matter at all, before a unit is looked up: access_needs_unit. */
-void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed, const AccessNames *names,
-                   AccessDecision *ret);
+/* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are
+ * looked at before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that
+ * do not exist admit nobody. Whether unit rules would matter at all, before a unit is looked up: access_needs_unit. */
+void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
+                   const AccessNames *names, AccessDecision *ret);
 
 /* Whether the rules contain a unit: rule, so that the caller's unit is worth asking systemd for. */
 bool access_needs_unit(const AccessRules *rules);

@@ -16,8 +16,8 @@ void caller_clear(Caller *caller) {
     *caller = CALLER_INIT;
 }
 
-/* One lookup into a buffer; 0 with the number, -ERANGE if the buffer is too small. getpwnam_r(3) has several codes for "not
- * found". */
+/* One lookup into a buffer; 0 with the number, -ERANGE if the buffer is too small. getpwnam_r(3) has several codes for
+ * "not found". */
 static int look_up(bool group, const char *name, char *buffer, size_t size, uint32_t *ret) {
     struct passwd user, *found_user = NULL;
     struct group entry, *found_group = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether a caller may open a handle: the first rule that fits admits, nothing else does. Pure but for the table of names. */
+/* Whether a caller may open a handle: the first rule that fits admits, nothing else does. Pure but for the table of
+ * names. */
 #include "access/access.h"
 
 #include <fnmatch.h>
@@ -96,16 +97,15 @@ static void explain_refusal(const AccessRules *rules, Purpose purpose, const Cal
         (void) snprintf(at, room, "; its unit is not known to the system's service manager");
 }
 
-void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed, const AccessNames *names,
-                   AccessDecision *ret) {
+void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
+                   const AccessNames *names, AccessDecision *ret) {
     static const char *const prefixes[] = {
         [ACCESS_RULE_USER] = "user", [ACCESS_RULE_GROUP] = "group", [ACCESS_RULE_UNIT] = "unit"
     };
     Seen seen = { 0 };
 
     *ret = (AccessDecision) { 0 };
-    const AccessRule *rule =
-        caller->uid == (uid_t) -1 ? NULL : find_rule(rules, caller, units_allowed, names, &seen);
+    const AccessRule *rule = caller->uid == (uid_t) -1 ? NULL : find_rule(rules, caller, units_allowed, names, &seen);
     if (!rule) {
         explain_refusal(rules, purpose, caller, &seen, ret);
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Counts what each user holds, in a table sorted by number that has entries only for users who hold something; so it is never
- * larger than the total allowed. */
+/* Counts what each user holds, in a table sorted by number that has entries only for users who hold something; so it is
+ * never larger than the total allowed. */
 #include "access/access.h"
 
 #include <assert.h>

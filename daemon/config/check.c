@@ -33,8 +33,8 @@ static bool is_lent(const IdentityConfig *config) {
 }
 
 #define LENT_TEXT                                                                                                      \
-    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents it; let an " \
-    "identity that is lent to nobody authenticate"
+    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents it; " \
+    "let an identity that is lent to nobody authenticate"
 
 static int check_authenticator(const All *all, const char *section, const Authenticate *authenticate) {
     if (authenticate->kind != AUTHENTICATE_IDENTITY)
@@ -62,8 +62,9 @@ static int check_self(const All *all, const IdentityConfig *config) {
 }
 
 static const Authenticate *first_authenticate(const IdentityConfig *config) {
-    return config->protocol == PROTOCOL_EST && config->authenticate.kind == AUTHENTICATE_IDENTITY ? &config->authenticate
-                                                                                                  : NULL;
+    return config->protocol == PROTOCOL_EST && config->authenticate.kind == AUTHENTICATE_IDENTITY
+               ? &config->authenticate
+               : NULL;
 }
 
 /* An identity that needs, over others, itself for its first enrolment can never begin. */
@@ -76,10 +77,11 @@ static int check_loop(const All *all, const IdentityConfig *start) {
         if (!config)
             return 0;
         if (config == start)
-            return problems_add(all->problems, false, start->authenticate.file, start->authenticate.line,
-                                "[Enrollment] Authenticate=identity:%s: in a circle: that identity's enrolment needs \"%s\" in "
-                                "turn, so neither can begin",
-                                start->authenticate.name, start->name);
+            return problems_add(
+                all->problems, false, start->authenticate.file, start->authenticate.line,
+                "[Enrollment] Authenticate=identity:%s: in a circle: that identity's enrolment needs \"%s\" in "
+                "turn, so neither can begin",
+                start->authenticate.name, start->name);
     }
     return 0;
 }

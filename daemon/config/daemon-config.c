@@ -24,11 +24,13 @@ static int set_string(const Setting *setting, void *target) {
     return 0;
 }
 
-/* NAME or NAME:CONFIGURATION, as Tss2_TctiLdr_Initialize(3) takes it. The loader would also open any file given by path. */
+/* NAME or NAME:CONFIGURATION, as Tss2_TctiLdr_Initialize(3) takes it. The loader would also open any file given by
+ * path. */
 static int parse_tcti(const Setting *setting, void *target) {
     size_t name = strcspn(setting->value, ":");
 
-    if (strlen(setting->value) > TCTI_MAX || name == 0 || strspn(setting->value, "abcdefghijklmnopqrstuvwxyz0123456789-_") < name)
+    if (strlen(setting->value) > TCTI_MAX || name == 0 ||
+        strspn(setting->value, "abcdefghijklmnopqrstuvwxyz0123456789-_") < name)
         return setting_refuse(setting);
     return set_string(setting, target);
 }
@@ -79,7 +81,8 @@ static const SettingKey keys[] = {
     { "TPM", "TCTI", parse_tcti, "must be NAME or NAME:CONFIGURATION, such as device:/dev/tpmrm0; at most 512 bytes",
       offsetof(DaemonConfig, tcti) },
     { "TPM", "ParentHandle", parse_parent_handle, "must be a persistent handle from 0x81000000 to 0x817fffff", 0 },
-    { "TPM", "OwnerAuthCredential", parse_credential, CREDENTIAL_ACCEPTED, offsetof(DaemonConfig, owner_authorization) },
+    { "TPM", "OwnerAuthCredential", parse_credential, CREDENTIAL_ACCEPTED,
+      offsetof(DaemonConfig, owner_authorization) },
     { "TPM", "EndorsementAuthCredential", parse_credential, CREDENTIAL_ACCEPTED,
       offsetof(DaemonConfig, endorsement_authorization) },
     { "TPM", "DeviceIdSalt", parse_salt, "must be at most 256 bytes", offsetof(DaemonConfig, device_id_salt) },
@@ -95,7 +98,8 @@ static int check(const DaemonConfig *config, const Settings *settings) {
     const Setting *setting = settings_find(settings, "Limits", "HandlesPerUser");
 
     if (setting->value && config->handles_per_user > config->handles)
-        return setting_complain(setting, true, "more than Handles=%u, which bounds all users together", config->handles);
+        return setting_complain(setting, true, "more than Handles=%u, which bounds all users together",
+                                config->handles);
     return 0;
 }
 
@@ -116,7 +120,8 @@ int daemon_config_load(const ConfigDirectories *directories, Problems *problems,
 
     int r = config_file_paths(directories, "identityd.conf", &paths);
     if (r < 0 && r != -ENOMEM)
-        r = problems_add(problems, false, directories->configuration, 0, "identityd.conf.d cannot be read: %s", strerror(-r));
+        r = problems_add(problems, false, directories->configuration, 0, "identityd.conf.d cannot be read: %s",
+                         strerror(-r));
     if (r < 0)
         return r;
     r = settings_read(keys, ARRAY_LENGTH(keys), paths, problems, &settings);

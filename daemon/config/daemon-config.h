@@ -18,16 +18,16 @@
 
 typedef struct DaemonConfig {
     /* [TPM] */
-    char *tcti;                        /* TCTI=, NULL: device:/dev/tpmrm0 */
-    uint32_t parent_handle;            /* ParentHandle=0x81000001 */
-    char *owner_authorization;         /* OwnerAuthCredential=: name of a systemd credential, or NULL */
-    char *endorsement_authorization;   /* EndorsementAuthCredential= */
-    char *device_id_salt;              /* DeviceIdSalt=, NULL: none */
-    char *serial_credential;           /* SerialCredential=: systemd credential that holds %s; default "serial" */
+    char *tcti;                      /* TCTI=, NULL: device:/dev/tpmrm0 */
+    uint32_t parent_handle;          /* ParentHandle=0x81000001 */
+    char *owner_authorization;       /* OwnerAuthCredential=: name of a systemd credential, or NULL */
+    char *endorsement_authorization; /* EndorsementAuthCredential= */
+    char *device_id_salt;            /* DeviceIdSalt=, NULL: none */
+    char *serial_credential;         /* SerialCredential=: systemd credential that holds %s; default "serial" */
     /* [Limits] */
-    uint32_t handles_per_user;         /* HandlesPerUser=, default 64, 1…4096; root is not limited */
-    uint32_t handles;                  /* Handles=, default 1024, 1…65536 */
-    uint32_t identities;               /* Identities=, default 64, 1…1024 */
+    uint32_t handles_per_user; /* HandlesPerUser=, default 64, 1…4096; root is not limited */
+    uint32_t handles;          /* Handles=, default 1024, 1…65536 */
+    uint32_t identities;       /* Identities=, default 64, 1…1024 */
 } DaemonConfig;
 
 DaemonConfig *daemon_config_free(DaemonConfig *config);
@@ -44,13 +44,13 @@ int config_directories_from_environment(ConfigDirectories *ret);
 void config_directories_clear(ConfigDirectories *directories);
 #define _cleanup_config_directories_ _cleanup_(config_directories_clear)
 
-/* identityd.conf and identityd.conf.d/ of all directories. Never without a result but for -ENOMEM: a faulty line keeps the
- * default and is in `problems`. */
+/* identityd.conf and identityd.conf.d/ of all directories. Never without a result but for -ENOMEM: a faulty line keeps
+ * the default and is in `problems`. */
 int daemon_config_load(const ConfigDirectories *directories, Problems *problems, DaemonConfig **ret);
 
 /* Names of all configured identities (NULL-terminated, sorted), from identities/NAME.conf in every directory;
- * a file of the same name in a later directory replaces the earlier one; an empty file or /dev/null masks it. Files whose
- * name is no identity name, and directories that cannot be read, are in `problems`. -ENOMEM. */
+ * a file of the same name in a later directory replaces the earlier one; an empty file or /dev/null masks it. Files
+ * whose name is no identity name, and directories that cannot be read, are in `problems`. -ENOMEM. */
 int config_list_identities(const ConfigDirectories *directories, Problems *problems, char ***ret);
 
 /* Files of one identity in the order in which they apply: its main file, then drop-ins sorted by name as systemd

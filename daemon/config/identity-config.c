@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identities/NAME.conf: the table of its keys and their parsers. What keys demand of each other is in identity-rules.c. */
+/* identities/NAME.conf: the table of its keys and their parsers. What keys demand of each other is in
+ * identity-rules.c. */
 #include "config/identity-config.h"
 
 #include "common/names.h"
@@ -26,7 +27,9 @@ static int set_string(const Setting *setting, void *target, const char *value) {
 /* ---- words of a fixed set ---- */
 
 static int parse_boolean(const Setting *setting, void *target) {
-    return value_boolean(setting->value, (bool *) (void *) ((char *) target + setting->key->offset)) < 0 ? setting_refuse(setting) : 0;
+    return value_boolean(setting->value, (bool *) (void *) ((char *) target + setting->key->offset)) < 0
+               ? setting_refuse(setting)
+               : 0;
 }
 
 static int parse_kind(const Setting *setting, void *target) {
@@ -305,12 +308,10 @@ static int parse_access(const Setting *setting, void *target) {
     return r;
 }
 
-#define BOOLEAN_ACCEPTED "must be yes or no"
-#define PATH_ACCEPTED    "must be an absolute path without \"..\", \".\" and \"//\""
-#define INTERVAL_ACCEPTED                                                                                              \
-    "must be a number with a unit (s, min, h, d, w) from 1s to 52w, such as 6h"
-#define AUTHENTICATE_ACCEPTED                                                                                          \
-    "must be identity:NAME, or credential:NAME for a user's password in a systemd credential"
+#define BOOLEAN_ACCEPTED      "must be yes or no"
+#define PATH_ACCEPTED         "must be an absolute path without \"..\", \".\" and \"//\""
+#define INTERVAL_ACCEPTED     "must be a number with a unit (s, min, h, d, w) from 1s to 52w, such as 6h"
+#define AUTHENTICATE_ACCEPTED "must be identity:NAME, or credential:NAME for a user's password in a systemd credential"
 #define ACCESS_ACCEPTED                                                                                                \
     "must be user:NAME, group:NAME (or their numbers) or unit:NAME, where NAME of a unit ends in .service or the like"
 

@@ -20,52 +20,52 @@ typedef enum AfterRevocation { AFTER_REVOCATION_WAIT, AFTER_REVOCATION_ENROLL } 
 typedef enum SanKind { SAN_DNS, SAN_IP, SAN_URI, SAN_HARDWARE_MODULE } SanKind;
 
 typedef struct SanTemplate {
-    SanKind kind;     /* dns:… ip:… uri:… hardware-module:OID/SERIAL */
-    char *value;      /* with % specifiers unexpanded */
+    SanKind kind; /* dns:… ip:… uri:… hardware-module:OID/SERIAL */
+    char *value;  /* with % specifiers unexpanded */
 } SanTemplate;
 
 typedef struct Authenticate {
     AuthenticateKind kind;
-    char *name;       /* identity or credential */
-    char *user;       /* credential:NAME: HTTP user, from `User=`; default "%d" */
-    char *file;       /* where it was said, for complaints; NULL: nowhere */
+    char *name; /* identity or credential */
+    char *user; /* credential:NAME: HTTP user, from `User=`; default "%d" */
+    char *file; /* where it was said, for complaints; NULL: nowhere */
     unsigned line;
 } Authenticate;
 
 typedef struct IdentityConfig {
-    char *name;               /* from the file's name */
-    char *file;               /* its main file, for complaints */
+    char *name; /* from the file's name */
+    char *file; /* its main file, for complaints */
     /* [Identity] */
-    char *subject;            /* RFC 4514 with specifiers */
+    char *subject; /* RFC 4514 with specifiers */
     SanTemplate *sans;
     size_t san_count;
     IdentityKind kind;
     /* [Key] */
-    KeyAlgorithm algorithm;   /* default ecdsa-p256 */
+    KeyAlgorithm algorithm; /* default ecdsa-p256 */
     /* [Enrollment] */
     EnrollmentProtocol protocol;
-    char **servers;           /* NULL-terminated; base URLs, https only, no query, no trailing slash; Server= is a list */
-    char *anchors;            /* absolute path or NULL */
+    char **servers; /* NULL-terminated; base URLs, https only, no query, no trailing slash; Server= is a list */
+    char *anchors;  /* absolute path or NULL */
     uint8_t anchors_fingerprint[32];
     bool has_anchors_fingerprint;
-    char *server_anchors;     /* absolute path or NULL: as anchors */
-    char *proxy;              /* or NULL */
+    char *server_anchors; /* absolute path or NULL: as anchors */
+    char *proxy;          /* or NULL */
     Authenticate authenticate;
     bool allow_tls12;
     /* [Renewal] */
-    uint32_t renew_at_permille;   /* of the lifetime; 0 when `renew_before` is used. Default 660 */
-    uint64_t renew_before;        /* seconds before NotAfter */
-    uint32_t jitter_permille;     /* default 100 */
-    bool rotate_key;              /* default yes */
+    uint32_t renew_at_permille;        /* of the lifetime; 0 when `renew_before` is used. Default 660 */
+    uint64_t renew_before;             /* seconds before NotAfter */
+    uint32_t jitter_permille;          /* default 100 */
+    bool rotate_key;                   /* default yes */
     Authenticate renewal_authenticate; /* kind NONE: the identity itself */
-    uint64_t anchors_interval;    /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
+    uint64_t anchors_interval; /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
     /* [Revocation] */
-    bool check_crl, check_ocsp;   /* Check=crl, ocsp or none; default none when the section is absent, crl when the key is */
-    char **crl_urls;              /* `CRL=`: beside the distribution points; http or https */
+    bool check_crl, check_ocsp; /* default: neither when the section is absent, crl when Check= is */
+    char **crl_urls; /* `CRL=`: beside the distribution points; http or https */
     uint64_t revocation_interval; /* seconds; `Interval=`, default 6 h */
     AfterRevocation after_revocation;
     /* [Peers] */
-    char *peers_anchors;          /* absolute path or NULL: enrolment anchors */
+    char *peers_anchors; /* absolute path or NULL: enrolment anchors */
     /* [Access] */
     AccessRules access[_PURPOSE_COUNT];
 } IdentityConfig;
@@ -74,17 +74,17 @@ IdentityConfig *identity_config_free(IdentityConfig *config);
 DEFINE_CLEANUP(IdentityConfig, identity_config_free)
 #define _cleanup_identity_config_ _cleanup_(identity_config_free_p)
 
-#define CONFIG_SANS_MAX              32U
-#define CONFIG_SERVERS_MAX           8U  /* JOB_SERVERS_MAX */
-#define CONFIG_CRLS_MAX              8U
-#define RENEW_AT_PERMILLE_DEFAULT    660U
-#define RENEW_AT_PERMILLE_MIN        100U /* the bounds of schedule_renewal */
-#define RENEW_AT_PERMILLE_MAX        950U
-#define JITTER_PERMILLE_DEFAULT      100U
-#define JITTER_PERMILLE_MAX          300U
-#define ANCHORS_INTERVAL_DEFAULT     86400U
-#define REVOCATION_INTERVAL_DEFAULT  21600U
-#define INTERVAL_MAX                 (52U * 7U * 86400U)
+#define CONFIG_SANS_MAX             32U
+#define CONFIG_SERVERS_MAX          8U /* JOB_SERVERS_MAX */
+#define CONFIG_CRLS_MAX             8U
+#define RENEW_AT_PERMILLE_DEFAULT   660U
+#define RENEW_AT_PERMILLE_MIN       100U /* the bounds of schedule_renewal */
+#define RENEW_AT_PERMILLE_MAX       950U
+#define JITTER_PERMILLE_DEFAULT     100U
+#define JITTER_PERMILLE_MAX         300U
+#define ANCHORS_INTERVAL_DEFAULT    86400U
+#define REVOCATION_INTERVAL_DEFAULT 21600U
+#define INTERVAL_MAX                (52U * 7U * 86400U)
 
 /* Loads one identity from its file and drop-ins (NAME.conf.d/ in every directory), `paths` in the order in which they
  * apply. All problems are collected in `problems`, warnings too; `ret` is NULL when there was an error. -ENOMEM

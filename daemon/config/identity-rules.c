@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the keys of one identity demand of each other. A rule that protects the key's holder or the CA is an error, what is only
- * unwise or without effect is a warning. */
+/* What the keys of one identity demand of each other. A rule that protects the key's holder or the CA is an error, what
+ * is only unwise or without effect is a warning. */
 #include "config/identity-rules.h"
 
 #include <string.h>
@@ -35,8 +35,9 @@ static int check_anchors(const Judge *judge) {
     if (config->protocol == PROTOCOL_MANUAL && !config->anchors)
         return missing(judge, "[Enrollment] Anchors= is missing: the CA certificates that our own chain must end in");
     if (config->protocol == PROTOCOL_EST && !config->anchors && !config->has_anchors_fingerprint)
-        return missing(judge, "[Enrollment] Anchors= is missing: the CA certificates that our own chain must end in (or "
-                              "AnchorsFingerprint= of one root, which is then fetched from the server)");
+        return missing(judge,
+                       "[Enrollment] Anchors= is missing: the CA certificates that our own chain must end in (or "
+                       "AnchorsFingerprint= of one root, which is then fetched from the server)");
     return 0;
 }
 
@@ -47,9 +48,10 @@ static int check_est(const Judge *judge) {
         return missing(judge, "[Enrollment] Server= is missing, such as Server=https://ca.example/.well-known/est (or "
                               "Protocol=manual)");
     if (config->authenticate.kind == AUTHENTICATE_NONE)
-        return problems_add(judge->settings->problems, true, config->file, 0,
-                            "[Enrollment] Authenticate= is not set: the first enrolment, and any after expiry, comes without "
-                            "authentication, and the CA must accept that");
+        return problems_add(
+            judge->settings->problems, true, config->file, 0,
+            "[Enrollment] Authenticate= is not set: the first enrolment, and any after expiry, comes without "
+            "authentication, and the CA must accept that");
     return 0;
 }
 
@@ -94,8 +96,9 @@ static int check_authenticate(const Judge *judge, const char *section, const Aut
 static int check_tls12(const Judge *judge) {
     if (!judge->config->allow_tls12)
         return 0;
-    return setting_complain(setting(judge, "Enrollment", "AllowTLS12"), true,
-                            "the process that speaks to the CA may then have digests signed that identityd cannot check");
+    return setting_complain(
+        setting(judge, "Enrollment", "AllowTLS12"), true,
+        "the process that speaks to the CA may then have digests signed that identityd cannot check");
 }
 
 static int check_renewal(const Judge *judge) {
@@ -103,9 +106,10 @@ static int check_renewal(const Judge *judge) {
 
     if (config->renew_at_permille + config->jitter_permille <= RENEW_AT_PERMILLE_MAX || !is_set(judge, "Renewal", "At"))
         return 0;
-    return setting_complain(setting(judge, "Renewal", "At"), true,
-                            "with Jitter= it reaches behind 95%% of the lifetime, where it is cut off: a fleet renews closer "
-                            "together");
+    return setting_complain(
+        setting(judge, "Renewal", "At"), true,
+        "with Jitter= it reaches behind 95%% of the lifetime, where it is cut off: a fleet renews closer "
+        "together");
 }
 
 static int check_revocation(const Judge *judge) {
@@ -131,15 +135,17 @@ static int check_access(const Judge *judge) {
             continue;
         beside_digest = true;
         if (access[PURPOSE_DATA].count > 0)
-            return setting_complain(setting(judge, "Access", "data"), false,
-                                    "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
-                                    "TLS; make a second identity",
-                                    purpose_to_string(tls[i]));
+            return setting_complain(
+                setting(judge, "Access", "data"), false,
+                "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
+                "TLS; make a second identity",
+                purpose_to_string(tls[i]));
     }
     if (access[PURPOSE_DIGEST].count > 0 && beside_digest)
-        return setting_complain(setting(judge, "Access", "digest"), true,
-                                "its holders can sign anything with this key, also what the other purposes forbid; better "
-                                "make a second identity");
+        return setting_complain(
+            setting(judge, "Access", "digest"), true,
+            "its holders can sign anything with this key, also what the other purposes forbid; better "
+            "make a second identity");
     return 0;
 }
 

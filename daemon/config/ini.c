@@ -11,7 +11,7 @@
 typedef struct Parser {
     IniFile *file;
     Problems *problems;
-    const char *section;   /* NULL before the first header */
+    const char *section;    /* NULL before the first header */
     bool section_is_faulty; /* its header was refused: its keys are not looked at */
     unsigned line;
 } Parser;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A strict reader of sections and KEY=VALUE lines: what a person could have meant otherwise is an error with file and line.
- * Duplicate sections and keys, lines without '=', bytes that are no text, overlong lines: all refused. No quoting, no
- * continuation lines. A '#' begins a comment at the start of a line or after white space. */
+/* A strict reader of sections and KEY=VALUE lines: what a person could have meant otherwise is an error with file and
+ * line. Duplicate sections and keys, lines without '=', bytes that are no text, overlong lines: all refused. No
+ * quoting, no continuation lines. A '#' begins a comment at the start of a line or after white space. */
 #pragma once
 
 #include "common/bytes.h"
@@ -26,12 +26,12 @@ typedef struct IniFile {
     size_t count;
 } IniFile;
 
-/* Parses `text`, which is copied; `path` is only for complaints. What is wrong is in `problems`, the good lines are in the
- * result all the same, so that one run shows every fault. 0 or -ENOMEM. */
+/* Parses `text`, which is copied; `path` is only for complaints. What is wrong is in `problems`, the good lines are in
+ * the result all the same, so that one run shows every fault. 0 or -ENOMEM. */
 int ini_parse(const char *path, BytesView text, Problems *problems, IniFile **ret);
 
-/* The same from a file. -errno of opening and reading, -EFBIG, -EBADFD for what is no regular file; these are in `problems`
- * too. */
+/* The same from a file. -errno of opening and reading, -EFBIG, -EBADFD for what is no regular file; these are in
+ * `problems` too. */
 int ini_read(const char *path, Problems *problems, IniFile **ret);
 
 IniFile *ini_file_free(IniFile *file);

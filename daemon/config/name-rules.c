@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names that a certificate can carry: subject, alternative names, and the user of an HTTP authentication. Judged before a key is
- * made, so that a slip of the pen is found by `idctl check` and not by the CA. */
+/* Names that a certificate can carry: subject, alternative names, and the user of an HTTP authentication. Judged before
+ * a key is made, so that a slip of the pen is found by `idctl check` and not by the CA. */
 #include "config/identity-rules.h"
 
 #include <gnutls/x509.h>
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEX_32 "0123456789abcdef0123456789abcdef"
+#define HEX_32          "0123456789abcdef0123456789abcdef"
 #define TEMPLATE_MAX    1024U
 #define COMMON_NAME_MAX 64U /* ub-common-name, RFC 5280 appendix A.1 */
 #define USER_MAX        255U
@@ -65,8 +65,8 @@ int subject_fault(const char *subject, char **ret_fault) {
                   where && where[0] ? "\"" : "");
     else if (gnutls_x509_crq_get_dn_by_oid(request, GNUTLS_OID_X520_COMMON_NAME, 0, 0, common_name, &size) >= 0 &&
              size > COMMON_NAME_MAX)
-        r = fault(ret_fault, "the common name would have %zu bytes; a certificate allows %u (%%d alone has 64, %%m 32)", size,
-                  COMMON_NAME_MAX);
+        r = fault(ret_fault, "the common name would have %zu bytes; a certificate allows %u (%%d alone has 64, %%m 32)",
+                  size, COMMON_NAME_MAX);
     gnutls_x509_crq_deinit(request);
     return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where configuration files are found: the search order of systemd.unit(5) and its *.conf.d/ drop-ins, which are sorted by file
- * name over all directories, a later directory's file replacing an earlier one's of the same name. */
+/* Where configuration files are found: the search order of systemd.unit(5) and its *.conf.d/ drop-ins, which are sorted
+ * by file name over all directories, a later directory's file replacing an earlier one's of the same name. */
 #include "common/names.h"
 #include "config/daemon-config.h"
 
@@ -283,12 +283,13 @@ int config_list_identities(const ConfigDirectories *directories, Problems *probl
             continue;
         char *name = found.list[i].name;
         name[strlen(name) - strlen(".conf")] = '\0';
-        int r = identity_name_is_valid(name) && !name_is_reserved(name)
-                    ? append(&names, name)
-                    : problems_add(problems, false, found.list[i].path, 0,
-                                   "\"%s\" cannot name an identity: 1 to %u characters, a-z, 0-9, '.', '_' and '-', the "
-                                   "first a letter or digit; not conf and not *.socket",
-                                   name, IDENTITY_NAME_MAX);
+        int r =
+            identity_name_is_valid(name) && !name_is_reserved(name)
+                ? append(&names, name)
+                : problems_add(problems, false, found.list[i].path, 0,
+                               "\"%s\" cannot name an identity: 1 to %u characters, a-z, 0-9, '.', '_' and '-', the "
+                               "first a letter or digit; not conf and not *.socket",
+                               name, IDENTITY_NAME_MAX);
         if (r < 0)
             return r;
     }

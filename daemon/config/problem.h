@@ -8,14 +8,14 @@
 #include <stddef.h>
 
 typedef struct Problem {
-    bool warning;      /* false: an error */
-    char *file;        /* path */
-    unsigned line;     /* 0: the whole file */
-    char *text;        /* "[Renewal] At=120%: must be …" */
+    bool warning;  /* false: an error */
+    char *file;    /* path */
+    unsigned line; /* 0: the whole file */
+    char *text;    /* "[Renewal] At=120%: must be …" */
 } Problem;
 
 typedef struct Problems {
-    Problem *list;     /* owned */
+    Problem *list; /* owned */
     size_t count;
 } Problems;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Merging of files by a table of keys. Only the value that wins is parsed, so a drop-in can put a faulty value right; but what
- * no table knows is an error wherever it stands. */
+/* Merging of files by a table of keys. Only the value that wins is parsed, so a drop-in can put a faulty value right;
+ * but what no table knows is an error wherever it stands. */
 #include "config/settings.h"
 
 #include <assert.h>
@@ -54,8 +54,8 @@ static int refuse_unknown(const Settings *settings, const IniFile *file, const I
     if (!known)
         return -ENOMEM;
     if (!entry->key)
-        return problems_add(settings->problems, false, file->path, entry->line,
-                            "[%s]: unknown section; known are %s", entry->section, known);
+        return problems_add(settings->problems, false, file->path, entry->line, "[%s]: unknown section; known are %s",
+                            entry->section, known);
     return problems_add(settings->problems, false, file->path, entry->line, "[%s] %s=: unknown key; known are %s",
                         entry->section, entry->key, known);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From files to the keys of one table: reads main file and drop-ins, refuses what the table does not know, lets later files
- * replace earlier ones key by key, and hands each key's last value to its parser. An empty value takes a key back to its
- * default. */
+/* From files to the keys of one table: reads main file and drop-ins, refuses what the table does not know, lets later
+ * files replace earlier ones key by key, and hands each key's last value to its parser. An empty value takes a key back
+ * to its default. */
 #pragma once
 
 #include "config/ini.h"
@@ -10,8 +10,8 @@
 
 typedef struct Setting Setting;
 
-/* One key of a configuration file. `parse` is called with the winning value, never empty; it changes `target` or complains
- * with setting_refuse. 0 or -ENOMEM. */
+/* One key of a configuration file. `parse` is called with the winning value, never empty; it changes `target` or
+ * complains with setting_refuse. 0 or -ENOMEM. */
 typedef struct SettingKey {
     const char *section, *key;
     int (*parse)(const Setting *setting, void *target);
@@ -38,8 +38,8 @@ typedef struct Settings {
     Problems *problems;
 } Settings;
 
-/* Reads the files and finds the winners. Faults are in `problems`, which `ret` refers to. -ENOMEM, or the error of the first
- * file that could not be read (`ret` is filled in then too). */
+/* Reads the files and finds the winners. Faults are in `problems`, which `ret` refers to. -ENOMEM, or the error of the
+ * first file that could not be read (`ret` is filled in then too). */
 int settings_read(const SettingKey *keys, size_t key_count, char *const *paths, Problems *problems, Settings *ret);
 
 /* Calls the parser of every key that is set. 0 or -ENOMEM. */

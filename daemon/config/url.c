@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* URLs by character and form (RFC 3986), since the daemon links no HTTP library. Narrower than the RFC on purpose: what two
- * parsers could read differently is refused. */
+/* URLs by character and form (RFC 3986), since the daemon links no HTTP library. Narrower than the RFC on purpose: what
+ * two parsers could read differently is refused. */
 #include "config/values.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-#define PATH_CHARACTERS ALPHANUMERIC "-._~!$&'()*+,;=:@/" /* pchar without pct-encoded, and '/' */
+#define ALPHANUMERIC     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#define PATH_CHARACTERS  ALPHANUMERIC "-._~!$&'()*+,;=:@/" /* pchar without pct-encoded, and '/' */
 #define QUERY_CHARACTERS PATH_CHARACTERS "?"
-#define EST_PATH "/.well-known/est" /* RFC 7030 §3.2.2 */
+#define EST_PATH         "/.well-known/est" /* RFC 7030 §3.2.2 */
 
 /* Length of the host at the start of `text`, 0 if there is none. */
 static size_t host_length(const char *text) {

@@ -30,7 +30,8 @@ static int number(const char *text, size_t length, unsigned base, uint64_t maxim
     if (length == 0)
         return -EINVAL;
     for (size_t i = 0; i < length; i++) {
-        const char *digits = "0123456789abcdef", c = text[i] >= 'A' && text[i] <= 'F' ? (char) (text[i] | 0x20) : text[i];
+        const char *digits = "0123456789abcdef",
+                   c = text[i] >= 'A' && text[i] <= 'F' ? (char) (text[i] | 0x20) : text[i];
         const char *found = c ? strchr(digits, c) : NULL;
         if (!found || (unsigned) (found - digits) >= base)
             return -EINVAL;
@@ -106,7 +107,7 @@ int value_percent(const char *text, uint32_t *ret_permille) {
 bool value_is_path(const char *text) {
     if (text[0] != '/' || strlen(text) >= 4096)
         return false;
-    for (const char *p = text; *p; ) {
+    for (const char *p = text; *p;) {
         p++; /* the slash */
         size_t length = strcspn(p, "/");
         if (length == 0 || length > 255 || (length == 1 && p[0] == '.') || (length == 2 && p[0] == '.' && p[1] == '.'))

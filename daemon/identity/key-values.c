@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Strict both ways: what this writes it reads, and nothing else. A file that was cut short lacks a key or its last newline. */
+/* Strict both ways: what this writes it reads, and nothing else. A file that was cut short lacks a key or its last
+ * newline. */
 #include "identity/key-values.h"
 
 #include <assert.h>
@@ -95,7 +96,8 @@ static const KeyValue *find(const KeyValue *list, size_t count, const char *key)
 }
 
 /* One line, a string of its own. */
-static int read_line(const KeyValue *list, size_t count, char *line, bool *seen, const char **ret_fault, const char **ret_key) {
+static int read_line(const KeyValue *list, size_t count, char *line, bool *seen, const char **ret_fault,
+                     const char **ret_key) {
     char *equals = strchr(line, '=');
 
     *ret_fault = NULL;
@@ -122,7 +124,8 @@ static int read_line(const KeyValue *list, size_t count, char *line, bool *seen,
     return r == -ENOMEM ? r : 0;
 }
 
-int key_values_read(Place place, const char *name, BytesView content, const KeyValue *list, size_t count, Failure *ret_failure) {
+int key_values_read(Place place, const char *name, BytesView content, const KeyValue *list, size_t count,
+                    Failure *ret_failure) {
     _cleanup_bytes_ Bytes copy = BYTES_NULL;
     bool seen[KEY_VALUES_MAX] = { false };
     unsigned line = 0;

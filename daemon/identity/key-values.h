@@ -19,12 +19,13 @@ typedef struct KeyValue {
     size_t size;
 } KeyValue;
 
-#define KEY_VALUES_MAX      16U
-#define KEY_VALUE_FILE_MAX  8192U
+#define KEY_VALUES_MAX     16U
+#define KEY_VALUE_FILE_MAX 8192U
 
-/* Fills in the fields from a file's content. Fields may have changed also on failure: give it a scratch object. A complaint names
- * file and line. -EBADMSG, -ENOMEM. */
-int key_values_read(Place place, const char *name, BytesView content, const KeyValue *list, size_t count, Failure *ret_failure);
+/* Fills in the fields from a file's content. Fields may have changed also on failure: give it a scratch object. A
+ * complaint names file and line. -EBADMSG, -ENOMEM. */
+int key_values_read(Place place, const char *name, BytesView content, const KeyValue *list, size_t count,
+                    Failure *ret_failure);
 
 /* The file's content. Control characters in texts become spaces. 0 or -ENOMEM. */
 int key_values_write(const KeyValue *list, size_t count, Bytes *ret);

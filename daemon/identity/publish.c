@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Published files. The runtime directory does not survive a power cut, so nothing here is synced; but a reader never sees half a
- * file or two generations in one directory. */
+/* Published files. The runtime directory does not survive a power cut, so nothing here is synced; but a reader never
+ * sees half a file or two generations in one directory. */
 #include "common/names.h"
 #include "identity/store-internal.h"
 
@@ -30,7 +30,8 @@ static int build(int runtime_fd, const char *temporary, const PublishedFile *fil
     if (place.fd < 0)
         return -errno;
     for (size_t i = 0; i < count && r == 0; i++)
-        r = file_name_is_valid(files[i].name) ? place_write_new(place, files[i].name, files[i].content, 0644, false) : -EINVAL;
+        r = file_name_is_valid(files[i].name) ? place_write_new(place, files[i].name, files[i].content, 0644, false)
+                                              : -EINVAL;
     /* Only now may others look in. */
     if (r == 0 && fchmod(place.fd, 0755) < 0)
         r = -errno;

@@ -5,11 +5,11 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
-#define RETRY_WINDOW       30    /* seconds: the first window */
-#define RETRY_LIFETIME     60    /* … but at most this part of the lifetime */
-#define RETRY_REMAINING    10    /* windows end at this part of the remaining life */
-#define RETRY_OTHERWISE    3600  /* … or, without any, at this many seconds */
-#define EARLIEST_LIFETIME  10    /* two successes are this part of the lifetime apart */
+#define RETRY_WINDOW      30   /* seconds: the first window */
+#define RETRY_LIFETIME    60   /* … but at most this part of the lifetime */
+#define RETRY_REMAINING   10   /* windows end at this part of the remaining life */
+#define RETRY_OTHERWISE   3600 /* … or, without any, at this many seconds */
+#define EARLIEST_LIFETIME 10   /* two successes are this part of the lifetime apart */
 
 static int64_t add(int64_t a, int64_t b) {
     int64_t sum;
@@ -69,16 +69,19 @@ int64_t schedule_renewal(const ScheduleCertificate *certificate, const IdentityC
     if (lifetime <= 0)
         return certificate->not_after;
     int64_t low = permille_of(lifetime, RENEW_AT_PERMILLE_MIN), high = permille_of(lifetime, RENEW_AT_PERMILLE_MAX);
-    int64_t at = config->renew_at_permille > 0
-                     ? permille_of(lifetime, config->renew_at_permille)
-                     : subtract(lifetime, config->renew_before > INT64_MAX ? INT64_MAX : (int64_t) config->renew_before);
+    int64_t at =
+        config->renew_at_permille > 0
+            ? permille_of(lifetime, config->renew_at_permille)
+            : subtract(lifetime, config->renew_before > INT64_MAX ? INT64_MAX : (int64_t) config->renew_before);
     int64_t jitter = permille_of(lifetime, config->jitter_permille < 1000 ? config->jitter_permille : 1000);
 
-    /* The window is cut to the bounds before a point is chosen in it, never the point: else many would meet at a bound. */
+    /* The window is cut to the bounds before a point is chosen in it, never the point: else many would meet at a bound.
+     */
     at = clamp(at, low, high);
     int64_t from = clamp(subtract(at, jitter), low, high), to = clamp(add(at, jitter), low, high);
     uint64_t offset = (uint64_t) (((unsigned __int128) fraction(device_seed, certificate->fingerprint) *
-                                   ((uint64_t) (to - from) + 1)) >> 64);
+                                   ((uint64_t) (to - from) + 1)) >>
+                                  64);
     return add(certificate->not_before, from + (int64_t) offset);
 }
 
@@ -98,7 +101,8 @@ static int64_t full_jitter(int64_t window, uint32_t random) {
     return 1 + (int64_t) (((__int128) window * random) >> 32);
 }
 
-int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after, uint32_t random) {
+int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after,
+                       uint32_t random) {
     int64_t lifetime = subtract(not_after, not_before), remaining = subtract(not_after, now);
     int64_t most = lifetime > 0 && remaining > 0 ? clamp(remaining / RETRY_REMAINING, 1, INT64_MAX) : RETRY_OTHERWISE;
     int64_t window = clamp(exponential_window(failures, lifetime), 1, most);

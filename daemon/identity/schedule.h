@@ -14,15 +14,17 @@ typedef struct ScheduleCertificate {
     BytesView fingerprint; /* 32 bytes: with device_seed decides the jitter */
 } ScheduleCertificate;
 
-/* The instant of renewal: At= of the lifetime (or before its end), moved by up to ± Jitter= of the lifetime by a hash of device
- * and certificate, so that the same device always picks the same point and a fleet spreads evenly; never before a tenth of the
- * lifetime has passed, never later than 95 % of it. */
+/* The instant of renewal: At= of the lifetime (or before its end), moved by up to ± Jitter= of the lifetime by a hash
+ * of device and certificate, so that the same device always picks the same point and a fleet spreads evenly; never
+ * before a tenth of the lifetime has passed, never later than 95 % of it. */
 int64_t schedule_renewal(const ScheduleCertificate *certificate, const IdentityConfig *config, BytesView device_seed);
 
 /* The instant of the next attempt after `failures` (≥ 1) failed ones: full jitter (`random`, 32 uniform bits) over an
- * exponential window from 30 s (shorter for short certificates: at most a 60th of the lifetime, at least 1 s), at most a tenth of the
- * remaining life (`not_after` − now; past expiry or without a certificate: an hour), never sooner than `retry_after` seconds. */
-int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after, uint32_t random);
+ * exponential window from 30 s (shorter for short certificates: at most a 60th of the lifetime, at least 1 s), at most
+ * a tenth of the remaining life (`not_after` − now; past expiry or without a certificate: an hour), never sooner than
+ * `retry_after` seconds. */
+int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after,
+                       uint32_t random);
 
 /* The earliest instant for another success after one at `last`: a tenth of the lifetime later. */
 int64_t schedule_earliest(int64_t last_success, int64_t not_before, int64_t not_after);

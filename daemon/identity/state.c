@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of states (DESIGN §5). Rules that it follows: retired ends only by a new generation; revoked outranks expired and
- * unavailable, and ends only by a new generation or the end of a hold; events that may arrive late (a CRL for what was retired
- * meanwhile) change nothing; what contradicts the state is invalid. */
+/* The table of states (DESIGN §5). Rules that it follows: retired ends only by a new generation; revoked outranks
+ * expired and unavailable, and ends only by a new generation or the end of a hold; events that may arrive late (a CRL
+ * for what was retired meanwhile) change nothing; what contradicts the state is invalid. */
 #include "identity/state.h"
 
 #include <stddef.h>
 #include <string.h>
 
 static const char *const state_names[_STATE_COUNT] = {
-    [STATE_EMPTY] = "empty",     [STATE_READY] = "ready",             [STATE_EXPIRED] = "expired",
-    [STATE_REVOKED] = "revoked", [STATE_UNAVAILABLE] = "unavailable", [STATE_RETIRED] = "retired",
+    [STATE_EMPTY] = "empty",
+    [STATE_READY] = "ready",
+    [STATE_EXPIRED] = "expired",
+    [STATE_REVOKED] = "revoked",
+    [STATE_UNAVAILABLE] = "unavailable",
+    [STATE_RETIRED] = "retired",
 };
 
 static const char *const event_names[_EVENT_COUNT] = {

@@ -18,21 +18,27 @@ typedef enum IdentityState {
 } IdentityState;
 
 typedef enum IdentityEvent {
-    EVENT_INSTALLED,         /* a generation was committed (from revoked, retired and replaced: with a new key) */
-    EVENT_EXPIRED,           /* NotAfter passed by the time of §10 */
-    EVENT_UNEXPIRED,         /* and came back */
+    EVENT_INSTALLED, /* a generation was committed (from revoked, retired and replaced: with a new key) */
+    EVENT_EXPIRED,   /* NotAfter passed by the time of §10 */
+    EVENT_UNEXPIRED, /* and came back */
     EVENT_REVOKED,
-    EVENT_HOLD_ENDED,        /* certificateHold was lifted */
-    EVENT_TPM_LOST,          /* missing, lockout or replaced */
-    EVENT_TPM_BACK_EMPTY,    /* the TPM is there and fits; the identity has no certificate */
-    EVENT_TPM_BACK_READY,    /* … has a valid one */
-    EVENT_TPM_BACK_EXPIRED,  /* … has an expired one */
-    EVENT_TPM_BACK_REVOKED,  /* … has a revoked one */
+    EVENT_HOLD_ENDED,       /* certificateHold was lifted */
+    EVENT_TPM_LOST,         /* missing, lockout or replaced */
+    EVENT_TPM_BACK_EMPTY,   /* the TPM is there and fits; the identity has no certificate */
+    EVENT_TPM_BACK_READY,   /* … has a valid one */
+    EVENT_TPM_BACK_EXPIRED, /* … has an expired one */
+    EVENT_TPM_BACK_REVOKED, /* … has a revoked one */
     EVENT_RETIRED,
     _EVENT_COUNT,
 } IdentityEvent;
 
-typedef enum IdentityActivity { ACTIVITY_IDLE, ACTIVITY_ENROLLING, ACTIVITY_RENEWING, ACTIVITY_WAITING, _ACTIVITY_COUNT } IdentityActivity;
+typedef enum IdentityActivity {
+    ACTIVITY_IDLE,
+    ACTIVITY_ENROLLING,
+    ACTIVITY_RENEWING,
+    ACTIVITY_WAITING,
+    _ACTIVITY_COUNT
+} IdentityActivity;
 
 const char *identity_state_to_string(IdentityState state);
 IdentityState identity_state_from_string(const char *name);

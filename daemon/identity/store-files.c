@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The file operations under the store. Order is everything here: content is durable before its name is, and a name is durable
- * before anything relies on it. */
+/* The file operations under the store. Order is everything here: content is durable before its name is, and a name is
+ * durable before anything relies on it. */
 #include "identity/store-internal.h"
 
 #include <assert.h>
@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TREE_DEPTH_MAX   4U
-#define TRASH_NAMES_MAX  1024U
-#define NAME_LENGTH_MAX  200U
+#define TREE_DEPTH_MAX  4U
+#define TRASH_NAMES_MAX 1024U
+#define NAME_LENGTH_MAX 200U
 
 char *path_join(const char *path, const char *name) {
     char *joined = NULL;
@@ -49,8 +49,8 @@ static const char *advice(int r) {
 }
 
 int place_failure(Place place, const char *name, int r, const char *what, Failure *ret_failure) {
-    return failure_set(ret_failure, r, FAILURE_STORAGE, "%s/%s cannot be %s: %s%s", place.path, name, what, strerror(-r),
-                       advice(r));
+    return failure_set(ret_failure, r, FAILURE_STORAGE, "%s/%s cannot be %s: %s%s", place.path, name, what,
+                       strerror(-r), advice(r));
 }
 
 int place_malformed(Place place, const char *name, unsigned line, const char *text, Failure *ret_failure) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the store's files share: directories by descriptor, and writes that a power cut cannot halve. Not for other rooms. */
+/* What the store's files share: directories by descriptor, and writes that a power cut cannot halve. Not for other
+ * rooms. */
 #pragma once
 
 #include "identity/store.h"
@@ -7,9 +8,9 @@
 #include <stdbool.h>
 
 struct Store {
-    int fd;              /* the identity's directory */
-    char *path;          /* for complaints */
-    uint32_t current;    /* 0: none */
+    int fd;           /* the identity's directory */
+    char *path;       /* for complaints */
+    uint32_t current; /* 0: none */
 };
 
 /* Names that begin so are unfinished work of a write, never content. */
@@ -27,12 +28,12 @@ struct Store {
 #define REQUEST_FILE     "request.der"
 #define FLAGS_FILE       "flags"
 
-#define PARENT_NAME_MAX     68U   /* bytes of a TPM Name */
+#define PARENT_NAME_MAX       68U /* bytes of a TPM Name */
 #define DIRECTORY_ENTRIES_MAX 4096U
 
 /* A directory and how to name it in a complaint. */
 typedef struct Place {
-    int fd;            /* borrowed */
+    int fd; /* borrowed */
     const char *path;
 } Place;
 
@@ -50,7 +51,8 @@ int place_open_directory(Place place, const char *name);
 /* The same, made (0700) and made durable when it is not there. */
 int place_make_directory(Place place, const char *name, int *ret_fd, Failure *ret_failure);
 
-/* Reads a regular file whole. -ENOENT without a failure text; else with one (-EBADMSG for an empty file or what is no file). */
+/* Reads a regular file whole. -ENOENT without a failure text; else with one (-EBADMSG for an empty file or what is no
+ * file). */
 int place_read(Place place, const char *name, size_t maximum, Bytes *ret, Failure *ret_failure);
 
 /* Writes NAME atomically: temporary name, fsync, rename, fsync of the directory. Mode 0600. */
@@ -67,8 +69,8 @@ int place_each(Place place, int (*each)(Place place, const char *name, void *dat
 /* Removes NAME, a file or a tree of at most four levels. 0 also when it is not there; -errno. */
 int place_remove_tree(Place place, const char *name);
 
-/* Moves NAME into trash/ of the store, syncs, and then removes it for good. `place` is where NAME is; it is gone for all who look
- * as soon as this returns 0, and stays as it was if the move failed. Not there: 0. */
+/* Moves NAME into trash/ of the store, syncs, and then removes it for good. `place` is where NAME is; it is gone for
+ * all who look as soon as this returns 0, and stays as it was if the move failed. Not there: 0. */
 int store_discard(Store *store, Place place, const char *name, Failure *ret_failure);
 
 /* A generation's directory, PATH in `ret_path`: a descriptor or -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* pending/: the generation being made. It is replaced as a whole directory; only a request is added to one that is there, since
- * the request is made later than the key. */
+/* pending/: the generation being made. It is replaced as a whole directory; only a request is added to one that is
+ * there, since the request is made later than the key. */
 #include "identity/key-values.h"
 
 #include <fcntl.h>
@@ -46,8 +46,9 @@ int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
 
 #define FLAGS(pending)                                                                                                 \
     {                                                                                                                  \
-        { "reenroll", VALUE_BOOLEAN, &(pending)->reenroll, 0 }, { "same-key", VALUE_BOOLEAN, &(pending)->same_key, 0 }, \
-        { "manual", VALUE_BOOLEAN, &(pending)->manual, 0 },                                                            \
+        { "reenroll", VALUE_BOOLEAN, &(pending)->reenroll, 0 },                                                        \
+            { "same-key", VALUE_BOOLEAN, &(pending)->same_key, 0 },                                                    \
+            { "manual", VALUE_BOOLEAN, &(pending)->manual, 0 },                                                        \
     }
 
 static int read_flags(Place place, StoredPending *pending, Failure *ret_failure) {
@@ -111,9 +112,10 @@ static int write_files(Place place, const StoredPending *pending) {
     const struct {
         const char *name;
         const Bytes *content;
-    } files[] = {
-        { KEY_FILE, &pending->key_pem }, { PARENT_FILE, &parent }, { FLAGS_FILE, &flag_lines }, { REQUEST_FILE, &pending->request }
-    };
+    } files[] = { { KEY_FILE, &pending->key_pem },
+                  { PARENT_FILE, &parent },
+                  { FLAGS_FILE, &flag_lines },
+                  { REQUEST_FILE, &pending->request } };
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         if (files[i].content->size == 0)
             continue;
@@ -137,7 +139,8 @@ static int build_new(Store *store, const StoredPending *pending) {
     return write_files((Place) { fd, PENDING_NEW }, pending);
 }
 
-/* Puts it in place. Where the file system cannot exchange, an old pending/, which is being given up anyway, goes first. */
+/* Puts it in place. Where the file system cannot exchange, an old pending/, which is being given up anyway, goes
+ * first. */
 static int put_in_place(Store *store, bool replaces, Failure *ret_failure) {
     int r = 0;
 
@@ -178,7 +181,8 @@ int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_
     if (pending->key_pem.size == 0 || pending->key_pem.size > STORE_KEY_MAX || pending->parent_name.size == 0 ||
         pending->parent_name.size > PARENT_NAME_MAX || pending->request.size > STORE_REQUEST_MAX)
         return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE,
-                           "%s/" PENDING ": key, name of the parent or request is empty or too large to be stored", store->path);
+                           "%s/" PENDING ": key, name of the parent or request is empty or too large to be stored",
+                           store->path);
     int r = store_pending_load(store, &old, ret_failure);
     if (r < 0 && r != -ENOENT)
         return r;

@@ -11,19 +11,16 @@ void stored_state_clear(StoredState *state) {
 
 #define FIELDS(state, format)                                                                                          \
     {                                                                                                                  \
-        { "format", VALUE_U32, (format), 0 },                                                                          \
-        { "revoked", VALUE_BOOLEAN, &(state)->revoked, 0 },                                                            \
-        { "hold", VALUE_BOOLEAN, &(state)->hold, 0 },                                                                  \
-        { "retired", VALUE_BOOLEAN, &(state)->retired, 0 },                                                            \
-        { "revoked-at", VALUE_I64, &(state)->revoked_at, 0 },                                                          \
-        { "failures", VALUE_U32, &(state)->failures, 0 },                                                              \
-        { "next-attempt", VALUE_I64, &(state)->next_attempt, 0 },                                                      \
-        { "last-success", VALUE_I64, &(state)->last_success, 0 },                                                      \
-        { "clock-floor", VALUE_I64, &(state)->clock_floor, 0 },                                                        \
-        { "last-generation", VALUE_U32, &(state)->last_generation, 0 },                                                \
-        { "parent-name", VALUE_HEX, &(state)->parent_name, PARENT_NAME_MAX },                                          \
-        { "last-error", VALUE_TEXT, (state)->last_error, sizeof((state)->last_error) },                                \
-        { "host-name", VALUE_TEXT, (state)->host_name, sizeof((state)->host_name) },                                   \
+        { "format", VALUE_U32, (format), 0 }, { "revoked", VALUE_BOOLEAN, &(state)->revoked, 0 },                      \
+            { "hold", VALUE_BOOLEAN, &(state)->hold, 0 }, { "retired", VALUE_BOOLEAN, &(state)->retired, 0 },          \
+            { "revoked-at", VALUE_I64, &(state)->revoked_at, 0 }, { "failures", VALUE_U32, &(state)->failures, 0 },    \
+            { "next-attempt", VALUE_I64, &(state)->next_attempt, 0 },                                                  \
+            { "last-success", VALUE_I64, &(state)->last_success, 0 },                                                  \
+            { "clock-floor", VALUE_I64, &(state)->clock_floor, 0 },                                                    \
+            { "last-generation", VALUE_U32, &(state)->last_generation, 0 },                                            \
+            { "parent-name", VALUE_HEX, &(state)->parent_name, PARENT_NAME_MAX },                                      \
+            { "last-error", VALUE_TEXT, (state)->last_error, sizeof((state)->last_error) },                            \
+            { "host-name", VALUE_TEXT, (state)->host_name, sizeof((state)->host_name) },                               \
     }
 
 int store_state_load(Store *store, StoredState *ret, Failure *ret_failure) {
@@ -36,12 +33,13 @@ int store_state_load(Store *store, StoredState *ret, Failure *ret_failure) {
     if (r < 0 && r != -ENOENT)
         return r;
     if (r == 0) {
-        r = key_values_read(store_place(store), STATE_FILE, bytes_view(&content), fields, ARRAY_LENGTH(fields), ret_failure);
+        r = key_values_read(store_place(store), STATE_FILE, bytes_view(&content), fields, ARRAY_LENGTH(fields),
+                            ret_failure);
         if (r < 0)
             return r;
         if (format != FORMAT)
-            return place_malformed(store_place(store), STATE_FILE, 1, "format: must be 1; a newer identityd wrote this file",
-                                   ret_failure);
+            return place_malformed(store_place(store), STATE_FILE, 1,
+                                   "format: must be 1; a newer identityd wrote this file", ret_failure);
     }
     *ret = state;
     state = (StoredState) { 0 };
@@ -55,7 +53,8 @@ static int write_state(Store *store, const StoredState *state, uint32_t last_gen
     const KeyValue fields[] = FIELDS(&copy, &format);
 
     if (state->parent_name.size > PARENT_NAME_MAX)
-        return place_malformed(store_place(store), STATE_FILE, 0, "the parent's name is too long to be stored", ret_failure);
+        return place_malformed(store_place(store), STATE_FILE, 0, "the parent's name is too long to be stored",
+                               ret_failure);
     copy.last_generation = last_generation;
     if (key_values_write(fields, ARRAY_LENGTH(fields), &content) < 0)
         return failure_errno(ret_failure, -ENOMEM, store->path);

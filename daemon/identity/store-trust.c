@@ -12,7 +12,8 @@
 
 /* trust/ or trust/crls/: opened, and made where `create`. -ENOENT without a text. */
 static int open_trust(Store *store, bool crls, bool create, char **ret_path, Failure *ret_failure) {
-    _cleanup_free_ char *trust_path = path_join(store->path, TRUST), *crls_path = path_join(store->path, TRUST "/" CRL_DIRECTORY);
+    _cleanup_free_ char *trust_path = path_join(store->path, TRUST),
+                        *crls_path = path_join(store->path, TRUST "/" CRL_DIRECTORY);
     _cleanup_close_ int trust = -1, inner = -1;
     int r = 0;
 
@@ -61,8 +62,9 @@ static int save(Store *store, const TrustFile *file, BytesView content, Failure 
     _cleanup_free_ char *path = NULL;
 
     if (content.size == 0 || content.size > file->maximum)
-        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE, "%s/" TRUST ": %s of %zu bytes cannot be stored; 1 to %zu can",
-                           store->path, file->name, content.size, file->maximum);
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE,
+                           "%s/" TRUST ": %s of %zu bytes cannot be stored; 1 to %zu can", store->path, file->name,
+                           content.size, file->maximum);
     _cleanup_close_ int fd = open_trust(store, file->crl, true, &path, ret_failure);
     return fd < 0 ? fd : place_write((Place) { fd, path }, file->name, content, ret_failure);
 }
@@ -86,8 +88,8 @@ static bool crl_id_is_valid(const char *id) {
 /* Its file name; -EINVAL for what is no id. */
 static int crl_name(Store *store, const char *id, char ret[static CRL_NAME_SIZE], Failure *ret_failure) {
     if (!crl_id_is_valid(id))
-        return failure_set(ret_failure, -EINVAL, FAILURE_STORAGE, "%s/" TRUST "/" CRL_DIRECTORY ": \"%s\" is no id of a CRL",
-                           store->path, id);
+        return failure_set(ret_failure, -EINVAL, FAILURE_STORAGE,
+                           "%s/" TRUST "/" CRL_DIRECTORY ": \"%s\" is no id of a CRL", store->path, id);
     (void) snprintf(ret, CRL_NAME_SIZE, "%s" CRL_SUFFIX, id);
     return 0;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Generations: listed, loaded, committed, removed.
  *
- * The commit point is the rename of pending/ to generations/N, with the directories synced. What comes after it (the link
- * `current`) is finished by the next store_open if the power goes: a complete generation with a higher number than the current
- * one was verified by whoever committed it, so it becomes current. Retirement's point is the move of generations/ to trash/; a
- * link that then points nowhere is removed. */
+ * The commit point is the rename of pending/ to generations/N, with the directories synced. What comes after it (the
+ * link `current`) is finished by the next store_open if the power goes: a complete generation with a higher number than
+ * the current one was verified by whoever committed it, so it becomes current. Retirement's point is the move of
+ * generations/ to trash/; a link that then points nowhere is removed. */
 #include "identity/store-internal.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NUMBER_SIZE 11U /* decimal digits of 32 bits, and a NUL */
+#define NUMBER_SIZE   11U /* decimal digits of 32 bits, and a NUL */
 #define LINK_MAX_SIZE (sizeof(GENERATIONS) + NUMBER_SIZE)
 
 /* A generation's number as its directory is named: decimal, no zero in front. 0: none. */
@@ -144,7 +144,8 @@ static int read_link(Store *store, uint32_t *ret, Failure *ret_failure) {
     if (n < 0)
         return place_failure(store_place(store), CURRENT, -errno, "read", ret_failure);
     target[n] = '\0';
-    uint32_t number = strncmp(target, GENERATIONS "/", sizeof(GENERATIONS)) == 0 ? parse_number(target + sizeof(GENERATIONS)) : 0;
+    uint32_t number =
+        strncmp(target, GENERATIONS "/", sizeof(GENERATIONS)) == 0 ? parse_number(target + sizeof(GENERATIONS)) : 0;
     if (number == 0)
         return place_malformed(store_place(store), CURRENT, 0, "does not point to generations/NUMBER", ret_failure);
     *ret = number;
@@ -171,8 +172,8 @@ static int place_link(Store *store) {
 
 /* ---- opening ---- */
 
-/* What a power cut left half-made. None of it is content, so a file system that refuses to lose it (a read-only one) is no reason
- * to refuse what is whole. */
+/* What a power cut left half-made. None of it is content, so a file system that refuses to lose it (a read-only one) is
+ * no reason to refuse what is whole. */
 static int sweep_entry(Place place, const char *name, void *data) {
     if (strncmp(name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0 || (data && strcmp(name, TRASH) == 0))
         (void) place_remove_tree(place, name);
@@ -303,14 +304,15 @@ int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *re
     _cleanup_close_ int fd = store_open_generation(store, number, &path);
 
     if (fd < 0)
-        return failure_set(ret_failure, fd, FAILURE_STORAGE, "%s/" GENERATIONS "/%" PRIu32 " cannot be opened: %s", store->path,
-                           number, strerror(-fd));
+        return failure_set(ret_failure, fd, FAILURE_STORAGE, "%s/" GENERATIONS "/%" PRIu32 " cannot be opened: %s",
+                           store->path, number, strerror(-fd));
     const Place place = { fd, path };
     const struct {
         const char *name;
         size_t maximum;
         Bytes *content;
-    } files[] = { { KEY_FILE, STORE_KEY_MAX, &generation.key_pem }, { CHAIN_FILE, STORE_CHAIN_MAX, &generation.chain_pem } };
+    } files[] = { { KEY_FILE, STORE_KEY_MAX, &generation.key_pem },
+                  { CHAIN_FILE, STORE_CHAIN_MAX, &generation.chain_pem } };
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         int r = place_read(place, files[i].name, files[i].maximum, files[i].content, ret_failure);
         if (r == -ENOENT)
@@ -391,8 +393,9 @@ int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failur
     if (!path)
         return failure_errno(ret_failure, -ENOMEM, store->path);
     if (chain_pem.size == 0 || chain_pem.size > STORE_CHAIN_MAX)
-        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE, "%s: a chain of %zu bytes cannot be stored; 1 to %u can",
-                           store->path, chain_pem.size, STORE_CHAIN_MAX);
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE,
+                           "%s: a chain of %zu bytes cannot be stored; 1 to %u can", store->path, chain_pem.size,
+                           STORE_CHAIN_MAX);
     int r = store_pending_load(store, &pending, ret_failure);
     if (r == -ENOENT)
         return failure_set(ret_failure, r, FAILURE_STORAGE, "%s: there is no pending key to commit", store->path);
@@ -433,8 +436,8 @@ int store_remove(Store *store, uint32_t number, Failure *ret_failure) {
     if (!path)
         return failure_errno(ret_failure, -ENOMEM, store->path);
     if (number == store->current)
-        return failure_set(ret_failure, -EBUSY, FAILURE_STORAGE, "%s: generation %" PRIu32 " is the current one", store->path,
-                           number);
+        return failure_set(ret_failure, -EBUSY, FAILURE_STORAGE, "%s: generation %" PRIu32 " is the current one",
+                           store->path, number);
     _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
     if (fd == -ENOENT)
         return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /var/lib/identityd/NAME: generations, pending work, trust, and what must survive a restart (DESIGN §6). Every change is
- * atomic against a power cut: the old or the new, never none and never a mix. The store moves bytes; it does not judge
- * certificates. One object per identity, used by one thread.
+/* /var/lib/identityd/NAME: generations, pending work, trust, and what must survive a restart (DESIGN §6). Every change
+ * is atomic against a power cut: the old or the new, never none and never a mix. The store moves bytes; it does not
+ * judge certificates. One object per identity, used by one thread.
  *
- * Every complaint names the path. A file that cannot be read as what it should be is never overwritten by the store itself. */
+ * Every complaint names the path. A file that cannot be read as what it should be is never overwritten by the store
+ * itself. */
 #pragma once
 
 #include "common/bytes.h"
@@ -13,8 +14,8 @@
 
 typedef struct Store Store;
 
-/* Opens NAME below the directory `state_fd`, creating it (0700) if `create`. Finishes or drops what a power cut left: trash/,
- * incomplete generations that are not current, temporary names. -ENOENT without `create`. kind STORAGE. */
+/* Opens NAME below the directory `state_fd`, creating it (0700) if `create`. Finishes or drops what a power cut left:
+ * trash/, incomplete generations that are not current, temporary names. -ENOENT without `create`. kind STORAGE. */
 int store_open(int state_fd, const char *name, bool create, Store **ret, Failure *ret_failure);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
@@ -43,18 +44,18 @@ int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *re
 /* pending/: a generation being made. */
 typedef struct StoredPending {
     Bytes key_pem, parent_name;
-    Bytes request;     /* PKCS#10 DER as sent; empty: not made yet */
-    bool reenroll;     /* made for simplereenroll */
-    bool same_key;     /* the key is the current generation's (RotateKey=no) */
-    bool manual;       /* made by CreateRequest */
+    Bytes request; /* PKCS#10 DER as sent; empty: not made yet */
+    bool reenroll; /* made for simplereenroll */
+    bool same_key; /* the key is the current generation's (RotateKey=no) */
+    bool manual;   /* made by CreateRequest */
 } StoredPending;
 void stored_pending_clear(StoredPending *pending);
 int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure); /* -ENOENT: none */
 int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure);
 int store_pending_drop(Store *store, Failure *ret_failure);
 
-/* Makes pending key and `chain_pem` the next generation and current: DESIGN §6 "Commit". pending/ is gone afterwards. Numbers are
- * never used twice, not even after a retirement. */
+/* Makes pending key and `chain_pem` the next generation and current: DESIGN §6 "Commit". pending/ is gone afterwards.
+ * Numbers are never used twice, not even after a retirement. */
 int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failure *ret_failure);
 
 /* Removes a generation (through trash/): -EBUSY if it is current. */
@@ -69,18 +70,19 @@ int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_fa
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
 int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure); /* NULL-terminated, owned by the caller */
 
-/* The file `state`: what survives a restart, as strict KEY=VALUE lines. Unknown keys and bad values are errors with a line. */
+/* The file `state`: what survives a restart, as strict KEY=VALUE lines. Unknown keys and bad values are errors with a
+ * line. */
 typedef struct StoredState {
     bool revoked, hold, retired;
-    int64_t revoked_at;          /* seconds; 0 unknown */
-    uint32_t failures;           /* failed attempts in a row */
-    int64_t next_attempt;        /* seconds; 0: none */
+    int64_t revoked_at;   /* seconds; 0 unknown */
+    uint32_t failures;    /* failed attempts in a row */
+    int64_t next_attempt; /* seconds; 0: none */
     int64_t last_success;
-    int64_t clock_floor;         /* of this identity: notBefore, thisUpdate seen */
-    uint32_t last_generation;    /* highest number ever used */
-    Bytes parent_name;           /* of the last key */
-    char last_error[512];        /* one line */
-    char host_name[256];         /* %H as recorded at the first enrolment */
+    int64_t clock_floor;      /* of this identity: notBefore, thisUpdate seen */
+    uint32_t last_generation; /* highest number ever used */
+    Bytes parent_name;        /* of the last key */
+    char last_error[512];     /* one line */
+    char host_name[256];      /* %H as recorded at the first enrolment */
 } StoredState;
 void stored_state_clear(StoredState *state);
 int store_state_load(Store *store, StoredState *ret, Failure *ret_failure); /* no file: all zero, 0 */
@@ -89,9 +91,9 @@ int store_state_save(Store *store, const StoredState *state, Failure *ret_failur
 /* ---- published files: /run/identityd/NAME/ (0755, files 0644), replaced as a set ---- */
 
 typedef struct PublishedFile {
-    const char *name;   /* "chain.pem" */
+    const char *name; /* "chain.pem" */
     BytesView content;
 } PublishedFile;
-/* Writes the set beside and swaps it in with one rename (RENAME_EXCHANGE), so that a reader who has the directory open never sees
- * a mix. No file: the directory is removed. */
+/* Writes the set beside and swaps it in with one rename (RENAME_EXCHANGE), so that a reader who has the directory open
+ * never sees a mix. No file: the directory is removed. */
 int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is admitted by which rule, and that everybody else is not. Every combination of a small world is tried against a second,
- * plainer statement of the policy. */
+/* Who is admitted by which rule, and that everybody else is not. Every combination of a small world is tried against a
+ * second, plainer statement of the policy. */
 #include "access/access.h"
 
 #include <grp.h>
@@ -108,8 +108,8 @@ static void test_root(void **state) {
 
 static void test_groups(void **state) {
     gid_t many[CALLER_GROUPS_MAX], primary[] = { 50 }, supplementary[] = { 7, 8, 50 };
-    Caller a = caller_of(1, primary, 1, NULL), b = caller_of(1, supplementary, 3, NULL), c = caller_of(50, NULL, 0, NULL),
-           d = caller_of(1, many, CALLER_GROUPS_MAX, NULL);
+    Caller a = caller_of(1, primary, 1, NULL), b = caller_of(1, supplementary, 3, NULL),
+           c = caller_of(50, NULL, 0, NULL), d = caller_of(1, many, CALLER_GROUPS_MAX, NULL);
 
     for (size_t i = 0; i < CALLER_GROUPS_MAX; i++)
         many[i] = (gid_t) (10000 + i);
@@ -182,7 +182,8 @@ static void test_unknown_caller(void **state) {
     expect("unit:*.service group:staff user:none", &unknown, true, NULL);
     expect("user:none", &no_groups, true, NULL);
     /* A rule that did not come through the parser. */
-    AccessRule bad[] = { { ACCESS_RULE_GROUP, (char *) "4294967295" }, { ACCESS_RULE_GROUP, (char *) "99999999999999999999" } };
+    AccessRule bad[] = { { ACCESS_RULE_GROUP, (char *) "4294967295" },
+                         { ACCESS_RULE_GROUP, (char *) "99999999999999999999" } };
     AccessRules rules = { bad, 2 };
     AccessDecision decision;
     access_decide(&rules, PURPOSE_DATA, &no_groups, true, &names, &decision);
@@ -224,11 +225,11 @@ static void test_reasons(void **state) {
     access_rules_clear(&rules);
 }
 
-/* The policy once more in other words: admitted if and only if some rule of the set names the user, one of the groups, or, where
- * units count, the unit. Over every subset of rules, user, set of groups and unit. */
+/* The policy once more in other words: admitted if and only if some rule of the set names the user, one of the groups,
+ * or, where units count, the unit. Over every subset of rules, user, set of groups and unit. */
 static void test_exhaustively(void **state) {
-    static const char *const words[] = { "user:0",    "user:1000",      "user:missing",   "group:50",
-                                         "group:0",   "group:missing",  "unit:a.service", "unit:b@*.service" };
+    static const char *const words[] = { "user:0",  "user:1000",     "user:missing",   "group:50",
+                                         "group:0", "group:missing", "unit:a.service", "unit:b@*.service" };
     static const uid_t uids[] = { 0, 1000, 1001, (uid_t) -1 };
     static const char *const units[] = { NULL, "a.service", "b@1.service", "c.service" };
     gid_t group_sets[][2] = { { 1, 2 }, { 50, 1 }, { 1, 0 }, { 50, 0 } };
@@ -248,8 +249,8 @@ static void test_exhaustively(void **state) {
             Caller caller = caller_of(uid, groups, 2, unit);
             AccessDecision decision;
             access_decide(&rules, PURPOSE_TLS_SERVER, &caller, units_allowed, &names, &decision);
-            bool expected = ((set & 1) && uid == 0) || ((set & 2) && uid == 1000) ||
-                            ((set & 8) && groups[0] == 50) || ((set & 16) && groups[1] == 0) ||
+            bool expected = ((set & 1) && uid == 0) || ((set & 2) && uid == 1000) || ((set & 8) && groups[0] == 50) ||
+                            ((set & 16) && groups[1] == 0) ||
                             ((set & 64) && units_allowed && unit && strcmp(unit, "a.service") == 0) ||
                             ((set & 128) && units_allowed && unit && strcmp(unit, "b@1.service") == 0);
             expected = expected && uid != (uid_t) -1;
@@ -283,8 +284,13 @@ static void test_caller_clear(void **state) {
     int pipe_fds[2];
 
     assert_int_equal(pipe(pipe_fds), 0);
-    Caller caller = { .uid = 5, .groups = malloc(sizeof(gid_t)), .group_count = 1, .pid = 7, .pidfd = pipe_fds[0],
-                      .unit = strdup("a.service"), .bus_name = strdup(":1.5") };
+    Caller caller = { .uid = 5,
+                      .groups = malloc(sizeof(gid_t)),
+                      .group_count = 1,
+                      .pid = 7,
+                      .pidfd = pipe_fds[0],
+                      .unit = strdup("a.service"),
+                      .bus_name = strdup(":1.5") };
     caller_clear(&caller);
     assert_true(caller.uid == (uid_t) -1 && caller.pidfd == -1 && caller.pid == 0);
     assert_null(caller.groups);
@@ -298,9 +304,9 @@ static void test_caller_clear(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_users),          cmocka_unit_test(test_root),         cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_units),          cmocka_unit_test(test_order),        cmocka_unit_test(test_unknown_caller),
-        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_exhaustively), cmocka_unit_test(test_system_names),
+        cmocka_unit_test(test_users),        cmocka_unit_test(test_root),         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_units),        cmocka_unit_test(test_order),        cmocka_unit_test(test_unknown_caller),
+        cmocka_unit_test(test_reasons),      cmocka_unit_test(test_exhaustively), cmocka_unit_test(test_system_names),
         cmocka_unit_test(test_caller_clear),
     };
 

@@ -71,7 +71,8 @@ const Problem *find_problem(const Problems *problems, const char *text) {
     return NULL;
 }
 
-void expect_problem(const Fixture *fixture, Problems *problems, bool warning, const char *path, unsigned line, const char *text) {
+void expect_problem(const Fixture *fixture, Problems *problems, bool warning, const char *path, unsigned line,
+                    const char *text) {
     if (problems->count != 1) {
         for (size_t i = 0; i < problems->count; i++)
             print_error("%s:%u: %s\n", problems->list[i].file, problems->list[i].line, problems->list[i].text);

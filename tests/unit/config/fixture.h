@@ -20,5 +20,7 @@ const char *fixture_path(const Fixture *fixture, const char *path);
 
 /* The complaint whose text contains `text`; NULL if there is none. */
 const Problem *find_problem(const Problems *problems, const char *text);
-/* Exactly one complaint, of this kind, file (below the root; NULL: any) and line, whose text contains `text`. Clears the list. */
-void expect_problem(const Fixture *fixture, Problems *problems, bool warning, const char *path, unsigned line, const char *text);
+/* Exactly one complaint, of this kind, file (below the root; NULL: any) and line, whose text contains `text`. Clears
+ * the list. */
+void expect_problem(const Fixture *fixture, Problems *problems, bool warning, const char *path, unsigned line,
+                    const char *text);

@@ -22,10 +22,10 @@ static void expect_list(const Fixture *fixture, char **list, const char *const *
     (void) strings_free(list);
 }
 
-#define EXPECT_PATHS(list, ...)                                                                    \
-    do {                                                                                           \
-        const char *const expected[] = { __VA_ARGS__ };                                            \
-        expect_list(fixture, list, expected, ARRAY_LENGTH(expected));                              \
+#define EXPECT_PATHS(list, ...)                                                                                        \
+    do {                                                                                                               \
+        const char *const expected[] = { __VA_ARGS__ };                                                                \
+        expect_list(fixture, list, expected, ARRAY_LENGTH(expected));                                                  \
     } while (0)
 
 static void test_order(void **state) {
@@ -214,7 +214,8 @@ static void test_daemon_config_refusals(void **state) {
     fixture_write(fixture, "etc/identityd.conf", "[Limits]\nHandlesPerUser=100\nHandles=10\n[Nothing]\n");
     assert_int_equal(daemon_config_load(&fixture->directories, &problems, &config), 0);
     assert_int_equal(problems.count, 2);
-    assert_string_equal(find_problem(&problems, "unknown section")->text, "[Nothing]: unknown section; known are [TPM], [Limits]");
+    assert_string_equal(find_problem(&problems, "unknown section")->text,
+                        "[Nothing]: unknown section; known are [TPM], [Limits]");
     assert_true(find_problem(&problems, "bounds all users")->warning);
     assert_int_equal(config->handles, 10);
     (void) daemon_config_free(config);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identities/NAME.conf: values, defaults, merging, each refusal with file, line and what would be accepted, and the checks over
- * several identities. */
+/* identities/NAME.conf: values, defaults, merging, each refusal with file, line and what would be accepted, and the
+ * checks over several identities. */
 #include "config/check.h"
 #include "config/identity-config.h"
 #include "fixture.h"
@@ -15,7 +15,8 @@
 
 #define FINGERPRINT "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define GOOD                                                                                                           \
-    "[Identity]\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchors=/a.pem\nAuthenticate=identity:factory\n"
+    "[Identity]\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchors=/"                                \
+    "a.pem\nAuthenticate=identity:factory\n"
 
 static int load(const Fixture *fixture, const char *name, Problems *problems, IdentityConfig **ret) {
     _cleanup_strings_ char **paths = NULL;
@@ -29,24 +30,26 @@ static void test_everything(void **state) {
     _cleanup_problems_ Problems problems = { 0 };
     _cleanup_identity_config_ IdentityConfig *config = NULL;
 
-    fixture_write(fixture, "etc/identities/mqtt.conf",
-                  "[Identity]\n"
-                  "Subject=CN=%d,O=Example\\, Inc.   # who\n"
-                  "SubjectAltName=dns:%H dns:a.%H.example ip:192.0.2.1 uri:urn:example:device:%d hardware-module:1.3.6.1.4.1.1/%s\n"
-                  "Kind=idevid\n"
-                  "[Key]\nAlgorithm=rsa-3072\n"
-                  "[Enrollment]\n"
-                  "Protocol=est\n"
-                  "Server=https://ca.example:8443/.well-known/est/line-1/ https://other.example\n"
-                  "Anchors=/etc/identityd/bootstrap.pem\n"
-                  "ServerAnchors=/etc/identityd/web.pem\n"
-                  "Proxy=http://proxy.example:3128\n"
-                  "Authenticate=credential:est-password\n"
-                  "User=device-%s\n"
-                  "[Renewal]\nAt=-14d\nJitter=2.5%\nRotateKey=no\nAuthenticate=identity:renewer\nAnchorsInterval=12h\n"
-                  "[Revocation]\nCheck=crl,ocsp\nCRL=http://crl.example/a.crl\nInterval=30min\nAfterRevocation=enroll\n"
-                  "[Peers]\nAnchors=/etc/identityd/peers.pem\n"
-                  "[Access]\ntls-client=unit:mosquitto.service user:telemetry\ntls-server=unit:nginx.service group:1000\n");
+    fixture_write(
+        fixture, "etc/identities/mqtt.conf",
+        "[Identity]\n"
+        "Subject=CN=%d,O=Example\\, Inc.   # who\n"
+        "SubjectAltName=dns:%H dns:a.%H.example ip:192.0.2.1 uri:urn:example:device:%d "
+        "hardware-module:1.3.6.1.4.1.1/%s\n"
+        "Kind=idevid\n"
+        "[Key]\nAlgorithm=rsa-3072\n"
+        "[Enrollment]\n"
+        "Protocol=est\n"
+        "Server=https://ca.example:8443/.well-known/est/line-1/ https://other.example\n"
+        "Anchors=/etc/identityd/bootstrap.pem\n"
+        "ServerAnchors=/etc/identityd/web.pem\n"
+        "Proxy=http://proxy.example:3128\n"
+        "Authenticate=credential:est-password\n"
+        "User=device-%s\n"
+        "[Renewal]\nAt=-14d\nJitter=2.5%\nRotateKey=no\nAuthenticate=identity:renewer\nAnchorsInterval=12h\n"
+        "[Revocation]\nCheck=crl,ocsp\nCRL=http://crl.example/a.crl\nInterval=30min\nAfterRevocation=enroll\n"
+        "[Peers]\nAnchors=/etc/identityd/peers.pem\n"
+        "[Access]\ntls-client=unit:mosquitto.service user:telemetry\ntls-server=unit:nginx.service group:1000\n");
     assert_int_equal(load(fixture, "mqtt", &problems, &config), 0);
     assert_int_equal(problems.count, 0);
     assert_string_equal(config->name, "mqtt");
@@ -117,9 +120,10 @@ static void test_defaults(void **state) {
     assert_null(config->crl_urls);
     assert_int_equal(config->san_count, 0);
 
-    fixture_write(fixture, "etc/identities/b.conf",
-                  "[Identity]\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchorsFingerprint=" FINGERPRINT
-                  "\nAuthenticate=credential:x\n[Revocation]\n");
+    fixture_write(
+        fixture, "etc/identities/b.conf",
+        "[Identity]\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchorsFingerprint=" FINGERPRINT
+        "\nAuthenticate=credential:x\n[Revocation]\n");
     assert_int_equal(load(fixture, "b", &problems, &other), 0);
     assert_int_equal(problems.count, 0);
     assert_true(other->check_crl);
@@ -180,7 +184,8 @@ static void test_refused_values(void **state) {
         { "Renewal", "Authenticate=factory", "must be identity:NAME, or credential:NAME" },
         { "Renewal", "Authenticate=identity:Bad", "must be identity:NAME, or credential:NAME" },
         { "Renewal", "Authenticate=credential:a/b", "must be identity:NAME, or credential:NAME" },
-        { "Renewal", "Authenticate=identity:x", "must name another identity; without the key, the identity renews itself" },
+        { "Renewal", "Authenticate=identity:x",
+          "must name another identity; without the key, the identity renews itself" },
         { "Renewal", "User=x", "needs Authenticate=credential:NAME in the same section" },
         { "Revocation", "Check=crl,", "must be crl, ocsp, crl,ocsp or none" },
         { "Revocation", "Check=crl,crl", "must be crl, ocsp, crl,ocsp or none" },
@@ -188,7 +193,8 @@ static void test_refused_values(void **state) {
         { "Revocation", "Check=ldap", "must be crl, ocsp, crl,ocsp or none" },
         { "Revocation", "CRL=ldap://x/y", "must be one or several http or https URLs" },
         { "Revocation", "CRL=file:///x", "must be one or several http or https URLs" },
-        { "Revocation", "CRL=http://a/1 http://a/2 http://a/3 http://a/4 http://a/5 http://a/6 http://a/7 http://a/8 http://a/9",
+        { "Revocation",
+          "CRL=http://a/1 http://a/2 http://a/3 http://a/4 http://a/5 http://a/6 http://a/7 http://a/8 http://a/9",
           "at most 8 URLs" },
         { "Revocation", "Interval=1m", "from 1s to 52w" },
         { "Revocation", "AfterRevocation=panic", "must be wait or enroll" },
@@ -210,8 +216,9 @@ static void test_refused_values(void **state) {
             fail_msg("taken: %s", cases[i].line);
         assert_null(config);
         expect_problem(fixture, &problems, false, "etc/identities/x.conf", cases[i].text ? 8 : 7,
-                       cases[i].text ?: "[Other]: unknown section; known are [Identity], [Key], [Enrollment], [Renewal], "
-                                        "[Revocation], [Peers], [Access]");
+                       cases[i].text
+                           ?: "[Other]: unknown section; known are [Identity], [Key], [Enrollment], [Renewal], "
+                              "[Revocation], [Peers], [Access]");
     }
 }
 
@@ -231,7 +238,8 @@ static void test_refused_enrollment(void **state) {
         { 2, "Subject=CN=%x", 2, "unknown % specifier: %d, %H, %m, %s and %% are known" },
         { 2, "Subject=CN=device-%d", 2, "the common name would have 71 bytes; a certificate allows 64" },
         { 2, "Subject=CN=a\nKind=vendor", 3, "must be ldevid or idevid" },
-        { 2, "Subject=CN=a\nSubjectAltName=dns:%d.example", 3, "\"dns:%d.example\": must be a DNS name with labels of at most 63" },
+        { 2, "Subject=CN=a\nSubjectAltName=dns:%d.example", 3,
+          "\"dns:%d.example\": must be a DNS name with labels of at most 63" },
         { 2, "Subject=CN=a\nSubjectAltName=dns:*.example", 3, "no wildcard" },
         { 2, "Subject=CN=a\nSubjectAltName=dns:%s:a", 3, "must be a DNS name" },
         { 2, "Subject=CN=a\nSubjectAltName=ip:1.2.3", 3, "must be an IPv4 or IPv6 address" },
@@ -240,7 +248,8 @@ static void test_refused_enrollment(void **state) {
         { 2, "Subject=CN=a\nSubjectAltName=uri:urn:", 3, "must be a URI" },
         { 2, "Subject=CN=a\nSubjectAltName=uri:urn:<a>", 3, "must be a URI" },
         { 2, "Subject=CN=a\nSubjectAltName=uri:urn:%q", 3, "unknown % specifier" },
-        { 2, "Subject=CN=a\nSubjectAltName=email:a@b", 3, "must be dns:NAME, ip:ADDRESS, uri:URI or hardware-module:OID/SERIAL" },
+        { 2, "Subject=CN=a\nSubjectAltName=email:a@b", 3,
+          "must be dns:NAME, ip:ADDRESS, uri:URI or hardware-module:OID/SERIAL" },
         { 2, "Subject=CN=a\nSubjectAltName=hardware-module:1.3", 3, "must be OID/SERIAL" },
         { 2, "Subject=CN=a\nSubjectAltName=hardware-module:1.3/", 3, "must be OID/SERIAL" },
         { 2, "Subject=CN=a\nSubjectAltName=hardware-module:3.1/x", 3, "must be OID/SERIAL" },
@@ -267,8 +276,13 @@ static void test_refused_enrollment(void **state) {
         { 6, "Authenticate=credential:a\nUser=b:c", 7, "without ':'" },
         { 6, "Authenticate=credential:a\nUser=%z", 7, "unknown % specifier" },
     };
-    static const char *const good[] = { NULL, "[Identity]", "Subject=CN=%d", "[Enrollment]", "Server=https://ca.example/est",
-                                        "Anchors=/a.pem", "Authenticate=identity:factory" };
+    static const char *const good[] = { NULL,
+                                        "[Identity]",
+                                        "Subject=CN=%d",
+                                        "[Enrollment]",
+                                        "Server=https://ca.example/est",
+                                        "Anchors=/a.pem",
+                                        "Authenticate=identity:factory" };
     const Fixture *fixture = *state;
     _cleanup_problems_ Problems problems = { 0 };
 
@@ -349,7 +363,8 @@ static void test_warnings(void **state) {
 }
 
 static void test_access_mixture(void **state) {
-    static const char *const bad[] = { "tls-client", "tls-server" }, *const purposes[] = { "tls-client", "tls-server", "data", "digest" };
+    static const char *const bad[] = { "tls-client", "tls-server" }, *const purposes[] = { "tls-client", "tls-server",
+                                                                                           "data", "digest" };
     const Fixture *fixture = *state;
     _cleanup_problems_ Problems problems = { 0 };
     char text[512];
@@ -359,7 +374,8 @@ static void test_access_mixture(void **state) {
         (void) snprintf(text, sizeof(text), "%s[Access]\n%s=user:a\ndata=user:b\n", GOOD, bad[i]);
         fixture_write(fixture, "etc/identities/x.conf", text);
         assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
-        expect_problem(fixture, &problems, false, "etc/identities/x.conf", 9, "[Access] data=user:b: must not stand beside tls-");
+        expect_problem(fixture, &problems, false, "etc/identities/x.conf", 9,
+                       "[Access] data=user:b: must not stand beside tls-");
     }
     for (size_t i = 0; i < ARRAY_LENGTH(purposes); i++) {
         IdentityConfig *config = NULL;
@@ -376,7 +392,8 @@ static void test_manual(void **state) {
     _cleanup_problems_ Problems problems = { 0 };
     IdentityConfig *config = NULL;
 
-    fixture_write(fixture, "etc/identities/x.conf", "[Identity]\nSubject=CN=%s\n[Enrollment]\nProtocol=manual\nAnchors=/a\n");
+    fixture_write(fixture, "etc/identities/x.conf",
+                  "[Identity]\nSubject=CN=%s\n[Enrollment]\nProtocol=manual\nAnchors=/a\n");
     assert_int_equal(load(fixture, "x", &problems, &config), 0);
     assert_int_equal(problems.count, 0);
     assert_int_equal(config->protocol, PROTOCOL_MANUAL);
@@ -386,8 +403,9 @@ static void test_manual(void **state) {
     assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
     expect_problem(fixture, &problems, false, "etc/identities/x.conf", 0, "Anchors= is missing");
 
-    fixture_write(fixture, "etc/identities/x.conf",
-                  "[Identity]\nSubject=CN=%s\n[Enrollment]\nProtocol=manual\nAnchors=/a\n[Revocation]\nAfterRevocation=enroll\n");
+    fixture_write(
+        fixture, "etc/identities/x.conf",
+        "[Identity]\nSubject=CN=%s\n[Enrollment]\nProtocol=manual\nAnchors=/a\n[Revocation]\nAfterRevocation=enroll\n");
     assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
     expect_problem(fixture, &problems, false, "etc/identities/x.conf", 7, "must be wait with Protocol=manual");
 }
@@ -400,9 +418,12 @@ static void test_same_request(void **state) {
         { GOOD, true },
         { GOOD "[Renewal]\nAt=50%\n[Access]\ndata=user:a\n", true },
         { GOOD "[Key]\nAlgorithm=rsa-2048\n", false },
-        { "[Identity]\nKind=idevid\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchors=/a.pem\nAuthenticate=identity:f\n",
+        { "[Identity]\nKind=idevid\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchors=/"
+          "a.pem\nAuthenticate=identity:f\n",
           false },
-        { "[Identity]\nSubjectAltName=dns:a\nSubject=CN=%d\n[Enrollment]\nServer=https://a/\nAnchors=/a\nAuthenticate=identity:f\n", false },
+        { "[Identity]\nSubjectAltName=dns:a\nSubject=CN=%d\n[Enrollment]\nServer=https://a/\nAnchors=/"
+          "a\nAuthenticate=identity:f\n",
+          false },
         { "[Identity]\nSubject=CN=%m\n[Enrollment]\nServer=https://a/\nAnchors=/a\nAuthenticate=identity:f\n", false },
     };
     const Fixture *fixture = *state;
@@ -432,7 +453,8 @@ static void add(const Fixture *fixture, Fleet *fleet, const char *name, const ch
     char path[64], text[512];
 
     (void) snprintf(path, sizeof(path), "etc/identities/%s.conf", name);
-    (void) snprintf(text, sizeof(text), "[Identity]\nSubject=CN=a\n[Enrollment]\nServer=https://a/\nAnchors=/a\nAuthenticate=%s\n%s",
+    (void) snprintf(text, sizeof(text),
+                    "[Identity]\nSubject=CN=a\n[Enrollment]\nServer=https://a/\nAnchors=/a\nAuthenticate=%s\n%s",
                     authenticate, rest);
     fixture_write(fixture, path, text);
     assert_int_equal(load(fixture, name, &fleet->problems, &fleet->configs[fleet->count++]), 0);
@@ -453,25 +475,30 @@ static void check(Fleet *fleet, const DaemonConfig *daemon, char *const *faulty)
 static void test_check_all(void **state) {
     const Fixture *fixture = *state;
     Fleet fleet = { 0 };
-    DaemonConfig daemon = { .owner_authorization = (char *) "owner", .endorsement_authorization = (char *) "ek", .identities = 2 };
+    DaemonConfig daemon = { .owner_authorization = (char *) "owner",
+                            .endorsement_authorization = (char *) "ek",
+                            .identities = 2 };
     char *faulty[] = { (char *) "factory", NULL };
 
     /* Good: an authenticator that is lent to nobody. */
     add(fixture, &fleet, "factory", "credential:x", "");
-    add(fixture, &fleet, "mqtt", "identity:factory", "[Renewal]\nAuthenticate=identity:factory\n[Access]\ntls-client=user:a\n");
+    add(fixture, &fleet, "mqtt", "identity:factory",
+        "[Renewal]\nAuthenticate=identity:factory\n[Access]\ntls-client=user:a\n");
     check(&fleet, &daemon, NULL);
     assert_int_equal(fleet.problems.count, 0);
 
     /* Missing; but not when it is there and faulty. */
     add(fixture, &fleet, "mqtt", "identity:factory", "");
     check(&fleet, &daemon, NULL);
-    expect_problem(fixture, &fleet.problems, false, "etc/identities/mqtt.conf", 6, "[Enrollment] Authenticate=identity:factory: there is no such identity");
+    expect_problem(fixture, &fleet.problems, false, "etc/identities/mqtt.conf", 6,
+                   "[Enrollment] Authenticate=identity:factory: there is no such identity");
     add(fixture, &fleet, "mqtt", "identity:factory", "");
     check(&fleet, &daemon, faulty);
     assert_int_equal(fleet.problems.count, 0);
     add(fixture, &fleet, "mqtt", "credential:x", "[Renewal]\nAuthenticate=identity:renewer\n");
     check(&fleet, &daemon, NULL);
-    expect_problem(fixture, &fleet.problems, false, "etc/identities/mqtt.conf", 8, "[Renewal] Authenticate=identity:renewer: there is no such identity");
+    expect_problem(fixture, &fleet.problems, false, "etc/identities/mqtt.conf", 8,
+                   "[Renewal] Authenticate=identity:renewer: there is no such identity");
 
     /* Lent authenticators. */
     static const char *const lent[] = { "[Access]\ntls-client=user:a\n[Renewal]\nAuthenticate=credential:x\n",
@@ -481,7 +508,8 @@ static void test_check_all(void **state) {
         add(fixture, &fleet, "factory", "credential:x", lent[i]);
         add(fixture, &fleet, "mqtt", "identity:factory", "");
         check(&fleet, NULL, NULL);
-        expect_problem(fixture, &fleet.problems, true, "etc/identities/mqtt.conf", 6, "that identity is lent to programs");
+        expect_problem(fixture, &fleet.problems, true, "etc/identities/mqtt.conf", 6,
+                       "that identity is lent to programs");
         add(fixture, &fleet, "factory", "credential:x", not_lent[i]);
         add(fixture, &fleet, "mqtt", "identity:factory", "");
         check(&fleet, NULL, NULL);
@@ -489,7 +517,8 @@ static void test_check_all(void **state) {
     }
     add(fixture, &fleet, "mqtt", "credential:x", "[Access]\ntls-client=user:a\n");
     check(&fleet, NULL, NULL);
-    expect_problem(fixture, &fleet.problems, true, "etc/identities/mqtt.conf", 0, "is lent to programs and renews itself");
+    expect_problem(fixture, &fleet.problems, true, "etc/identities/mqtt.conf", 0,
+                   "is lent to programs and renews itself");
 
     /* The TPM's own authorizations never go to a CA. */
     add(fixture, &fleet, "mqtt", "credential:owner", "");
@@ -503,7 +532,8 @@ static void test_check_all(void **state) {
     add(fixture, &fleet, "a", "credential:x", "");
     add(fixture, &fleet, "b", "credential:x", "");
     check(&fleet, &daemon, faulty);
-    expect_problem(fixture, &fleet.problems, false, NULL, 0, "3 identities are configured, but [Limits] Identities= allows 2");
+    expect_problem(fixture, &fleet.problems, false, NULL, 0,
+                   "3 identities are configured, but [Limits] Identities= allows 2");
 }
 
 static void test_loops(void **state) {

@@ -16,7 +16,8 @@
 
 static const char *value_of(const IniFile *file, const char *section, const char *key) {
     for (size_t i = 0; i < file->count; i++)
-        if (file->entries[i].key && strcmp(file->entries[i].section, section) == 0 && strcmp(file->entries[i].key, key) == 0)
+        if (file->entries[i].key && strcmp(file->entries[i].section, section) == 0 &&
+            strcmp(file->entries[i].key, key) == 0)
             return file->entries[i].value;
     return NULL;
 }
@@ -25,17 +26,18 @@ static void test_good(void **state) {
     _cleanup_problems_ Problems problems = { 0 };
     _cleanup_ini_file_ IniFile *file = NULL;
 
-    assert_int_equal(ini_parse("f", VIEW("# comment\n"
-                                         "\n"
-                                         " \t# indented comment\n"
-                                         "[Identity] # behind a header\n"
-                                         "Subject=CN=%d,O=a=b # comment\n"
-                                         "  Key-2 =\tv#w  \n"
-                                         "Empty=\n"
-                                         "Commented= # nothing\n"
-                                         "Text=caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n"
-                                         "[Other]\n"
-                                         "Empty=x"),
+    assert_int_equal(ini_parse("f",
+                               VIEW("# comment\n"
+                                    "\n"
+                                    " \t# indented comment\n"
+                                    "[Identity] # behind a header\n"
+                                    "Subject=CN=%d,O=a=b # comment\n"
+                                    "  Key-2 =\tv#w  \n"
+                                    "Empty=\n"
+                                    "Commented= # nothing\n"
+                                    "Text=caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n"
+                                    "[Other]\n"
+                                    "Empty=x"),
                                &problems, &file),
                      0);
     assert_int_equal(problems.count, 0);
@@ -154,11 +156,13 @@ static void test_bounds(void **state) {
     parse_repeated("[A]\nK=", "a", INI_LINE_MAX - 1, "longer than 8192", 2);
     parse_repeated("", "\n", INI_LINES_MAX, NULL, 0);
     parse_repeated("", "\n", INI_LINES_MAX + 1, "more than 4096 lines", INI_LINES_MAX + 1);
-    parse_repeated("", "# 345678901234567890123456789012345678901234567890123456789012\n", INI_FILE_MAX / 63 - 1, NULL, 0);
+    parse_repeated("", "# 345678901234567890123456789012345678901234567890123456789012\n", INI_FILE_MAX / 63 - 1, NULL,
+                   0);
     parse_repeated("", "# 345678901234567890123456789012345678901234567890123456789012\n", INI_FILE_MAX / 63 + 1,
                    "larger than 131072 bytes", 0);
     parse_repeated("[A]\n", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk=1", 1, NULL, 0);
-    parse_repeated("[A]\n", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk=1", 1, "a key must be", 2);
+    parse_repeated("[A]\n", "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk=1", 1, "a key must be",
+                   2);
 }
 
 static void test_problems_are_bounded(void **state) {

@@ -26,7 +26,9 @@ static void test_boolean(void **state) {
 }
 
 static void test_unsigned(void **state) {
-    static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "01", "0x", "1a", "0xg", "4294967296", "99999999999999999999999" };
+    static const char *const bad[] = {
+        "", "-1", "+1", " 1", "1 ", "01", "0x", "1a", "0xg", "4294967296", "99999999999999999999999"
+    };
     uint32_t value;
 
     assert_int_equal(value_unsigned("0", 10, &value), 0);
@@ -44,10 +46,26 @@ static void test_duration(void **state) {
     static const struct {
         const char *text;
         uint64_t seconds;
-    } good[] = { { "0s", 0 },       { "30s", 30 },       { "5min", 300 }, { "6h", 21600 }, { "2d", 172800 },
-                 { "1w", 604800 },  { "10000w", 6048000000 } };
-    static const char *const bad[] = { "", "30", "s", "-1s", "+1s", "1 s", " 1s", "1s ", "1m", "1M", "1day", "1h30min", "01s",
-                                       "1.5h", "0x10s", "10001w", "99999999999999999999s", "1S" };
+    } good[] = { { "0s", 0 },      { "30s", 30 },    { "5min", 300 },         { "6h", 21600 },
+                 { "2d", 172800 }, { "1w", 604800 }, { "10000w", 6048000000 } };
+    static const char *const bad[] = { "",
+                                       "30",
+                                       "s",
+                                       "-1s",
+                                       "+1s",
+                                       "1 s",
+                                       " 1s",
+                                       "1s ",
+                                       "1m",
+                                       "1M",
+                                       "1day",
+                                       "1h30min",
+                                       "01s",
+                                       "1.5h",
+                                       "0x10s",
+                                       "10001w",
+                                       "99999999999999999999s",
+                                       "1S" };
     uint64_t value;
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
@@ -64,7 +82,8 @@ static void test_percent(void **state) {
         const char *text;
         uint32_t permille;
     } good[] = { { "0%", 0 }, { "66%", 660 }, { "12.5%", 125 }, { "100%", 1000 }, { "100.0%", 1000 }, { "0.1%", 1 } };
-    static const char *const bad[] = { "", "66", "%", "101%", "100.1%", "12.55%", "12.%", ".5%", "-1%", "066%", "6 %", "66%%", "1e1%" };
+    static const char *const bad[] = { "",    "66",  "%",    "101%", "100.1%", "12.55%", "12.%",
+                                       ".5%", "-1%", "066%", "6 %",  "66%%",   "1e1%" };
     uint32_t value;
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
@@ -78,11 +97,14 @@ static void test_percent(void **state) {
 
 static void test_names(void **state) {
     static const char *const paths[] = { "/a", "/etc/identityd/root.pem", "/a/..b/.c/d..." };
-    static const char *const no_paths[] = { "", "/", "a", "./a", "/a/", "//a", "/a//b", "/a/../b", "/..", "/.", "/a/." };
+    static const char *const no_paths[] = {
+        "", "/", "a", "./a", "/a/", "//a", "/a//b", "/a/../b", "/..", "/.", "/a/."
+    };
     static const char *const credentials[] = { "owner", "a.b-c_d", "x@y" };
     static const char *const no_credentials[] = { "", ".", "..", "a/b", "a:b", "a b", "a\tb", "\xc3\xa9" };
     static const char *const addresses[] = { "192.0.2.1", "::1", "2001:db8::5" };
-    static const char *const no_addresses[] = { "", "192.0.2", "192.0.2.256", "fe80::1%eth0", "[::1]", "0x7f.1", "1.2.3.4 " };
+    static const char *const no_addresses[] = { "",      "192.0.2", "192.0.2.256", "fe80::1%eth0",
+                                                "[::1]", "0x7f.1",  "1.2.3.4 " };
 
     for (size_t i = 0; i < ARRAY_LENGTH(paths); i++)
         assert_true(value_is_path(paths[i]));
@@ -101,9 +123,26 @@ static void test_names(void **state) {
 
 static void test_dns(void **state) {
     static const char label63[] = "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0";
-    static const char *const good[] = { "a", "ca.example", "x-1.Example", "1.2.3.4a", label63, "xn--bcher-kva.example" };
-    static const char *const bad[] = { "",     ".",    "a.",       ".a",       "a..b",      "-a",     "a-",  "a-.b", "a_b",
-                                       "*.a",  "a b",  "192.0.2.1", "1", "b\xc3\xbc" "cher.example", "a/b", "a%b" };
+    static const char *const good[] = {
+        "a", "ca.example", "x-1.Example", "1.2.3.4a", label63, "xn--bcher-kva.example"
+    };
+    static const char *const bad[] = { "",
+                                       ".",
+                                       "a.",
+                                       ".a",
+                                       "a..b",
+                                       "-a",
+                                       "a-",
+                                       "a-.b",
+                                       "a_b",
+                                       "*.a",
+                                       "a b",
+                                       "192.0.2.1",
+                                       "1",
+                                       "b\xc3\xbc"
+                                       "cher.example",
+                                       "a/b",
+                                       "a%b" };
     char name[300];
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++)
@@ -135,16 +174,61 @@ static void expect_url(UrlShape shape, const char *text, const char *expected) {
 
 static void test_url_server(void **state) {
     static const char *const bad[] = {
-        "", "https://", "http://ca.example/", "HTTPS://ca.example", "https:/ca.example", "ca.example", "https://user@ca.example/",
-        "https://user:pass@ca.example/", "https://ca.example:0/", "https://ca.example:65536/", "https://ca.example:/", "https://ca.example:08443/",
-        "https://ca.example:8443x/", "https://ca.example:-1/", "https://ca.example/a?b", "https://ca.example?b", "https://ca.example/#f",
-        "https://ca.example#f", "https://ca.example/a b", "https://ca.example/a//b", "https://ca.example//", "https://ca.example/../a", "https://ca.example/a/.",
-        "https://ca.example/a/..", "https://ca.example/%2e%2e/a", "https://ca.example/%2F", "https://ca.example/%", "https://ca.example/%4",
-        "https://ca.example/%zz", "https://ca.example/%00", "https://ca.example/%0a", "https://ca.example/%7F", "https://ca.example/%5c", "https://ca.example/\\",
-        "https://ca.example/<", "https://ca.example/\"", "https://ca.example/\xc3\xa9", "https://ca_x.example/", "https://-ca.example/",
-        "https://ca.example./", "https://[::1/", "https://[]/", "https://[192.0.2.1]/", "https://[fe80::1%25eth0]/", "https://::1/", "https://192.0.2.999/",
-        "https://192.0.2/", "https://0x7f000001/", "https://2130706433/", "https://ca.example\\@evil.example/", "https:///a", "https://:443/", "https://*.example/",
-        "file:///etc/passwd", "https://ca.example/\t",
+        "",
+        "https://",
+        "http://ca.example/",
+        "HTTPS://ca.example",
+        "https:/ca.example",
+        "ca.example",
+        "https://user@ca.example/",
+        "https://user:pass@ca.example/",
+        "https://ca.example:0/",
+        "https://ca.example:65536/",
+        "https://ca.example:/",
+        "https://ca.example:08443/",
+        "https://ca.example:8443x/",
+        "https://ca.example:-1/",
+        "https://ca.example/a?b",
+        "https://ca.example?b",
+        "https://ca.example/#f",
+        "https://ca.example#f",
+        "https://ca.example/a b",
+        "https://ca.example/a//b",
+        "https://ca.example//",
+        "https://ca.example/../a",
+        "https://ca.example/a/.",
+        "https://ca.example/a/..",
+        "https://ca.example/%2e%2e/a",
+        "https://ca.example/%2F",
+        "https://ca.example/%",
+        "https://ca.example/%4",
+        "https://ca.example/%zz",
+        "https://ca.example/%00",
+        "https://ca.example/%0a",
+        "https://ca.example/%7F",
+        "https://ca.example/%5c",
+        "https://ca.example/\\",
+        "https://ca.example/<",
+        "https://ca.example/\"",
+        "https://ca.example/\xc3\xa9",
+        "https://ca_x.example/",
+        "https://-ca.example/",
+        "https://ca.example./",
+        "https://[::1/",
+        "https://[]/",
+        "https://[192.0.2.1]/",
+        "https://[fe80::1%25eth0]/",
+        "https://::1/",
+        "https://192.0.2.999/",
+        "https://192.0.2/",
+        "https://0x7f000001/",
+        "https://2130706433/",
+        "https://ca.example\\@evil.example/",
+        "https:///a",
+        "https://:443/",
+        "https://*.example/",
+        "file:///etc/passwd",
+        "https://ca.example/\t",
     };
 
     expect_url(URL_SERVER, "https://ca.example/.well-known/est/line-1", "https://ca.example/.well-known/est/line-1");
@@ -190,8 +274,18 @@ static void test_url_others(void **state) {
 #define PAIRS "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
 
 static void test_fingerprint(void **state) {
-    static const char *const bad[] = { "", HEX64, "sha256:", "sha1:" HEX64, "SHA256:" HEX64, "sha256:" HEX64 "0", "sha256:" HEX64 "00",
-                                       "sha256:0" HEX64, "sha256:" PAIRS ":", "sha256:00:1122", "sha256:" HEX64 ":", "sha256: " HEX64,
+    static const char *const bad[] = { "",
+                                       HEX64,
+                                       "sha256:",
+                                       "sha1:" HEX64,
+                                       "SHA256:" HEX64,
+                                       "sha256:" HEX64 "0",
+                                       "sha256:" HEX64 "00",
+                                       "sha256:0" HEX64,
+                                       "sha256:" PAIRS ":",
+                                       "sha256:00:1122",
+                                       "sha256:" HEX64 ":",
+                                       "sha256: " HEX64,
                                        "sha256:0011223344556677:8899aabbccddeeff00112233445566778899aabbccddeeff",
                                        "sha256:g0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" };
     uint8_t value[32];
@@ -223,7 +317,10 @@ static void test_words(void **state) {
 }
 
 static void expect_expansion(const char *template, bool escape, const char *expected) {
-    static const Specifiers specifiers = { .device_id = "d0", .host_name = " a,b+\"\\<>;=# ", .machine_id = "#m", .serial = "",
+    static const Specifiers specifiers = { .device_id = "d0",
+                                           .host_name = " a,b+\"\\<>;=# ",
+                                           .machine_id = "#m",
+                                           .serial = "",
                                            .serial_problem = "the serial is empty" };
     _cleanup_free_ char *text = NULL;
     const char *problem = NULL;
@@ -271,9 +368,9 @@ static void test_specifiers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_boolean),    cmocka_unit_test(test_unsigned),    cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_percent),    cmocka_unit_test(test_names),       cmocka_unit_test(test_dns),
-        cmocka_unit_test(test_url_server), cmocka_unit_test(test_url_others),  cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_boolean),    cmocka_unit_test(test_unsigned),   cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_percent),    cmocka_unit_test(test_names),      cmocka_unit_test(test_dns),
+        cmocka_unit_test(test_url_server), cmocka_unit_test(test_url_others), cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_words),      cmocka_unit_test(test_specifiers),
     };
 

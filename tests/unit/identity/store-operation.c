@@ -2,11 +2,10 @@
 /* One operation of the real store in a process of its own, for power-cut.py to cut off:
  *
  *   store-operation prepare OPERATION DIRECTORY   makes what the operation starts from
- *   store-operation run OPERATION DIRECTORY       does it, between two calls of getppid(2) that mark it in a trace; then says
- *                                                 "ok" or "failed KIND TEXT", and what the store shows in the same process
- *   store-operation describe DIRECTORY            opens the store as a new process and says all that is in it; then makes sure
- *                                                 that work goes on, by committing another generation
- *   store-operation list                          names of the operations
+ *   store-operation run OPERATION DIRECTORY       does it, between two calls of getppid(2) that mark it in a trace;
+ * then says "ok" or "failed KIND TEXT", and what the store shows in the same process store-operation describe DIRECTORY
+ * opens the store as a new process and says all that is in it; then makes sure that work goes on, by committing another
+ * generation store-operation list                          names of the operations
  *
  * Output goes through writev(2), so that a fault injected into write(2) hits the store alone. */
 #include "store-fixture.h"
@@ -24,12 +23,12 @@
 
 #include <cmocka.h>
 
-#define CHECK(expression)                                                                          \
-    do {                                                                                           \
-        if (!(expression)) {                                                                       \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #expression);                       \
-            exit(3);                                                                               \
-        }                                                                                          \
+#define CHECK(expression)                                                                                              \
+    do {                                                                                                               \
+        if (!(expression)) {                                                                                           \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #expression);                                           \
+            exit(3);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static void say(const char *format, ...) _printf_(1, 2);
@@ -196,8 +195,9 @@ static void prepare_cut(Store *store, int fd) {
     CHECK(mkdirat(fd, "demo/generations/3", 0700) == 0 && mkdirat(fd, "demo/generations/9", 0700) == 0);
     CHECK(mkdirat(fd, "demo/trash", 0700) == 0 || errno == EEXIST);
     CHECK(mkdirat(fd, "demo/trash/1.0", 0700) == 0);
-    static const char *const files[] = { "demo/generations/3/key.pem", "demo/generations/3/chain.pem", "demo/generations/3/parent",
-                                         "demo/generations/9/key.pem", "demo/trash/1.0/key.pem", "demo/.#state" };
+    static const char *const files[] = { "demo/generations/3/key.pem", "demo/generations/3/chain.pem",
+                                         "demo/generations/3/parent",  "demo/generations/9/key.pem",
+                                         "demo/trash/1.0/key.pem",     "demo/.#state" };
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         _cleanup_close_ int file = openat(fd, files[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         BytesView content = i == 2 ? bytes_view_string("000b\n") : content_of(i == 1 ? 'c' : 'k', 'd');

@@ -26,7 +26,8 @@ static IdentityConfig config_of(uint32_t permille, uint64_t before, uint32_t jit
     return (IdentityConfig) { .renew_at_permille = permille, .renew_before = before, .jitter_permille = jitter };
 }
 
-static int64_t renewal(int64_t not_before, int64_t not_after, const IdentityConfig *config, uint64_t device, uint64_t certificate) {
+static int64_t renewal(int64_t not_before, int64_t not_after, const IdentityConfig *config, uint64_t device,
+                       uint64_t certificate) {
     uint8_t seed[32] = { 0 }, fingerprint[32] = { 0 };
 
     memcpy(seed, &device, sizeof(device));
@@ -37,7 +38,7 @@ static int64_t renewal(int64_t not_before, int64_t not_after, const IdentityConf
 
 static void test_clock(void **state) {
     assert_int_equal(clock_used(1000, 500, 100), 1000);
-    assert_int_equal(clock_used(0, 500, 100), 600);       /* no battery: the past */
+    assert_int_equal(clock_used(0, 500, 100), 600); /* no battery: the past */
     assert_int_equal(clock_used(600, 500, 100), 600);
     assert_int_equal(clock_used(-5, 500, -100), 500);
     assert_true(clock_used(0, INT64_MAX, 100) == INT64_MAX);
@@ -70,7 +71,8 @@ static void test_renewal_bounds(void **state) {
                 for (unsigned n = 0; n < 50; n++) {
                     IdentityConfig config = config_of(ats[a], 0, jitters[j]);
                     int64_t start = 1600000000 + (int64_t) (next_random(&random) % 1000000), life = lives[l];
-                    int64_t point = renewal(start, start + life, &config, next_random(&random), next_random(&random)) - start;
+                    int64_t point =
+                        renewal(start, start + life, &config, next_random(&random), next_random(&random)) - start;
                     double fraction = (double) point / (double) life, step = 1.0 / (double) life;
                     assert_true(fraction >= 0.1 - step && fraction <= 0.95 + step);
                     double center = ats[a] / 1000.0, width = jitters[j] / 1000.0;
@@ -93,8 +95,9 @@ static void test_renewal_is_a_function(void **state) {
     assert_true(same_device < 3 && same_certificate < 3);
 }
 
-/* Chi-square over 100 bins with consecutive numbers as seeds, the least random thing a fleet could have. With 99 degrees of
- * freedom 149 is passed by chance in one of a thousand; the seeds are fixed, so the test is not a matter of luck. */
+/* Chi-square over 100 bins with consecutive numbers as seeds, the least random thing a fleet could have. With 99
+ * degrees of freedom 149 is passed by chance in one of a thousand; the seeds are fixed, so the test is not a matter of
+ * luck. */
 static void expect_even(const IdentityConfig *config, int64_t life, int64_t from, int64_t to) {
     enum { DEVICES = 100000, BINS = 100 };
     unsigned bins[BINS] = { 0 };
@@ -116,7 +119,7 @@ static void test_fleet_spreads_evenly(void **state) {
     IdentityConfig config = config_of(660, 0, 100), before = config_of(0, 14 * DAY, 100);
 
     expect_even(&config, 100 * DAY, 56 * DAY, 76 * DAY);
-    expect_even(&before, 100 * DAY, 76 * DAY, 95 * DAY); /* cut off at 95 %, and even up to there */
+    expect_even(&before, 100 * DAY, 76 * DAY, 95 * DAY);      /* cut off at 95 %, and even up to there */
     expect_even(&before, 7 * DAY, DAY * 7 / 10, DAY * 7 / 5); /* the whole window would be before a tenth */
     config.renew_at_permille = 950;
     expect_even(&config, 100 * DAY, 85 * DAY, 95 * DAY);
@@ -145,7 +148,8 @@ static void test_retry_remaining(void **state) {
 
     for (unsigned i = 0; i < 20000; i++) {
         int64_t left = (int64_t) (next_random(&random) % (uint64_t) (1 + (1 << (next_random(&random) % 30)))) + 1;
-        int64_t delay = schedule_retry(0, 1 + (unsigned) (next_random(&random) % 50), -left, left, 0, (uint32_t) next_random(&random));
+        int64_t delay = schedule_retry(0, 1 + (unsigned) (next_random(&random) % 50), -left, left, 0,
+                                       (uint32_t) next_random(&random));
         assert_true(delay >= 1 && delay <= (left / 10 > 1 ? left / 10 : 1));
     }
 }
@@ -198,7 +202,8 @@ static void test_earliest(void **state) {
 
 /* Dates from outside can be anything. UBSan watches the sums. */
 static void test_hostile_dates(void **state) {
-    static const int64_t dates[] = { INT64_MIN, INT64_MIN + 1, -YEAR, -1, 0, 1, 1700000000, INT64_C(253402300799), INT64_MAX - 1, INT64_MAX };
+    static const int64_t dates[] = { INT64_MIN,  INT64_MIN + 1,         -YEAR,         -1,       0, 1,
+                                     1700000000, INT64_C(253402300799), INT64_MAX - 1, INT64_MAX };
     static const uint64_t befores[] = { 1, UINT32_MAX, INT64_MAX, UINT64_MAX };
     static const unsigned failures[] = { 0, 1, 2, 62, 63, 64, 65, UINT32_MAX };
 

@@ -84,7 +84,8 @@ static void test_names(void **state) {
     }
     for (int e = 0; e < _EVENT_COUNT; e++)
         for (int f = 0; f < e; f++)
-            assert_string_not_equal(identity_event_to_string((IdentityEvent) e), identity_event_to_string((IdentityEvent) f));
+            assert_string_not_equal(identity_event_to_string((IdentityEvent) e),
+                                    identity_event_to_string((IdentityEvent) f));
     assert_string_equal(identity_activity_to_string(ACTIVITY_IDLE), "idle");
     assert_string_equal(identity_activity_to_string(ACTIVITY_ENROLLING), "enrolling");
     assert_string_equal(identity_activity_to_string(ACTIVITY_RENEWING), "renewing");
@@ -98,7 +99,7 @@ static void test_names(void **state) {
 }
 
 static void test_failures(void **state) {
-    static const FailureKind kinds[] = { FAILURE_NOT_READY, FAILURE_NONE, FAILURE_EXPIRED, FAILURE_REVOKED,
+    static const FailureKind kinds[] = { FAILURE_NOT_READY,       FAILURE_NONE,   FAILURE_EXPIRED, FAILURE_REVOKED,
                                          FAILURE_TPM_UNAVAILABLE, FAILURE_RETIRED };
 
     for (int s = 0; s < _STATE_COUNT; s++) {

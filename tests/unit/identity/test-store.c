@@ -96,7 +96,8 @@ static void test_numbers_are_never_used_twice(void **state) {
     assert_int_equal(store_retire(store, NULL), 0);
     assert_int_equal(store_current(store), 0);
     expect_numbers(store, NULL, 0);
-    assert_false(exists(fixture, "demo/pending") || exists(fixture, "demo/current") || exists(fixture, "demo/generations"));
+    assert_false(exists(fixture, "demo/pending") || exists(fixture, "demo/current") ||
+                 exists(fixture, "demo/generations"));
     assert_int_equal(store_retire(store, NULL), 0);
     (void) store_free(store);
     store = open_demo(fixture->fd);
@@ -124,7 +125,8 @@ static void expect_pending(Store *store, char tag, bool with_request) {
     assert_true(bytes_view_equal(bytes_view(&pending.key_pem), bytes_view(&expected.key_pem)));
     assert_true(bytes_view_equal(bytes_view(&pending.parent_name), bytes_view(&expected.parent_name)));
     assert_true(bytes_view_equal(bytes_view(&pending.request), bytes_view(&expected.request)));
-    assert_true(pending.reenroll == expected.reenroll && pending.same_key == expected.same_key && pending.manual == expected.manual);
+    assert_true(pending.reenroll == expected.reenroll && pending.same_key == expected.same_key &&
+                pending.manual == expected.manual);
     stored_pending_clear(&pending);
 }
 
@@ -164,7 +166,8 @@ static void test_sizes(void **state) {
     for (unsigned i = 0; i < 5; i++) {
         StoredPending pending = pending_of('a', true);
         Failure failure = FAILURE_INIT;
-        Bytes *bytes[] = { &pending.key_pem, &pending.parent_name, &pending.key_pem, &pending.parent_name, &pending.request };
+        Bytes *bytes[] = { &pending.key_pem, &pending.parent_name, &pending.key_pem, &pending.parent_name,
+                           &pending.request };
         size_t sizes[] = { 0, 0, STORE_KEY_MAX + 1, 69, STORE_REQUEST_MAX + 1 };
         *bytes[i] = (Bytes) { big, sizes[i] };
         assert_int_equal(store_pending_save(store, &pending, &failure), -EMSGSIZE);
@@ -184,8 +187,9 @@ static void test_trust(void **state) {
     Store *store = open_demo(fixture->fd);
     Bytes content = BYTES_NULL;
     char **ids = NULL;
-    static const char *const bad[] = { "", "..", "a/b", "ABC", "g",
-                                       "00000000000000000000000000000000000000000000000000000000000000000" };
+    static const char *const bad[] = {
+        "", "..", "a/b", "ABC", "g", "00000000000000000000000000000000000000000000000000000000000000000"
+    };
 
     assert_int_equal(store_anchors_load(store, &content, NULL), -ENOENT);
     assert_int_equal(store_crl_load(store, "ab", &content, NULL), -ENOENT);
@@ -229,9 +233,17 @@ static void test_state(void **state) {
     const StoreFixture *fixture = *state;
     Store *store = open_demo(fixture->fd);
     uint8_t name[] = { 0x00, 0x0b, 0xff };
-    StoredState stored = { .revoked = true, .retired = true, .revoked_at = -5, .failures = UINT32_MAX, .next_attempt = INT64_MAX,
-                           .last_success = INT64_MIN, .clock_floor = 1700000000, .last_generation = 7,
-                           .parent_name = { name, sizeof(name) }, .last_error = "a = b # c\nnext\tline é", .host_name = "host" };
+    StoredState stored = { .revoked = true,
+                           .retired = true,
+                           .revoked_at = -5,
+                           .failures = UINT32_MAX,
+                           .next_attempt = INT64_MAX,
+                           .last_success = INT64_MIN,
+                           .clock_floor = 1700000000,
+                           .last_generation = 7,
+                           .parent_name = { name, sizeof(name) },
+                           .last_error = "a = b # c\nnext\tline é",
+                           .host_name = "host" };
     StoredState loaded = { .failures = 9 };
 
     assert_int_equal(store_state_load(store, &loaded, NULL), 0); /* none: zero */
@@ -261,7 +273,8 @@ static void test_state(void **state) {
 }
 
 #define LINES                                                                                                          \
-    "format=1\nrevoked=no\nhold=no\nretired=no\nrevoked-at=0\nfailures=0\nnext-attempt=0\nlast-success=0\nclock-floor=0\n" \
+    "format=1\nrevoked=no\nhold=no\nretired=no\nrevoked-at=0\nfailures=0\nnext-attempt=0\nlast-success=0\nclock-"      \
+    "floor=0\n"                                                                                                        \
     "last-generation=0\nparent-name=\nlast-error=\n"
 
 /* A malformed state is refused with its line, and nothing writes over it. */
@@ -381,8 +394,10 @@ static void test_malformed_files(void **state) {
 }
 
 static void test_malformed_current(void **state) {
-    static const char *const targets[] = { "generations/2", "generations/01", "generations/0", "generations/../1", "/etc", "generations/1/",
-                                           "generations/99999999999", "generations/x", "generations/", "generations" };
+    static const char *const targets[] = {
+        "generations/2",  "generations/01",          "generations/0", "generations/../1", "/etc",
+        "generations/1/", "generations/99999999999", "generations/x", "generations/",     "generations"
+    };
     const StoreFixture *fixture = *state;
     Store *store = open_demo(fixture->fd);
 
@@ -419,9 +434,15 @@ static void test_malformed_current(void **state) {
 /* What a cut leaves is gone after opening; what is whole stays. */
 static void test_sweep(void **state) {
     static const char *const directories[] = { "demo/.#pending", "demo/trash", "demo/trash/9.0", "demo/generations/9" };
-    static const char *const garbage[] = { "demo/.#state", "demo/.#current", "demo/.#pending/key.pem", "demo/trash/9.0/key.pem",
-                                           "demo/generations/9/key.pem", "demo/generations/1/.#chain.pem", "demo/pending/.#request.der",
-                                           "demo/trust/.#anchors.pem", "demo/trust/crls/.#aa.crl" };
+    static const char *const garbage[] = { "demo/.#state",
+                                           "demo/.#current",
+                                           "demo/.#pending/key.pem",
+                                           "demo/trash/9.0/key.pem",
+                                           "demo/generations/9/key.pem",
+                                           "demo/generations/1/.#chain.pem",
+                                           "demo/pending/.#request.der",
+                                           "demo/trust/.#anchors.pem",
+                                           "demo/trust/crls/.#aa.crl" };
     const StoreFixture *fixture = *state;
     Store *store = open_demo(fixture->fd);
 
@@ -461,7 +482,8 @@ static void expect_published(const StoreFixture *fixture, const char *path, cons
 
 static void test_publish(void **state) {
     const StoreFixture *fixture = *state;
-    const PublishedFile first[] = { { "chain.pem", bytes_view_string("one") }, { "key.pem", bytes_view_string("one too") } };
+    const PublishedFile first[] = { { "chain.pem", bytes_view_string("one") },
+                                    { "key.pem", bytes_view_string("one too") } };
     const PublishedFile second[] = { { "chain.pem", bytes_view_string("two") } };
     static const char *const bad_names[] = { "..", ".", "", "a/b", ".hidden" };
     Failure failure = FAILURE_INIT;
