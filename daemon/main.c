@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
     if (status >= 0)
         return status;
     (void) setenv("TSS2_LOG", "all+none", 0); /* its complaints come back as response codes, which are told in our words */
-    umask(0022); /* published files are for all; what is private says so itself */
+    umask(0077); /* what is published for all says so itself */
     (void) setrlimit(RLIMIT_CORE, &no_core); /* memory holds passwords of enrolments */
     (void) signal(SIGPIPE, SIG_IGN);
     (void) sigemptyset(&signals);

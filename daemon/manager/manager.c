@@ -44,7 +44,7 @@ static int open_directory(const char *variable, const char *fallback, mode_t mod
     char *colon = strchr(copy, ':'); /* systemd lists several with colons; ours is the first */
     if (colon)
         *colon = '\0';
-    if (mkdir(copy, mode) < 0 && errno != EEXIST) {
+    if ((mkdir(copy, mode) < 0 || chmod(copy, mode) < 0) && errno != EEXIST) {
         int r = -errno;
         log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot create %s: %s; create it for the user that identityd runs as, or set %s.", copy, strerror(-r), variable);
         return r;

@@ -3,6 +3,7 @@
  * here outlives tpm_forget_loaded. */
 #include "tpm/internal.h"
 
+#include <assert.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <stdio.h>
@@ -254,6 +255,7 @@ static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
         if (r < 0)
             return r;
     }
+    assert(loaded);
     loaded->used = ++tpm->use_count;
     unwatched = tpm_now() - tpm->last_answer > UNWATCHED_US;
     r = command_sign(tpm, loaded, signature, ret_failure);

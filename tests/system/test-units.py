@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What `meson install` puts where, and what systemd says of the units: no complaint, and exposure within bounds.
+
+test-units.py              installs below a scratch directory and judges that
+test-units.py --self-test  breaks a copy of each, and wants it noticed
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+BUILD = os.environ["BUILD"]
+SOURCE = os.environ["SOURCE"]
+
+# Of 10: what `systemd-analyze security` may say at most.
+EXPOSURE = {"identityd.service": 0.5, "identityd-enroller@.service": 1.2, "identityd-fetch@.service": 1.2}
+UNITS = [*EXPOSURE, "identityd-enroller.socket", "identityd-fetch.socket", "identityd-reload@.service",
+         "identityd-reload@.path"]
+
+# Where things belong, seen from the prefix; SYSCONF stands for sysconfdir.
+LAYOUT = [
+    *(f"lib/systemd/system/{unit}" for unit in UNITS),
+    "lib/systemd/system-preset/90-identityd.preset",
+    "lib/systemd/catalog/identityd.catalog",
+    "lib/sysusers.d/identityd.conf",
+    "lib/tmpfiles.d/identityd.conf",
+    "share/dbus-1/system.d/org.identityd1.conf",
+    "share/dbus-1/system-services/org.identityd1.service",
+    "share/dbus-1/interfaces/org.identityd1.Manager.xml",
+    "share/polkit-1/actions/org.identityd1.policy",
+]
+
+
+def option(name):
+    import json
+    output = subprocess.run(["meson", "introspect", "--buildoptions", BUILD], capture_output=True, text=True, check=True)
+    return next(entry["value"] for entry in json.loads(output.stdout) if entry["name"] == name)
+
+
+def install(destination):
+    environment = dict(os.environ, DESTDIR=destination)
+    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet"], env=environment, check=True,
+                   stdout=subprocess.DEVNULL)
+    return os.path.join(destination, option("prefix").lstrip("/"))
+
+
+def check_layout(prefix):
+    faults = [f"{path} is not installed" for path in LAYOUT if not os.path.exists(os.path.join(prefix, path))]
+    libexec = os.path.join(prefix, option("libexecdir"))
+    for program in ("identityd", "identityd-enroller"):
+        if not os.access(os.path.join(libexec, program), os.X_OK):
+            faults.append(f"{program} is not in libexecdir")
+    return faults
+
+
+def copy_units(prefix, directory):
+    """The units as they are installed, but with the programs where they lie now, so that systemd finds them."""
+    libexec = os.path.join("/", option("prefix").lstrip("/"), option("libexecdir"))
+    here = os.path.join(prefix, option("libexecdir"))
+    for unit in UNITS:
+        with open(os.path.join(prefix, "lib/systemd/system", unit), encoding="utf-8") as file:
+            text = file.read()
+        if unit in EXPOSURE and f"ExecStart={libexec}/" not in text:
+            yield f"{unit} does not start what is in {libexec}"
+        with open(os.path.join(directory, unit), "w", encoding="utf-8") as file:
+            file.write(text.replace(f"ExecStart={libexec}/", f"ExecStart={here}/"))
+
+
+def check_verify(directory):
+    """Everything that systemd says of our units is a fault; what it says of the host's own is not ours."""
+    units = [os.path.join(directory, unit) for unit in UNITS]
+    environment = dict(os.environ, SYSTEMD_UNIT_PATH=directory + ":", SYSTEMD_LOG_LEVEL="warning")
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False,
+                            env=environment, timeout=60)
+    faults = [line for line in result.stderr.splitlines() if "identityd" in line]
+    if result.returncode != 0 and not faults:
+        faults.append(f"systemd-analyze verify ended with {result.returncode}: {result.stderr}")
+    return faults
+
+
+def check_exposure(directory):
+    faults = []
+    for unit, limit in EXPOSURE.items():
+        result = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager", os.path.join(directory, unit)],
+                                capture_output=True, text=True, check=False, timeout=60)
+        found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
+        if not found:
+            faults.append(f"{unit}: systemd-analyze security said nothing: {result.stderr}")
+            continue
+        exposure = float(found.group(1))
+        print(f"{unit}: exposure {exposure} of at most {limit}")
+        if exposure > limit:
+            faults.append(f"{unit}: exposure {exposure}, more than {limit}:\n" +
+                          "\n".join(line for line in result.stdout.splitlines() if line.startswith("✗")))
+    return faults
+
+
+def check_catalog(catalog, header):
+    """Each MESSAGE_ID of the daemon is in the catalog, and the other way round."""
+    with open(header, encoding="utf-8") as file:
+        ids = set(re.findall(r'#define MESSAGE_\w+\s+"([0-9a-f]{32})"', file.read()))
+    with open(catalog, encoding="utf-8") as file:
+        explained = re.findall(r"^-- ([0-9a-f]{32})$", file.read(), re.MULTILINE)
+    faults = [f"{i} is not in the catalog" for i in ids - set(explained)]
+    faults += [f"{i} is in the catalog, but the daemon never says it" for i in set(explained) - ids]
+    if not ids or len(set(explained)) != len(explained):
+        faults.append("a MESSAGE_ID is explained twice, or there are none")
+    with tempfile.TemporaryDirectory() as directory:
+        database = os.path.join(directory, "var/lib/systemd/catalog")
+        os.makedirs(database)
+        os.makedirs(os.path.join(directory, "usr/lib/systemd/catalog"))
+        shutil.copy(catalog, os.path.join(directory, "usr/lib/systemd/catalog"))
+        result = subprocess.run(["journalctl", "--update-catalog", f"--root={directory}"], capture_output=True, text=True,
+                                check=False, timeout=60)
+        if result.returncode != 0 or result.stderr:
+            faults.append(f"journalctl does not take the catalog: {result.stderr}")
+    return faults
+
+
+def check_sysusers(prefix):
+    with tempfile.TemporaryDirectory() as root:
+        os.mkdir(os.path.join(root, "etc"))
+        result = subprocess.run(["systemd-sysusers", f"--root={root}", os.path.join(prefix, "lib/sysusers.d/identityd.conf")],
+                                capture_output=True, text=True, check=False, timeout=60)
+        try:
+            with open(os.path.join(root, "etc/passwd"), encoding="utf-8") as file:
+                users = [line.split(":")[0] for line in file]
+            with open(os.path.join(root, "etc/group"), encoding="utf-8") as file:
+                groups = [line.split(":")[0] for line in file]
+        except OSError as error:
+            return [f"systemd-sysusers made nothing: {error}: {result.stderr}"]
+    faults = [f"no group {group}" for group in ("identityd", "identityd-admin", "tss") if group not in groups]
+    return faults + ([] if users == ["identityd"] else [f"users: {users}"])
+
+
+def check_all(prefix, directory):
+    faults = check_layout(prefix)
+    if not faults:
+        faults += copy_units(prefix, directory)
+        faults += check_verify(directory)
+        faults += check_exposure(directory)
+        faults += check_sysusers(prefix)
+    return faults + check_catalog(os.path.join(SOURCE, "units/identityd.catalog"),
+                                  os.path.join(SOURCE, "daemon/manager/log.h"))
+
+
+def edit(path, old, new):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert old in text, f"{old} is not in {path}"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
+
+
+def self_test(prefix, directory):
+    assert not list(copy_units(prefix, directory))
+    service, enroller = (os.path.join(directory, unit) for unit in ("identityd.service", "identityd-enroller@.service"))
+    edit(service, "PrivateNetwork=yes\n", "")
+    edit(enroller, "CapabilityBoundingSet=\n", "")
+    faults = check_exposure(directory)
+    assert len(faults) == 2 and "PrivateNetwork" in faults[0] and "identityd-enroller@" in faults[1], faults
+    edit(service, "ProtectHome=yes", "ProtectHome=perhaps")
+    assert any("ProtectHome" in fault or "perhaps" in fault for fault in check_verify(directory))
+    catalog = os.path.join(directory, "broken.catalog")
+    shutil.copy(os.path.join(SOURCE, "units/identityd.catalog"), catalog)
+    edit(catalog, "-- 28aee7387334417fad26f38ceee72c4e", "-- 38aee7387334417fad26f38ceee72c4e")
+    assert len(check_catalog(catalog, os.path.join(SOURCE, "daemon/manager/log.h"))) == 2
+    os.unlink(os.path.join(prefix, "share/dbus-1/system.d/org.identityd1.conf"))
+    assert len(check_layout(prefix)) == 1
+    return []
+
+
+def main():
+    if not shutil.which("systemd-analyze"):
+        print("there is no systemd-analyze here (Debian's package systemd)")
+        return 77
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = os.path.join(scratch, "units")
+        os.mkdir(directory)
+        prefix = install(os.path.join(scratch, "root"))
+        faults = self_test(prefix, directory) if "--self-test" in sys.argv else check_all(prefix, directory)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+sys.exit(main())
