@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libtasn1 made safe to use: strict DER, lengths that are checked, results as Bytes and views. Internal to pki/. The types
- * are those of pki.asn, named without their module ("Certificate"). */
+/* libtasn1 made safe to use: strict DER, lengths that are checked, results as Bytes and views. Internal to pki/. The
+ * types are those of pki.asn, named without their module ("Certificate"). */
 #pragma once
 
 #include "common/bytes.h"
@@ -39,7 +39,8 @@ int asn1_write(asn1_node node, const char *field, BytesView value);
 int asn1_write_text(asn1_node node, const char *field, const char *value); /* OIDs, numbers, choices, "NEW" */
 int asn1_write_bits(asn1_node node, const char *field, BytesView value);
 
-/* Whether a text is an object identifier that can be encoded: arcs without leading zeros, the first two within X.660's range. */
+/* Whether a text is an object identifier that can be encoded: arcs without leading zeros, the first two within X.660's
+ * range. */
 bool asn1_oid_is_valid(const char *oid);
 
 /* A DER SEQUENCE of `count` encoded elements. */
@@ -49,7 +50,7 @@ int asn1_sequence(const BytesView *elements, size_t count, Bytes *ret);
 typedef struct DerItem {
     unsigned char class; /* ASN1_CLASS_…, with ASN1_CLASS_STRUCTURED */
     unsigned long tag;
-    BytesView whole;     /* tag, length, content */
+    BytesView whole; /* tag, length, content */
     BytesView content;
 } DerItem;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One X.509 certificate: parsed once, bounded, with the fields that others ask for; and lists of them. Files: certificate.c,
- * certificate-list.c (lists and PEM), pkcs7.c. */
+/* One X.509 certificate: parsed once, bounded, with the fields that others ask for; and lists of them. Files:
+ * certificate.c, certificate-list.c (lists and PEM), pkcs7.c. */
 #pragma once
 
 #include "common/bytes.h"
@@ -23,16 +23,17 @@ typedef struct Certificate {
     Bytes spki;        /* DER SubjectPublicKeyInfo, as it stands in the certificate */
     Bytes subject_raw; /* DER Name */
     Bytes issuer_raw;
-    char *subject;     /* RFC 4514; "" for an empty Name, "#" and the DER in hex for one that has no such form */
+    char *subject; /* RFC 4514; "" for an empty Name, "#" and the DER in hex for one that has no such form */
     char *issuer;
-    char *serial;      /* lower-case hex without leading zero bytes */
+    char *serial;       /* lower-case hex without leading zero bytes */
     int64_t not_before; /* seconds since the epoch; 99991231235959Z is 253402300799 */
     int64_t not_after;
-    bool is_ca;        /* basicConstraints say so */
-    bool self_issued;  /* subject equals issuer, byte for byte, non-empty */
+    bool is_ca;       /* basicConstraints say so */
+    bool self_issued; /* subject equals issuer, byte for byte, non-empty */
 } Certificate;
 
-/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large, an extension twice). */
+/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large, an
+ * extension twice). */
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure);
 Certificate *certificate_free(Certificate *certificate);
 DEFINE_CLEANUP(Certificate, certificate_free)
@@ -44,17 +45,18 @@ bool certificate_equal(const Certificate *a, const Certificate *b);
 bool certificate_is_self_signed(const Certificate *certificate);
 /* SHA-256 of the DER. */
 int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 32]);
-/* The value of an extension by OID. `ret` is owned by the caller. 0; -ENOENT with an empty `ret` and `ret_critical` (may be
- * NULL) false. */
+/* The value of an extension by OID. `ret` is owned by the caller. 0; -ENOENT with an empty `ret` and `ret_critical`
+ * (may be NULL) false. */
 int certificate_extension(const Certificate *certificate, const char *oid, Bytes *ret, bool *ret_critical);
-/* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out, and so
- * is what is too long or has white space or control characters. */
+/* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out,
+ * and so is what is too long or has white space or control characters. */
 int certificate_crl_urls(const Certificate *certificate, char ***ret);
 int certificate_ocsp_urls(const Certificate *certificate, char ***ret);
 /* Frees such an array. Takes NULL, returns NULL. */
 char **certificate_urls_free(char **urls);
 
-/* For sentences: `CN=device (serial 0a1b)`, at most CERTIFICATE_DESCRIPTION_MAX bytes with the NUL. Returns `buffer`. */
+/* For sentences: `CN=device (serial 0a1b)`, at most CERTIFICATE_DESCRIPTION_MAX bytes with the NUL. Returns
+ * `buffer`. */
 #define CERTIFICATE_DESCRIPTION_MAX 256U
 const char *certificate_describe(const Certificate *certificate, char buffer[static CERTIFICATE_DESCRIPTION_MAX]);
 /* For sentences: `2025-01-31 12:00:00 UTC`. Returns `buffer`. */
@@ -77,7 +79,7 @@ void certificate_list_clear(CertificateList *list);
  * BUNDLE_BYTES_MAX. A fault names the block's number and line. -EBADMSG, CERTIFICATE_REJECTED. `ret` is overwritten. */
 int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure);
 int certificate_list_to_pem(const CertificateList *list, Bytes *ret);
-/* PKCS#7 SignedData, certs-only: no content, no signers (RFC 7030 §4.1.3, §4.2.3); DER, or BER as far as GnuTLS reads it;
- * at least one certificate, at most `maximum`, at most BUNDLE_BYTES_MAX; CRLs in it are passed over. -EBADMSG,
+/* PKCS#7 SignedData, certs-only: no content, no signers (RFC 7030 §4.1.3, §4.2.3); DER, or BER as far as GnuTLS reads
+ * it; at least one certificate, at most `maximum`, at most BUNDLE_BYTES_MAX; CRLs in it are passed over. -EBADMSG,
  * CERTIFICATE_REJECTED. `ret` is overwritten. */
 int certificate_list_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, Failure *ret_failure);

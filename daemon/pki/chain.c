@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Chains: a depth-first search from the leaf to an anchor. Issuers are tried by name, key identifier and signature, anchors
- * before candidates; a key never appears twice in a path and the number of signatures that are looked at is bounded, so that
- * loops and crowds of cross-certificates end. A path that is complete is checked here for the reason, and by GnuTLS for what
- * it checks beyond (name constraints). Nothing outside `anchors` is trusted, and the clock is never asked. */
+/* Chains: a depth-first search from the leaf to an anchor. Issuers are tried by name, key identifier and signature,
+ * anchors before candidates; a key never appears twice in a path and the number of signatures that are looked at is
+ * bounded, so that loops and crowds of cross-certificates end. A path that is complete is checked here for the reason,
+ * and by GnuTLS for what it checks beyond (name constraints). Nothing outside `anchors` is trusted, and the clock is
+ * never asked. */
 #include "pki/chain.h"
 
 #include "pki/name-constraints.h"
@@ -22,7 +23,7 @@ enum {
     RANK_WEAK = 300,
     RANK_WORK = 400,
     RANK_COMPLETE = 500,
-    RANK_TIME = 600,         /* nothing but the time is wrong */
+    RANK_TIME = 600, /* nothing but the time is wrong */
 };
 
 typedef struct Search {
@@ -117,8 +118,9 @@ static bool names_are_allowed(Search *search, size_t i) {
     return true;
 }
 
-/* What GnuTLS says of exactly this path; it knows the other name constraints. The anchor comes last in it, or GnuTLS would take
- * a NewWithOld certificate without key identifiers at the end for self-signed and drop it. Times were checked with our own clock. */
+/* What GnuTLS says of exactly this path; it knows the other name constraints. The anchor comes last in it, or GnuTLS
+ * would take a NewWithOld certificate without key identifiers at the end for self-signed and drop it. Times were
+ * checked with our own clock. */
 static bool library_agrees(Search *search) {
     const unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT |
                            GNUTLS_VERIFY_DO_NOT_ALLOW_SAME | GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM);
@@ -129,7 +131,8 @@ static bool library_agrees(Search *search) {
 
     for (size_t i = 0; i <= search->depth; i++)
         path[i] = issuer_at(search, i)->crt;
-    r = gnutls_x509_crt_list_verify(path, (unsigned) search->depth + 1, &search->anchor->crt, 1, NULL, 0, flags, &status);
+    r = gnutls_x509_crt_list_verify(path, (unsigned) search->depth + 1, &search->anchor->crt, 1, NULL, 0, flags,
+                                    &status);
     certificate_describe(search->path[0], who);
     if (r < 0)
         return note(search, RANK_COMPLETE, "the chain of %s cannot be verified: %s", who, gnutls_strerror(r));
@@ -140,13 +143,15 @@ static bool library_agrees(Search *search) {
     if (status & GNUTLS_CERT_INSECURE_ALGORITHM)
         return note(search, RANK_COMPLETE, "the chain of %s uses an algorithm or key that is too weak", who);
     if (status & GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS)
-        return note(search, RANK_COMPLETE, "the chain of %s has a critical extension that GnuTLS does not understand", who);
+        return note(search, RANK_COMPLETE, "the chain of %s has a critical extension that GnuTLS does not understand",
+                    who);
     return note(search, RANK_COMPLETE, "the chain of %s does not verify (GnuTLS status 0x%x)", who, status);
 }
 
 static bool path_is_valid(Search *search) {
     for (size_t i = 0; i <= search->depth; i++)
-        if (!certificate_is_allowed(search, issuer_at(search, i)) || (i > 0 && (!issuer_is_allowed(search, i) || !names_are_allowed(search, i))))
+        if (!certificate_is_allowed(search, issuer_at(search, i)) ||
+            (i > 0 && (!issuer_is_allowed(search, i) || !names_are_allowed(search, i))))
             return false;
     if (!library_agrees(search))
         return false;
@@ -167,7 +172,8 @@ static bool links(Search *search, const Certificate *issuer) {
     certificate_describe(last, who);
     certificate_describe(issuer, whose);
     if (!gnutls_x509_crt_check_issuer(last->crt, issuer->crt))
-        return note(search, RANK_WRONG_ISSUER, "%s names another key of its issuer than the one that %s has", who, whose);
+        return note(search, RANK_WRONG_ISSUER, "%s names another key of its issuer than the one that %s has", who,
+                    whose);
     if (!key_is_acceptable(issuer, &reason))
         return note(search, RANK_WEAK, "%s, who signed %s, is refused: %s", whose, who, reason);
     if (search->signatures >= CHAIN_SIGNATURES_MAX)

@@ -8,24 +8,25 @@
 
 #include <gnutls/abstract.h>
 
-/* Builds leaf, issuers…, without the anchor, and verifies it to one of `anchors` at `now` (seconds). Only certificates in
- * `anchors` are trusted; candidates that are not needed are left out. Of several paths a valid one wins, else the reason
- * of the best is told: which certificate (subject, serial), what is wrong (expired at…, not yet valid until…, signature,
- * not a CA, path length, no issuer found among…, weak algorithm). `ret_anchor` (may be NULL): which anchor, borrowed from
- * `anchors`. -EKEYREJECTED with kind CERTIFICATE_REJECTED. */
+/* Builds leaf, issuers…, without the anchor, and verifies it to one of `anchors` at `now` (seconds). Only certificates
+ * in `anchors` are trusted; candidates that are not needed are left out. Of several paths a valid one wins, else the
+ * reason of the best is told: which certificate (subject, serial), what is wrong (expired at…, not yet valid until…,
+ * signature, not a CA, path length, no issuer found among…, weak algorithm). `ret_anchor` (may be NULL): which anchor,
+ * borrowed from `anchors`. -EKEYREJECTED with kind CERTIFICATE_REJECTED. */
 int chain_build(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
                 CertificateList *ret_chain, const Certificate **ret_anchor, Failure *ret_failure);
 
 /* What an issued certificate must be beside verifiable. */
 typedef struct IssuedExpectation {
-    BytesView spki;               /* the pending key's */
-    const Certificate *previous;  /* renewal: Subject and SAN equal byte for byte, another serial, later NotAfter; or NULL */
-    BytesView request;            /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */
-    bool subject_may_differ;      /* manual installation without a request: subject is not compared */
+    BytesView spki;          /* the pending key's */
+    /* renewal: Subject and SAN equal byte for byte, another serial, later NotAfter; or NULL */
+    const Certificate *previous;
+    BytesView request;       /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */
+    bool subject_may_differ; /* manual installation without a request: subject is not compared */
 } IssuedExpectation;
 
-/* One sentence for what does not match. -EKEYREJECTED, CERTIFICATE_REJECTED. Also refused: a CA certificate as a leaf, a
- * keyUsage without digitalSignature, a lifetime under 10 s or with NotAfter before NotBefore. */
+/* One sentence for what does not match. -EKEYREJECTED, CERTIFICATE_REJECTED. Also refused: a CA certificate as a leaf,
+ * a keyUsage without digitalSignature, a lifetime under 10 s or with NotAfter before NotBefore. */
 int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, Failure *ret_failure);
 
 /* The leaf among certificates as they came: the one whose public key is `spki`; NULL if none. */
@@ -33,22 +34,24 @@ const Certificate *certificate_list_find_spki(const CertificateList *list, Bytes
 
 /* ---- root rollover (FACTS), in trust.c ---- */
 
-/* The anchors after an authenticated /cacerts answer: `present` plus every self-signed CA in `answer` that a NewWithOld by a
- * present anchor vouches for, minus present ones that the answer omits, where one that stays authenticated the answer
- * (`authenticated_by`, may be NULL: nothing leaves) and `own_chain` (may be empty) verifies without them. Reports what changed. */
+/* The anchors after an authenticated /cacerts answer: `present` plus every self-signed CA in `answer` that a NewWithOld
+ * by a self-signed present anchor vouches for, minus present ones that the answer omits, where a present one that the
+ * answer has authenticated it (`authenticated_by`, may be NULL: nothing leaves) and `own_chain` (may be NULL or empty)
+ * verifies without them. `ret_changed`: whether the result differs from `present`. Fails only for want of memory. */
 int trust_rollover(const CertificateList *present, const CertificateList *answer, const Certificate *authenticated_by,
                    const CertificateList *own_chain, int64_t now, CertificateList *ret_anchors, bool *ret_changed,
                    Failure *ret_failure);
 
-/* The one anchor of a fingerprint bootstrap: the self-signed certificate in `answer` whose SHA-256 is `fingerprint`; all
- * else must chain to it. -EKEYREJECTED. */
-int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now, Certificate **ret_anchor,
-                    Failure *ret_failure);
+/* The one anchor of a fingerprint bootstrap: the self-signed certificate in `answer` whose SHA-256 is `fingerprint`;
+ * all else must chain to it. -EKEYREJECTED. */
+int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now,
+                    Certificate **ret_anchor, Failure *ret_failure);
 
 /* A gnutls_privkey_t whose signatures are made by `sign`: manager's join of tpm and pki, the enroller's of its job. In
- * external-key.c. `scheme_id` is an IANA SignatureScheme that fits the key, `digest` has its length; the result is encoded as
- * X.509 has it, at most SIGNATURE_MAX bytes (room for that is given). The key borrows `userdata`. Only keys of KeyAlgorithm:
- * -ENOTSUP else, -EBADMSG for what is no SubjectPublicKeyInfo. What GnuTLS asks for beyond those schemes it does not get, and
- * `sign` is not called for it; what `sign` fails with, it keeps itself. */
-typedef int (*ExternalSign)(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size, void *userdata);
+ * external-key.c. `scheme_id` is an IANA SignatureScheme that fits the key, `digest` has its length; the result is
+ * encoded as X.509 has it, at most SIGNATURE_MAX bytes (room for that is given). The key borrows `userdata`. Only keys
+ * of KeyAlgorithm: -ENOTSUP else, -EBADMSG for what is no SubjectPublicKeyInfo. What GnuTLS asks for beyond those
+ * schemes it does not get, and `sign` is not called for it; what `sign` fails with, it keeps itself. */
+typedef int (*ExternalSign)(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size,
+                            void *userdata);
 int external_key_new(BytesView spki, ExternalSign sign, void *userdata, gnutls_privkey_t *ret);

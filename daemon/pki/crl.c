@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRLs. A CRL that says less than it seems to (a delta, a partition, another issuer's entries) must neither revoke nor clear
- * anything here: what cannot be placed exactly is refused as a whole. */
+/* CRLs. A CRL that says less than it seems to (a delta, a partition, another issuer's entries) must neither revoke nor
+ * clear anything here: what cannot be placed exactly is refused as a whole. */
 #include "pki/revocation.h"
 
 #include "pki/asn1.h"
@@ -306,7 +306,8 @@ static int read_crl_extensions(Crl *crl, gnutls_x509_crl_t handle, Failure *ret_
             if (crl->number.data || read_number(crl, view_from_datum(&value)) < 0)
                 return MALFORMED("the number of the CRL cannot be read");
         } else if (critical && strcmp(oid, OID_AUTHORITY_KEY) != 0) {
-            return MALFORMED("the CRL is not taken: it has the critical extension %s, which identityd does not understand", oid);
+            return MALFORMED(
+                "the CRL is not taken: it has the critical extension %s, which identityd does not understand", oid);
         }
     }
 }
@@ -401,7 +402,8 @@ static bool names_have(BytesView names, BytesView name) {
     return false;
 }
 
-/* The names (GeneralName, one after another) of a DistributionPointName, if it is a full one. -ENOENT: no name at all. */
+/* The names (GeneralName, one after another) of a DistributionPointName, if it is a full one. -ENOENT: no name
+ * at all. */
 static int full_name(asn1_node node, BytesView der, const char *field, BytesView *ret) {
     BytesView slice;
     DerItem explicit, choice;
@@ -464,7 +466,8 @@ static int check_scope(const Crl *crl, const Certificate *certificate, const cha
     return 0;
 }
 
-int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now, Failure *ret_failure) {
+int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
+              Failure *ret_failure) {
     char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX], when[CERTIFICATE_TIME_MAX];
     unsigned usage;
 
@@ -478,8 +481,8 @@ int crl_check(const Crl *crl, const Certificate *certificate, const Certificate 
     if (!signature_is_acceptable((gnutls_sign_algorithm_t) crl->algorithm))
         return REJECT("the CRL of %s is signed with %s, which is too weak or not known", whose,
                       signature_name((gnutls_sign_algorithm_t) crl->algorithm));
-    if (!signature_verify(issuer, (gnutls_sign_algorithm_t) crl->algorithm, crl->signed_part, bytes_view(&crl->signature),
-                          false))
+    if (!signature_verify(issuer, (gnutls_sign_algorithm_t) crl->algorithm, crl->signed_part,
+                          bytes_view(&crl->signature), false))
         return REJECT("the signature of the CRL was not made by the key of %s", whose);
     if (crl->this_update > now + REVOCATION_SKEW)
         return REJECT("the CRL of %s is from the future: its thisUpdate is %s", whose,
@@ -502,8 +505,8 @@ int crl_supersedes(const Crl *fresh, const Crl *old, Failure *ret_failure) {
     if (!bytes_view_equal(bytes_view(&fresh->issuer_raw), bytes_view(&old->issuer_raw)))
         return STALE("the CRL is by another issuer than the one at hand");
     if (fresh->this_update < old->this_update)
-        return STALE("the CRL is older than the one at hand: %s is before %s", certificate_time(fresh->this_update, one),
-                     certificate_time(old->this_update, other));
+        return STALE("the CRL is older than the one at hand: %s is before %s",
+                     certificate_time(fresh->this_update, one), certificate_time(old->this_update, other));
     if (old->number.size == 0 ||
         !bytes_view_equal(bytes_view(&fresh->distribution_point), bytes_view(&old->distribution_point)))
         return 0;

@@ -24,11 +24,14 @@ static void sans_p(gnutls_subject_alt_names_t *sans) {
 /* ---- subject ---- */
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
-/* RFC 4514 §2.4 lets every byte be written as a backslash and two digits. GnuTLS knows only the backslash before a special
- * character, so the one is turned into the other. A plus sign that separates is found on the way. */
+/* RFC 4514 §2.4 lets every byte be written as a backslash and two digits. GnuTLS knows only the backslash before a
+ * special character, so the one is turned into the other. A plus sign that separates is found on the way. */
 static int unescape(const char *subject, char **ret, bool *ret_multi_valued) {
     char *text = malloc(2 * strlen(subject) + 1), *out = text;
     bool multi_valued = false;
@@ -85,8 +88,8 @@ int csr_subject_encode(const char *subject, Bytes *ret_der, Failure *ret_failure
         return failure_errno(ret_failure, -ENOMEM, "encoding a subject");
     r = gnutls_x509_dn_set_str(dn, text, &where);
     if (r < 0)
-        return INVALID("the subject '%s' is not of the form of RFC 4514 (such as CN=device,O=Example)%s%.64s%s", subject,
-                       where && *where ? ", from '" : "", where ?: "", where && *where ? "' on" : "");
+        return INVALID("the subject '%s' is not of the form of RFC 4514 (such as CN=device,O=Example)%s%.64s%s",
+                       subject, where && *where ? ", from '" : "", where ?: "", where && *where ? "' on" : "");
     r = gnutls_x509_dn_export2(dn, GNUTLS_X509_FMT_DER, &der);
     if (r < 0)
         return INVALID("the subject '%s' cannot be encoded: %s", subject, gnutls_strerror(r));
@@ -206,9 +209,10 @@ static int add_san(gnutls_subject_alt_names_t names, const CsrSan *san, Failure 
     if (r == -ENOMEM)
         return failure_errno(ret_failure, r, "encoding a subject alternative name");
     if (r < 0)
-        return INVALID("'%s' is not a hardware module: OID/SERIAL, such as 1.3.6.1.4.1.99999.1/A123, with a serial number "
-                       "of at most %u bytes",
-                       san->value, CSR_SERIAL_MAX);
+        return INVALID(
+            "'%s' is not a hardware module: OID/SERIAL, such as 1.3.6.1.4.1.99999.1/A123, with a serial number "
+            "of at most %u bytes",
+            san->value, CSR_SERIAL_MAX);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PKCS#10 requests. They are put together from DER pieces rather than with GnuTLS's request object, which would encode the
- * subject of a renewal anew; and none is returned whose signature does not verify. */
+/* PKCS#10 requests. They are put together from DER pieces rather than with GnuTLS's request object, which would encode
+ * the subject of a renewal anew; and none is returned whose signature does not verify. */
 #include "pki/csr.h"
 
 #include "pki/asn1.h"
@@ -172,7 +172,8 @@ static int assemble(BytesView info, gnutls_sign_algorithm_t algorithm, BytesView
     return r < 0 ? r : asn1_encode(request, ret);
 }
 
-int csr_create(const CsrTemplate *template, gnutls_privkey_t key, BytesView spki, Bytes *ret_der, Failure *ret_failure) {
+int csr_create(const CsrTemplate *template, gnutls_privkey_t key, BytesView spki, Bytes *ret_der,
+               Failure *ret_failure) {
     _cleanup_(pubkey_p) gnutls_pubkey_t public_key = NULL;
     _cleanup_bytes_ Bytes info = BYTES_NULL, der = BYTES_NULL;
     _cleanup_datum_ gnutls_datum_t signature = { 0 };

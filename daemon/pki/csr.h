@@ -22,23 +22,24 @@ typedef struct CsrSan {
 #define CSR_MAX         (16U * 1024U) /* DER bytes of a request */
 
 typedef struct CsrTemplate {
-    const char *subject;          /* RFC 4514, expanded; "" if there is a SAN; single-valued RDNs. Or … */
-    const Certificate *renew;     /* … Subject and SAN are copied byte for byte from here */
+    const char *subject;      /* RFC 4514, expanded; "" if there is a SAN; single-valued RDNs. Or … */
+    const Certificate *renew; /* … Subject and SAN are copied byte for byte from here */
     const CsrSan *sans;
     size_t san_count;
-    bool key_encipherment;        /* RSA server keys of old; else digitalSignature alone */
-    const char *const *eku;       /* OIDs; NULL or empty: no extension */
+    bool key_encipherment;  /* RSA server keys of old; else digitalSignature alone */
+    const char *const *eku; /* OIDs; NULL or empty: no extension */
     size_t eku_count;
 } CsrTemplate;
 
 /* Makes the request and signs it with `key` (an external key whose callbacks may reach a TPM), of which `spki` is the
- * public half. The signature is verified before it is returned. kinds: INVALID_ARGUMENT (a subject or SAN that cannot be
- * encoded: which and why), INTERNAL, or what the key's callback failed with, which it keeps itself. */
+ * public half. The signature is verified before it is returned. kinds: INVALID_ARGUMENT (a subject or SAN that cannot
+ * be encoded: which and why), INTERNAL, or what the key's callback failed with, which it keeps itself. */
 int csr_create(const CsrTemplate *template, gnutls_privkey_t key, BytesView spki, Bytes *ret_der, Failure *ret_failure);
 
 /* The SubjectPublicKeyInfo of a request, as it stands in it. -EBADMSG for what is not one whole request in DER. */
 int csr_spki(BytesView der, Bytes *ret_spki);
-/* The DER Name of its subject, and the value of its subjectAltName extension request (empty if it has none). -EBADMSG. */
+/* The DER Name of its subject, and the value of its subjectAltName extension request (empty if it has none).
+ * -EBADMSG. */
 int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san);
 
 #define EKU_CLIENT_AUTH "1.3.6.1.5.5.7.3.2"

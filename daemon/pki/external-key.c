@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A GnuTLS private key that is elsewhere. It says and does exactly what the table of schemes has for its algorithm: GnuTLS
- * negotiates nothing that the callback would refuse. */
+/* A GnuTLS private key that is elsewhere. It says and does exactly what the table of schemes has for its algorithm:
+ * GnuTLS negotiates nothing that the callback would refuse. */
 #include "pki/asn1.h"
 #include "pki/chain.h"
 
@@ -22,18 +22,12 @@ static const struct {
     gnutls_sign_algorithm_t algorithm;
     uint16_t scheme_id;
 } algorithms[] = {
-    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },
-    { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
-    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },
-    { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
-    { GNUTLS_SIGN_RSA_SHA512, 0x0601 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 },
-    { GNUTLS_SIGN_RSA_PSS_SHA256, 0x0804 },
-    { GNUTLS_SIGN_RSA_PSS_SHA384, 0x0805 },
+    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },        { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
+    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },        { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
+    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },          { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
+    { GNUTLS_SIGN_RSA_SHA512, 0x0601 },          { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 },
+    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 }, { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 },
+    { GNUTLS_SIGN_RSA_PSS_SHA256, 0x0804 },      { GNUTLS_SIGN_RSA_PSS_SHA384, 0x0805 },
     { GNUTLS_SIGN_RSA_PSS_SHA512, 0x0806 },
 };
 
@@ -47,8 +41,8 @@ static const SignatureScheme *scheme_for(const ExternalKey *key, gnutls_sign_alg
 }
 
 /* For RSA PKCS#1 GnuTLS hands over a DigestInfo, and only that says which hash it is. */
-static const SignatureScheme *scheme_for_digest_info(const ExternalKey *key, const gnutls_datum_t *info, uint8_t digest[64],
-                                                     unsigned *ret_size) {
+static const SignatureScheme *scheme_for_digest_info(const ExternalKey *key, const gnutls_datum_t *info,
+                                                     uint8_t digest[64], unsigned *ret_size) {
     gnutls_digest_algorithm_t hash;
 
     *ret_size = 64;

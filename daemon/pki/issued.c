@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether an issued certificate is the one that was asked for. That it verifies is chain.c's part; here a CA that certifies
- * another key, another name, or what we hold already, is told from one that did its work. */
+/* Whether an issued certificate is the one that was asked for. That it verifies is chain.c's part; here a CA that
+ * certifies another key, another name, or what we hold already, is told from one that did its work. */
 #include "pki/asn1.h"
 #include "pki/chain.h"
 #include "pki/csr.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define REJECT(...) failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
+#define REJECT(...)  failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 #define LIFETIME_MIN 10 /* seconds */
 
 static void dn_p(gnutls_x509_dn_t *dn) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Name constraints beyond GnuTLS's, which takes no notice of permitted directory names and URIs, nor of other names. Names are
- * compared byte for byte: that refuses rather than allows too much. */
+/* Name constraints beyond GnuTLS's, which takes no notice of permitted directory names and URIs, nor of other names.
+ * Names are compared byte for byte: that refuses rather than allows too much. */
 #include "pki/name-constraints.h"
 
 #include "pki/asn1.h"
@@ -12,7 +12,7 @@ enum { PERMITTED = 0, EXCLUDED = 1 };
 typedef struct Judgement {
     bool directory_constrained, directory_allowed; /* by permitted subtrees */
     bool directory_excluded;
-    bool not_understood[NAME_KINDS];               /* constrained, and neither we nor GnuTLS compare them */
+    bool not_understood[NAME_KINDS]; /* constrained, and neither we nor GnuTLS compare them */
 } Judgement;
 
 /* Whether the RDNs of `name` begin with those of `base`; both are DER Names. */
@@ -29,7 +29,8 @@ static bool is_within(BytesView name, BytesView base) {
     return r == 0;
 }
 
-/* GeneralSubtree ::= SEQUENCE { base GeneralName, minimum [0] DEFAULT 0, maximum [1] OPTIONAL }; RFC 5280 allows the base only. */
+/* GeneralSubtree ::= SEQUENCE { base GeneralName, minimum [0] DEFAULT 0, maximum [1] OPTIONAL }; RFC 5280 allows the
+ * base only. */
 static int judge_subtree(BytesView subtree, unsigned list, const Certificate *certificate, Judgement *judgement) {
     DerItem base;
 
@@ -109,7 +110,8 @@ bool name_constraints_allow(const Certificate *issuer, const Certificate *certif
         return false;
     }
     if (has_name_not_understood(certificate, &judgement)) {
-        *ret_reason = "it has a subject alternative name of a kind that they are about and that identityd cannot compare";
+        *ret_reason =
+            "it has a subject alternative name of a kind that they are about and that identityd cannot compare";
         return false;
     }
     return true;

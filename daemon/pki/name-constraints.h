@@ -5,6 +5,7 @@
 #include "pki/certificate.h"
 
 /* Whether the names of `certificate` are within the constraints of `issuer`, which stands anywhere above it in a path:
- * directory names are compared; where a name of a kind is constrained that neither we nor GnuTLS compare, it is refused, and constraints of otherNames always are. DNS
- * names, mail and IP addresses are GnuTLS's part. `ret_reason` (static) on false. */
+ * directory names are compared; where a name of a kind is constrained that neither we nor GnuTLS compare, it is
+ * refused, and constraints of otherNames always are. DNS names, mail and IP addresses are GnuTLS's part. `ret_reason`
+ * (static) on false. */
 bool name_constraints_allow(const Certificate *issuer, const Certificate *certificate, const char **ret_reason);

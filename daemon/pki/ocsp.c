@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* OCSP answers. With several CAs trusted, whoever may answer for one could revoke another's certificates: the only signers
- * that count are the certificate's own issuer and those that this very key certified for it. The signature is checked here
- * with one chosen key, rather than by gnutls_ocsp_resp_verify_direct, whose result is in two places and on the system clock. */
+/* OCSP answers. With several CAs trusted, whoever may answer for one could revoke another's certificates: the only
+ * signers that count are the certificate's own issuer and those that this very key certified for it. The signature is
+ * checked here with one chosen key, rather than by gnutls_ocsp_resp_verify_direct, whose result is in two places and on
+ * the system clock. */
 #include "pki/revocation.h"
 
 #include "pki/asn1.h"
@@ -127,7 +128,8 @@ static int check_times(const Statement *statement, int64_t now, Failure *ret_fai
         return REJECT("the OCSP answer is from the future: its thisUpdate is %s",
                       certificate_time(statement->this_update, when));
     if (now > end)
-        return REJECT("the OCSP answer is too old: it %s %s", open_ended ? "has no nextUpdate and counted until" : "counted until",
+        return REJECT("the OCSP answer is too old: it %s %s",
+                      open_ended ? "has no nextUpdate and counted until" : "counted until",
                       certificate_time(end, when));
     return 0;
 }
@@ -208,7 +210,8 @@ static int check_signature(const Answer *answer, const Certificate *signer, Fail
         return MALFORMED("the OCSP answer has no signature");
     if (!signature_verify(signer, (gnutls_sign_algorithm_t) algorithm, answer->signed_part, view_from_datum(&signature),
                           false))
-        return REJECT("the signature of the OCSP answer was not made by the key of %s", certificate_describe(signer, who));
+        return REJECT("the signature of the OCSP answer was not made by the key of %s",
+                      certificate_describe(signer, who));
     return 0;
 }
 
@@ -224,7 +227,8 @@ static int copy_signers(gnutls_ocsp_resp_t response, CertificateList *ret) {
         _cleanup_datum_ gnutls_datum_t der = { 0 };
         Certificate *certificate;
 
-        if (r >= 0 && i < OCSP_SIGNERS_MAX && gnutls_x509_crt_export2(certificates[i], GNUTLS_X509_FMT_DER, &der) >= 0 &&
+        if (r >= 0 && i < OCSP_SIGNERS_MAX &&
+            gnutls_x509_crt_export2(certificates[i], GNUTLS_X509_FMT_DER, &der) >= 0 &&
             certificate_from_der(view_from_datum(&der), &certificate, NULL) >= 0)
             r = certificate_list_add(ret, certificate);
         gnutls_x509_crt_deinit(certificates[i]);
@@ -260,7 +264,8 @@ static int check_signer(const Answer *answer, const Certificate *issuer, int64_t
 
 /* ---- the answer as a whole ---- */
 
-/* Extensions of the answer or of one of its statements; none is known here (a nonce was not asked for, and is not critical). */
+/* Extensions of the answer or of one of its statements; none is known here (a nonce was not asked for, and is not
+ * critical). */
 static int check_extensions(asn1_node data, const char *field, Failure *ret_failure) {
     size_t count = 0;
     int r = asn1_count(data, field, &count);
@@ -297,8 +302,8 @@ static int check_all_extensions(BytesView response_data, Failure *ret_failure) {
 }
 
 static int open_answer(BytesView der, Answer *answer, Failure *ret_failure) {
-    static const char *const statuses[] = { "successful", "malformedRequest", "internalError", "tryLater", "status 4",
-                                            "sigRequired", "unauthorized" };
+    static const char *const statuses[] = { "successful", "malformedRequest", "internalError", "tryLater",
+                                            "status 4",   "sigRequired",      "unauthorized" };
     _cleanup_datum_ gnutls_datum_t type = { 0 };
     gnutls_datum_t datum = datum_from_view(der);
     BytesView content;
@@ -334,8 +339,8 @@ static RevocationVerdict verdict_of(const Statement *statement) {
     }
 }
 
-int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now, RevocationVerdict *ret,
-               int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure) {
+int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now,
+               RevocationVerdict *ret, int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure) {
     _cleanup_(answer_clear) Answer answer = { 0 };
     Statement statement = { 0 };
     int r;

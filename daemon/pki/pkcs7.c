@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Certs-only PKCS#7, as EST servers answer. What makes it more than a bag of certificates (content, signers) is refused:
- * nobody here would check it, and somebody might believe it. */
+/* Certs-only PKCS#7, as EST servers answer. What makes it more than a bag of certificates (content, signers) is
+ * refused: nobody here would check it, and somebody might believe it. */
 #include "pki/asn1.h"
 #include "pki/certificate.h"
 
 #include <gnutls/pkcs7.h>
 #include <string.h>
 
-#define REJECT(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
+#define REJECT(...)        failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 #define PKCS7_ELEMENTS_MAX 65536U /* of any kind, at any depth; a certificate has some 80 */
 #define PKCS7_DEPTH_MAX    24U
 
@@ -16,9 +16,9 @@ static void pkcs7_p(gnutls_pkcs7_t *pkcs7) {
         gnutls_pkcs7_deinit(*pkcs7);
 }
 
-/* Counts the elements before GnuTLS makes objects of them: a message of two megabytes that is all empty ones costs it 400.
- * Where an element has no definite length (BER), what it contains is counted as if it stood beside it. What cannot be
- * walked through, GnuTLS cannot either. */
+/* Counts the elements before GnuTLS makes objects of them: a message of two megabytes that is all empty ones costs it
+ * 400. Where an element has no definite length (BER), what it contains is counted as if it stood beside it. What cannot
+ * be walked through, GnuTLS cannot either. */
 static bool is_bounded(BytesView data, unsigned depth, size_t *count) {
     while (data.size > 0) {
         unsigned char class;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRLs and OCSP answers, verified as FACTS demands. Pure: bytes, certificates and a time in, verdicts out. Files: crl.c,
- * ocsp.c. */
+/* CRLs and OCSP answers, verified as FACTS demands. Pure: bytes, certificates and a time in, verdicts out. Files:
+ * crl.c, ocsp.c. */
 #pragma once
 
 #include "pki/certificate.h"
@@ -13,10 +13,10 @@
 #define OCSP_AGE_MAX (24 * 60 * 60)
 
 typedef enum RevocationVerdict {
-    REVOCATION_GOOD,     /* a current statement covers the certificate and does not list it */
+    REVOCATION_GOOD, /* a current statement covers the certificate and does not list it */
     REVOCATION_REVOKED,
-    REVOCATION_HOLD,     /* certificateHold: blocks, ends when a newer statement omits it */
-    REVOCATION_UNKNOWN,  /* nothing current covers it: not a revocation */
+    REVOCATION_HOLD,    /* certificateHold: blocks, ends when a newer statement omits it */
+    REVOCATION_UNKNOWN, /* nothing current covers it: not a revocation */
 } RevocationVerdict;
 
 /* "good", "revoked", "hold", "unknown". */
@@ -30,37 +30,40 @@ typedef struct Crl {
     Bytes number;                     /* CRL number, big-endian without leading zeros; empty: none */
     size_t entry_count;
     /* for crl.c */
-    BytesView signed_part, entries;   /* within `der` */
+    BytesView signed_part, entries; /* within `der` */
     Bytes signature;
-    int algorithm;                    /* gnutls_sign_algorithm_t */
-    Bytes distribution_point;         /* value of issuingDistributionPoint; empty: none */
+    int algorithm;            /* gnutls_sign_algorithm_t */
+    Bytes distribution_point; /* value of issuingDistributionPoint; empty: none */
     bool only_users, only_cas;
 } Crl;
 
-/* Parses DER or one PEM block, at most CRL_MAX bytes. Refuses (-EBADMSG, CERTIFICATE_REJECTED, reason) delta CRLs, indirect
- * ones, attribute-only ones, those for some reasons only, unknown critical extensions of the list or of an entry. */
+/* Parses DER or one PEM block, at most CRL_MAX bytes. Refuses (-EBADMSG, CERTIFICATE_REJECTED, reason) delta CRLs,
+ * indirect ones, attribute-only ones, those for some reasons only, unknown critical extensions of the list or of an
+ * entry. */
 int crl_parse(BytesView data, Crl **ret, Failure *ret_failure);
 Crl *crl_free(Crl *crl);
 DEFINE_CLEANUP(Crl, crl_free)
 
-/* Whether `crl` speaks for `certificate` with `issuer`'s key: same issuer name, signature by the issuer's key alone and with no
- * weak algorithm, keyUsage cRLSign, issuingDistributionPoint absent or naming a distribution point of the certificate (and the
- * right user/CA half), thisUpdate not in the future (beyond REVOCATION_SKEW). -EKEYREJECTED with the reason. */
-int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now, Failure *ret_failure);
+/* Whether `crl` speaks for `certificate` with `issuer`'s key: same issuer name, signature by the issuer's key alone and
+ * with no weak algorithm, keyUsage cRLSign, issuingDistributionPoint absent or naming a distribution point of the
+ * certificate (and the right user/CA half), thisUpdate not in the future (beyond REVOCATION_SKEW). -EKEYREJECTED with
+ * the reason. */
+int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
+              Failure *ret_failure);
 
 /* Whether `fresh` may replace `old` (may be NULL): thisUpdate never goes back, nor does the CRL number within one scope
  * (issuingDistributionPoint); the issuer is the same. -ESTALE with the reason. */
 int crl_supersedes(const Crl *fresh, const Crl *old, Failure *ret_failure);
 
-/* The verdict of a checked CRL. Past nextUpdate (and without any) entries still count, absence is UNKNOWN. `ret_when` (may be
- * NULL): revocation time, 0 unless it is listed. */
+/* The verdict of a checked CRL. Past nextUpdate (and without any) entries still count, absence is UNKNOWN. `ret_when`
+ * (may be NULL): revocation time, 0 unless it is listed. */
 RevocationVerdict crl_verdict(const Crl *crl, const Certificate *certificate, int64_t now, int64_t *ret_when);
 
 /* OCSP: request for one certificate (SHA-1 CertID, no nonce), DER. -EIO, -ENOMEM. */
 int ocsp_request(const Certificate *certificate, const Certificate *issuer, Bytes *ret_der);
-/* Verdict of a DER OCSPResponse. It must be about this certificate of this issuer, by name and key. The signer must be the
- * certificate's issuer, or a responder that this issuer's key itself certified with id-kp-OCSPSigning and that is valid now;
- * thisUpdate and nextUpdate bound it (OCSP_AGE_MAX without nextUpdate, whose result is then 0). The results may be NULL, but
- * the verdict. -EKEYREJECTED or -EBADMSG with the reason: the answer counts for nothing. */
-int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now, RevocationVerdict *ret,
-               int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure);
+/* Verdict of a DER OCSPResponse. It must be about this certificate of this issuer, by name and key. The signer must be
+ * the certificate's issuer, or a responder that this issuer's key itself certified with id-kp-OCSPSigning and that is
+ * valid now; thisUpdate and nextUpdate bound it (OCSP_AGE_MAX without nextUpdate, whose result is then 0). The results
+ * may be NULL, but the verdict. -EKEYREJECTED or -EBADMSG with the reason: the answer counts for nothing. */
+int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now,
+               RevocationVerdict *ret, int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure);

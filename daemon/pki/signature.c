@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signatures of certificates, CRLs and OCSP answers. What is acceptable is a list here, not the policy file of a machine. */
+/* Signatures of certificates, CRLs and OCSP answers. What is acceptable is a list here, not the policy file of a
+ * machine. */
 #include "pki/signature.h"
 
 #include "pki/asn1.h"
@@ -122,14 +123,19 @@ bool certificate_is_signed_by(const Certificate *certificate, const Certificate 
                             weak_too);
 }
 
-/* Those that chain.c or GnuTLS acts on. certificatePolicies and inhibitAnyPolicy restrict nothing where any policy will do;
- * policyConstraints can demand one, and are not understood. */
+/* Those that chain.c or GnuTLS acts on. certificatePolicies and inhibitAnyPolicy restrict nothing where any policy will
+ * do; policyConstraints can demand one, and are not understood. */
 static const char *const understood[] = {
-    GNUTLS_X509EXT_OID_BASIC_CONSTRAINTS, GNUTLS_X509EXT_OID_KEY_USAGE,
-    GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE, GNUTLS_X509EXT_OID_SAN,
-    GNUTLS_X509EXT_OID_NAME_CONSTRAINTS, GNUTLS_X509EXT_OID_CRT_POLICY,
-    "2.5.29.54" /* inhibitAnyPolicy; GnuTLS has another number */, GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID,
-    GNUTLS_X509EXT_OID_SUBJECT_KEY_ID, GNUTLS_X509EXT_OID_CRL_DIST_POINTS,
+    GNUTLS_X509EXT_OID_BASIC_CONSTRAINTS,
+    GNUTLS_X509EXT_OID_KEY_USAGE,
+    GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE,
+    GNUTLS_X509EXT_OID_SAN,
+    GNUTLS_X509EXT_OID_NAME_CONSTRAINTS,
+    GNUTLS_X509EXT_OID_CRT_POLICY,
+    "2.5.29.54", /* inhibitAnyPolicy; GnuTLS has another number */
+    GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID,
+    GNUTLS_X509EXT_OID_SUBJECT_KEY_ID,
+    GNUTLS_X509EXT_OID_CRL_DIST_POINTS,
     GNUTLS_X509EXT_OID_AUTHORITY_INFO_ACCESS,
 };
 

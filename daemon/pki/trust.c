@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How anchors come and go: the bootstrap by a fingerprint and the rollover of a root (RFC 4210 §4.4, RFC 7030 §4.1.3). What
- * is evidence for a new root is what the old key signed; what the new key signed, anybody can make. */
+/* How anchors come and go: the bootstrap by a fingerprint and the rollover of a root (RFC 4210 §4.4, RFC 7030 §4.1.3).
+ * What is evidence for a new root is what the old key signed; what the new key signed, anybody can make. */
 #include "pki/chain.h"
 
 #include "pki/signature.h"
 
 #include <string.h>
 
-#define REJECT(...) failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-#define ROLLOVER_ROUNDS_MAX 4U  /* roots that vouch for each other in a row */
+#define REJECT(...)         failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
+#define ROLLOVER_ROUNDS_MAX 4U   /* roots that vouch for each other in a row */
 #define ROLLOVER_CHECKS_MAX 128U /* NewWithOld certificates that are verified in one call */
 
 static bool same_subject_and_key(const Certificate *a, const Certificate *b) {
@@ -87,7 +87,8 @@ static int collect_vouchers(const CertificateList *anchors, CertificateList *ret
     return 0;
 }
 
-static int add_vouched(CertificateList *anchors, const CertificateList *answer, int64_t now, unsigned *checks, bool *ret_any) {
+static int add_vouched(CertificateList *anchors, const CertificateList *answer, int64_t now, unsigned *checks,
+                       bool *ret_any) {
     _cleanup_certificates_ CertificateList vouchers = { 0 };
     const char *reason;
     int r = collect_vouchers(anchors, &vouchers);
@@ -188,8 +189,8 @@ static bool chains_under_another_form(const Certificate *certificate, const Cert
     return false;
 }
 
-int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now, Certificate **ret_anchor,
-                    Failure *ret_failure) {
+int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now,
+                    Certificate **ret_anchor, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList anchors = { 0 };
     const Certificate *root = find_fingerprint(answer, fingerprint);
     char who[CERTIFICATE_DESCRIPTION_MAX];
@@ -202,7 +203,8 @@ int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[sta
         return REJECT("none of the CA's %zu certificates has the fingerprint sha256:%s", answer->count, hex ?: "?");
     }
     if (!may_be_root(root, now, &reason))
-        return REJECT("%s has the right fingerprint but cannot be an anchor: %s", certificate_describe(root, who), reason);
+        return REJECT("%s has the right fingerprint but cannot be an anchor: %s", certificate_describe(root, who),
+                      reason);
     r = certificate_list_add_copy(&anchors, root);
     if (r < 0)
         return failure_errno(ret_failure, r, "reading the CA's certificates");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One certificate in DER: what is taken is the same when it is read again, and everything that asks it something copes. */
+/* One certificate in DER: what is taken is the same when it is read again, and everything that asks it something copes.
+ */
 #include "fuzz.h"
 
 #include "pki/chain.h"

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     RevocationVerdict verdict;
     Failure failure = FAILURE_INIT;
 
-    if (ocsp_check((BytesView) { data, size }, leaf, root, leaf->not_before + 86400, &verdict, NULL, NULL, &failure) >= 0)
+    if (ocsp_check((BytesView) { data, size }, leaf, root, leaf->not_before + 86400, &verdict, NULL, NULL, &failure) >=
+        0)
         require(verdict == REVOCATION_REVOKED);
     else
         require(failure.kind == FAILURE_CERTIFICATE_REJECTED && failure.text[0]);

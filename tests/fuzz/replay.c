@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Runs a fuzz target over files and over mutations of them: every length, every byte changed in several ways, pieces taken out,
- * doubled and exchanged. The mutations are the same each time; what an input did wrong the sanitizers and `require` tell, and the
- * input is then in the file named by REPLAY_SAVE, if that is set. */
+/* Runs a fuzz target over files and over mutations of them: every length, every byte changed in several ways, pieces
+ * taken out, doubled and exchanged. The mutations are the same each time; what an input did wrong the sanitizers and
+ * `require` tell, and the input is then in the file named by REPLAY_SAVE, if that is set. */
 #include "fuzz.h"
 
 #include <string.h>
 
-#define INPUT_MAX    (1U << 20)
-#define RANDOM_RUNS  1000U
-#define GROWTH       64U
+#define INPUT_MAX   (1U << 20)
+#define RANDOM_RUNS 1000U
+#define GROWTH      64U
 
 static void try_input(const uint8_t *data, size_t size) {
     const char *save = getenv("REPLAY_SAVE");
@@ -53,7 +53,8 @@ static void mutate_pieces(const uint8_t *seed, size_t size, uint8_t *work) {
         size_t length = size;
         memcpy(work, seed, size);
         for (unsigned change = 0; change <= run % 4 && length > 2; change++) {
-            size_t at = next_random(&state) % length, most = length - at, piece = 1 + next_random(&state) % (most < GROWTH ? most : GROWTH);
+            size_t at = next_random(&state) % length, most = length - at,
+                   piece = 1 + next_random(&state) % (most < GROWTH ? most : GROWTH);
             size_t other = next_random(&state) % length;
             switch (next_random(&state) % 4) {
             case 0: /* out */

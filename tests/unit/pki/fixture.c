@@ -23,19 +23,25 @@ gnutls_x509_privkey_t make_key(gnutls_pk_algorithm_t pk, unsigned bits) {
 }
 
 static void set_extensions(gnutls_x509_crt_t crt, const Spec *spec) {
-    unsigned usage = spec->usage ?: spec->ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE;
+    unsigned usage = spec->usage
+                         ?: spec->ca ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN
+                                     : GNUTLS_KEY_DIGITAL_SIGNATURE;
 
     if (!spec->no_basic_constraints)
-        assert_int_equal(gnutls_x509_crt_set_basic_constraints(crt, spec->ca, spec->limited ? spec->path_length : -1), 0);
+        assert_int_equal(gnutls_x509_crt_set_basic_constraints(crt, spec->ca, spec->limited ? spec->path_length : -1),
+                         0);
     if (!spec->no_key_usage)
         assert_int_equal(gnutls_x509_crt_set_key_usage(crt, usage), 0);
     if (spec->dns)
-        assert_int_equal(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, spec->dns, strlen(spec->dns), 0), 0);
+        assert_int_equal(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, spec->dns, strlen(spec->dns), 0),
+                         0);
     if (spec->uri)
-        assert_int_equal(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_URI, spec->uri, strlen(spec->uri),
-                                                              GNUTLS_FSAN_APPEND), 0);
+        assert_int_equal(
+            gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_URI, spec->uri, strlen(spec->uri), GNUTLS_FSAN_APPEND),
+            0);
     if (spec->crl_url)
-        assert_int_equal(gnutls_x509_crt_set_crl_dist_points2(crt, GNUTLS_SAN_URI, spec->crl_url, strlen(spec->crl_url), 0), 0);
+        assert_int_equal(
+            gnutls_x509_crt_set_crl_dist_points2(crt, GNUTLS_SAN_URI, spec->crl_url, strlen(spec->crl_url), 0), 0);
     if (spec->ocsp_url) {
         gnutls_datum_t url = { (unsigned char *) spec->ocsp_url, (unsigned) strlen(spec->ocsp_url) };
         assert_int_equal(gnutls_x509_crt_set_authority_info_access(crt, GNUTLS_IA_OCSP_URI, &url), 0);
@@ -52,7 +58,8 @@ static void set_extensions(gnutls_x509_crt_t crt, const Spec *spec) {
     }
     for (size_t i = 0; i < ARRAY_LENGTH(spec->extensions) && spec->extensions[i].oid; i++)
         assert_int_equal(gnutls_x509_crt_set_extension_by_oid(crt, spec->extensions[i].oid, spec->extensions[i].data,
-                                                              spec->extensions[i].size, spec->extensions[i].critical), 0);
+                                                              spec->extensions[i].size, spec->extensions[i].critical),
+                         0);
 }
 
 static void set_key_ids(gnutls_x509_crt_t crt, const Entity *issuer) {

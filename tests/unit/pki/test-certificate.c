@@ -32,10 +32,14 @@ static void test_fields(void **state) {
     write_file(directory, "leaf.der", bytes_view(&leaf.certificate->der));
     assert_int_equal(certificate_fingerprint(leaf.certificate, fingerprint), 0);
     _cleanup_free_ char *hex = bytes_to_hex((BytesView) { fingerprint, 32 });
-    _cleanup_free_ char *sum = run(NULL, "openssl x509 -inform DER -in %s/leaf.der -fingerprint -sha256 -noout | sed 's/.*=//;s/://g' "
-                                         "| tr A-F a-f | tr -d '\\n'", directory);
+    _cleanup_free_ char *sum =
+        run(NULL,
+            "openssl x509 -inform DER -in %s/leaf.der -fingerprint -sha256 -noout | sed 's/.*=//;s/://g' "
+            "| tr A-F a-f | tr -d '\\n'",
+            directory);
     assert_string_equal(sum, hex);
-    free(run(NULL, "openssl x509 -inform DER -in %s/leaf.der -pubkey -noout | openssl pkey -pubin -outform DER -out %s/spki",
+    free(run(NULL,
+             "openssl x509 -inform DER -in %s/leaf.der -pubkey -noout | openssl pkey -pubin -outform DER -out %s/spki",
              directory, directory));
     _cleanup_bytes_ Bytes spki = read_test_file(directory, "spki");
     assert_true(bytes_view_equal(bytes_view(&spki), bytes_view(&leaf.certificate->spki)));
@@ -60,12 +64,16 @@ static void test_times(void **state) {
 
     write_file(directory, "index.txt", (BytesView) { NULL, 0 });
     write_file(directory, "serial", bytes_view_string("01\n"));
-    write_file(directory, "config", bytes_view_string("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n"
-                                                      "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n"
-                                                      "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=forever\n"));
-    free(run(NULL, "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out csr -config config && "
-                   "openssl ca -batch -config config -selfsign -keyfile key -in csr -startdate 19991231235959Z "
-                   "-enddate 99991231235959Z -out c.pem -notext", directory));
+    write_file(directory, "config",
+               bytes_view_string("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\n"
+                                 "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n"
+                                 "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=forever\n"));
+    free(run(NULL,
+             "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out csr -config "
+             "config && "
+             "openssl ca -batch -config config -selfsign -keyfile key -in csr -startdate 19991231235959Z "
+             "-enddate 99991231235959Z -out c.pem -notext",
+             directory));
     pem = read_test_file(directory, "c.pem");
     assert_ok(certificate_list_from_pem(bytes_view(&pem), 1, &list, &failure), failure);
     assert_int_equal(list.list[0]->not_before, 946684799);
@@ -114,8 +122,8 @@ static void test_malformed(void **state) {
 }
 
 static void test_times_that_are_none(void **state) {
-    static const char *const bad[] = { "251307150640Z", "250300150640Z", "250332150640Z", "250307240640Z", "250307156040Z",
-                                       "250307150661Z", "250307150640+", "2503071506400" };
+    static const char *const bad[] = { "251307150640Z", "250300150640Z", "250332150640Z", "250307240640Z",
+                                       "250307156040Z", "250307150661Z", "250307150640+", "2503071506400" };
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         _cleanup_entity_ Entity entity = ENTITY(.subject = "CN=x");
         replace(&entity.certificate->der, "250307150640Z", bad[i], 13);
@@ -134,13 +142,17 @@ static void test_urls(void **state) {
 
     n = snprintf(config, sizeof(config),
                  "[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=ext\n[dn]\nCN=x\n[ext]\n"
-                 "crlDistributionPoints=URI:ldap://a/b,URI:http://one.example/a.crl,URI:file:///etc/passwd,URI:HTTPS://two.example/,"
+                 "crlDistributionPoints=URI:ldap://a/b,URI:http://one.example/a.crl,URI:file:///etc/passwd,URI:HTTPS://"
+                 "two.example/,"
                  "URI:http://one.example/a.crl,DNS:three.example,URI:http://four.example/a b,URI:http://,URI:%s%0*d\n"
                  "authorityInfoAccess=caIssuers;URI:http://ca.example/,OCSP;URI:http://ocsp.example/,OCSP;URI:ldap://x,"
-                 "OCSP;URI:https://ocsp2.example/\n", long_prefix, (int) CERTIFICATE_URL_LENGTH_MAX, 0);
+                 "OCSP;URI:https://ocsp2.example/\n",
+                 long_prefix, (int) CERTIFICATE_URL_LENGTH_MAX, 0);
     assert_true(n > 0 && (size_t) n < sizeof(config));
     write_file(directory, "config", bytes_view_string(config));
-    free(run(NULL, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s/key -out %s/c.pem -config %s/config",
+    free(run(NULL,
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s/key -out %s/c.pem "
+             "-config %s/config",
              directory, directory, directory));
     pem = read_test_file(directory, "c.pem");
     assert_ok(certificate_list_from_pem(bytes_view(&pem), 1, &list, &failure), failure);
@@ -169,7 +181,8 @@ static void test_describe(void **state) {
     _cleanup_entity_ Entity entity = ENTITY(.subject = "CN=x", .serial = 0x0a), nameless = ENTITY(.serial = 0x0b);
 
     assert_string_equal(certificate_describe(entity.certificate, text), "CN=x (serial 0a)");
-    assert_string_equal(certificate_describe(nameless.certificate, text), "the certificate without a subject (serial 0b)");
+    assert_string_equal(certificate_describe(nameless.certificate, text),
+                        "the certificate without a subject (serial 0b)");
     assert_string_equal(nameless.certificate->subject, "");
     assert_false(nameless.certificate->self_issued);
     memset(subject + 3, 'y', 250);
@@ -183,14 +196,15 @@ static void refuse_pem(const char *pem, size_t maximum, const char *reason) {
     CertificateList list = { 0 };
     Failure failure = FAILURE_INIT;
 
-    assert_failure(certificate_list_from_pem(bytes_view_string(pem), maximum, &list, &failure), EBADMSG, failure, reason);
+    assert_failure(certificate_list_from_pem(bytes_view_string(pem), maximum, &list, &failure), EBADMSG, failure,
+                   reason);
     assert_null(list.list);
 }
 
 static void test_pem(void **state) {
     _cleanup_entity_ Entity a = ENTITY(.subject = "CN=a"), b = ENTITY(.subject = "CN=b");
-    _cleanup_certificates_ CertificateList one = LIST(a.certificate), two = LIST(a.certificate, b.certificate), back = { 0 },
-                                           crlf = { 0 };
+    _cleanup_certificates_ CertificateList one = LIST(a.certificate), two = LIST(a.certificate, b.certificate),
+                                           back = { 0 }, crlf = { 0 };
     _cleanup_bytes_ Bytes pem_one = BYTES_NULL, pem_two = BYTES_NULL;
     _cleanup_free_ char *text = NULL, *windows = NULL;
     Failure failure = FAILURE_INIT;
@@ -221,18 +235,22 @@ static void test_pem(void **state) {
     refuse_pem("-----BEGIN CERTIFICATE-----\nAAAA\n", 5, "PEM block 1 (line 1) has no END line");
     refuse_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 5,
                "PEM block 1 (line 1) has no END line");
-    refuse_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n", 5, "ends with the END line of something else (line 3)");
-    refuse_pem("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", 5, "PEM block 1 (line 1) is not base64");
+    refuse_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n", 5,
+               "ends with the END line of something else (line 3)");
+    refuse_pem("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", 5,
+               "PEM block 1 (line 1) is not base64");
     _cleanup_free_ char *second = NULL;
-    assert_true(asprintf(&second, "%s-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", (char *) pem_one.data) > 0);
+    assert_true(asprintf(&second, "%s-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+                         (char *) pem_one.data) > 0);
     refuse_pem(second, 5, "PEM block 2 (line ");
     refuse_pem(second, 5, "cannot be read");
 
     _cleanup_free_ uint8_t *huge = calloc(1, BUNDLE_BYTES_MAX + 1);
     CertificateList list = { 0 };
-    assert_failure(certificate_list_from_pem((BytesView) { huge, BUNDLE_BYTES_MAX + 1 }, 5, &list, &failure), EBADMSG, failure,
-                   "more than 2097152");
-    assert_failure(certificate_list_from_pem((BytesView) { huge, 1000 }, 5, &list, &failure), EBADMSG, failure, "no certificate");
+    assert_failure(certificate_list_from_pem((BytesView) { huge, BUNDLE_BYTES_MAX + 1 }, 5, &list, &failure), EBADMSG,
+                   failure, "more than 2097152");
+    assert_failure(certificate_list_from_pem((BytesView) { huge, 1000 }, 5, &list, &failure), EBADMSG, failure,
+                   "no certificate");
 }
 
 /* ---- PKCS#7 ---- */
@@ -256,7 +274,8 @@ static void test_pkcs7(void **state) {
     write_pem(directory, "two.pem", &two);
     write_pem(directory, "empty.pem", &empty);
     free(run(NULL, "openssl crl2pkcs7 -nocrl -certfile %s/two.pem -outform DER -out %s/two.p7", directory, directory));
-    free(run(NULL, "openssl crl2pkcs7 -nocrl -certfile %s/empty.pem -outform DER -out %s/empty.p7", directory, directory));
+    free(run(NULL, "openssl crl2pkcs7 -nocrl -certfile %s/empty.pem -outform DER -out %s/empty.p7", directory,
+             directory));
     der = read_test_file(directory, "two.p7");
     none = read_test_file(directory, "empty.p7");
 
@@ -284,25 +303,31 @@ static void test_pkcs7_with_more(void **state) {
     _cleanup_bytes_ Bytes with_signer = BYTES_NULL, with_content = BYTES_NULL;
 
     write_file(directory, "text", bytes_view_string("content\n"));
-    free(run(NULL, "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out c.pem -subj /CN=x && "
-                   "openssl cms -sign -in text -signer c.pem -inkey key -outform DER -out signed.p7 && "
-                   "openssl cms -sign -in text -binary -nodetach -signer c.pem -inkey key -outform DER -out content.p7",
+    free(run(NULL,
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out c.pem "
+             "-subj /CN=x && "
+             "openssl cms -sign -in text -signer c.pem -inkey key -outform DER -out signed.p7 && "
+             "openssl cms -sign -in text -binary -nodetach -signer c.pem -inkey key -outform DER -out content.p7",
              directory));
     with_signer = read_test_file(directory, "signed.p7");
     refuse_pkcs7(bytes_view(&with_signer), 5, "has a signer");
     with_content = read_test_file(directory, "content.p7");
     refuse_pkcs7(bytes_view(&with_content), 5, "has a signer");
 
-    /* content without a signer: ContentInfo { signedData, { 1, {}, { data, [0] OCTET STRING "x" }, [0] { cert }, {} } } */
+    /* content without a signer: ContentInfo { signedData, { 1, {}, { data, [0] OCTET STRING "x" }, [0] { cert }, {} } }
+     */
     _cleanup_entity_ Entity a = ENTITY(.subject = "CN=a");
-    static const uint8_t version[] = { 2, 1, 1 }, digests[] = { 0x31, 0 },
-                         content[] = { 0x30, 0x10, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1, 0xa0, 3, 4, 1, 'x' },
+    static const uint8_t version[] = { 2, 1, 1 },
+                         digests[] = { 0x31, 0 }, content[] = { 0x30, 0x10, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7,
+                                                                0x0d, 1,    7, 1, 0xa0, 3,    4,    1,    'x' },
                          signed_data[] = { 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2 };
     const BytesView certificate = bytes_view(&a.certificate->der);
     _cleanup_bytes_ Bytes set = BYTES_NULL, inner = BYTES_NULL, wrapped = BYTES_NULL, whole = BYTES_NULL;
     assert_int_equal(asn1_sequence(&certificate, 1, &set), 0);
     set.data[0] = 0xa0;
-    const BytesView parts[] = { { version, sizeof(version) }, { digests, 2 }, { content, sizeof(content) }, bytes_view(&set), { digests, 2 } };
+    const BytesView parts[] = {
+        { version, sizeof(version) }, { digests, 2 }, { content, sizeof(content) }, bytes_view(&set), { digests, 2 }
+    };
     assert_int_equal(asn1_sequence(parts, 5, &inner), 0);
     const BytesView inner_view = bytes_view(&inner);
     assert_int_equal(asn1_sequence(&inner_view, 1, &wrapped), 0);
@@ -314,8 +339,9 @@ static void test_pkcs7_with_more(void **state) {
 
 /* Millions of empty elements, with definite and indefinite lengths, cost nothing. */
 static void test_pkcs7_bombs(void **state) {
-    static const uint8_t prefix[] = { 0x30, 0x80, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2, 0xa0, 0x80, 0x30, 0x80, 2, 1, 1, 0x31, 0,
-                                      0x30, 0x0b, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1, 0xa0, 0x80 };
+    static const uint8_t prefix[] = { 0x30, 0x80, 6,    9,    0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1,    7, 2,
+                                      0xa0, 0x80, 0x30, 0x80, 2,    1,    1,    0x31, 0,    0x30, 0x0b, 6, 9,
+                                      0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1,    7,    1,    0xa0, 0x80 };
     _cleanup_free_ uint8_t *bomb = calloc(1, BUNDLE_BYTES_MAX);
 
     for (size_t i = 0; i + 1 < BUNDLE_BYTES_MAX; i += 2)
@@ -347,11 +373,16 @@ static void test_pkcs7_bombs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_times_that_are_none),
-        cmocka_unit_test(test_urls),          cmocka_unit_test(test_describe),
-        cmocka_unit_test(test_pem),           cmocka_unit_test(test_pkcs7),
-        cmocka_unit_test(test_pkcs7_with_more), cmocka_unit_test(test_pkcs7_bombs),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_times_that_are_none),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_pem),
+        cmocka_unit_test(test_pkcs7),
+        cmocka_unit_test(test_pkcs7_with_more),
+        cmocka_unit_test(test_pkcs7_bombs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

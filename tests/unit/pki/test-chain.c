@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ANCHORS(...) _cleanup_certificates_ CertificateList anchors = LIST(__VA_ARGS__)
-#define CANDIDATES(...) _cleanup_certificates_ CertificateList candidates = LIST(__VA_ARGS__)
-#define BUILD(leaf, now) \
-    chain_build((leaf).certificate, &candidates, &anchors, now, &chain, &anchor, &failure)
-#define RESULTS                                                                                    \
-    _cleanup_certificates_ CertificateList chain = { 0 };                                          \
-    _unused_ const Certificate *anchor = NULL;                                                            \
+#define ANCHORS(...)     _cleanup_certificates_ CertificateList anchors = LIST(__VA_ARGS__)
+#define CANDIDATES(...)  _cleanup_certificates_ CertificateList candidates = LIST(__VA_ARGS__)
+#define BUILD(leaf, now) chain_build((leaf).certificate, &candidates, &anchors, now, &chain, &anchor, &failure)
+#define RESULTS                                                                                                        \
+    _cleanup_certificates_ CertificateList chain = { 0 };                                                              \
+    _unused_ const Certificate *anchor = NULL;                                                                         \
     Failure failure = FAILURE_INIT
 
 /* The result is the same whatever order the issuers come in, without the anchor and without what is not needed; openssl
@@ -30,7 +29,8 @@ static void test_any_order(void **state) {
 
     for (unsigned shift = 0; shift < 5; shift++) {
         RESULTS;
-        CANDIDATES(heap[shift], heap[(shift + 3) % 5], heap[(shift + 1) % 5], heap[(shift + 4) % 5], heap[(shift + 2) % 5]);
+        CANDIDATES(heap[shift], heap[(shift + 3) % 5], heap[(shift + 1) % 5], heap[(shift + 4) % 5],
+                   heap[(shift + 2) % 5]);
 
         assert_ok(BUILD(leaf, NOW), failure);
         assert_int_equal(chain.count, 3);
@@ -44,7 +44,8 @@ static void test_any_order(void **state) {
         write_pem(directory, "anchors.pem", &anchors);
         write_pem(directory, "chain.pem", &chain);
         write_pem(directory, "leaf.pem", &only_leaf);
-        free(run(NULL, "openssl verify -x509_strict -attime %lld -CAfile %s/anchors.pem -untrusted %s/chain.pem %s/leaf.pem",
+        free(run(NULL,
+                 "openssl verify -x509_strict -attime %lld -CAfile %s/anchors.pem -untrusted %s/chain.pem %s/leaf.pem",
                  (long long) NOW, directory, directory, directory));
     }
 }
@@ -82,15 +83,15 @@ static void test_no_issuer(void **state) {
     {
         RESULTS;
         CertificateList candidates = { 0 }, none = { 0 };
-        assert_failure(chain_build(leaf.certificate, &candidates, &none, NOW, &chain, &anchor, &failure), EKEYREJECTED, failure,
-                       "no issuer");
+        assert_failure(chain_build(leaf.certificate, &candidates, &none, NOW, &chain, &anchor, &failure), EKEYREJECTED,
+                       failure, "no issuer");
         /* the same, when the leaf itself and a self-signed leaf are among the anchors */
         _cleanup_entity_ Entity self = ENTITY(.subject = "CN=self");
         _cleanup_certificates_ CertificateList leaves = LIST(leaf.certificate, self.certificate);
-        assert_failure(chain_build(leaf.certificate, NULL, &leaves, NOW, &chain, &anchor, &failure), EKEYREJECTED, failure,
-                       "no issuer");
-        assert_failure(chain_build(self.certificate, NULL, &leaves, NOW, &chain, &anchor, &failure), EKEYREJECTED, failure,
-                       "CN=self");
+        assert_failure(chain_build(leaf.certificate, NULL, &leaves, NOW, &chain, &anchor, &failure), EKEYREJECTED,
+                       failure, "no issuer");
+        assert_failure(chain_build(self.certificate, NULL, &leaves, NOW, &chain, &anchor, &failure), EKEYREJECTED,
+                       failure, "CN=self");
     }
 }
 
@@ -117,8 +118,8 @@ static void test_anchor_that_is_an_intermediate(void **state) {
 
 static void test_times(void **state) {
     _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true, .not_after = NOW + 50 * DAY),
-                            upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .not_before = NOW - 10 * DAY,
-                                           .not_after = NOW + 40 * DAY),
+                            upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root,
+                                           .not_before = NOW - 10 * DAY, .not_after = NOW + 40 * DAY),
                             leaf = ENTITY(.subject = "CN=leaf", .issuer = &upper, .not_before = NOW - 5 * DAY,
                                           .not_after = NOW + 5 * DAY),
                             late = ENTITY(.subject = "CN=late", .issuer = &root, .not_after = NOW + 90 * DAY);
@@ -140,7 +141,8 @@ static void test_times(void **state) {
 
 /* An expired cross-certificate and a valid one: the valid path wins, in whatever order. */
 static void test_valid_path_wins(void **state) {
-    _cleanup_entity_ Entity old_root = ENTITY(.subject = "CN=Old", .ca = true), new_root = ENTITY(.subject = "CN=New", .ca = true),
+    _cleanup_entity_ Entity old_root = ENTITY(.subject = "CN=Old", .ca = true),
+                            new_root = ENTITY(.subject = "CN=New", .ca = true),
                             upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &new_root),
                             expired = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &old_root, .key = upper.key,
                                              .not_after = NOW - DAY),
@@ -189,8 +191,8 @@ static void test_loops_and_crowds(void **state) {
         for (int i = 0; i < 60; i++) { /* every one signs every other: paths without end */
             _cleanup_entity_ Entity one = ENTITY(.subject = "CN=B", .ca = true, .issuer = &b, .no_key_ids = true);
             assert_int_equal(certificate_list_add_copy(&candidates, one.certificate), 0);
-            _cleanup_entity_ Entity two = ENTITY(.subject = "CN=B", .ca = true, .issuer = &one, .no_key_ids = true,
-                                                 .key = b.key);
+            _cleanup_entity_ Entity two =
+                ENTITY(.subject = "CN=B", .ca = true, .issuer = &one, .no_key_ids = true, .key = b.key);
             assert_int_equal(certificate_list_add_copy(&candidates, two.certificate), 0);
         }
         _cleanup_entity_ Entity lost = ENTITY(.subject = "CN=lost", .issuer = &b, .no_key_ids = true);
@@ -224,15 +226,18 @@ static void test_too_long(void **state) {
 }
 
 static void test_issuers_that_may_not(void **state) {
-    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true), fake = ENTITY(.subject = "CN=Root", .ca = true),
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                            fake = ENTITY(.subject = "CN=Root", .ca = true),
                             no_ca = ENTITY(.subject = "CN=NoCA", .issuer = &root, .usage = GNUTLS_KEY_KEY_CERT_SIGN),
                             no_bc = ENTITY(.subject = "CN=NoBC", .issuer = &root, .no_basic_constraints = true,
                                            .usage = GNUTLS_KEY_KEY_CERT_SIGN),
-                            no_usage = ENTITY(.subject = "CN=NoUsage", .ca = true, .issuer = &root, .usage = GNUTLS_KEY_CRL_SIGN);
+                            no_usage = ENTITY(.subject = "CN=NoUsage", .ca = true, .issuer = &root,
+                                              .usage = GNUTLS_KEY_CRL_SIGN);
     const struct {
         const Entity *issuer;
         const char *reason;
-    } cases[] = { { &no_ca, "is not a CA certificate" }, { &no_bc, "is not a CA certificate" },
+    } cases[] = { { &no_ca, "is not a CA certificate" },
+                  { &no_bc, "is not a CA certificate" },
                   { &no_usage, "does not allow it to sign certificates" } };
     ANCHORS(root.certificate);
 
@@ -247,8 +252,8 @@ static void test_issuers_that_may_not(void **state) {
     _cleanup_entity_ Entity leaf = ENTITY(.subject = "CN=leaf", .issuer = &no_ca);
     _cleanup_certificates_ CertificateList bad_anchors = LIST(no_ca.certificate);
     RESULTS;
-    assert_failure(chain_build(leaf.certificate, NULL, &bad_anchors, NOW, &chain, NULL, &failure), EKEYREJECTED, failure,
-                   "is not a CA");
+    assert_failure(chain_build(leaf.certificate, NULL, &bad_anchors, NOW, &chain, NULL, &failure), EKEYREJECTED,
+                   failure, "is not a CA");
 
     /* right name, other key; with and without key identifiers */
     _cleanup_entity_ Entity forged = ENTITY(.subject = "CN=leaf", .issuer = &fake),
@@ -282,7 +287,8 @@ static void test_path_length(void **state) {
 
 static void test_name_constraints(void **state) {
     _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
-                            upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .permitted_dns = "example.com"),
+                            upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root,
+                                           .permitted_dns = "example.com"),
                             lower = ENTITY(.subject = "CN=Lower", .ca = true, .issuer = &upper),
                             good = ENTITY(.subject = "CN=good", .issuer = &lower, .dns = "a.example.com"),
                             bad = ENTITY(.subject = "CN=bad", .issuer = &lower, .dns = "a.example.org");
@@ -297,22 +303,39 @@ static void test_name_constraints(void **state) {
 
 /* Those that GnuTLS passes over. Base directory name O=Example; permitted otherName; permitted URI; a maximum. */
 static void test_more_name_constraints(void **state) {
-#define O_EXAMPLE "\x30\x12\x31\x10\x30\x0e\x06\x03\x55\x04\x0a\x13\x07" "Example"
-#define NC(tag, base, size) { "2.5.29.30", "\x30" "\x1a" tag "\x18\x30\x16" base, size, true }
+#define O_EXAMPLE                                                                                                      \
+    "\x30\x12\x31\x10\x30\x0e\x06\x03\x55\x04\x0a\x13\x07"                                                             \
+    "Example"
+#define NC(tag, base, size)                                                                                            \
+    {                                                                                                                  \
+        "2.5.29.30",                                                                                                   \
+            "\x30"                                                                                                     \
+            "\x1a" tag "\x18\x30\x16" base,                                                                            \
+            size, true                                                                                                 \
+    }
     const Extension permitted = NC("\xa0", "\xa4\x14" O_EXAMPLE, 28), excluded = NC("\xa1", "\xa4\x14" O_EXAMPLE, 28),
-                    uri = { "2.5.29.30", "\x30\x09\xa0\x07\x30\x05\x86\x03" "a.b", 11, true },
-                    other = { "2.5.29.30", "\x30\x0e\xa0\x0c\x30\x0a\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00", 16, true },
-                    maximum = { "2.5.29.30", "\x30\x0c\xa0\x0a\x30\x08\x82\x03" "a.b" "\x81\x01\x05", 14, true },
+                    uri = { "2.5.29.30",
+                            "\x30\x09\xa0\x07\x30\x05\x86\x03"
+                            "a.b",
+                            11, true },
+                    other = { "2.5.29.30", "\x30\x0e\xa0\x0c\x30\x0a\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00", 16,
+                              true },
+                    maximum = { "2.5.29.30",
+                                "\x30\x0c\xa0\x0a\x30\x08\x82\x03"
+                                "a.b"
+                                "\x81\x01\x05",
+                                14, true },
                     /* SAN otherName { 1.2.3, NULL } */
         directory = { "2.5.29.17", "\x30\x16\xa4\x14" O_EXAMPLE, 24, false },
                     other_name = { "2.5.29.17", "\x30\x0a\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00", 12, false };
-    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
-                            inside = ENTITY(.subject = "CN=Permitted,O=Example", .ca = true, .issuer = &root, .extensions = { permitted }),
-                            outside = ENTITY(.subject = "CN=Excluded", .ca = true, .issuer = &root, .extensions = { excluded }),
-                            by_uri = ENTITY(.subject = "CN=Uri", .ca = true, .issuer = &root, .extensions = { uri }),
-                            by_other = ENTITY(.subject = "CN=Other", .ca = true, .issuer = &root, .extensions = { other }),
-                            strange = ENTITY(.subject = "CN=Strange", .ca = true, .issuer = &root, .extensions = { maximum }),
-                            stray = ENTITY(.subject = "CN=Stray", .ca = true, .issuer = &inside);
+    _cleanup_entity_ Entity
+        root = ENTITY(.subject = "CN=Root", .ca = true),
+        inside = ENTITY(.subject = "CN=Permitted,O=Example", .ca = true, .issuer = &root, .extensions = { permitted }),
+        outside = ENTITY(.subject = "CN=Excluded", .ca = true, .issuer = &root, .extensions = { excluded }),
+        by_uri = ENTITY(.subject = "CN=Uri", .ca = true, .issuer = &root, .extensions = { uri }),
+        by_other = ENTITY(.subject = "CN=Other", .ca = true, .issuer = &root, .extensions = { other }),
+        strange = ENTITY(.subject = "CN=Strange", .ca = true, .issuer = &root, .extensions = { maximum }),
+        stray = ENTITY(.subject = "CN=Stray", .ca = true, .issuer = &inside);
     const struct {
         const Entity *issuer;
         Spec spec;
@@ -330,11 +353,14 @@ static void test_more_name_constraints(void **state) {
         { &by_other, { .subject = "CN=leaf", .uri = "urn:x" }, "they cannot be read" },
         { &by_other, { .subject = "CN=leaf", .extensions = { other_name } }, "they cannot be read" },
         { &inside, { .subject = "CN=leaf,O=Example", .extensions = { other_name } }, NULL },
-        { &inside, { .subject = "CN=leaf,O=Example", .extensions = { directory } }, "subject alternative name of a kind" },
+        { &inside,
+          { .subject = "CN=leaf,O=Example", .extensions = { directory } },
+          "subject alternative name of a kind" },
         { &strange, { .subject = "CN=leaf" }, "they cannot be read" },
     };
     ANCHORS(root.certificate);
-    CANDIDATES(inside.certificate, outside.certificate, by_uri.certificate, by_other.certificate, strange.certificate, stray.certificate);
+    CANDIDATES(inside.certificate, outside.certificate, by_uri.certificate, by_other.certificate, strange.certificate,
+               stray.certificate);
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         Spec spec = cases[i].spec;
@@ -353,7 +379,8 @@ static void test_through_new_with_old(void **state) {
     for (int i = 0; i < 2; i++) {
         _cleanup_entity_ Entity old = ENTITY(.subject = "CN=Root", .ca = true, .no_key_ids = i),
                                 new = ENTITY(.subject = "CN=Root", .ca = true, .no_key_ids = i),
-                                new_with_old = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .no_key_ids = i),
+                                new_with_old = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old,
+                                                      .no_key_ids = i),
                                 leaf = ENTITY(.subject = "CN=leaf", .issuer = &new, .no_key_ids = i);
         ANCHORS(old.certificate);
         CANDIDATES(new.certificate, new_with_old.certificate);
@@ -370,8 +397,10 @@ static void test_critical_extensions(void **state) {
         policy = { "2.5.29.36", "\x30\x03\x80\x01\x00", 5, true };
     _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
                             strange_root = ENTITY(.subject = "CN=Strange", .ca = true, .extensions = { unknown }),
-                            upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .extensions = { unknown }),
-                            demanding = ENTITY(.subject = "CN=Demanding", .ca = true, .issuer = &root, .extensions = { policy }),
+                            upper =
+                                ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .extensions = { unknown }),
+                            demanding = ENTITY(.subject = "CN=Demanding", .ca = true, .issuer = &root,
+                                               .extensions = { policy }),
                             leaf = ENTITY(.subject = "CN=leaf", .issuer = &root, .extensions = { unknown }),
                             fine = ENTITY(.subject = "CN=leaf", .issuer = &root, .extensions = { harmless }),
                             below = ENTITY(.subject = "CN=leaf", .issuer = &upper),
@@ -390,17 +419,17 @@ static void test_critical_extensions(void **state) {
 }
 
 static void test_weak_algorithms(void **state) {
-    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true, .pk = GNUTLS_PK_RSA),
-                            sha1_root = ENTITY(.subject = "CN=Sha1Root", .ca = true, .pk = GNUTLS_PK_RSA,
-                                               .digest = GNUTLS_DIG_SHA1),
-                            small = ENTITY(.subject = "CN=Small", .ca = true, .pk = GNUTLS_PK_RSA, .bits = 1024, .issuer = &root),
-                            sha1 = ENTITY(.subject = "CN=leaf", .issuer = &root, .digest = GNUTLS_DIG_SHA1),
-                            md5 = ENTITY(.subject = "CN=leaf", .issuer = &root, .digest = GNUTLS_DIG_MD5),
-                            weak_upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .digest = GNUTLS_DIG_SHA1),
-                            below_weak = ENTITY(.subject = "CN=leaf", .issuer = &weak_upper),
-                            below_small = ENTITY(.subject = "CN=leaf", .issuer = &small),
-                            small_leaf = ENTITY(.subject = "CN=leaf", .pk = GNUTLS_PK_RSA, .bits = 1024, .issuer = &root),
-                            below_sha1_root = ENTITY(.subject = "CN=leaf", .issuer = &sha1_root);
+    _cleanup_entity_ Entity
+        root = ENTITY(.subject = "CN=Root", .ca = true, .pk = GNUTLS_PK_RSA),
+        sha1_root = ENTITY(.subject = "CN=Sha1Root", .ca = true, .pk = GNUTLS_PK_RSA, .digest = GNUTLS_DIG_SHA1),
+        small = ENTITY(.subject = "CN=Small", .ca = true, .pk = GNUTLS_PK_RSA, .bits = 1024, .issuer = &root),
+        sha1 = ENTITY(.subject = "CN=leaf", .issuer = &root, .digest = GNUTLS_DIG_SHA1),
+        md5 = ENTITY(.subject = "CN=leaf", .issuer = &root, .digest = GNUTLS_DIG_MD5),
+        weak_upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root, .digest = GNUTLS_DIG_SHA1),
+        below_weak = ENTITY(.subject = "CN=leaf", .issuer = &weak_upper),
+        below_small = ENTITY(.subject = "CN=leaf", .issuer = &small),
+        small_leaf = ENTITY(.subject = "CN=leaf", .pk = GNUTLS_PK_RSA, .bits = 1024, .issuer = &root),
+        below_sha1_root = ENTITY(.subject = "CN=leaf", .issuer = &sha1_root);
     ANCHORS(root.certificate, sha1_root.certificate);
     CANDIDATES(small.certificate, weak_upper.certificate);
     RESULTS;

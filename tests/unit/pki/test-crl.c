@@ -13,9 +13,9 @@
 
 typedef struct CrlSpec {
     const Entity *issuer;
-    const char *entries;    /* lines of openssl's index.txt */
-    const char *extensions; /* lines of a section */
-    const char *number;     /* hex */
+    const char *entries;     /* lines of openssl's index.txt */
+    const char *extensions;  /* lines of a section */
+    const char *number;      /* hex */
     const char *last, *next; /* YYMMDDHHMMSSZ; NULL: a day around NOW (250615150640Z) */
     const char *digest;
     bool pem;
@@ -37,9 +37,11 @@ static Bytes make_crl(const CrlSpec *spec) {
     write_file(directory, "number", bytes_view_string(spec->number ?: "10"));
     write_pem(directory, "ca.pem", &issuer);
     write_key(directory, "ca.key", spec->issuer->key);
-    free(run(NULL, "cd %s && openssl ca -gencrl -config config -cert ca.pem -keyfile ca.key -crl_lastupdate %s -crl_nextupdate %s "
-                   "-out crl.pem && openssl crl -in crl.pem -outform DER -out crl.der",
-             directory, spec->last ?: "250615000000Z", spec->next ?: "250616000000Z"));
+    free(run(
+        NULL,
+        "cd %s && openssl ca -gencrl -config config -cert ca.pem -keyfile ca.key -crl_lastupdate %s -crl_nextupdate %s "
+        "-out crl.pem && openssl crl -in crl.pem -outform DER -out crl.der",
+        directory, spec->last ?: "250615000000Z", spec->next ?: "250616000000Z"));
     return read_test_file(directory, spec->pem ? "crl.pem" : "crl.der");
 }
 #define CRL_BYTES(...) make_crl(&(CrlSpec) { __VA_ARGS__ })
@@ -52,7 +54,7 @@ static Crl *parse(Bytes der) {
     bytes_clear(&der);
     return crl;
 }
-#define CRL(...) parse(CRL_BYTES(__VA_ARGS__))
+#define CRL(...)      parse(CRL_BYTES(__VA_ARGS__))
 #define _cleanup_crl_ _cleanup_(crl_free_p)
 
 static void refuse_parse(Bytes der, const char *reason) {
@@ -71,18 +73,20 @@ static void accept(const Crl *crl, const Entity *certificate, const Entity *issu
     assert_ok(crl_check(crl, certificate->certificate, issuer->certificate, NOW, &failure), failure);
 }
 
-static void refuse_at(const Crl *crl, const Entity *certificate, const Entity *issuer, int64_t now, const char *reason) {
+static void refuse_at(const Crl *crl, const Entity *certificate, const Entity *issuer, int64_t now,
+                      const char *reason) {
     Failure failure = FAILURE_INIT;
 
-    assert_failure(crl_check(crl, certificate->certificate, issuer->certificate, now, &failure), EKEYREJECTED, failure, reason);
+    assert_failure(crl_check(crl, certificate->certificate, issuer->certificate, now, &failure), EKEYREJECTED, failure,
+                   reason);
 }
 
 static void refuse(const Crl *crl, const Entity *certificate, const Entity *issuer, const char *reason) {
     refuse_at(crl, certificate, issuer, NOW, reason);
 }
 
-#define SETTING                                                                                                  \
-    _cleanup_entity_ Entity ca = ENTITY(.subject = "CN=CA", .ca = true),                                         \
+#define SETTING                                                                                                        \
+    _cleanup_entity_ Entity ca = ENTITY(.subject = "CN=CA", .ca = true),                                               \
                             leaf = ENTITY(.subject = "CN=leaf", .issuer = &ca, .serial = 0xaabb, .crl_url = URL)
 
 static const char revoked_leaf[] = "R\t270101000000Z\t250610120000Z,keyCompromise\tAABB\tunknown\t/CN=leaf\n",
@@ -147,7 +151,9 @@ static void test_fields_and_pem(void **state) {
     Bytes doubled = BYTES_NULL, certificate = BYTES_NULL;
     assert_int_equal(bytes_copy((BytesView) { twice, 2 * size }, &doubled), 0);
     refuse_parse(doubled, "more than one PEM block");
-    assert_int_equal(bytes_copy(bytes_view_string("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &certificate), 0);
+    assert_int_equal(
+        bytes_copy(bytes_view_string("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &certificate),
+        0);
     refuse_parse(certificate, "the PEM block is not a CRL");
 }
 
@@ -181,12 +187,16 @@ static void test_partial_kinds(void **state) {
 
     refuse_parse(CRL_BYTES(&ca, .extensions = "2.5.29.27=critical,DER:020101"), "it is a delta CRL");
     refuse_parse(CRL_BYTES(&ca, .extensions = "2.5.29.27=DER:020101"), "it is a delta CRL");
-    refuse_parse(CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nindirectCRL=TRUE"), "it is an indirect one");
-    refuse_parse(CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nonlyAA=TRUE"), "attribute certificates only");
-    refuse_parse(CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nonlysomereasons=keyCompromise"),
-                 "some reasons of revocation only");
+    refuse_parse(CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nindirectCRL=TRUE"),
+                 "it is an indirect one");
+    refuse_parse(CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nonlyAA=TRUE"),
+                 "attribute certificates only");
+    refuse_parse(
+        CRL_BYTES(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nonlysomereasons=keyCompromise"),
+        "some reasons of revocation only");
     refuse_parse(CRL_BYTES(&ca, .extensions = "1.2.3.4=critical,DER:0500"), "the critical extension 1.2.3.4");
-    refuse_parse(CRL_BYTES(&ca, .extensions = "2.5.29.28=critical,DER:0500"), "issuing distribution point of the CRL cannot be read");
+    refuse_parse(CRL_BYTES(&ca, .extensions = "2.5.29.28=critical,DER:0500"),
+                 "issuing distribution point of the CRL cannot be read");
     _cleanup_crl_ Crl *harmless = CRL(&ca, .extensions = "1.2.3.4=DER:0500");
     accept(harmless, &leaf, &ca);
 }
@@ -223,14 +233,17 @@ static void test_entry_extensions(void **state) {
 
 static void test_signer(void **state) {
     SETTING;
-    _cleanup_entity_ Entity impostor = ENTITY(.subject = "CN=CA", .ca = true), other = ENTITY(.subject = "CN=Other", .ca = true),
-                            mute = ENTITY(.subject = "CN=CA", .ca = true, .key = ca.key, .usage = GNUTLS_KEY_KEY_CERT_SIGN),
+    _cleanup_entity_ Entity impostor = ENTITY(.subject = "CN=CA", .ca = true),
+                            other = ENTITY(.subject = "CN=Other", .ca = true),
+                            mute = ENTITY(.subject = "CN=CA", .ca = true, .key = ca.key,
+                                          .usage = GNUTLS_KEY_KEY_CERT_SIGN),
                             plain = ENTITY(.subject = "CN=CA", .ca = true, .key = ca.key, .no_key_usage = true),
                             rsa = ENTITY(.subject = "CN=CA", .ca = true, .pk = GNUTLS_PK_RSA),
                             rsa_leaf = ENTITY(.subject = "CN=leaf", .issuer = &rsa),
                             other_leaf = ENTITY(.subject = "CN=leaf", .issuer = &other);
-    _cleanup_crl_ Crl *good = CRL(&ca, revoked_leaf), *by_impostor = CRL(&impostor, revoked_leaf), *by_other = CRL(&other, revoked_leaf),
-                      *sha1 = CRL(&rsa, .digest = "sha1"), *sha384 = CRL(&rsa, .digest = "sha384");
+    _cleanup_crl_ Crl *good = CRL(&ca, revoked_leaf), *by_impostor = CRL(&impostor, revoked_leaf),
+                      *by_other = CRL(&other, revoked_leaf), *sha1 = CRL(&rsa, .digest = "sha1"),
+                      *sha384 = CRL(&rsa, .digest = "sha384");
 
     accept(good, &leaf, &ca);
     accept(good, &leaf, &plain);
@@ -243,7 +256,8 @@ static void test_signer(void **state) {
     accept(sha384, &rsa_leaf, &rsa);
     refuse_at(good, &leaf, &ca, good->this_update - REVOCATION_SKEW - 1, "from the future");
     Failure failure = FAILURE_INIT;
-    assert_ok(crl_check(good, leaf.certificate, ca.certificate, good->this_update - REVOCATION_SKEW, &failure), failure);
+    assert_ok(crl_check(good, leaf.certificate, ca.certificate, good->this_update - REVOCATION_SKEW, &failure),
+              failure);
 
     /* one bit anywhere */
     Bytes der = CRL_BYTES(&ca, revoked_leaf);
@@ -256,13 +270,17 @@ static void test_signer(void **state) {
 
 static void test_scope(void **state) {
     SETTING;
-    _cleanup_entity_ Entity elsewhere = ENTITY(.subject = "CN=leaf", .issuer = &ca, .crl_url = "http://crl.example/2.crl"),
+    _cleanup_entity_ Entity elsewhere =
+                                ENTITY(.subject = "CN=leaf", .issuer = &ca, .crl_url = "http://crl.example/2.crl"),
                             nowhere = ENTITY(.subject = "CN=leaf", .issuer = &ca),
                             sub = ENTITY(.subject = "CN=Sub", .ca = true, .issuer = &ca, .crl_url = URL);
-    _cleanup_crl_ Crl *mine = CRL(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nfullname=URI:http://x/,URI:" URL),
+    _cleanup_crl_ Crl *mine =
+                          CRL(&ca, .extensions =
+                                       "issuingDistributionPoint=critical,@i\n[i]\nfullname=URI:http://x/,URI:" URL),
                       *users = CRL(&ca, .extensions = "issuingDistributionPoint=critical,@idp"),
                       *cas = CRL(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nonlyCA=TRUE"),
-                      *relative = CRL(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\nrelativename=n\n[n]\nCN=x");
+                      *relative = CRL(&ca, .extensions =
+                                               "issuingDistributionPoint=critical,@i\n[i]\nrelativename=n\n[n]\nCN=x");
 
     accept(mine, &leaf, &ca);
     accept(mine, &sub, &ca);
@@ -298,11 +316,13 @@ static void check_order(const Crl *fresh, const Crl *old, const char *reason) {
 static void test_never_back(void **state) {
     SETTING;
     _cleanup_entity_ Entity other = ENTITY(.subject = "CN=Other", .ca = true);
-    _cleanup_crl_ Crl *nine = CRL(&ca, .number = "09"), *ten = CRL(&ca, .number = "0A"), *long_number = CRL(&ca, .number = "0100"),
-                      *earlier = CRL(&ca, .number = "0A", .last = "250614000000Z"), *later = CRL(&ca, .number = "09", .last = "250615010000Z"),
-                      *theirs = CRL(&other, .number = "0B"),
+    _cleanup_crl_ Crl *nine = CRL(&ca, .number = "09"), *ten = CRL(&ca, .number = "0A"),
+                      *long_number = CRL(&ca, .number = "0100"),
+                      *earlier = CRL(&ca, .number = "0A", .last = "250614000000Z"),
+                      *later = CRL(&ca, .number = "09", .last = "250615010000Z"), *theirs = CRL(&other, .number = "0B"),
                       *partition = CRL(&ca, .number = "01", .extensions = "issuingDistributionPoint=critical,@idp"),
-                      *old_partition = CRL(&ca, .number = "01", .last = "250614000000Z", .extensions = "issuingDistributionPoint=critical,@idp");
+                      *old_partition = CRL(&ca, .number = "01", .last = "250614000000Z",
+                                           .extensions = "issuingDistributionPoint=critical,@idp");
 
     check_order(ten, NULL, NULL);
     check_order(ten, ten, NULL);
@@ -342,7 +362,10 @@ static void test_large(void **state) {
         memcpy(entry, "\x30\x21\x02\x10", 4);
         memset(entry + 4, 0x11, 16);
         memcpy(entry + 16, &i, sizeof(i));
-        memcpy(entry + 20, "\x17\x0d" "250610120000Z", 15);
+        memcpy(entry + 20,
+               "\x17\x0d"
+               "250610120000Z",
+               15);
     }
     const BytesView all = { entries, (size_t) COUNT * ENTRY };
     assert_int_equal(asn1_sequence(&all, 1, &list), 0);
@@ -370,9 +393,9 @@ static void test_large(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_fields_and_pem), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_fields_and_pem),   cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_partial_kinds), cmocka_unit_test(test_entry_extensions), cmocka_unit_test(test_signer),
-        cmocka_unit_test(test_scope),         cmocka_unit_test(test_never_back),     cmocka_unit_test(test_large),
+        cmocka_unit_test(test_scope),         cmocka_unit_test(test_never_back),       cmocka_unit_test(test_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests: what openssl reads in them, names copied byte for byte, and what is refused; then what comes back for them. */
+/* Requests: what openssl reads in them, names copied byte for byte, and what is refused; then what comes back for them.
+ */
 #include "pki/csr.h"
 
 #include "pki/asn1.h"
@@ -61,15 +62,22 @@ static void test_openssl_reads_it(void **state) {
                   { GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP384R1), "ecdsa-with-SHA384" },
                   { GNUTLS_PK_RSA, 2048, "sha256WithRSAEncryption" },
                   { GNUTLS_PK_RSA, 3072, "sha256WithRSAEncryption" } };
-    const CsrSan sans[] = { { CSR_SAN_DNS, "host_1.example.com" }, { CSR_SAN_IP, "192.0.2.1" }, { CSR_SAN_IP, "2001:db8::1" },
+    const CsrSan sans[] = { { CSR_SAN_DNS, "host_1.example.com" },
+                            { CSR_SAN_IP, "192.0.2.1" },
+                            { CSR_SAN_IP, "2001:db8::1" },
                             { CSR_SAN_URI, "urn:example:device:1" },
-                            { CSR_SAN_HARDWARE_MODULE, "1.3.6.1.4.1.99999.1/A-123" }, { CSR_SAN_DNS, "*.example.org" } };
+                            { CSR_SAN_HARDWARE_MODULE, "1.3.6.1.4.1.99999.1/A-123" },
+                            { CSR_SAN_DNS, "*.example.org" } };
     const char *const eku[] = { EKU_CLIENT_AUTH, EKU_SERVER_AUTH };
 
     for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
         _cleanup_test_key_ TestKey key = test_key(kinds[i].pk, kinds[i].bits);
-        CsrTemplate template = { .subject = "CN=device-1,OU=a\\,b,O=Example", .sans = sans, .san_count = ARRAY_LENGTH(sans),
-                                 .eku = eku, .eku_count = 2, .key_encipherment = kinds[i].pk == GNUTLS_PK_RSA };
+        CsrTemplate template = { .subject = "CN=device-1,OU=a\\,b,O=Example",
+                                 .sans = sans,
+                                 .san_count = ARRAY_LENGTH(sans),
+                                 .eku = eku,
+                                 .eku_count = 2,
+                                 .key_encipherment = kinds[i].pk == GNUTLS_PK_RSA };
         _cleanup_bytes_ Bytes der = BYTES_NULL, spki = BYTES_NULL, subject = BYTES_NULL, san = BYTES_NULL;
         Failure failure = FAILURE_INIT;
 
@@ -147,7 +155,8 @@ static void test_subjects(void **state) {
         { "CN=a b", "CN=a b" },
         { "CN=a\\=b", "CN=a=b" },
     };
-    static const char *const bad[] = { "x", "CN", "CN=", "=x", "CN=x,", "CN=x, ", "CN=x,,O=y", "FOO=bar", "CN=a+O=b", "CN=x\\", "CN=a\\00b" };
+    static const char *const bad[] = { "x",         "CN",      "CN=",      "=x",     "CN=x,",    "CN=x, ",
+                                       "CN=x,,O=y", "FOO=bar", "CN=a+O=b", "CN=x\\", "CN=a\\00b" };
     _cleanup_test_key_ TestKey key = test_key(0, 0);
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
@@ -173,15 +182,36 @@ static void test_subjects(void **state) {
 
 static void test_refused_names(void **state) {
     static const CsrSan bad[] = {
-        { CSR_SAN_DNS, "" }, { CSR_SAN_DNS, "a b" }, { CSR_SAN_DNS, "-a.example" }, { CSR_SAN_DNS, "a-.example" },
-        { CSR_SAN_DNS, "a..b" }, { CSR_SAN_DNS, "a." }, { CSR_SAN_DNS, "münchen.example" }, { CSR_SAN_DNS, "a.*.b" },
-        { CSR_SAN_DNS, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b" }, { CSR_SAN_DNS, "a\nb" },
-        { CSR_SAN_IP, "" }, { CSR_SAN_IP, "1.2.3" }, { CSR_SAN_IP, "1.2.3.4/24" }, { CSR_SAN_IP, "::g" }, { CSR_SAN_IP, "host" },
-        { CSR_SAN_URI, "" }, { CSR_SAN_URI, "no-scheme" }, { CSR_SAN_URI, "urn:" }, { CSR_SAN_URI, "http://a b" },
-        { CSR_SAN_URI, "1x:y" }, { CSR_SAN_URI, "urn:ü" },
-        { CSR_SAN_HARDWARE_MODULE, "" }, { CSR_SAN_HARDWARE_MODULE, "1.2.3" }, { CSR_SAN_HARDWARE_MODULE, "/x" },
-        { CSR_SAN_HARDWARE_MODULE, "1.2.3/" }, { CSR_SAN_HARDWARE_MODULE, "1.x/y" }, { CSR_SAN_HARDWARE_MODULE, "5/y" },
-        { CSR_SAN_HARDWARE_MODULE, "9.9.9/y" }, { CSR_SAN_HARDWARE_MODULE, "1..2/y" }, { CSR_SAN_HARDWARE_MODULE, "1.2./y" },
+        { CSR_SAN_DNS, "" },
+        { CSR_SAN_DNS, "a b" },
+        { CSR_SAN_DNS, "-a.example" },
+        { CSR_SAN_DNS, "a-.example" },
+        { CSR_SAN_DNS, "a..b" },
+        { CSR_SAN_DNS, "a." },
+        { CSR_SAN_DNS, "münchen.example" },
+        { CSR_SAN_DNS, "a.*.b" },
+        { CSR_SAN_DNS, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b" },
+        { CSR_SAN_DNS, "a\nb" },
+        { CSR_SAN_IP, "" },
+        { CSR_SAN_IP, "1.2.3" },
+        { CSR_SAN_IP, "1.2.3.4/24" },
+        { CSR_SAN_IP, "::g" },
+        { CSR_SAN_IP, "host" },
+        { CSR_SAN_URI, "" },
+        { CSR_SAN_URI, "no-scheme" },
+        { CSR_SAN_URI, "urn:" },
+        { CSR_SAN_URI, "http://a b" },
+        { CSR_SAN_URI, "1x:y" },
+        { CSR_SAN_URI, "urn:ü" },
+        { CSR_SAN_HARDWARE_MODULE, "" },
+        { CSR_SAN_HARDWARE_MODULE, "1.2.3" },
+        { CSR_SAN_HARDWARE_MODULE, "/x" },
+        { CSR_SAN_HARDWARE_MODULE, "1.2.3/" },
+        { CSR_SAN_HARDWARE_MODULE, "1.x/y" },
+        { CSR_SAN_HARDWARE_MODULE, "5/y" },
+        { CSR_SAN_HARDWARE_MODULE, "9.9.9/y" },
+        { CSR_SAN_HARDWARE_MODULE, "1..2/y" },
+        { CSR_SAN_HARDWARE_MODULE, "1.2./y" },
         { CSR_SAN_HARDWARE_MODULE, "1.2/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" },
     };
     static const char *const bad_eku[] = { "", "clientAuth", "1", "1.2.x", "1..2" };
@@ -235,8 +265,8 @@ static void test_refused_names(void **state) {
     }
 }
 
-/* A certificate with names that nobody here would write so: T61String and a multi-valued RDN, an unknown otherName, made by
- * openssl. The request for its renewal has the very bytes. */
+/* A certificate with names that nobody here would write so: T61String and a multi-valued RDN, an unknown otherName,
+ * made by openssl. The request for its renewal has the very bytes. */
 static void test_renewal_copies_bytes(void **state) {
     static const char config[] =
         "[req]\ndistinguished_name=dn\nprompt=no\nstring_mask=MASK:0x0006\nx509_extensions=ext\n"
@@ -245,13 +275,17 @@ static void test_renewal_copies_bytes(void **state) {
     _cleanup_directory_ char *directory = make_directory();
     _cleanup_certificates_ CertificateList old = { 0 };
     _cleanup_test_key_ TestKey key = test_key(0, 0);
-    _cleanup_bytes_ Bytes pem = BYTES_NULL, der = BYTES_NULL, subject = BYTES_NULL, san = BYTES_NULL, old_san = BYTES_NULL;
+    _cleanup_bytes_ Bytes pem = BYTES_NULL, der = BYTES_NULL, subject = BYTES_NULL, san = BYTES_NULL,
+                          old_san = BYTES_NULL;
     bool critical = false;
     Failure failure = FAILURE_INIT;
 
     write_file(directory, "config", bytes_view_string(config));
-    free(run(NULL, "openssl req -x509 -utf8 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s/key -out %s/old.pem "
-                   "-config %s/config -days 10", directory, directory, directory));
+    free(
+        run(NULL,
+            "openssl req -x509 -utf8 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s/key -out %s/old.pem "
+            "-config %s/config -days 10",
+            directory, directory, directory));
     pem = read_test_file(directory, "old.pem");
     assert_ok(certificate_list_from_pem(bytes_view(&pem), 1, &old, &failure), failure);
     assert_int_equal(certificate_extension(old.list[0], "2.5.29.17", &old_san, &critical), 0);
@@ -329,7 +363,9 @@ static void test_issued(void **state) {
     Failure failure = FAILURE_INIT;
     assert_ok(csr_create(&template, key.key, bytes_view(&key.spki), &request, &failure), failure);
     IssuedExpectation expectation = { .spki = bytes_view(&key.spki), .request = bytes_view(&request) };
-#define LEAF(...) _cleanup_entity_ Entity leaf = ENTITY(.issuer = &root, .subject = "CN=x,O=y", .dns = "a.example", .key = key.x509, ##__VA_ARGS__)
+#define LEAF(...)                                                                                                      \
+    _cleanup_entity_ Entity leaf =                                                                                     \
+        ENTITY(.issuer = &root, .subject = "CN=x,O=y", .dns = "a.example", .key = key.x509, ##__VA_ARGS__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
     {
@@ -365,7 +401,9 @@ static void test_issued(void **state) {
     {
         LEAF(.subject = "CN=somebody,O=y");
         check_refused(&leaf, &expectation, "another subject than the one requested");
-        IssuedExpectation free_subject = { .spki = bytes_view(&key.spki), .request = bytes_view(&request), .subject_may_differ = true };
+        IssuedExpectation free_subject = { .spki = bytes_view(&key.spki),
+                                           .request = bytes_view(&request),
+                                           .subject_may_differ = true };
         assert_ok(issued_check(leaf.certificate, &free_subject, &failure), failure);
     }
     {
@@ -398,7 +436,8 @@ static void test_issued(void **state) {
 
 static void test_renewed(void **state) {
     _cleanup_test_key_ TestKey key = test_key(0, 0);
-    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true), other_root = ENTITY(.subject = "CN=Other", .ca = true),
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                            other_root = ENTITY(.subject = "CN=Other", .ca = true),
                             previous = ENTITY(.issuer = &root, .subject = "CN=x,O=y", .dns = "a.example", .serial = 77,
                                               .not_after = NOW + 10 * DAY);
     IssuedExpectation expectation = { .spki = bytes_view(&key.spki), .previous = previous.certificate };
@@ -440,16 +479,11 @@ static void test_renewed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openssl_reads_it),
-        cmocka_unit_test(test_hardware_module_name),
-        cmocka_unit_test(test_minimal),
-        cmocka_unit_test(test_subjects),
-        cmocka_unit_test(test_refused_names),
-        cmocka_unit_test(test_renewal_copies_bytes),
-        cmocka_unit_test(test_key_mismatch),
-        cmocka_unit_test(test_malformed_requests),
-        cmocka_unit_test(test_issued),
-        cmocka_unit_test(test_renewed),
+        cmocka_unit_test(test_openssl_reads_it), cmocka_unit_test(test_hardware_module_name),
+        cmocka_unit_test(test_minimal),          cmocka_unit_test(test_subjects),
+        cmocka_unit_test(test_refused_names),    cmocka_unit_test(test_renewal_copies_bytes),
+        cmocka_unit_test(test_key_mismatch),     cmocka_unit_test(test_malformed_requests),
+        cmocka_unit_test(test_issued),           cmocka_unit_test(test_renewed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

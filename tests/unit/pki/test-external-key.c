@@ -23,7 +23,8 @@ typedef struct Elsewhere {
 } Elsewhere;
 
 /* Stands for the TPM: signs the digest with a software key. */
-static int sign_elsewhere(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size, void *userdata) {
+static int sign_elsewhere(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size,
+                          void *userdata) {
     Elsewhere *elsewhere = userdata;
     const SignatureScheme *scheme = scheme_by_id(scheme_id);
     gnutls_datum_t hash = { (unsigned char *) digest.data, (unsigned) digest.size };
@@ -69,7 +70,8 @@ static Joined *joined_new(gnutls_pk_algorithm_t pk, unsigned bits) {
     assert_int_equal(gnutls_privkey_init(&joined->elsewhere.real), 0);
     assert_int_equal(gnutls_privkey_import_x509(joined->elsewhere.real, joined->entity.key, 0), 0);
     assert_int_equal(external_key_new(bytes_view(&joined->entity.certificate->spki), sign_elsewhere, &joined->elsewhere,
-                                      &joined->key), 0);
+                                      &joined->key),
+                     0);
     return joined;
 }
 
@@ -132,7 +134,8 @@ static void test_signs(void **state) {
 static void test_failing_callback(void **state) {
     _cleanup_joined_ Joined *joined = joined_new(GNUTLS_PK_ECDSA, P256);
     BytesView spki = bytes_view(&joined->entity.certificate->spki);
-    gnutls_datum_t digest = { (unsigned char *) "12345678901234567890123456789012345678901234567890", 20 }, signature = { 0 };
+    gnutls_datum_t digest = { (unsigned char *) "12345678901234567890123456789012345678901234567890", 20 },
+                   signature = { 0 };
     CsrTemplate template = { .subject = "CN=x" };
     Bytes der = BYTES_NULL;
     Failure failure = FAILURE_INIT;
@@ -181,7 +184,8 @@ static gnutls_certificate_credentials_t credentials_for(Joined *joined) {
     joined->elsewhere.calls = 0;
     assert_int_equal(gnutls_certificate_allocate_credentials(&credentials), 0);
     assert_int_equal(gnutls_pcert_import_x509(&pcert, joined->entity.certificate->crt, 0), 0);
-    assert_int_equal(external_key_new(bytes_view(&joined->entity.certificate->spki), sign_elsewhere, &joined->elsewhere, &key), 0);
+    assert_int_equal(
+        external_key_new(bytes_view(&joined->entity.certificate->spki), sign_elsewhere, &joined->elsewhere, &key), 0);
     gnutls_certificate_set_flags(credentials, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
     assert_true(gnutls_certificate_set_key(credentials, NULL, 0, &pcert, 1, key) >= 0);
     assert_int_equal(joined->elsewhere.calls, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* OCSP answers of openssl's responder: whose count, for which certificate, and for how long. openssl stamps them with the
- * system's time, so certificates here are made around it. */
+/* OCSP answers of openssl's responder: whose count, for which certificate, and for how long. openssl stamps them with
+ * the system's time, so certificates here are made around it. */
 #include "pki/revocation.h"
 
 #include "pki/asn1.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define AROUND(now) .not_before = (now) - DAY, .not_after = (now) + DAY
+#define AROUND(now) .not_before = (now) -DAY, .not_after = (now) + DAY
 
 typedef struct Setting {
     int64_t now;
@@ -25,7 +25,8 @@ static Setting *setting_new(void) {
     setting->now = (int64_t) time(NULL);
     setting->ca = ENTITY(.subject = "CN=CA", .ca = true, AROUND(setting->now));
     setting->leaf = ENTITY(.subject = "CN=leaf", .issuer = &setting->ca, .serial = 0xaabb, AROUND(setting->now));
-    setting->responder = ENTITY(.subject = "CN=Responder", .issuer = &setting->ca, .eku = GNUTLS_KP_OCSP_SIGNING, AROUND(setting->now));
+    setting->responder =
+        ENTITY(.subject = "CN=Responder", .issuer = &setting->ca, .eku = GNUTLS_KP_OCSP_SIGNING, AROUND(setting->now));
     return setting;
 }
 
@@ -43,13 +44,14 @@ static const char good[] = "V\t400101000000Z\t\tAABB\tunknown\t/CN=leaf\n",
                   others[] = "V\t400101000000Z\t\tAABC\tunknown\t/CN=leaf\n";
 
 typedef struct Question {
-    const Entity *certificate, *ca, *signer; /* NULL: of the setting; the CA signs */
+    const Entity *certificate, *ca, *signer;       /* NULL: of the setting; the CA signs */
     const char *index, *options, *request_options; /* the last: what openssl asks, rather than ocsp_request */
 } Question;
 
 static Bytes answer(const Setting *s, const Question *question) {
     _cleanup_directory_ char *directory = make_directory();
-    const Entity *ca = question->ca ?: &s->ca, *signer = question->signer ?: ca, *certificate = question->certificate ?: &s->leaf;
+    const Entity *ca = question->ca ?: &s->ca, *signer = question->signer ?: ca,
+                 *certificate = question->certificate ?: &s->leaf;
     _cleanup_certificates_ CertificateList ca_list = LIST(ca->certificate), signer_list = LIST(signer->certificate);
     _cleanup_bytes_ Bytes request = BYTES_NULL;
 
@@ -62,8 +64,11 @@ static Bytes answer(const Setting *s, const Question *question) {
     if (question->request_options)
         free(run(NULL, "cd %s && openssl ocsp -issuer ca.pem -serial 0xAABB %s -reqout request.der", directory,
                  question->request_options));
-    free(run(NULL, "cd %s && openssl ocsp -index index.txt -CA ca.pem -rsigner signer.pem -rkey signer.key -reqin request.der "
-                   "-respout response.der %s", directory, question->options ?: "-ndays 1"));
+    free(
+        run(NULL,
+            "cd %s && openssl ocsp -index index.txt -CA ca.pem -rsigner signer.pem -rkey signer.key -reqin request.der "
+            "-respout response.der %s",
+            directory, question->options ?: "-ndays 1"));
     return read_test_file(directory, "response.der");
 }
 #define ANSWER(...) answer(s, &(Question) { __VA_ARGS__ })
@@ -73,8 +78,9 @@ static void expect_at(const Setting *s, Bytes response, int64_t now, RevocationV
     int64_t this_update = 0, next_update = 0;
     Failure failure = FAILURE_INIT;
 
-    assert_ok(ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, now, &verdict, &this_update, &next_update,
-                         &failure), failure);
+    assert_ok(ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, now, &verdict, &this_update,
+                         &next_update, &failure),
+              failure);
     assert_int_equal(verdict, expected);
     assert_true(this_update >= s->now - 5 && this_update <= s->now + 60);
     assert_true(next_update == 0 || next_update == this_update + DAY);
@@ -90,8 +96,9 @@ static void refuse_at(const Setting *s, Bytes response, int64_t now, int error, 
     int64_t this_update = 7, next_update = 7;
     Failure failure = FAILURE_INIT;
 
-    assert_failure(ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, now, &verdict, &this_update, &next_update,
-                              &failure), error, failure, reason);
+    assert_failure(ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, now, &verdict,
+                              &this_update, &next_update, &failure),
+                   error, failure, reason);
     assert_int_equal(verdict, (RevocationVerdict) -1);
     assert_true(this_update == 7 && next_update == 7);
     bytes_clear(&response);
@@ -135,45 +142,59 @@ static void test_wrong_responders(void **state) {
         no_purpose = ENTITY(.subject = "CN=R", .issuer = &s->ca, AROUND(s->now)),
         any_purpose = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_ANY, AROUND(s->now)),
         web = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_TLS_WWW_SERVER, AROUND(s->now)),
-        no_usage = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .usage = GNUTLS_KEY_KEY_AGREEMENT, AROUND(s->now)),
-        expired = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .not_before = s->now - DAY, .not_after = s->now - 1),
-        future = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .not_before = s->now + 600, .not_after = s->now + DAY),
-        critical = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .extensions = { unknown }, AROUND(s->now)),
+        no_usage = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING,
+                          .usage = GNUTLS_KEY_KEY_AGREEMENT, AROUND(s->now)),
+        expired = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .not_before = s->now - DAY,
+                         .not_after = s->now - 1),
+        future = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .not_before = s->now + 600,
+                        .not_after = s->now + DAY),
+        critical = ENTITY(.subject = "CN=R", .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, .extensions = { unknown },
+                          AROUND(s->now)),
         deeper = ENTITY(.subject = "CN=R", .issuer = &s->responder, .eku = GNUTLS_KP_OCSP_SIGNING, AROUND(s->now)),
         myself = ENTITY(.subject = "CN=leaf", .issuer = &s->ca, AROUND(s->now));
     const struct {
         const Entity *signer;
         const char *reason;
     } cases[] = {
-        { &sibling, "did not certify" },     { &by_sibling, "did not certify" },
-        { &by_impostor, "did not certify" }, { &no_purpose, "not certified for OCSP" },
-        { &any_purpose, "not certified for OCSP" }, { &web, "not certified for OCSP" },
-        { &no_usage, "key usage does not allow it" }, { &expired, "not valid at this time" },
-        { &future, "not valid at this time" }, { &critical, "critical extension 1.2.3.4" },
-        { &deeper, "did not certify" },      { &myself, "not certified for OCSP" },
+        { &sibling, "did not certify" },
+        { &by_sibling, "did not certify" },
+        { &by_impostor, "did not certify" },
+        { &no_purpose, "not certified for OCSP" },
+        { &any_purpose, "not certified for OCSP" },
+        { &web, "not certified for OCSP" },
+        { &no_usage, "key usage does not allow it" },
+        { &expired, "not valid at this time" },
+        { &future, "not valid at this time" },
+        { &critical, "critical extension 1.2.3.4" },
+        { &deeper, "did not certify" },
+        { &myself, "not certified for OCSP" },
         { &impostor, "did not certify" },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         refuse(s, ANSWER(.index = revoked, .signer = cases[i].signer), cases[i].reason);
-    refuse(s, ANSWER(.index = revoked, .signer = &impostor, .options = "-ndays 1 -resp_no_certs"), "was not made by the key of CN=CA");
+    refuse(s, ANSWER(.index = revoked, .signer = &impostor, .options = "-ndays 1 -resp_no_certs"),
+           "was not made by the key of CN=CA");
 }
 
 static void test_about_another(void **state) {
     SETTING;
     _cleanup_entity_ Entity other = ENTITY(.subject = "CN=leaf", .issuer = &s->ca, .serial = 0xaabc, AROUND(s->now)),
                             same_name = ENTITY(.subject = "CN=CA", .ca = true, AROUND(s->now)),
-                            their_leaf = ENTITY(.subject = "CN=leaf", .issuer = &same_name, .serial = 0xaabb, AROUND(s->now));
+                            their_leaf =
+                                ENTITY(.subject = "CN=leaf", .issuer = &same_name, .serial = 0xaabb, AROUND(s->now));
 
     refuse(s, ANSWER(.index = good, .certificate = &other), "is not about CN=leaf");
     /* equal name of the issuer and equal number, but another key of the issuer; the signer is the right one */
-    refuse(s, ANSWER(.index = revoked, .certificate = &their_leaf, .ca = &same_name, .signer = &s->responder), "is not about CN=leaf");
+    refuse(s, ANSWER(.index = revoked, .certificate = &their_leaf, .ca = &same_name, .signer = &s->responder),
+           "is not about CN=leaf");
 
     Bytes response = ANSWER(.index = good);
     RevocationVerdict verdict;
     Failure failure = FAILURE_INIT;
-    assert_failure(ocsp_check(bytes_view(&response), s->leaf.certificate, s->responder.certificate, s->now, &verdict, NULL, NULL,
-                              &failure), EKEYREJECTED, failure, "did not issue the certificate");
+    assert_failure(ocsp_check(bytes_view(&response), s->leaf.certificate, s->responder.certificate, s->now, &verdict,
+                              NULL, NULL, &failure),
+                   EKEYREJECTED, failure, "did not issue the certificate");
     bytes_clear(&response);
 }
 
@@ -193,13 +214,15 @@ static void test_times(void **state) {
 static void test_algorithms(void **state) {
     SETTING;
     entity_clear(&s->responder);
-    s->responder = ENTITY(.subject = "CN=Responder", .pk = GNUTLS_PK_RSA, .issuer = &s->ca, .eku = GNUTLS_KP_OCSP_SIGNING, AROUND(s->now));
+    s->responder = ENTITY(.subject = "CN=Responder", .pk = GNUTLS_PK_RSA, .issuer = &s->ca,
+                          .eku = GNUTLS_KP_OCSP_SIGNING, AROUND(s->now));
     expect(s, ANSWER(.index = good, .signer = &s->responder, .options = "-ndays 1 -rmd sha256"), REVOCATION_GOOD);
     refuse(s, ANSWER(.index = good, .signer = &s->responder, .options = "-ndays 1 -rmd sha1"), "RSA-SHA1");
 }
 
 static void test_malformed(void **state) {
-    static const uint8_t try_later[] = { 0x30, 0x03, 0x0a, 0x01, 0x03 }, unauthorized[] = { 0x30, 0x03, 0x0a, 0x01, 0x06 };
+    static const uint8_t try_later[] = { 0x30, 0x03, 0x0a, 0x01, 0x03 },
+                         unauthorized[] = { 0x30, 0x03, 0x0a, 0x01, 0x06 };
     SETTING;
     _cleanup_bytes_ Bytes response = ANSWER(.index = good, .signer = &s->responder);
     Bytes copy = BYTES_NULL;
@@ -220,7 +243,8 @@ static void test_malformed(void **state) {
     for (size_t i = 0; i < response.size; i++) {
         RevocationVerdict verdict;
         response.data[i] ^= 1;
-        int r = ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, s->now, &verdict, NULL, NULL, NULL);
+        int r = ocsp_check(bytes_view(&response), s->leaf.certificate, s->ca.certificate, s->now, &verdict, NULL, NULL,
+                           NULL);
         response.data[i] ^= 1;
         if (r >= 0 && verdict != REVOCATION_GOOD)
             fail_msg("byte %zu", i);
@@ -234,10 +258,12 @@ static void replace(const Bytes *der, const void *old, size_t old_size, const vo
     memcpy(at, new, size);
 }
 
-/* A nonce that nobody asked for does no harm. A critical extension, of the answer or of a statement, refuses it, whoever signed. */
+/* A nonce that nobody asked for does no harm. A critical extension, of the answer or of a statement, refuses it,
+ * whoever signed. */
 static void test_extensions(void **state) {
     static const uint8_t nonce[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02, 0x04, 0x12, 0x04, 0x10 },
-                         critical_nonce[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02, 0x01, 0x01, 0xff, 0x04, 0x0f },
+                         critical_nonce[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30,
+                                              0x01, 0x02, 0x01, 0x01, 0xff, 0x04, 0x0f },
                          next_update[] = { 0xa0, 0x11, 0x18, 0x0f },
                          critical_extension[] = { 0xa1, 0x11, 0x30, 0x0f, 0x30, 0x0d, 0x06, 0x03, 0x2a, 0x03,
                                                   0x04, 0x01, 0x01, 0xff, 0x04, 0x03, 0x01, 0x02, 0x03 };
@@ -254,7 +280,8 @@ static void test_extensions(void **state) {
 static void test_two_statements(void **state) {
     SETTING;
 
-    refuse_at(s, ANSWER(.index = good, .request_options = "-serial 0xAABB -no_nonce"), s->now, EBADMSG, "two statements about CN=leaf");
+    refuse_at(s, ANSWER(.index = good, .request_options = "-serial 0xAABB -no_nonce"), s->now, EBADMSG,
+              "two statements about CN=leaf");
     expect(s, ANSWER(.index = good, .request_options = "-serial 0xAABC -no_nonce"), REVOCATION_GOOD);
 }
 
@@ -273,9 +300,15 @@ static void test_request(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_responder), cmocka_unit_test(test_wrong_responders),
-        cmocka_unit_test(test_about_another), cmocka_unit_test(test_times),     cmocka_unit_test(test_algorithms),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_request),  cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_responder),
+        cmocka_unit_test(test_wrong_responders),
+        cmocka_unit_test(test_about_another),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_algorithms),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_extensions),
         cmocka_unit_test(test_two_statements),
     };
 

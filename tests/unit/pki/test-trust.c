@@ -21,7 +21,8 @@ static Rollover roll_at(const CertificateList *present, const CertificateList *a
     Failure failure = FAILURE_INIT;
 
     assert_ok(trust_rollover(present, answer, authenticated_by ? authenticated_by->certificate : NULL, own_chain, now,
-                             &result.anchors, &result.changed, &failure), failure);
+                             &result.anchors, &result.changed, &failure),
+              failure);
     return result;
 }
 
@@ -34,12 +35,13 @@ static void rollover_clear(Rollover *rollover) {
     certificate_list_clear(&rollover->anchors);
 }
 #define _cleanup_rollover_ _cleanup_(rollover_clear)
-#define _cleanup_list_ _cleanup_certificates_ CertificateList
+#define _cleanup_list_     _cleanup_certificates_ CertificateList
 
 #define ROOTS                                                                                                          \
-    _cleanup_entity_ Entity old = ENTITY(.subject = "CN=Root", .ca = true), new = ENTITY(.subject = "CN=Root", .ca = true), \
-                            new_with_old = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old),     \
-                            old_with_new = ENTITY(.subject = "CN=Root", .ca = true, .key = old.key, .issuer = &new);     \
+    _cleanup_entity_ Entity old = ENTITY(.subject = "CN=Root", .ca = true),                                            \
+                            new = ENTITY(.subject = "CN=Root", .ca = true),                                            \
+                            new_with_old = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old),   \
+                            old_with_new = ENTITY(.subject = "CN=Root", .ca = true, .key = old.key, .issuer = &new);   \
     _cleanup_list_ present = LIST(old.certificate)
 
 static void test_new_root(void **state) {
@@ -75,9 +77,11 @@ static void test_refused(void **state) {
     _cleanup_entity_ Entity
         other_name = ENTITY(.subject = "CN=New", .ca = true),
         other_name_with_old = ENTITY(.subject = "CN=New", .ca = true, .key = other_name.key, .issuer = &old),
-        limited = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .limited = true, .path_length = 3),
+        limited =
+            ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .limited = true, .path_length = 3),
         no_ca = ENTITY(.subject = "CN=Root", .key = new.key, .issuer = &old, .usage = GNUTLS_KEY_KEY_CERT_SIGN),
-        no_usage = ENTITY(.subject = "CN=Root", .ca = true, .usage = GNUTLS_KEY_CRL_SIGN, .key = new.key, .issuer = &old),
+        no_usage =
+            ENTITY(.subject = "CN=Root", .ca = true, .usage = GNUTLS_KEY_CRL_SIGN, .key = new.key, .issuer = &old),
         stranger = ENTITY(.subject = "CN=Root", .ca = true),
         by_stranger = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &stranger),
         expired = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .issuer = &old, .not_after = NOW - 1),
@@ -101,7 +105,8 @@ static void test_refused(void **state) {
     _cleanup_entity_ Entity future = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .not_before = NOW + 1),
                             past = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .not_after = NOW - 1),
                             leaf = ENTITY(.subject = "CN=Root", .key = new.key),
-                            strange = ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .extensions = { unknown });
+                            strange =
+                                ENTITY(.subject = "CN=Root", .ca = true, .key = new.key, .extensions = { unknown });
     const Entity *const bad_roots[] = { &future, &past, &leaf, &strange };
     for (size_t i = 0; i < ARRAY_LENGTH(bad_roots); i++) {
         _cleanup_list_ answer = LIST(new_with_old.certificate, bad_roots[i]->certificate);
@@ -127,7 +132,8 @@ static void test_intermediates(void **state) {
     ROOTS;
     _cleanup_entity_ Entity upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &old),
                             fresh = ENTITY(.subject = "CN=Upper", .ca = true),
-                            fresh_by_upper = ENTITY(.subject = "CN=Upper", .ca = true, .key = fresh.key, .issuer = &upper);
+                            fresh_by_upper =
+                                ENTITY(.subject = "CN=Upper", .ca = true, .key = fresh.key, .issuer = &upper);
     {
         _cleanup_list_ answer = LIST(upper.certificate, new_with_old.certificate, old.certificate);
         _cleanup_rollover_ Rollover result = roll(&present, &answer, &old, NULL);
@@ -135,7 +141,8 @@ static void test_intermediates(void **state) {
         assert_int_equal(result.anchors.count, 1);
     }
     {
-        _cleanup_list_ intermediate = LIST(upper.certificate), answer = LIST(fresh.certificate, fresh_by_upper.certificate);
+        _cleanup_list_ intermediate = LIST(upper.certificate),
+                       answer = LIST(fresh.certificate, fresh_by_upper.certificate);
         _cleanup_rollover_ Rollover result = roll(&intermediate, &answer, &upper, NULL);
         assert_false(result.changed);
     }
@@ -144,7 +151,8 @@ static void test_intermediates(void **state) {
 /* The same key in a new certificate: the old one vouches for it by its signature. */
 static void test_reissued_root(void **state) {
     ROOTS;
-    _cleanup_entity_ Entity again = ENTITY(.subject = "CN=Root", .ca = true, .key = old.key, .not_after = NOW + 900 * DAY);
+    _cleanup_entity_ Entity again =
+        ENTITY(.subject = "CN=Root", .ca = true, .key = old.key, .not_after = NOW + 900 * DAY);
     _cleanup_list_ answer = LIST(again.certificate);
     _cleanup_rollover_ Rollover result = roll(&present, &answer, &old, NULL);
 
@@ -157,7 +165,8 @@ static void test_two_steps(void **state) {
     ROOTS;
     _cleanup_entity_ Entity newer = ENTITY(.subject = "CN=Root", .ca = true),
                             newer_with_new = ENTITY(.subject = "CN=Root", .ca = true, .key = newer.key, .issuer = &new);
-    _cleanup_list_ answer = LIST(newer.certificate, newer_with_new.certificate, new.certificate, new_with_old.certificate);
+    _cleanup_list_ answer =
+        LIST(newer.certificate, newer_with_new.certificate, new.certificate, new_with_old.certificate);
     _cleanup_rollover_ Rollover result = roll(&present, &answer, NULL, NULL);
 
     assert_int_equal(result.anchors.count, 3);
@@ -168,8 +177,9 @@ static void test_leaving(void **state) {
     ROOTS;
     _cleanup_entity_ Entity below_old = ENTITY(.subject = "CN=leaf", .issuer = &old),
                             below_new = ENTITY(.subject = "CN=leaf", .issuer = &new);
-    _cleanup_list_ both = LIST(old.certificate, new.certificate), only_new = LIST(new.certificate), neither = LIST(new_with_old.certificate),
-                   chain_old = LIST(below_old.certificate), chain_new = LIST(below_new.certificate);
+    _cleanup_list_ both = LIST(old.certificate, new.certificate), only_new = LIST(new.certificate),
+                   neither = LIST(new_with_old.certificate), chain_old = LIST(below_old.certificate),
+                   chain_new = LIST(below_new.certificate);
     {
         _cleanup_rollover_ Rollover result = roll(&both, &only_new, &new, &chain_new);
         assert_true(result.changed);
@@ -192,7 +202,8 @@ static void test_leaving(void **state) {
     }
     { /* authenticated by an anchor of another set, or by what it brings itself */
         _cleanup_entity_ Entity web = ENTITY(.subject = "CN=Web", .ca = true);
-        _cleanup_rollover_ Rollover none = roll(&both, &only_new, NULL, &chain_new), other = roll(&both, &only_new, &web, &chain_new);
+        _cleanup_rollover_ Rollover none = roll(&both, &only_new, NULL, &chain_new),
+                                    other = roll(&both, &only_new, &web, &chain_new);
         assert_false(none.changed || other.changed);
         _cleanup_list_ bringing = LIST(web.certificate);
         _cleanup_rollover_ Rollover itself = roll(&both, &bringing, &web, &chain_new);
@@ -231,13 +242,15 @@ static void test_bootstrap(void **state) {
     ROOTS;
     _cleanup_entity_ Entity upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &new),
                             lower = ENTITY(.subject = "CN=Lower", .ca = true, .issuer = &upper),
-                            stranger = ENTITY(.subject = "CN=Stranger", .ca = true), expired = ENTITY(.subject = "CN=E", .ca = true, .not_after = NOW - 1),
+                            stranger = ENTITY(.subject = "CN=Stranger", .ca = true),
+                            expired = ENTITY(.subject = "CN=E", .ca = true, .not_after = NOW - 1),
                             leaf = ENTITY(.subject = "CN=leaf");
     _cleanup_list_ plain = LIST(lower.certificate, new.certificate, upper.certificate),
-                   rolling = LIST(new_with_old.certificate, old.certificate, new.certificate, old_with_new.certificate, upper.certificate),
+                   rolling = LIST(new_with_old.certificate, old.certificate, new.certificate, old_with_new.certificate,
+                                  upper.certificate),
                    with_stranger = LIST(new.certificate, upper.certificate, stranger.certificate),
-                   gap = LIST(new.certificate, lower.certificate), is_expired = LIST(expired.certificate), is_leaf = LIST(leaf.certificate),
-                   unrelated = LIST(new.certificate, old.certificate), none = { 0 };
+                   gap = LIST(new.certificate, lower.certificate), is_expired = LIST(expired.certificate),
+                   is_leaf = LIST(leaf.certificate), unrelated = LIST(new.certificate, old.certificate), none = { 0 };
 
     accept_bootstrap(&plain, &new);
     accept_bootstrap(&rolling, &new);
@@ -255,7 +268,7 @@ static void test_bootstrap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_root),      cmocka_unit_test(test_attacker),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_new_root),      cmocka_unit_test(test_attacker),      cmocka_unit_test(test_refused),
         cmocka_unit_test(test_intermediates), cmocka_unit_test(test_reissued_root), cmocka_unit_test(test_two_steps),
         cmocka_unit_test(test_leaving),       cmocka_unit_test(test_bootstrap),
     };
