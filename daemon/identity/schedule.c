@@ -104,14 +104,16 @@ static int64_t full_jitter(int64_t window, uint32_t random) {
 int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after,
                        uint32_t random) {
     int64_t lifetime = subtract(not_after, not_before), remaining = subtract(not_after, now);
-    int64_t most = lifetime > 0 && remaining > 0 ? clamp(remaining / RETRY_REMAINING, 1, INT64_MAX) : RETRY_OTHERWISE;
+    int64_t most =
+        lifetime > 0 && remaining > 0 ? clamp(remaining / RETRY_REMAINING, 1, SCHEDULE_RETRY_MAX) : RETRY_OTHERWISE;
     int64_t window = clamp(exponential_window(failures, lifetime), 1, most);
     int64_t delay = full_jitter(window, random);
 
     /* A CA that tells everybody the same time shall not be met by everybody at that second. */
-    if (retry_after >= delay) {
-        int64_t spread = clamp((int64_t) retry_after / 10, 0, window);
-        delay = (int64_t) retry_after + (spread > 0 ? full_jitter(spread, random) : 0);
+    int64_t told = clamp(retry_after, 0, SCHEDULE_RETRY_AFTER_MAX);
+    if (told >= delay) {
+        int64_t spread = clamp(told / 10, 0, window);
+        delay = told + (spread > 0 ? full_jitter(spread, random) : 0);
     }
     return add(now, delay);
 }

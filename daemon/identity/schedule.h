@@ -19,10 +19,15 @@ typedef struct ScheduleCertificate {
  * before a tenth of the lifetime has passed, never later than 95 % of it. */
 int64_t schedule_renewal(const ScheduleCertificate *certificate, const IdentityConfig *config, BytesView device_seed);
 
+#define SCHEDULE_RETRY_MAX       86400       /* seconds between two attempts of which the first failed */
+#define SCHEDULE_RETRY_AFTER_MAX (6 * 86400) /* seconds of a Retry-After that count */
+#define SCHEDULE_GAP_MAX         (7 * 86400) /* nothing that schedule_retry says is further away */
+
 /* The instant of the next attempt after `failures` (≥ 1) failed ones: full jitter (`random`, 32 uniform bits) over an
  * exponential window from 30 s (shorter for short certificates: at most a 60th of the lifetime, at least 1 s), at most
- * a tenth of the remaining life (`not_after` − now; past expiry or without a certificate: an hour), never sooner than
- * `retry_after` seconds. */
+ * a tenth of the remaining life (`not_after` − now; past expiry or without a certificate: an hour) and at most
+ * SCHEDULE_RETRY_MAX; but never sooner than `retry_after` seconds, of which SCHEDULE_RETRY_AFTER_MAX count, and then
+ * spread over up to a tenth of it more. */
 int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after,
                        uint32_t random);
 

@@ -135,7 +135,7 @@ static void test_retry_window(void **state) {
         for (size_t i = 0; i < ARRAY_LENGTH(randoms); i++) {
             int64_t delay = schedule_retry(now, failures, now - YEAR, now + 100 * DAY, 0, randoms[i]) - now;
             int64_t window = failures < 40 ? INT64_C(30) << (failures - 1) : INT64_MAX;
-            int64_t most = window < 10 * DAY ? window : 10 * DAY;
+            int64_t most = window < DAY ? window : DAY; /* a tenth of what is left would be ten days */
             assert_true(delay >= 1 && delay <= most);
             if (randoms[i] == UINT32_MAX)
                 assert_true(delay >= most - 1 - most / 1000000);
@@ -173,7 +173,7 @@ static void test_retry_special(void **state) {
 
 /* Never sooner than Retry-After, whatever else; and not all at that second. */
 static void test_retry_after(void **state) {
-    static const uint32_t afters[] = { 1, 10, 120, 86400, UINT32_MAX };
+    static const uint32_t afters[] = { 1, 10, 120, 86400, SCHEDULE_RETRY_AFTER_MAX, UINT32_MAX };
     uint64_t random = 3;
     int64_t lowest = INT64_MAX, highest = 0;
 
@@ -181,7 +181,8 @@ static void test_retry_after(void **state) {
         for (unsigned i = 0; i < 2000; i++) {
             int64_t left = (int64_t) (next_random(&random) % (uint64_t) YEAR) - DAY;
             int64_t delay = schedule_retry(0, 1 + i % 60, -YEAR, left, afters[a], (uint32_t) next_random(&random));
-            assert_true(delay >= afters[a]);
+            assert_true(delay >= (afters[a] < SCHEDULE_RETRY_AFTER_MAX ? afters[a] : SCHEDULE_RETRY_AFTER_MAX));
+            assert_true(delay <= SCHEDULE_GAP_MAX);
         }
     for (unsigned i = 0; i < 2000; i++) {
         int64_t delay = schedule_retry(0, 5, -YEAR, YEAR, 3600, (uint32_t) next_random(&random));
