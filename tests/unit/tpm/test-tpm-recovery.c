@@ -105,6 +105,7 @@ static void reset_and_handles_taken_by_others(void **state) {
         esys = raw_open(swtpm_tcti(swtpm));
         (void) foreign_key(esys, TPMA_OBJECT_NODA, "one");
         (void) foreign_key(esys, TPMA_OBJECT_NODA, "two");
+        (void) foreign_key(esys, TPMA_OBJECT_NODA, "three"); /* every place of a transient object is taken */
         raw_close(esys);
         sign(tpm, i % 2 ? a : b);
         sign(tpm, i % 2 ? b : a);
