@@ -448,6 +448,24 @@ static void commands_are_few(void **state) {
     assert_int_equal(count_lines(bench, "trace", NULL), 14); /* FlushContext, Load, Sign */
 }
 
+/* Two places: the key that was used longer ago goes, so the other one needs no loading. */
+static void least_recently_used_goes(void **state) {
+    Bench *bench = *state;
+    _cleanup_tpm_key_ TpmKey *b = create_key(bench->tpm, KEY_ECDSA_P256), *c = create_key(bench->tpm, KEY_ECDSA_P256);
+
+    sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
+    sign(bench);
+    sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
+    sign(bench);
+    sign_and_verify(bench->tpm, c, "ecdsa_secp256r1_sha256"); /* b goes */
+    trace(bench);
+    sign(bench);
+    sign_and_verify(bench->tpm, c, "ecdsa_secp256r1_sha256");
+    assert_int_equal(count_lines(bench, "trace", "Load"), 0);
+    sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
+    assert_int_equal(count_lines(bench, "trace", "Load"), 1);
+}
+
 static void *sign_in_thread(void *data) {
     Failure failure = FAILURE_INIT;
 
@@ -492,6 +510,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(algorithm_unknown_to_the_tpm, start, stop),
         cmocka_unit_test_setup_teardown(wrong_arguments, start, stop),
         cmocka_unit_test_setup_teardown(commands_are_few, start, stop),
+        cmocka_unit_test_setup_teardown(least_recently_used_goes, start, stop),
         cmocka_unit_test_setup_teardown(silent, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
