@@ -190,7 +190,7 @@ static void job_on_failure(Job *job, const Packet *packet) {
     Failure failure = FAILURE_INIT;
     _cleanup_free_ char *text = NULL;
     TlvReader reader = { packet->payload };
-    uint8_t retry = 1;
+    uint8_t retry = 1, rejected = 0;
     uint32_t after = 0;
     uint16_t tag;
     BytesView value;
@@ -203,6 +203,8 @@ static void job_on_failure(Job *job, const Packet *packet) {
             r = tlv_value_u8(value, &retry);
         else if (tag == JOB_FAILURE_AFTER)
             r = tlv_value_u32(value, &after);
+        else if (tag == JOB_FAILURE_REJECTED)
+            r = tlv_value_u8(value, &rejected);
         if (r < 0)
             break;
     }
@@ -210,7 +212,7 @@ static void job_on_failure(Job *job, const Packet *packet) {
         job_broken(job, "sent a failure that is not as agreed");
         return;
     }
-    (void) failure_set(&failure, -EIO, FAILURE_ENROLLMENT_FAILED, "%s", text);
+    (void) failure_set(&failure, -EIO, rejected ? FAILURE_CERTIFICATE_REJECTED : FAILURE_ENROLLMENT_FAILED, "%s", text);
     job_fail(job, &failure, retry == 0, after);
 }
 

@@ -1,0 +1,250 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What identityd lives through: being killed, a TPM that is reset or gone, files that are damaged, configuration that is wrong.
+Runs inside tests/sandbox."""
+
+import os
+import shutil
+import time
+import unittest
+
+import dbus
+
+from handle import Closed, Refused
+from sandboxed import CA, EST, SANDBOX, Case, idctl, log, read, requests, run, service, wait_until
+
+SCHEME = "ecdsa_secp256r1_sha256"
+
+
+class Life(Case):
+    def restart(self, how="kill"):
+        service(how, "identityd")
+        service("start", "identityd")
+        type(self).connect()
+
+    def both_ready(self):
+        self.demo.wait("ready")
+        self.data.wait("ready")
+
+
+class Restarts(Life):
+    def test_killed_and_started(self):
+        generation, serial = self.demo.generation(), self.demo.get("SerialNumber")
+        asked = len(requests("simpleenroll")) + len(requests("simplereenroll"))
+        for how in ("kill", "stop"):
+            self.restart(how)
+            self.both_ready()
+            self.assertEqual((self.demo.generation(), self.demo.get("SerialNumber")), (generation, serial))
+            self.data.sign(SCHEME, b"x")
+        self.assertEqual(len(requests("simpleenroll")) + len(requests("simplereenroll")), asked, "without the CA")
+
+    def test_no_objects_are_left_in_the_tpm(self):
+        for _ in range(4):
+            self.data.sign(SCHEME, b"x")
+            with self.demo.open("digest") as opened:
+                opened.sign_digest(SCHEME, bytes(32))
+            service("kill", "identityd")
+            service("start", "identityd")
+            type(self).connect()
+            self.both_ready()
+        service("stop", "identityd")
+        left = run("tpm2_getcap", "handles-transient").stdout.decode() + run("tpm2_getcap", "handles-loaded-session").stdout.decode()
+        service("start", "identityd")
+        type(self).connect()
+        self.both_ready()
+        self.assertEqual(left.strip(), "")
+
+
+class Tpm(Life):
+    def test_reset_under_the_daemon(self):
+        """Each identity signs with its own key afterwards, never with another's (FACTS)."""
+        with self.demo.open("digest") as opened:
+            for _ in range(3):
+                self.data.sign(SCHEME, b"before")
+                opened.sign_digest(SCHEME, bytes(32))
+                service("restart", "swtpm")
+                wait_until(lambda: os.path.exists(SANDBOX + "/tpm.sock"), "swtpm")
+                signature = self.retried(lambda: self.data.sign(SCHEME, b"after"))
+                self.verify(self.data.certificate(), SCHEME, b"after", signature)
+                run("tpm2_startup", "-c", check=False)
+                signature = self.retried(lambda: opened.sign_message(SCHEME, b"after"))
+                self.verify(self.demo.certificate(), SCHEME, b"after", signature)
+        self.both_ready()
+
+    def retried(self, function):
+        end = time.monotonic() + 30
+        while True:
+            try:
+                return function()
+            except Exception as error:  # pylint: disable=broad-except
+                if isinstance(error, AssertionError) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    def test_gone_and_back(self):
+        opened = self.demo.open("digest")
+        self.addCleanup(opened.close)
+        service("stop", "swtpm")
+        try:
+            with self.assertRaises((Refused, Closed)) as caught:
+                opened.sign_digest(SCHEME, bytes(32))
+            if isinstance(caught.exception, Refused):
+                self.assertEqual(caught.exception.status, "tpm-unavailable")
+            self.demo.wait("unavailable")
+            self.assertEqual(self.manager_property("TpmState"), "unavailable")
+            self.refused("TpmUnavailable", self.data.sign, SCHEME, b"x")
+        finally:
+            service("start", "swtpm")
+        self.both_ready()
+        self.assertEqual(self.manager_property("TpmState"), "ready")
+        with self.demo.open("digest") as again:
+            again.sign_digest(SCHEME, bytes(32))
+
+    def test_started_without_a_tpm(self):
+        service("stop", "identityd")
+        service("stop", "swtpm")
+        try:
+            service("start", "identityd")
+            type(self).connect()
+            self.demo.wait("unavailable")
+            self.assertEqual([str(e[2]) for e in self.manager("ListIdentities")], ["unavailable", "unavailable"])
+        finally:
+            service("start", "swtpm")
+        self.both_ready()
+        self.data.sign(SCHEME, b"x")
+
+    def test_another_tpm(self):
+        """Replaced: nothing is deleted; the old TPM makes everything good again; Enroll with a new key leads out."""
+        serial = self.demo.get("SerialNumber")
+        service("stop", "identityd")
+        service("stop", "swtpm")
+        shutil.move(SANDBOX + "/tpm", SANDBOX + "/tpm.old")
+        os.mkdir(SANDBOX + "/tpm")
+        service("start", "swtpm")
+        service("start", "identityd")
+        type(self).connect()
+        try:
+            self.demo.wait("unavailable")
+            wait_until(lambda: self.manager_property("TpmState") == "replaced", "TpmState replaced")
+            self.refused("TpmReplaced", self.data.sign, SCHEME, b"x")
+            self.assertTrue(os.path.exists(SANDBOX + "/state/demo/current/key.pem"))
+        finally:
+            service("stop", "identityd")
+            service("stop", "swtpm")
+            shutil.rmtree(SANDBOX + "/tpm")
+            shutil.move(SANDBOX + "/tpm.old", SANDBOX + "/tpm")
+            service("start", "swtpm")
+            service("start", "identityd")
+            type(self).connect()
+        self.both_ready()
+        self.assertEqual(self.demo.get("SerialNumber"), serial)
+
+
+class Damage(Life):
+    """A malformed file puts that identity out, visibly, with its name; the daemon and the others go on; nothing is overwritten."""
+
+    def damaged(self, path, content):
+        full = os.path.join(SANDBOX, "state/demo", path)
+        with open(full, "rb") as file:
+            good = file.read()
+        mode = os.stat(full).st_mode
+        service("stop", "identityd")
+        with open(full, "wb") as file:
+            file.write(content)
+        service("start", "identityd")
+        type(self).connect()
+        try:
+            self.data.wait("ready")
+            wait_until(lambda: self.demo.state_or_none() != "ready" and self.demo.state_or_none() is not None, "demo to be out")
+            time.sleep(0.5)
+            self.assertNotEqual(self.demo.state(), "ready")
+            self.assertIn(os.path.basename(path), self.demo.get("LastError") + log("identityd"))
+            with open(full, "rb") as file:
+                self.assertEqual(file.read(), content, "overwritten")
+            self.data.sign(SCHEME, b"x")
+        finally:
+            service("stop", "identityd")
+            with open(full, "wb") as file:
+                file.write(good)
+            os.chmod(full, mode)
+            service("start", "identityd")
+            type(self).connect()
+        self.both_ready()
+
+    def test_key(self):
+        for content in (b"", b"junk\n", b"-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n", b"x" * 100000):
+            with self.subTest(content[:20]):
+                self.damaged("current/key.pem", content)
+
+    def test_chain(self):
+        for content in (b"", b"junk\n", read(CA + "/root.pem").encode()):
+            with self.subTest(content[:20]):
+                self.damaged("current/chain.pem", content)
+
+    def test_state(self):
+        for content in (b"weather=good\n", b"\0\0\0\0", b"failures=many\n"):
+            with self.subTest(content[:20]):
+                self.damaged("state", content)
+
+
+class Configuration(Life):
+    def bad(self, text, *words):
+        """A bad file: the identity is out, with file and line; the others stay."""
+        path = SANDBOX + "/etc/identities/bad.conf"
+        self.configure("bad", text)
+        self.addCleanup(lambda: os.path.exists(path) and self.configure("bad", None))
+        said = idctl("check", "--config", check=False)
+        self.assertEqual(said.returncode, 1)
+        for word in (path, *words):
+            self.assertIn(word, said.stdout.decode() + said.stderr.decode())
+            self.assertIn(word, log("identityd"))
+        states = {str(e[0]): str(e[2]) for e in self.manager("ListIdentities")}
+        self.assertEqual((states["demo"], states["demo-data"]), ("ready", "ready"))
+        self.assertNotEqual(states.get("bad"), "ready")
+        self.data.sign(SCHEME, b"x")
+        self.configure("bad", None)
+
+    def test_faults(self):
+        good = f"[Identity]\nSubject=CN=%d\n[Enrollment]\nServer={EST}\nAnchors={CA}/root.pem\n"
+        self.bad("[Identity]\nSubjekt=CN=x\n", "bad.conf:2", "Subjekt")
+        self.bad(good + "[Weather]\n", "bad.conf:6", "Weather")
+        self.bad(good + "[Key]\nAlgorithm=rsa-512\n", "bad.conf:7", "rsa-2048")
+        self.bad(good + "[Renewal]\nAt=120%\n", "bad.conf:7", "At", "95%")
+        self.bad(good + "[Access]\ndata=user:root\ntls-client=user:root\n", "bad.conf", "data")
+        self.bad(good.replace("https:", "http:"), "bad.conf:4", "https")
+        self.bad(good + "Authenticate=identity:nobody\n", "bad.conf", "nobody")
+
+    def test_a_wrong_file_leaves_the_identity_that_it_breaks(self):
+        """What was ready is out as long as its file is bad, and back when that is mended."""
+        path = SANDBOX + "/etc/identities/demo.conf"
+        good = read(path)
+        serial = self.demo.get("SerialNumber")
+        held = self.demo.open("digest")
+        self.addCleanup(held.close)
+        self.configure("demo", good + "[Weather]\n")
+        try:
+            self.assertIn(path + ":", self.demo.get("LastError"))
+            with self.assertRaises(dbus.DBusException) as caught:
+                self.demo.open("digest")
+            self.assertIn("demo", str(caught.exception))
+            held.wait_closed()
+            self.data.sign(SCHEME, b"x")
+        finally:
+            self.configure("demo", good)
+        self.demo.wait("ready")
+        self.assertEqual(self.demo.get("SerialNumber"), serial)
+
+    def test_drop_in(self):
+        directory = SANDBOX + "/etc/identities/demo-data.conf.d"
+        os.mkdir(directory)
+        with open(directory + "/10-none.conf", "w", encoding="utf-8") as file:
+            file.write("[Access]\ndata=user:4242\n")
+        self.manager("Reload")
+        self.refused("AccessDenied", self.data.sign, SCHEME, b"x")
+        shutil.rmtree(directory)
+        self.manager("Reload")
+        self.data.sign(SCHEME, b"x")
+
+
+if __name__ == "__main__":
+    unittest.main()
