@@ -5,77 +5,19 @@
 #include <gnutls/abstract.h>
 #include <string.h>
 #include <time.h>
-#include <tss2/tss2_tctildr.h>
-
-#define PARENT 0x81000001U
-
-static int of_rc(TSS2_RC rc) {
-    return rc == TSS2_RC_SUCCESS ? 0 : -EIO;
-}
-
-/* ---- raw ---- */
-
-static int raw_load(Bench *bench) {
-    return of_rc(Esys_Load(bench->esys, bench->raw_parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                           bench->raw_private, bench->raw_public, &bench->raw_key));
-}
-
-static int raw_open(Bench *bench) {
-    const TPM2B_SENSITIVE_CREATE sensitive = { .size = 0 };
-    const TPM2B_DATA outside = { .size = 0 };
-    const TPML_PCR_SELECTION pcrs = { .count = 0 };
-    const TPM2B_PUBLIC template = {
-        .publicArea = {
-            .type = TPM2_ALG_ECC,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT,
-            .parameters.eccDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
-                                      .scheme.scheme = TPM2_ALG_NULL,
-                                      .curveID = TPM2_ECC_NIST_P256,
-                                      .kdf.scheme = TPM2_ALG_NULL },
-        },
-    };
-    TSS2_TCTI_CONTEXT *tcti = NULL;
-    TSS2_RC rc;
-
-    rc = Tss2_TctiLdr_Initialize(swtpm_tcti(bench->swtpm), &tcti);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_Initialize(&bench->esys, tcti, NULL);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_TR_FromTPMPublic(bench->esys, PARENT, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &bench->raw_parent);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_Create(bench->esys, bench->raw_parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
-                         &template, &outside, &pcrs, &bench->raw_private, &bench->raw_public, NULL, NULL, NULL);
-    return rc == TSS2_RC_SUCCESS ? raw_load(bench) : -EIO;
-}
-
-static int raw_sign_with(Bench *bench, ESYS_TR key) {
-    const TPM2B_DIGEST digest = { .size = 32 };
-    const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
-    const TPMT_TK_HASHCHECK ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
-    TPMT_SIGNATURE *signature = NULL;
-    TSS2_RC rc = Esys_Sign(bench->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &scheme, &ticket,
-                           &signature);
-
-    Esys_Free(signature);
-    return of_rc(rc);
-}
 
 static int raw_sign_once(Bench *bench) {
-    return raw_sign_with(bench, bench->raw_key);
+    return raw_tpm_sign(bench->raw, bench->raw->key);
 }
 
 static int raw_load_sign_flush_once(Bench *bench) {
     ESYS_TR key = ESYS_TR_NONE;
-    TSS2_RC rc = Esys_Load(bench->esys, bench->raw_parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                           bench->raw_private, bench->raw_public, &key);
-    int r = of_rc(rc);
+    int r = raw_tpm_load(bench->raw, &key);
 
-    if (r >= 0)
-        r = raw_sign_with(bench, key);
-    if (rc == TSS2_RC_SUCCESS)
-        (void) Esys_FlushContext(bench->esys, key);
+    if (r >= 0) {
+        r = raw_tpm_sign(bench->raw, key);
+        (void) Esys_FlushContext(bench->raw->esys, key);
+    }
     return r;
 }
 
@@ -203,16 +145,9 @@ const Measurement measure_verify = { "verify", "us", "verification of a P-256 si
 /* ---- the bench ---- */
 
 void bench_close(Bench *bench) {
-    TSS2_TCTI_CONTEXT *tcti = NULL;
-
     if (!bench)
         return;
-    if (bench->esys && Esys_GetTcti(bench->esys, &tcti) == TSS2_RC_SUCCESS) {
-        Esys_Finalize(&bench->esys);
-        Tss2_TctiLdr_Finalize(&tcti);
-    }
-    Esys_Free(bench->raw_public);
-    Esys_Free(bench->raw_private);
+    raw_tpm_free(bench->raw);
     tpm_key_free(bench->key);
     tpm_key_free(bench->other_key);
     tpm_free(bench->tpm);
@@ -228,7 +163,6 @@ int bench_open(Bench **ret) {
 
     if (!bench)
         return -ENOMEM;
-    bench->raw_key = bench->raw_parent = ESYS_TR_NONE;
     r = swtpm_new(&bench->swtpm);
     if (r >= 0) {
         options.tcti = swtpm_tcti(bench->swtpm);
@@ -239,7 +173,7 @@ int bench_open(Bench **ret) {
     if (r >= 0)
         r = tpm_key_create(bench->tpm, KEY_ECDSA_P256, &bench->other_key, &failure);
     if (r >= 0)
-        r = raw_open(bench);
+        r = raw_tpm_open(swtpm_tcti(bench->swtpm), &bench->raw);
     if (r < 0) {
         bench_close(bench);
         return r;

@@ -3,10 +3,10 @@
  * table (and, where it has a limit, in the table of ratios). */
 #pragma once
 
+#include "bench/raw-tpm.h"
 #include "fakes/swtpm.h"
 #include "tpm/tpm.h"
 
-#include <tss2/tss2_esys.h>
 
 typedef struct Samples {
     double *values;
@@ -18,10 +18,7 @@ typedef struct Bench {
     Swtpm *swtpm;
     Tpm *tpm;
     TpmKey *key, *other_key; /* ECDSA P-256 */
-    ESYS_CONTEXT *esys;      /* raw, on the same TPM */
-    ESYS_TR raw_parent, raw_key;
-    TPM2B_PUBLIC *raw_public;
-    TPM2B_PRIVATE *raw_private;
+    RawTpm *raw;             /* on the same TPM */
 } Bench;
 
 typedef struct Measurement {
