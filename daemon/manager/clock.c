@@ -15,6 +15,7 @@
 #endif
 
 #define CLOCK_FILE "clock"
+#define BOOT_MARK  "clock-was-behind"
 #define CLOCK_SLACK 60 /* seconds that the system clock may be behind a floor before it counts as wrong */
 
 uint64_t boottime_usec(void) {
@@ -90,4 +91,19 @@ int clock_load(Manager *manager) {
         since <= boottime_usec())
         manager->clock = (Clock) { .floor = floor, .floor_since = since };
     return 0;
+}
+
+void clock_plan_boot_renewal(Manager *manager) {
+    (void) manager_now(manager);
+    if (!manager->clock.below_floor)
+        return;
+    _cleanup_close_ int fd = openat(manager->runtime_fd, BOOT_MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) /* done already in this boot */
+        return;
+    log_entry(LOG_WARNING, MESSAGE_CLOCK, NULL, "The system clock is behind what is certainly past: dates are judged by the latest known instant, and one renewal and "
+                                                "one revocation check are tried in this boot.");
+    for (size_t i = 0; i < manager->identity_count; i++) {
+        manager->identities[i]->boot_renewal_due = manager->identities[i]->generation > 0;
+        manager->identities[i]->next_check = 0;
+    }
 }

@@ -30,6 +30,8 @@ static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authentica
             enrolment->identity->waits_for_authenticator = true;
         return failure_prefix(ret_failure, r, "%s authenticates with %s", enrolment->identity->name, authenticator->name);
     }
+    enrolment->authenticator = authenticator->instance;
+    enrolment->authenticator_generation = authenticator->generation;
     r = tpm_key_copy(authenticator->key, &enrolment->authenticator_key);
     if (r >= 0)
         r = certificate_list_to_pem(&authenticator->chain, &enrolment->authenticator_chain);
@@ -142,9 +144,9 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     identity_set_error(identity, failure->text);
     (void) identity_save_state(identity);
     snprintf(when, sizeof when, "%" PRId64, identity->stored.next_attempt - now);
-    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name, "%s attempt %" PRIu32 " failed: %s %s live; next attempt in %s s.",
-              enrolment->renewal ? "Renewal" : "Enrolment", identity->stored.failures, failure->text,
-              identity->state == STATE_READY ? "The present certificate stays" : "Nothing is", when);
+    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name, "%s attempt %" PRIu32 " failed (%s live; the next attempt is in %s s): %s",
+              enrolment->renewal ? "Renewal" : "Enrolment", identity->stored.failures,
+              identity->state == STATE_READY ? "the present certificate stays" : "nothing is", when, failure->text);
     Failure copy = *failure;
     enrolment_end(enrolment, &copy, "", ACTIVITY_WAITING);
 }
@@ -259,8 +261,14 @@ static void on_signed(const Failure *failure, BytesView signature, void *userdat
     _cleanup_free_ EnrolmentToken *token = userdata;
     Enrolment *enrolment = enrolment_by_token(token);
 
-    if (enrolment)
-        enrolment_answer(enrolment, token, failure, signature);
+    if (!enrolment)
+        return;
+    if (failure->kind == FAILURE_NONE && enrolment->authenticator) {
+        Identity *authenticator = identity_by_instance(token->manager, enrolment->authenticator);
+        if (authenticator)
+            identity_generation_used(authenticator, enrolment->authenticator_generation);
+    }
+    enrolment_answer(enrolment, token, failure, signature);
 }
 
 static int question_sign(Enrolment *enrolment, const JobQuestion *question, Failure *ret_failure) {

@@ -14,6 +14,8 @@ struct Enrolment {
     bool has_pending; /* pending/ holds this attempt's key */
     StoredPending pending;
     TpmKey *key;
+    uint64_t authenticator; /* instance; 0: none */
+    uint32_t authenticator_generation;
     TpmKey *authenticator_key;
     Bytes authenticator_chain; /* PEM */
     Secret *password;

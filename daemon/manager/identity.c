@@ -24,9 +24,17 @@ int identity_new(Manager *manager, const char *name, Identity **ret) {
 
 static void identity_drop_generation(Identity *identity) {
     identity->generation = 0;
+    identity->generation_used = false;
     identity->key = tpm_key_free(identity->key);
     certificate_list_clear(&identity->chain);
     identity->renew_at = 0;
+}
+
+/* Stops what is under way; those who wait are told why. */
+static void identity_stop(Identity *identity, const Failure *why) {
+    identity->enrolment = enrolment_abort(identity->enrolment, why);
+    identity->check = revocation_abort(identity->check);
+    identity->rollover = rollover_abort(identity->rollover);
 }
 
 Identity *identity_free(Identity *identity) {
@@ -35,9 +43,9 @@ Identity *identity_free(Identity *identity) {
     if (!identity)
         return NULL;
     (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "%s is no longer configured, or identityd stops.", identity->name);
-    identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
-    identity->check = revocation_abort(identity->check);
+    identity_stop(identity, &stopping);
     identity_drop_generation(identity);
+    free(identity->unused);
     certificate_list_clear(&identity->anchors);
     certificate_list_clear(&identity->peers);
     bytes_clear(&identity->crls_pem);
@@ -101,6 +109,8 @@ int identity_save_state(Identity *identity) {
 }
 
 /* ---- loading ---- */
+
+static void identity_note_old_generations(Identity *identity);
 
 static void identity_set_malformed(Identity *identity, const char *why) {
     free(identity->malformed);
@@ -198,6 +208,9 @@ void identity_load(Identity *identity) {
     int r = identity_load_config(identity);
     if (r < 0 && !first) {
         /* A faulty edit: what the identity may do is no longer known, so nobody may use it. */
+        (void) failure_set(&failure, r, FAILURE_NOT_READY, "%s", identity->malformed ? identity->malformed : "its configuration cannot be read");
+        identity_stop(identity, &failure);
+        identity_set_activity(identity, ACTIVITY_IDLE);
         identity->config = identity_config_free(identity->config);
     }
     if (r >= 0) {
@@ -209,6 +222,7 @@ void identity_load(Identity *identity) {
             r = identity_load_peers(identity, &failure);
         if (r < 0) {
             identity_set_malformed(identity, failure.text);
+            identity_stop(identity, &failure);
             identity->config = identity_config_free(identity->config);
             identity->store = store_free(identity->store);
             identity_drop_generation(identity);
@@ -217,8 +231,10 @@ void identity_load(Identity *identity) {
     if (identity->stored.retired)
         identity->state = STATE_RETIRED;
     if (!identity->malformed) {
-        if (first)
+        if (first) {
             revocation_load(identity);
+            identity_note_old_generations(identity);
+        }
         identity_schedule(identity);
     }
     identity_evaluate(identity);
@@ -376,31 +392,50 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
     return r;
 }
 
-static void identity_remove_generations_below(Identity *identity, uint32_t oldest) {
-    _cleanup_free_ uint32_t *numbers = NULL;
-    size_t count = 0;
-    Failure failure = FAILURE_INIT;
-    int r = store_list(identity->store, &numbers, &count, &failure);
-
-    for (size_t i = 0; r >= 0 && i < count; i++) {
-        if (numbers[i] >= oldest || numbers[i] == identity->generation)
+/* DESIGN §6: an old generation goes once no handle holds it and the new one has been used. */
+static void identity_remove_unused(Identity *identity) {
+    if (!identity->generation_used || !identity->store)
+        return;
+    for (size_t i = 0; i < identity->unused_count; i++) {
+        Failure failure = FAILURE_INIT;
+        uint32_t number = identity->unused[i];
+        if (number == identity->generation)
             continue;
-        (void) signing_forget_generation(identity->manager->signing, identity->name, numbers[i]);
-        r = store_remove(identity->store, numbers[i], &failure);
+        (void) signing_forget_generation(identity->manager->signing, identity->name, number);
+        int r = store_remove(identity->store, number, &failure);
         if (r >= 0)
-            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name, "Generation %" PRIu32 " is used by nobody any more and was removed.", numbers[i]);
+            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name, "Generation %" PRIu32 " is used by nobody any more and was removed.", number);
+        else if (r != -ENOENT)
+            log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "%s", failure.text);
     }
-    if (r < 0)
-        log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "%s", failure.text);
+    identity->unused_count = 0;
 }
 
-/* The new generation has been used, or nobody uses the old one: DESIGN §6 asks for both. The signing thread says "unused" only when no handle is left that
- * began with an older one, and a generation that no handle ever used needs no proof. */
 void identity_generation_unused(Identity *identity, uint32_t generation) {
-    if (identity->store && generation < identity->generation)
-        identity_remove_generations_below(identity, identity->generation);
+    uint32_t *list = reallocarray(identity->unused, identity->unused_count + 1U, sizeof *list);
+
+    if (!list)
+        return; /* it goes after the next start */
+    identity->unused = list;
+    list[identity->unused_count++] = generation;
+    identity_remove_unused(identity);
 }
 
 void identity_generation_used(Identity *identity, uint32_t generation) {
-    log_entry(LOG_DEBUG, NULL, identity->name, "Generation %" PRIu32 " signed for the first time.", generation);
+    if (generation != identity->generation || identity->generation_used)
+        return;
+    identity->generation_used = true;
+    identity_remove_unused(identity);
+}
+
+/* Nobody holds anything after a start. */
+static void identity_note_old_generations(Identity *identity) {
+    _cleanup_free_ uint32_t *numbers = NULL;
+    size_t count = 0;
+
+    if (store_list(identity->store, &numbers, &count, NULL) < 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (numbers[i] != identity->generation)
+            identity_generation_unused(identity, numbers[i]);
 }

@@ -26,6 +26,7 @@
 
 typedef struct Enrolment Enrolment;
 typedef struct RevocationCheck RevocationCheck;
+typedef struct Rollover Rollover;
 
 /* One who waits for an operation. */
 typedef struct Operation Operation;
@@ -98,10 +99,13 @@ struct Identity {
     char *last_error;
 
     uint32_t generation;
+    bool generation_used; /* the current one has signed: earlier ones that nobody holds may go */
     TpmKey *key;
     CertificateList chain;    /* leaf first, without the anchor */
     CertificateList anchors;  /* what our own chain must end in */
     CertificateList peers;    /* what programs verify their peers with; empty: anchors */
+    uint32_t *unused; /* earlier generations that no handle holds */
+    size_t unused_count;
     Bytes crls_pem, ocsp;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
@@ -112,6 +116,7 @@ struct Identity {
 
     Enrolment *enrolment;
     RevocationCheck *check;
+    Rollover *rollover;
     uint64_t attempts, attempts_failed;
 };
 
@@ -122,6 +127,8 @@ uint64_t manager_now_usec(Manager *manager);
 uint64_t boottime_usec(void);
 /* Takes note of an instant that is certainly past. */
 void clock_learn(Manager *manager, int64_t instant);
+/* Where the system clock started below the floor: one renewal and one revocation check of each identity, once a boot (DESIGN §10). */
+void clock_plan_boot_renewal(Manager *manager);
 /* The time to verify a certificate with: with a clock that is behind, "not yet valid" proves nothing. */
 int64_t manager_verification_time(Manager *manager, const Certificate *leaf);
 
@@ -213,6 +220,11 @@ void revocation_load(Identity *identity);
 void revocation_due(Identity *identity);
 int64_t revocation_when(Identity *identity);
 RevocationCheck *revocation_abort(RevocationCheck *check);
+
+/* ---- rollover.c: /cacerts on its own interval ---- */
+void rollover_due(Identity *identity);
+int64_t rollover_when(Identity *identity);
+Rollover *rollover_abort(Rollover *rollover);
 
 /* ---- credentials.c ---- */
 void handle_closed(uint64_t id, void *userdata);

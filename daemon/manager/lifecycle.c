@@ -172,6 +172,7 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
         (void) failure_set(&stopping, -ECANCELED, FAILURE_RETIRED, "%s was retired.", identity->name);
         identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
         identity->check = revocation_abort(identity->check);
+        identity->rollover = rollover_abort(identity->rollover);
         /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives on without a key. */
         identity->stored.retired = true;
         identity->stored.next_attempt = 0;

@@ -56,6 +56,8 @@ static void probe_done(void *data, bool cancelled) {
     if (cancelled)
         return;
     take_information(manager, job);
+    if (!manager->settled && manager->tpm.state == TPM_STATE_READY)
+        clock_plan_boot_renewal(manager);
     manager->settled = true;
     for (size_t i = 0; i < manager->identity_count; i++)
         identity_evaluate(manager->identities[i]);

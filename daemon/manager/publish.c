@@ -110,7 +110,7 @@ void identity_view(Identity *identity, IdentityView *ret) {
     int64_t when = identity->state == STATE_RETIRED ? 0 : enrolment_when(identity);
     *ret = (IdentityView) {
         .name = identity->name,
-        .state = identity_state_to_string(identity->state),
+        .state = identity_state_to_string(identity->malformed ? STATE_UNAVAILABLE : identity->state),
         .activity = identity_activity_to_string(identity->activity),
         .last_error = identity->last_error ? identity->last_error : "",
         .generation = identity->generation,

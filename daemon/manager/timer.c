@@ -20,6 +20,7 @@ static int64_t identity_when(Identity *identity) {
     if (leaf && identity->state == STATE_READY)
         when = earlier(when, leaf->not_after + 1);
     when = earlier(when, enrolment_when(identity));
+    when = earlier(when, rollover_when(identity));
     return earlier(when, revocation_when(identity));
 }
 
@@ -33,6 +34,9 @@ static void identity_run_due(Identity *identity, int64_t now) {
     when = enrolment_when(identity);
     if (when != 0 && when <= now)
         enrolment_due(identity);
+    when = rollover_when(identity);
+    if (when != 0 && when <= now)
+        rollover_due(identity);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {

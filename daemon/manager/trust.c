@@ -174,6 +174,8 @@ int identity_follow_rollover(Identity *identity, const CertificateList *answer) 
         log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "The CA's new anchors could not be stored: %s", failure.text);
         return r;
     }
+    identity_publish(identity);
+    identity_changed(identity);
     log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name, "The CA's anchors changed by rollover: %zu before, %zu now.", before, after);
     return 1;
 }
