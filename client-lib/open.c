@@ -7,6 +7,7 @@
 #include "common/names.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
@@ -41,7 +42,7 @@ static const struct {
 };
 
 /* identityd's own errors bring a text for a person; those of the bus are explained here. */
-static int translate_bus_error(const sd_bus_error *error, int r, const char *identity) {
+static int translate_bus_error(const sd_bus_error *error, int r, const char *what) {
     const char *name = error->name ? error->name : "";
     const char *message = error->message ? error->message : "";
 
@@ -51,15 +52,13 @@ static int translate_bus_error(const sd_bus_error *error, int r, const char *ide
     }
     for (size_t i = 0; i < ARRAY_LENGTH(bus_errors); i++)
         if (strcmp(name, bus_errors[i].name) == 0)
-            return client_error(bus_errors[i].r, "opening a credential of %s: %s: %s", identity, bus_errors[i].advice,
+            return client_error(bus_errors[i].r, "%s: %s: %s", what, bus_errors[i].advice,
                                 message);
     if (r == -ETIMEDOUT)
-        return client_error(-ETIMEDOUT, "opening a credential of %s: identityd gave no answer in %u s", identity,
-                            OPEN_SECONDS);
+        return client_error(-ETIMEDOUT, "%s: identityd gave no answer in time", what);
     if (!name[0] && (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE))
-        return client_error(-EHOSTDOWN, "opening a credential of %s: the system bus closed the connection", identity);
-    return client_error(name[0] ? -EIO : r, "opening a credential of %s: %s (%s)", identity,
-                        message[0] ? message : strerror(-r), name[0] ? name : "no answer");
+        return client_error(-EHOSTDOWN, "%s: the system bus closed the connection", what);
+    return client_error(name[0] ? -EIO : r, "%s: %s (%s)", what, message[0] ? message : strerror(-r), name[0] ? name : "no answer");
 }
 
 int open_check_socket(int fd) {
@@ -89,23 +88,70 @@ static int read_handle(sd_bus_message *reply) {
     return TAKE_FD(fd);
 }
 
-int open_credential(const char *identity, const char *purpose) {
-    _cleanup_(bus_clear) sd_bus *bus = NULL;
-    _cleanup_(message_clear) sd_bus_message *call = NULL, *reply = NULL;
+/* Connects, calls a method of the Manager and gives its answer; `what` is for the text of a failure. */
+static int call_manager(sd_bus **bus, const char *what, unsigned seconds, const char *method, const char *first,
+                        const char *second, sd_bus_message **ret) {
+    _cleanup_(message_clear) sd_bus_message *call = NULL;
     _cleanup_(bus_error_clear) sd_bus_error error = SD_BUS_ERROR_NULL;
 
-    int r = sd_bus_open_system(&bus);
+    int r = sd_bus_open_system(bus);
     if (r < 0)
-        return client_error(-EHOSTDOWN, "opening a credential of %s: cannot connect to the system bus: %s", identity,
-                            strerror(-r));
-    r = sd_bus_message_new_method_call(bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
-                                       IDENTITYD_MANAGER_INTERFACE, "OpenCredential");
+        return client_error(-EHOSTDOWN, "%s: cannot connect to the system bus: %s", what, strerror(-r));
+    r = sd_bus_message_new_method_call(*bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
+                                       method);
+    if (r >= 0 && first)
+        r = sd_bus_message_append(call, "ssa{sv}", first, second, 0);
+    if (r < 0)
+        return client_errno(r, what);
+    r = sd_bus_call(*bus, call, seconds * UINT64_C(1000000), &error, ret);
+    return r < 0 ? translate_bus_error(&error, r, what) : 0;
+}
+
+int open_credential(const char *identity, const char *purpose) {
+    _cleanup_(bus_clear) sd_bus *bus = NULL;
+    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    char what[64 + IDENTITY_NAME_MAX];
+
+    (void) snprintf(what, sizeof(what), "opening a credential of %s", identity);
+    int r = call_manager(&bus, what, OPEN_SECONDS, "OpenCredential", identity, purpose, &reply);
+    return r < 0 ? r : read_handle(reply);
+}
+
+void open_names_free(OpenNames *names) {
+    for (size_t i = 0; i < names->count; i++)
+        free(names->names[i]);
+    names->count = 0;
+}
+
+static int read_names(sd_bus_message *reply, OpenNames *ret) {
+    const char *name;
+    int r = sd_bus_message_enter_container(reply, 'a', "(sosstt)");
+
+    while (r > 0 && ret->count < OPEN_NAMES_MAX) {
+        r = sd_bus_message_read(reply, "(sosstt)", &name, NULL, NULL, NULL, NULL, NULL);
+        if (r <= 0 || !identity_name_is_valid(name))
+            continue;
+        ret->names[ret->count] = strdup(name);
+        if (!ret->names[ret->count])
+            return client_errno(-ENOMEM, "listing identities");
+        ret->count++;
+    }
+    return r < 0 ? client_error(-EBADMSG, "identityd's answer to ListIdentities has signature '%s' instead of 'a(sosstt)'",
+                                sd_bus_message_get_signature(reply, true))
+                 : 0;
+}
+
+int open_list_identities(OpenNames *ret) {
+    _cleanup_(bus_clear) sd_bus *bus = NULL;
+    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    _cleanup_(open_names_free) OpenNames names = { .count = 0 };
+
+    int r = call_manager(&bus, "listing identities", OPEN_LIST_SECONDS, "ListIdentities", NULL, NULL, &reply);
     if (r >= 0)
-        r = sd_bus_message_append(call, "ssa{sv}", identity, purpose, 0);
+        r = read_names(reply, &names);
     if (r < 0)
-        return client_errno(r, "making the OpenCredential call");
-    r = sd_bus_call(bus, call, OPEN_SECONDS * UINT64_C(1000000), &error, &reply);
-    if (r < 0)
-        return translate_bus_error(&error, r, identity);
-    return read_handle(reply);
+        return r;
+    *ret = names;
+    names.count = 0;
+    return 0;
 }

@@ -264,6 +264,10 @@ static int handle_open(FakeIdentityd *fake, Identity *identity, Purpose purpose)
 
 /* ---- the bus ---- */
 
+static void message_clear(sd_bus_message **message) {
+    sd_bus_message_unref(*message);
+}
+
 static int reply_with_fault(FakeIdentityd *fake, sd_bus_message *call) {
     int fds[2];
 
@@ -300,6 +304,20 @@ static int open_credential(sd_bus_message *call, void *userdata, sd_bus_error *e
     return sd_bus_reply_method_return(call, "h", fd);
 }
 
+static int list_identities(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    FakeIdentityd *fake = userdata;
+
+    assert(sd_bus_message_new_method_return(call, &reply) >= 0);
+    assert(sd_bus_message_open_container(reply, 'a', "(sosstt)") >= 0);
+    for (size_t i = 0; i < IDENTITIES_MAX; i++)
+        if (fake->identities[i].name)
+            assert(sd_bus_message_append(reply, "(sosstt)", fake->identities[i].name, "/org/identityd1/identity/x",
+                                         fake->identities[i].state, "idle", UINT64_C(0), UINT64_C(0)) >= 0);
+    assert(sd_bus_message_close_container(reply) >= 0);
+    return sd_bus_send(NULL, reply, NULL);
+}
+
 /* Before the vtable, which would not let an answer of the wrong type pass. */
 static int answer_wrongly(sd_bus_message *call, void *userdata, sd_bus_error *error) {
     FakeIdentityd *fake = userdata;
@@ -313,6 +331,7 @@ static int answer_wrongly(sd_bus_message *call, void *userdata, sd_bus_error *er
 static const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD("OpenCredential", "ssa{sv}", "h", open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD("ListIdentities", NULL, "a(sosstt)", list_identities, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_VTABLE_END,
 };
 

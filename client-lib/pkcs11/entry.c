@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The module's one symbol, C_GetFunctionList, the table that it gives, and the functions that this token does not have: it
+ * makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those who need no key for it. */
+#include "client-lib/pkcs11/functions.h"
+#include "client-lib/pkcs11/module.h"
+
+static CK_RV refuse(CK_RV rv) {
+    return module_get() ? rv : CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
+#define REFUSE(name, rv, ...)                                                                                                  \
+    static CK_RV name(__VA_ARGS__) {                                                                                           \
+        return refuse(rv);                                                                                                     \
+    }
+
+REFUSE(c_init_token, CKR_TOKEN_WRITE_PROTECTED, CK_SLOT_ID slot_id, unsigned char *pin, CK_ULONG pin_len, unsigned
+       char *label)
+REFUSE(c_init_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *pin, CK_ULONG pin_len)
+REFUSE(c_set_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *old_pin, CK_ULONG old_len,
+       unsigned char *new_pin, CK_ULONG new_len)
+REFUSE(c_get_operation_state, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *operation_state,
+       CK_ULONG *operation_state_len)
+REFUSE(c_set_operation_state, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *operation_state,
+       CK_ULONG operation_state_len, CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentiation_key)
+REFUSE(c_create_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_ATTRIBUTE *templ, CK_ULONG count,
+       CK_OBJECT_HANDLE *object)
+REFUSE(c_copy_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE
+       *templ, CK_ULONG count, CK_OBJECT_HANDLE *new_object)
+REFUSE(c_destroy_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+REFUSE(c_set_attribute_value, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+       CK_ATTRIBUTE *templ, CK_ULONG count)
+REFUSE(c_encrypt_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE key)
+REFUSE(c_encrypt, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
+       unsigned char *encrypted_data, CK_ULONG *encrypted_data_len)
+REFUSE(c_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
+       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_encrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_encrypted_part,
+       CK_ULONG *last_encrypted_part_len)
+REFUSE(c_decrypt_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE key)
+REFUSE(c_decrypt, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_data, CK_ULONG
+       encrypted_data_len, unsigned char *data, CK_ULONG *data_len)
+REFUSE(c_decrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
+       CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
+REFUSE(c_decrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_part, CK_ULONG
+       *last_part_len)
+REFUSE(c_digest_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism)
+REFUSE(c_digest, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
+       unsigned char *digest, CK_ULONG *digest_len)
+REFUSE(c_digest_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len)
+REFUSE(c_digest_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+REFUSE(c_digest_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *digest, CK_ULONG
+       *digest_len)
+REFUSE(c_sign_recover_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE key)
+REFUSE(c_sign_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
+       unsigned char *signature, CK_ULONG *signature_len)
+REFUSE(c_verify_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
+       key)
+REFUSE(c_verify, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
+       unsigned char *signature, CK_ULONG signature_len)
+REFUSE(c_verify_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len)
+REFUSE(c_verify_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature, CK_ULONG
+       signature_len)
+REFUSE(c_verify_recover_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE key)
+REFUSE(c_verify_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature, CK_ULONG
+       signature_len, unsigned char *data, CK_ULONG *data_len)
+REFUSE(c_digest_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
+       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_decrypt_digest_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
+       CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
+REFUSE(c_sign_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
+       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_decrypt_verify_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
+       CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
+REFUSE(c_generate_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE
+       *templ, CK_ULONG count, CK_OBJECT_HANDLE *key)
+REFUSE(c_generate_key_pair, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_ATTRIBUTE *public_key_template, CK_ULONG public_key_attribute_count, CK_ATTRIBUTE *private_key_template,
+       CK_ULONG private_key_attribute_count, CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+REFUSE(c_wrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
+       wrapping_key, CK_OBJECT_HANDLE key, unsigned char *wrapped_key, CK_ULONG *wrapped_key_len)
+REFUSE(c_unwrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
+       unwrapping_key, unsigned char *wrapped_key, CK_ULONG wrapped_key_len, CK_ATTRIBUTE *templ, CK_ULONG
+       attribute_count, CK_OBJECT_HANDLE *key)
+REFUSE(c_derive_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
+       base_key, CK_ATTRIBUTE *templ, CK_ULONG attribute_count, CK_OBJECT_HANDLE *key)
+REFUSE(c_get_function_status, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
+REFUSE(c_cancel_function, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
+
+/* Not const: PKCS#11 declares it so. Nobody writes to it. */
+static CK_FUNCTION_LIST functions = {
+    .version = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR },
+    .C_Initialize = c_initialize,
+    .C_Finalize = c_finalize,
+    .C_GetInfo = c_get_info,
+    .C_GetFunctionList = C_GetFunctionList,
+    .C_GetSlotList = c_get_slot_list,
+    .C_GetSlotInfo = c_get_slot_info,
+    .C_GetTokenInfo = c_get_token_info,
+    .C_GetMechanismList = c_get_mechanism_list,
+    .C_GetMechanismInfo = c_get_mechanism_info,
+    .C_InitToken = c_init_token,
+    .C_InitPIN = c_init_pin,
+    .C_SetPIN = c_set_pin,
+    .C_OpenSession = c_open_session,
+    .C_CloseSession = c_close_session,
+    .C_CloseAllSessions = c_close_all_sessions,
+    .C_GetSessionInfo = c_get_session_info,
+    .C_GetOperationState = c_get_operation_state,
+    .C_SetOperationState = c_set_operation_state,
+    .C_Login = c_login,
+    .C_Logout = c_logout,
+    .C_CreateObject = c_create_object,
+    .C_CopyObject = c_copy_object,
+    .C_DestroyObject = c_destroy_object,
+    .C_GetObjectSize = c_get_object_size,
+    .C_GetAttributeValue = c_get_attribute_value,
+    .C_SetAttributeValue = c_set_attribute_value,
+    .C_FindObjectsInit = c_find_objects_init,
+    .C_FindObjects = c_find_objects,
+    .C_FindObjectsFinal = c_find_objects_final,
+    .C_EncryptInit = c_encrypt_init,
+    .C_Encrypt = c_encrypt,
+    .C_EncryptUpdate = c_encrypt_update,
+    .C_EncryptFinal = c_encrypt_final,
+    .C_DecryptInit = c_decrypt_init,
+    .C_Decrypt = c_decrypt,
+    .C_DecryptUpdate = c_decrypt_update,
+    .C_DecryptFinal = c_decrypt_final,
+    .C_DigestInit = c_digest_init,
+    .C_Digest = c_digest,
+    .C_DigestUpdate = c_digest_update,
+    .C_DigestKey = c_digest_key,
+    .C_DigestFinal = c_digest_final,
+    .C_SignInit = c_sign_init,
+    .C_Sign = c_sign,
+    .C_SignUpdate = c_sign_update,
+    .C_SignFinal = c_sign_final,
+    .C_SignRecoverInit = c_sign_recover_init,
+    .C_SignRecover = c_sign_recover,
+    .C_VerifyInit = c_verify_init,
+    .C_Verify = c_verify,
+    .C_VerifyUpdate = c_verify_update,
+    .C_VerifyFinal = c_verify_final,
+    .C_VerifyRecoverInit = c_verify_recover_init,
+    .C_VerifyRecover = c_verify_recover,
+    .C_DigestEncryptUpdate = c_digest_encrypt_update,
+    .C_DecryptDigestUpdate = c_decrypt_digest_update,
+    .C_SignEncryptUpdate = c_sign_encrypt_update,
+    .C_DecryptVerifyUpdate = c_decrypt_verify_update,
+    .C_GenerateKey = c_generate_key,
+    .C_GenerateKeyPair = c_generate_key_pair,
+    .C_WrapKey = c_wrap_key,
+    .C_UnwrapKey = c_unwrap_key,
+    .C_DeriveKey = c_derive_key,
+    .C_SeedRandom = c_seed_random,
+    .C_GenerateRandom = c_generate_random,
+    .C_GetFunctionStatus = c_get_function_status,
+    .C_CancelFunction = c_cancel_function,
+    .C_WaitForSlotEvent = c_wait_for_slot_event,
+};
+
+_public_ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list) {
+    if (!list)
+        return CKR_ARGUMENTS_BAD;
+    *list = &functions;
+    return CKR_OK;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The PKCS#11 module: what its parts share. One slot, whose token is identityd; on it, for each identity that is open to the
+ * caller for the purpose `digest`, a private key, a public key and the certificates of its chain.
+ *
+ * PKCS#11 has no context argument, so there is one module object for the process; it begins with C_Initialize. Everything
+ * in a forked child fails with CKR_CRYPTOKI_NOT_INITIALIZED until the child calls C_Initialize itself (PKCS#11 2.40, §5.4). */
+#pragma once
+
+#include "client-lib/snapshot.h"
+#include "common/bytes.h"
+#include "identityd/identityd.h"
+
+#include <p11-kit/pkcs11.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MODULE_SLOT 1UL
+
+#define ENTRIES_MAX  64U   /* identities on the token */
+#define VIEWS_MAX    8U    /* generations of an identity whose objects can still be used */
+#define SESSIONS_MAX 1024U
+#define TEMPLATE_MAX 256U  /* attributes in one template */
+#define FOUND_MAX    4096U /* objects of one search */
+#define ATTRIBUTES_MAX 40U /* of one object */
+
+/* ---- objects ---- */
+
+/* An identity: its name and its credential. Shared by the token and by whatever is signing. */
+typedef struct Entry {
+    atomic_uint references;
+    char *name;
+    identityd_credential *credential; /* NULL: not open to the caller, or not at present */
+    uint64_t retry_at;                /* CLOCK_MONOTONIC, µs: when to ask again for one that is not open */
+} Entry;
+
+typedef struct Attribute {
+    CK_ATTRIBUTE_TYPE type;
+    Bytes value;
+} Attribute;
+
+typedef struct Object {
+    CK_OBJECT_CLASS class;
+    Attribute attributes[ATTRIBUTES_MAX];
+    size_t count;
+} Object;
+
+/* The objects of one generation of one identity; immutable. */
+typedef struct View {
+    atomic_uint references;
+    Entry *entry;                 /* a reference */
+    identityd_snapshot *snapshot; /* a reference */
+    unsigned number;              /* never used again; object handles are made from it */
+    CK_KEY_TYPE key_type;
+    unsigned bits;
+    Bytes public_key; /* SubjectPublicKeyInfo */
+    Object *objects;  /* private key, public key, certificates from leaf to last */
+    size_t object_count;
+} View;
+
+#define OBJECTS_PER_VIEW 64U /* handle = number × this + index + 1 */
+_Static_assert(SNAPSHOT_CHAIN_MAX + 2 <= OBJECTS_PER_VIEW, "each object has a handle");
+
+Entry *entry_ref(Entry *entry);
+Entry *entry_unref(Entry *entry);
+DEFINE_CLEANUP(Entry, entry_unref)
+
+/* Makes the objects of `snapshot`, which has a chain. 0 or -errno (logged nowhere: such an identity has no objects). */
+int view_new(Entry *entry, identityd_snapshot *snapshot, unsigned number, View **ret);
+View *view_ref(View *view);
+View *view_unref(View *view);
+DEFINE_CLEANUP(View, view_unref)
+
+static inline CK_OBJECT_HANDLE view_handle(const View *view, size_t index) {
+    return (CK_OBJECT_HANDLE) view->number * OBJECTS_PER_VIEW + index + 1;
+}
+
+const Attribute *object_attribute(const Object *object, CK_ATTRIBUTE_TYPE type);
+bool object_matches(const Object *object, const CK_ATTRIBUTE *template, CK_ULONG count);
+
+/* ---- the token: which identities there are ---- */
+
+typedef struct TokenEntry {
+    Entry *entry;
+    View *views[VIEWS_MAX]; /* newest first */
+    size_t view_count;
+    bool listed; /* the newest view is found by searches */
+} TokenEntry;
+
+typedef struct Token {
+    bool present; /* identityd answers */
+    bool event;   /* something changed since C_WaitForSlotEvent last said so */
+    uint64_t refreshed_at;
+    unsigned last_view;
+    TokenEntry entries[ENTRIES_MAX];
+    size_t count;
+} Token;
+
+typedef struct Module Module;
+
+/* Asks identityd again which identities there are and what became of those that are known, if the last time is more than a
+ * second ago or `now`. Waits as long as the bus and identityd do (OPEN_SECONDS at most for each question), without the module's lock. */
+void token_refresh(Module *module, bool now);
+
+void token_clear(Token *token);
+
+/* Waits until something changes, a second at most, or until `wake_fd` is readable; without the lock. */
+void token_wait(Module *module, int wake_fd);
+
+/* A reference to the view of a handle, and the object's place in it; NULL if there is no such object (any more). Under the
+ * module's lock. */
+View *token_find(const Token *token, CK_OBJECT_HANDLE handle, size_t *ret_index);
+
+/* ---- sessions ---- */
+
+typedef struct SignOperation SignOperation;
+
+typedef struct Session {
+    CK_SESSION_HANDLE handle;
+    bool is_read_write;
+    CK_OBJECT_HANDLE *found; /* of a search that is going on, else NULL */
+    size_t found_count, found_next;
+    bool is_searching;
+    SignOperation *signing; /* NULL: none */
+} Session;
+
+void session_free(Session *session);
+
+/* ---- the module ---- */
+
+/* In a page that the kernel empties in a forked child: the locks are free there and `owner` is 0. */
+typedef struct ModuleShared {
+    pthread_mutex_t lock;    /* over everything below, never held while waiting for anybody */
+    pthread_mutex_t refresh; /* over one refresh of the token; taken before `lock` */
+    _Atomic pid_t owner;     /* the process that called C_Initialize; 0: nobody */
+} ModuleShared;
+
+struct Module {
+    ModuleShared *shared;
+    bool shared_is_wiped; /* the kernel knows MADV_WIPEONFORK */
+    bool is_locked;       /* survives a fork, unlike the lock */
+    pid_t life_of;        /* the process whose things these are; 0: there are none */
+    Token token;
+    Session *sessions[SESSIONS_MAX];
+    size_t session_count;
+    CK_SESSION_HANDLE last_session;
+    bool is_logged_in;
+    int wake_fd;          /* readable when C_Finalize was called */
+    atomic_uint waiting;  /* calls inside C_WaitForSlotEvent */
+};
+
+/* The module if C_Initialize was called in this process, else NULL. */
+Module *module_get(void);
+void module_lock(Module *module);
+void module_unlock(Module *module);
+
+/* Under the lock. NULL: no such session. */
+Session *module_session(Module *module, CK_SESSION_HANDLE handle);
+
+/* The CKR code that says nearest what `r`, a negative errno of libidentityd, does. */
+CK_RV rv_of(int r);
+
+/* ---- signing ---- */
+
+SignOperation *sign_operation_free(SignOperation *operation);
+
+/* What each mechanism is, for C_GetMechanismList and C_GetMechanismInfo. */
+typedef struct MechanismInfo {
+    CK_MECHANISM_TYPE type;
+    CK_KEY_TYPE key_type;
+    uint8_t padding;      /* SchemePadding */
+    unsigned hash;        /* SchemeHash; 0: the caller brings the digest */
+} MechanismInfo;
+extern const MechanismInfo mechanisms[];
+extern const size_t mechanism_count;
+const MechanismInfo *mechanism_find(CK_MECHANISM_TYPE type);

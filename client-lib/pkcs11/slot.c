@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The slot, the token in it while identityd answers, and the mechanisms. */
+#include "client-lib/pkcs11/functions.h"
+#include "client-lib/pkcs11/module.h"
+#include "common/scheme.h"
+
+#include <string.h>
+
+/* Texts of PKCS#11 have a fixed width, are padded with blanks and have no NUL. */
+#define SET_TEXT(field, text) set_text(field, sizeof(field), text)
+
+static void set_text(unsigned char *field, size_t width, const char *text) {
+    size_t size = strlen(text);
+
+    memset(field, ' ', width);
+    memcpy(field, text, size < width ? size : width);
+}
+
+static CK_VERSION version(void) {
+    return (CK_VERSION) { 0, 1 };
+}
+
+CK_RV c_get_info(CK_INFO *info) {
+    if (!module_get())
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    *info = (CK_INFO) { .cryptokiVersion = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR }, .libraryVersion = version() };
+    SET_TEXT(info->manufacturerID, "identityd");
+    SET_TEXT(info->libraryDescription, "identityd PKCS#11 module");
+    return CKR_OK;
+}
+
+static bool token_is_present(Module *module) {
+    token_refresh(module, false);
+    module_lock(module);
+    bool present = module->token.present;
+    module_unlock(module);
+    return present;
+}
+
+CK_RV c_get_slot_list(CK_BBOOL token_present, CK_SLOT_ID *list, CK_ULONG *count) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (!count)
+        return CKR_ARGUMENTS_BAD;
+    CK_ULONG found = token_present && !token_is_present(module) ? 0 : 1, room = *count;
+    *count = found;
+    if (!list)
+        return CKR_OK;
+    if (room < found)
+        return CKR_BUFFER_TOO_SMALL;
+    if (found > 0)
+        list[0] = MODULE_SLOT;
+    return CKR_OK;
+}
+
+CK_RV c_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (slot != MODULE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    *info = (CK_SLOT_INFO) { .flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT, .firmwareVersion = version() };
+    if (token_is_present(module))
+        info->flags |= CKF_TOKEN_PRESENT;
+    SET_TEXT(info->slotDescription, "Identities of this device (identityd)");
+    SET_TEXT(info->manufacturerID, "identityd");
+    return CKR_OK;
+}
+
+CK_RV c_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (slot != MODULE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    if (!token_is_present(module))
+        return CKR_TOKEN_NOT_PRESENT;
+    module_lock(module);
+    CK_ULONG sessions = module->session_count;
+    module_unlock(module);
+    *info = (CK_TOKEN_INFO) {
+        .flags = CKF_RNG | CKF_WRITE_PROTECTED | CKF_TOKEN_INITIALIZED,
+        .ulMaxSessionCount = SESSIONS_MAX,
+        .ulSessionCount = sessions,
+        .ulMaxRwSessionCount = SESSIONS_MAX,
+        .ulRwSessionCount = CK_UNAVAILABLE_INFORMATION,
+        .ulTotalPublicMemory = CK_UNAVAILABLE_INFORMATION,
+        .ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION,
+        .ulTotalPrivateMemory = CK_UNAVAILABLE_INFORMATION,
+        .ulFreePrivateMemory = CK_UNAVAILABLE_INFORMATION,
+        .firmwareVersion = version(),
+    };
+    SET_TEXT(info->label, "identityd");
+    SET_TEXT(info->manufacturerID, "identityd");
+    SET_TEXT(info->model, "TPM 2.0");
+    SET_TEXT(info->serialNumber, "1");
+    SET_TEXT(info->utcTime, "");
+    return CKR_OK;
+}
+
+/* Whether there is news, which is then taken. */
+static bool take_event(Module *module) {
+    module_lock(module);
+    bool event = module->token.event;
+    module->token.event = false;
+    module_unlock(module);
+    return event;
+}
+
+CK_RV c_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved) {
+    Module *module = module_get();
+    CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (!slot || reserved)
+        return CKR_ARGUMENTS_BAD;
+    module->waiting++;
+    while (module_get()) {
+        token_refresh(module, (flags & CKF_DONT_BLOCK) == 0);
+        if (take_event(module)) {
+            *slot = MODULE_SLOT;
+            rv = CKR_OK;
+            break;
+        }
+        if (flags & CKF_DONT_BLOCK) {
+            rv = CKR_NO_EVENT;
+            break;
+        }
+        token_wait(module, module->wake_fd);
+    }
+    module->waiting--;
+    return rv;
+}
+
+/* ---- mechanisms ---- */
+
+const MechanismInfo mechanisms[] = {
+    { CKM_ECDSA, CKK_EC, SCHEME_ECDSA, 0 },
+    { CKM_ECDSA_SHA256, CKK_EC, SCHEME_ECDSA, SCHEME_SHA256 },
+    { CKM_ECDSA_SHA384, CKK_EC, SCHEME_ECDSA, SCHEME_SHA384 },
+    { CKM_ECDSA_SHA512, CKK_EC, SCHEME_ECDSA, SCHEME_SHA512 },
+    { CKM_RSA_PKCS, CKK_RSA, SCHEME_RSA_PKCS1, 0 },
+    { CKM_SHA256_RSA_PKCS, CKK_RSA, SCHEME_RSA_PKCS1, SCHEME_SHA256 },
+    { CKM_SHA384_RSA_PKCS, CKK_RSA, SCHEME_RSA_PKCS1, SCHEME_SHA384 },
+    { CKM_SHA512_RSA_PKCS, CKK_RSA, SCHEME_RSA_PKCS1, SCHEME_SHA512 },
+    { CKM_RSA_PKCS_PSS, CKK_RSA, SCHEME_RSA_PSS, 0 },
+    { CKM_SHA256_RSA_PKCS_PSS, CKK_RSA, SCHEME_RSA_PSS, SCHEME_SHA256 },
+    { CKM_SHA384_RSA_PKCS_PSS, CKK_RSA, SCHEME_RSA_PSS, SCHEME_SHA384 },
+    { CKM_SHA512_RSA_PKCS_PSS, CKK_RSA, SCHEME_RSA_PSS, SCHEME_SHA512 },
+};
+const size_t mechanism_count = ARRAY_LENGTH(mechanisms);
+
+const MechanismInfo *mechanism_find(CK_MECHANISM_TYPE type) {
+    for (size_t i = 0; i < mechanism_count; i++)
+        if (mechanisms[i].type == type)
+            return &mechanisms[i];
+    return NULL;
+}
+
+CK_RV c_get_mechanism_list(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (slot != MODULE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    if (!count)
+        return CKR_ARGUMENTS_BAD;
+    if (!token_is_present(module))
+        return CKR_TOKEN_NOT_PRESENT;
+    CK_ULONG room = *count;
+    *count = mechanism_count;
+    if (!list)
+        return CKR_OK;
+    if (room < mechanism_count)
+        return CKR_BUFFER_TOO_SMALL;
+    for (size_t i = 0; i < mechanism_count; i++)
+        list[i] = mechanisms[i].type;
+    return CKR_OK;
+}
+
+CK_RV c_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info) {
+    const MechanismInfo *mechanism = mechanism_find(type);
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (slot != MODULE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    if (!token_is_present(module))
+        return CKR_TOKEN_NOT_PRESENT;
+    if (!mechanism)
+        return CKR_MECHANISM_INVALID;
+    bool ec = mechanism->key_type == CKK_EC;
+    *info = (CK_MECHANISM_INFO) {
+        .ulMinKeySize = ec ? 256 : 2048,
+        .ulMaxKeySize = ec ? 384 : 3072,
+        .flags = CKF_HW | CKF_SIGN | (ec ? CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS : 0),
+    };
+    return CKR_OK;
+}
