@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The client's side of the handle protocol (common/handle-protocol.h). Every wait has a deadline, every packet is checked
- * before anything of it is believed, and the first thing that is not the protocol ends the connection: after that no answer
- * could be told from another. */
+/* The client's side of the handle protocol (common/handle-protocol.h). Every wait has a deadline, every packet is
+ * checked before anything of it is believed, and the first thing that is not the protocol ends the connection: after
+ * that no answer could be told from another. */
 #include "client-lib/connection.h"
 
 #include "client-lib/error.h"
@@ -33,8 +33,9 @@ void connection_hang_up(Connection *connection) {
 
 static int closed(Connection *connection) {
     connection->line.dead = true;
-    return client_error(-EPIPE, "identityd closed the credential handle: the identity was revoked or retired, identityd was "
-                                "restarted, or its configuration no longer admits this process");
+    return client_error(-EPIPE,
+                        "identityd closed the credential handle: the identity was revoked or retired, identityd was "
+                        "restarted, or its configuration no longer admits this process");
 }
 
 static int violated(Connection *connection, const char *what) {
@@ -103,7 +104,7 @@ static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
 
     const PacketHeader *header = &packet.header;
     if (header->serial == 0)
-        return header->type != HANDLE_STATE ? violated(connection, "an answer without a serial number")
+        return header->type != HANDLE_STATE                ? violated(connection, "an answer without a serial number")
                : (r = take_state(connection, &packet)) < 0 ? r
                                                            : RECEIVED_STATE;
     if (waiting_for != 0 && header->serial == waiting_for) {
@@ -166,7 +167,8 @@ static int send_request(Connection *connection, const ConnectionRequest *request
     }
 }
 
-static int take_answer(Connection *connection, const ConnectionRequest *request, Packet *packet, ConnectionAnswer *answer) {
+static int take_answer(Connection *connection, const ConnectionRequest *request, Packet *packet,
+                       ConnectionAnswer *answer) {
     const PacketHeader *header = &packet->header;
 
     if (header->type != (request->type | HANDLE_ANSWER))

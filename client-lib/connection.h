@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One credential handle's socket: asking, waiting with a deadline, and taking the States that may come at any time, also
- * between a question and its answer. Knows nothing of threads and processes: credential.c does. */
+/* One credential handle's socket: asking, waiting with a deadline, and taking the States that may come at any time,
+ * also between a question and its answer. Knows nothing of threads and processes: credential.c does. */
 #pragma once
 
 #include "client-lib/snapshot.h"
@@ -38,16 +38,17 @@ typedef struct ConnectionAnswer {
     size_t size;
 } ConnectionAnswer;
 
-/* Begins to speak on `fd`, which is taken over: asks for the State and waits for it until `deadline`. 0; -ENOTSOCK; or as
- * connection_ask: `fd` is closed then, and the line is as it was before. The earlier line's descriptor is not closed. */
+/* Begins to speak on `fd`, which is taken over: asks for the State and waits for it until `deadline`. 0; -ENOTSOCK; or
+ * as connection_ask: `fd` is closed then, and the line is as it was before. The earlier line's descriptor is not
+ * closed. */
 int connection_begin(Connection *connection, int fd, uint64_t deadline);
 
-/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd; -EBADMSG: what
- * came is not the protocol; the line is dead after both. */
+/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd; -EBADMSG:
+ * what came is not the protocol; the line is dead after both. */
 int connection_process(Connection *connection);
 
-/* Asks and waits. 0 and the answer; -EPIPE, -EBADMSG as above; -ETIMEDOUT; or, where identityd refuses, the errno of its
- * status; always with this thread's text. */
+/* Asks and waits. 0 and the answer; -EPIPE, -EBADMSG as above; -ETIMEDOUT; or, where identityd refuses, the errno of
+ * its status; always with this thread's text. */
 int connection_ask(Connection *connection, const ConnectionRequest *request, ConnectionAnswer *answer);
 
 /* Whether something can be said. */

@@ -2,9 +2,9 @@
 /* identityd_credential: one handle, its locks, and what becomes of it in a forked child.
  *
  * Two locks. `io` is held by whoever speaks on the socket, up to the length of a signature; `state` only for a moment,
- * around what others may ask meanwhile. Both live in a page that the kernel empties in a forked child (MADV_WIPEONFORK):
- * there they are unlocked, whoever held them at the time of the fork, and `owner` no longer names the process, even if the
- * child should one day get its parent's number. */
+ * around what others may ask meanwhile. Both live in a page that the kernel empties in a forked child
+ * (MADV_WIPEONFORK): there they are unlocked, whoever held them at the time of the fork, and `owner` no longer names
+ * the process, even if the child should one day get its parent's number. */
 #include "client-lib/credential.h"
 
 #include "client-lib/connection.h"
@@ -25,7 +25,7 @@
 
 typedef struct Shared {
     pthread_mutex_t io, state, beside; /* all zeroes is an unlocked mutex in glibc */
-    _Atomic pid_t owner;       /* process that may use the connection */
+    _Atomic pid_t owner;               /* process that may use the connection */
 } Shared;
 
 struct identityd_credential {
@@ -44,7 +44,7 @@ struct identityd_credential {
     identityd_changed_callback callback;
     void *userdata;
     int epoll_fd, event_fd, watched_fd; /* -1 until identityd_credential_fd() */
-    uint64_t revive_after, revive_wait; /* CLOCK_MONOTONIC, µs: credential_use() opens again no sooner; its next wait */
+    uint64_t revive_after, revive_wait; /* CLOCK_MONOTONIC, µs: when credential_use() may open again; its next wait */
 };
 
 /* ---- locks and processes ---- */
@@ -56,7 +56,8 @@ static bool is_own_process(const identityd_credential *credential) {
 static int check_process(const identityd_credential *credential) {
     if (is_own_process(credential))
         return 0;
-    return client_error(-ECHILD, "the credential of %s was opened by another process, which forked this one: open it again",
+    return client_error(-ECHILD,
+                        "the credential of %s was opened by another process, which forked this one: open it again",
                         credential->identity);
 }
 
@@ -123,8 +124,8 @@ static int check_expected(identityd_credential *credential, const identityd_snap
         return 0;
     }
     if (strcmp(credential->identity, snapshot->identity) != 0 || credential->purpose != snapshot->purpose)
-        return client_error(-EBADMSG, "identityd sent a State of %s for %s on a credential of %s for %s", snapshot->identity,
-                            purpose_to_string(snapshot->purpose), credential->identity,
+        return client_error(-EBADMSG, "identityd sent a State of %s for %s on a credential of %s for %s",
+                            snapshot->identity, purpose_to_string(snapshot->purpose), credential->identity,
                             purpose_to_string(credential->purpose));
     return 0;
 }
@@ -159,11 +160,13 @@ static int closed_error(identityd_credential *credential) {
     _cleanup_snapshot_ identityd_snapshot *last = last_snapshot(credential);
 
     if (strcmp(last->state, "revoked") == 0)
-        return client_error(-EKEYREVOKED, "%s is revoked: identityd closed its credential handles", credential->identity);
+        return client_error(-EKEYREVOKED, "%s is revoked: identityd closed its credential handles",
+                            credential->identity);
     if (strcmp(last->state, "retired") == 0)
         return client_error(-ENOKEY, "%s is retired: its key was destroyed", credential->identity);
-    return client_error(-EPIPE, "identityd closed the credential handle of %s: it was revoked or retired, identityd was "
-                                "restarted, or its configuration no longer admits this process",
+    return client_error(-EPIPE,
+                        "identityd closed the credential handle of %s: it was revoked or retired, identityd was "
+                        "restarted, or its configuration no longer admits this process",
                         credential->identity);
 }
 
@@ -413,9 +416,8 @@ static bool may_revive(identityd_credential *credential) {
     else {
         uint64_t wait = credential->revive_wait ? credential->revive_wait : REVIVE_SECONDS_MIN * UINT64_C(1000000);
         credential->revive_after = now + wait;
-        credential->revive_wait = 2 * wait > REVIVE_SECONDS_MAX * UINT64_C(1000000)
-                                      ? REVIVE_SECONDS_MAX * UINT64_C(1000000)
-                                      : 2 * wait;
+        credential->revive_wait =
+            2 * wait > REVIVE_SECONDS_MAX * UINT64_C(1000000) ? REVIVE_SECONDS_MAX * UINT64_C(1000000) : 2 * wait;
     }
     unlock_state(credential);
     return may;
@@ -466,7 +468,8 @@ static int explain(identityd_credential *credential, const SignRequest *request,
         if (request->generation != last->generation)
             r = -ESTALE;
     }
-    return client_error_prefix(r, "signing with %s for %s", credential->identity, purpose_to_string(credential->purpose));
+    return client_error_prefix(r, "signing with %s for %s", credential->identity,
+                               purpose_to_string(credential->purpose));
 }
 
 static int sign_locked(identityd_credential *credential, const SignRequest *request, ConnectionAnswer *answer) {
@@ -483,10 +486,10 @@ static int sign_locked(identityd_credential *credential, const SignRequest *requ
     }
     return connection_ask(&credential->connection,
                           &(ConnectionRequest) { .type = request->type,
-                                                 .generation = generation,
-                                                 .scheme = request->scheme,
-                                                 .payload = request->payload,
-                                                 .deadline = seconds_from_now(SIGN_SECONDS) },
+                                                .generation = generation,
+                                                .scheme = request->scheme,
+                                                .payload = request->payload,
+                                                .deadline = seconds_from_now(SIGN_SECONDS) },
                           answer);
 }
 
@@ -554,7 +557,8 @@ _public_ int identityd_sign_digest(identityd_credential *credential, uint32_t ge
     if (!known)
         return -EINVAL;
     if (size != (size_t) known->hash)
-        return client_error(-EINVAL, "%s signs a digest of %zu bytes, not %zu", known->name, (size_t) known->hash, size);
+        return client_error(-EINVAL, "%s signs a digest of %zu bytes, not %zu", known->name, (size_t) known->hash,
+                            size);
     return sign(credential, &(SignRequest) { HANDLE_SIGN_DIGEST, generation, scheme, { digest, size } }, signature,
                 signature_size);
 }

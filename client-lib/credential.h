@@ -5,13 +5,14 @@
 #include "client-lib/snapshot.h"
 #include "identityd/identityd.h"
 
-/* The newest snapshot: looks for news first where that is possible, and is the last known one on a closed credential and in a
- * forked child. A reference of the caller's. */
+/* The newest snapshot: looks for news first where that is possible, and is the last known one on a closed credential
+ * and in a forked child. A reference of the caller's. */
 identityd_snapshot *credential_latest(identityd_credential *credential);
 
-/* identityd_credential_snapshot(), and one of the identityd_sign_…(), for programs that should not have to know of restarts:
- * a closed credential is opened again first, in a forked child at once, else at most once in REVIVE_SECONDS_MIN, less often
- * while that fails, up to REVIVE_SECONDS_MAX. Errors as theirs, or as identityd_credential_open(). */
+/* identityd_credential_snapshot(), and one of the identityd_sign_…(), for programs that should not have to know of
+ * restarts: a closed credential is opened again first, in a forked child at once, else at most once in
+ * REVIVE_SECONDS_MIN, less often while that fails, up to REVIVE_SECONDS_MAX. Errors as theirs, or as
+ * identityd_credential_open(). */
 #define REVIVE_SECONDS_MIN 1U
 #define REVIVE_SECONDS_MAX 30U
 int credential_use(identityd_credential *credential, identityd_snapshot **ret);

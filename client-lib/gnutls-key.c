@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What GnuTLS wants signed, as a request to identityd. GnuTLS shows its callbacks nothing but a digest: for a tls-client or
- * tls-server credential the session's own transcript must have that digest, and the transcript hash is what is sent. */
+/* What GnuTLS wants signed, as a request to identityd. GnuTLS shows its callbacks nothing but a digest: for a
+ * tls-client or tls-server credential the session's own transcript must have that digest, and the transcript hash is
+ * what is sent. */
 #include "client-lib/gnutls-key.h"
 
 #include "client-lib/credential.h"
@@ -48,12 +49,12 @@ static const struct {
     gnutls_sign_algorithm_t algorithm;
     uint16_t scheme;
 } algorithms[] = {
-    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },           { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },           { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 },    { GNUTLS_SIGN_RSA_PSS_SHA256, 0x0804 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 },    { GNUTLS_SIGN_RSA_PSS_SHA384, 0x0805 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 },    { GNUTLS_SIGN_RSA_PSS_SHA512, 0x0806 },
-    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },             { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
+    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },        { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
+    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },        { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
+    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 }, { GNUTLS_SIGN_RSA_PSS_SHA256, 0x0804 },
+    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 }, { GNUTLS_SIGN_RSA_PSS_SHA384, 0x0805 },
+    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 }, { GNUTLS_SIGN_RSA_PSS_SHA512, 0x0806 },
+    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },          { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
     { GNUTLS_SIGN_RSA_SHA512, 0x0601 },
 };
 
@@ -65,7 +66,10 @@ static uint16_t scheme_of(gnutls_sign_algorithm_t algorithm) {
 }
 
 static uint16_t pkcs1_scheme_of(gnutls_digest_algorithm_t hash) {
-    return hash == GNUTLS_DIG_SHA256 ? 0x0401 : hash == GNUTLS_DIG_SHA384 ? 0x0501 : hash == GNUTLS_DIG_SHA512 ? 0x0601 : 0;
+    return hash == GNUTLS_DIG_SHA256   ? 0x0401
+           : hash == GNUTLS_DIG_SHA384 ? 0x0501
+           : hash == GNUTLS_DIG_SHA512 ? 0x0601
+                                       : 0;
 }
 
 /* For PKCS#1 GnuTLS brings a ready DigestInfo (FACTS): identityd wants the digest alone and makes its own. */
@@ -99,7 +103,8 @@ static gnutls_digest_algorithm_t hash_of(const SignatureScheme *scheme) {
 }
 
 /* The request for a tls-client or tls-server credential: its session's transcript hash into `hash`. */
-static int transcript_request(const KeyContext *context, BytesView digest, SignRequest *request, uint8_t hash[static 48]) {
+static int transcript_request(const KeyContext *context, BytesView digest, SignRequest *request,
+                              uint8_t hash[static 48]) {
     TlsSide side = context->key.snapshot->purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
     Transcript *transcript = context->key.session ? transcript_of_session(context->key.session) : NULL;
     size_t size = 0;
@@ -108,8 +113,9 @@ static int transcript_request(const KeyContext *context, BytesView digest, SignR
     if (transcript)
         r = transcript_hash_for(transcript, side, hash_of(scheme_by_id(request->scheme)), digest, hash, &size);
     if (r == -ENOMSG)
-        return client_error(-EPERM, "a %s credential signs TLS 1.3 handshakes of its side in sessions begun with "
-                                    "identityd_gnutls_session_begin(), and nothing else: this needs the purpose digest",
+        return client_error(-EPERM,
+                            "a %s credential signs TLS 1.3 handshakes of its side in sessions begun with "
+                            "identityd_gnutls_session_begin(), and nothing else: this needs the purpose digest",
                             purpose_to_string(context->key.snapshot->purpose));
     if (r < 0)
         return client_errno(r, "reading the TLS transcript");
@@ -120,7 +126,8 @@ static int transcript_request(const KeyContext *context, BytesView digest, SignR
 
 static bool same_public_key(const KeyContext *context, identityd_snapshot *snapshot);
 
-/* A key that a program loaded and keeps: where its generation is gone, the current one will do if the key is the same. */
+/* A key that a program loaded and keeps: where its generation is gone, the current one will do if the key is the same.
+ */
 static int sign_or_follow(KeyContext *context, SignRequest *request, uint8_t *signature, size_t *size) {
     _cleanup_snapshot_ identityd_snapshot *newer = NULL;
 
@@ -128,7 +135,8 @@ static int sign_or_follow(KeyContext *context, SignRequest *request, uint8_t *si
     if (r != -ESTALE || credential_use(context->key.credential, &newer) < 0)
         return r;
     if (newer->generation == request->generation || !same_public_key(context, newer))
-        return client_error(-ESTALE, "%s has a new key since this program loaded the old one: load key and certificate again",
+        return client_error(-ESTALE,
+                            "%s has a new key since this program loaded the old one: load key and certificate again",
                             newer->identity);
     request->generation = newer->generation;
     return credential_sign(context->key.credential, request, signature, size);

@@ -15,7 +15,8 @@ typedef struct GnutlsKey {
     gnutls_session_t session;     /* whose transcript is signed, or NULL: needs the purpose `digest` */
 } GnutlsKey;
 
-/* Fills in `key`, which was initialized. 0, or a GnuTLS error with this thread's text; the credential is taken only on success. */
+/* Fills in `key`, which was initialized. 0, or a GnuTLS error with this thread's text; the credential is taken only on
+ * success. */
 int gnutls_key_import(gnutls_privkey_t key, const GnutlsKey *from);
 
 /* The GnuTLS error that says nearest what `r`, a negative errno of this library, does. */

@@ -59,7 +59,8 @@ static int url_import_key(gnutls_privkey_t key, const char *url, unsigned flags)
     int code = open_url(url, &credential, &snapshot);
     if (code < 0)
         return code;
-    code = gnutls_key_import(key, &(GnutlsKey) { .credential = credential, .owns_credential = true, .snapshot = snapshot });
+    code =
+        gnutls_key_import(key, &(GnutlsKey) { .credential = credential, .owns_credential = true, .snapshot = snapshot });
     if (code >= 0)
         (void) TAKE_PTR(credential);
     return code;

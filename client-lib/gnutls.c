@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* GnuTLS credentials that follow an identity: chain and key are handed out for each handshake, and the peer is verified inside
- * it. What belongs to one session hangs in a slot of that session, so that GnuTLS frees it with the session and no table of
- * sessions is needed. */
+/* GnuTLS credentials that follow an identity: chain and key are handed out for each handshake, and the peer is verified
+ * inside it. What belongs to one session hangs in a slot of that session, so that GnuTLS frees it with the session and
+ * no table of sessions is needed. */
 #include "client-lib/credential.h"
 #include "client-lib/error.h"
 #include "client-lib/gnutls-key.h"
@@ -100,25 +100,27 @@ static void make_staple(const identityd_snapshot *snapshot, gnutls_ocsp_data_st 
     *ret_count = 1;
 }
 
-/* A handle of one side in a session of the other, or TLS 1.2 with a purpose that knows only TLS 1.3, would be refused by
- * identityd anyway; here the reason can be told. */
+/* A handle of one side in a session of the other, or TLS 1.2 with a purpose that knows only TLS 1.3, would be refused
+ * by identityd anyway; here the reason can be told. */
 static int check_fits(gnutls_session_t tls, const Session *session, Purpose purpose) {
     TlsSide side = TLS_SIDE_CLIENT;
 
     if (purpose == PURPOSE_DIGEST)
         return 0;
     if (gnutls_protocol_get_version(tls) != GNUTLS_TLS1_3)
-        return client_error(-EPERM, "the peer speaks %s: a %s credential signs TLS 1.3 only, others need the purpose digest",
+        return client_error(-EPERM,
+                            "the peer speaks %s: a %s credential signs TLS 1.3 only, others need the purpose digest",
                             gnutls_protocol_get_name(gnutls_protocol_get_version(tls)), purpose_to_string(purpose));
     if (transcript_side(session->transcript, &side) < 0 ||
         purpose != (side == TLS_SIDE_SERVER ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT))
-        return client_error(-EPERM, "a %s credential cannot authenticate this side of a TLS session", purpose_to_string(purpose));
+        return client_error(-EPERM, "a %s credential cannot authenticate this side of a TLS session",
+                            purpose_to_string(purpose));
     return 0;
 }
 
 static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **ret_certificates,
-                    unsigned *ret_count, gnutls_ocsp_data_st **ret_ocsp, unsigned *ret_ocsp_count, gnutls_privkey_t *ret_key,
-                    unsigned *ret_flags) {
+                    unsigned *ret_count, gnutls_ocsp_data_st **ret_ocsp, unsigned *ret_ocsp_count,
+                    gnutls_privkey_t *ret_key, unsigned *ret_flags) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     const Session *session = session_of(tls);
     const gnutls_datum_t *chain;
@@ -127,7 +129,8 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
     unsigned count;
 
     if (!session)
-        return gnutls_error_of(client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
+        return gnutls_error_of(
+            client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
     int r = credential_use(session->credentials->credential, &snapshot);
     if (r >= 0)
         r = check_fits(tls, session, snapshot->purpose);
@@ -138,9 +141,8 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
     int code = gnutls_privkey_init(&key);
     if (code < 0)
         return code;
-    code = gnutls_key_import(key, &(GnutlsKey) { .credential = session->credentials->credential,
-                                                 .snapshot = snapshot,
-                                                 .session = tls });
+    code = gnutls_key_import(
+        key, &(GnutlsKey) { .credential = session->credentials->credential, .snapshot = snapshot, .session = tls });
     if (code >= 0)
         code = make_certificates(chain, count, &certificates);
     if (code < 0) {
@@ -166,7 +168,8 @@ static int verify_peer(gnutls_session_t tls) {
     unsigned count = 0;
 
     if (!session)
-        return gnutls_error_of(client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
+        return gnutls_error_of(
+            client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
     if (transcript_side(session->transcript, &side) < 0)
         return gnutls_error_of(client_error(-EINVAL, "the TLS session has no ClientHello"));
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls, &count);
@@ -237,9 +240,10 @@ static bool tickets_are_stale(const identityd_gnutls_credentials *credentials, c
            !bytes_view_equal(bytes_view(&made_for->crls), bytes_view(&snapshot->crls));
 }
 
-/* Session tickets under a key that is thrown away with every change of the State: after a revocation no ticket from before
- * resumes anything. */
-static int enable_tickets(identityd_gnutls_credentials *credentials, gnutls_session_t tls, identityd_snapshot *snapshot) {
+/* Session tickets under a key that is thrown away with every change of the State: after a revocation no ticket from
+ * before resumes anything. */
+static int enable_tickets(identityd_gnutls_credentials *credentials, gnutls_session_t tls,
+                          identityd_snapshot *snapshot) {
     int code = 0;
 
     credential_lock(credentials->credential);
@@ -286,12 +290,13 @@ static int fill_session(Session *session, gnutls_session_t tls, identityd_snapsh
     return r;
 }
 
-_public_ int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t tls, const char *host,
-                                            unsigned flags) {
+_public_ int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t tls,
+                                            const char *host, unsigned flags) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
 
     if (!credentials || !tls || flags & ~FLAGS_ALL || (host && (!host[0] || strlen(host) > HOST_MAX)))
-        return client_error(-EINVAL, "beginning a TLS session: a NULL argument, an impossible host name, or unknown flags");
+        return client_error(-EINVAL,
+                            "beginning a TLS session: a NULL argument, an impossible host name, or unknown flags");
     int r = credential_use(credentials->credential, &snapshot);
     if (r >= 0)
         r = session_reserve(tls);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* OpenCredential over D-Bus. A bus connection of its own for each call: the library needs no main loop of the program's,
- * shares nothing between threads, and has nothing open that a fork could split. */
+/* OpenCredential over D-Bus. A bus connection of its own for each call: the library needs no main loop of the
+ * program's, shares nothing between threads, and has nothing open that a fork could split. */
 #include "client-lib/open.h"
 
 #include "client-lib/error.h"
@@ -52,13 +52,13 @@ static int translate_bus_error(const sd_bus_error *error, int r, const char *wha
     }
     for (size_t i = 0; i < ARRAY_LENGTH(bus_errors); i++)
         if (strcmp(name, bus_errors[i].name) == 0)
-            return client_error(bus_errors[i].r, "%s: %s: %s", what, bus_errors[i].advice,
-                                message);
+            return client_error(bus_errors[i].r, "%s: %s: %s", what, bus_errors[i].advice, message);
     if (r == -ETIMEDOUT)
         return client_error(-ETIMEDOUT, "%s: identityd gave no answer in time", what);
     if (!name[0] && (r == -ECONNRESET || r == -ENOTCONN || r == -EPIPE))
         return client_error(-EHOSTDOWN, "%s: the system bus closed the connection", what);
-    return client_error(name[0] ? -EIO : r, "%s: %s (%s)", what, message[0] ? message : strerror(-r), name[0] ? name : "no answer");
+    return client_error(name[0] ? -EIO : r, "%s: %s (%s)", what, message[0] ? message : strerror(-r),
+                        name[0] ? name : "no answer");
 }
 
 int open_check_socket(int fd) {
@@ -67,7 +67,8 @@ int open_check_socket(int fd) {
 
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
-        return client_error(-ENOTSOCK, "descriptor %d is no credential handle: not a SOCK_SEQPACKET socket of AF_UNIX", fd);
+        return client_error(-ENOTSOCK, "descriptor %d is no credential handle: not a SOCK_SEQPACKET socket of AF_UNIX",
+                            fd);
     return 0;
 }
 
@@ -97,8 +98,8 @@ static int call_manager(sd_bus **bus, const char *what, unsigned seconds, const 
     int r = sd_bus_open_system(bus);
     if (r < 0)
         return client_error(-EHOSTDOWN, "%s: cannot connect to the system bus: %s", what, strerror(-r));
-    r = sd_bus_message_new_method_call(*bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
-                                       method);
+    r = sd_bus_message_new_method_call(*bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
+                                       IDENTITYD_MANAGER_INTERFACE, method);
     if (r >= 0 && first)
         r = sd_bus_message_append(call, "ssa{sv}", first, second, 0);
     if (r < 0)
@@ -136,7 +137,8 @@ static int read_names(sd_bus_message *reply, OpenNames *ret) {
             return client_errno(-ENOMEM, "listing identities");
         ret->count++;
     }
-    return r < 0 ? client_error(-EBADMSG, "identityd's answer to ListIdentities has signature '%s' instead of 'a(sosstt)'",
+    return r < 0 ? client_error(-EBADMSG,
+                                "identityd's answer to ListIdentities has signature '%s' instead of 'a(sosstt)'",
                                 sd_bus_message_get_signature(reply, true))
                  : 0;
 }

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /* Calls OpenCredential on the Manager. Returns the handle's descriptor (a SOCK_SEQPACKET socket, close-on-exec), which
- * the caller closes, or a negative errno as identityd_credential_open() documents, with this thread's text set. Takes at
- * most OPEN_SECONDS. Keeps nothing: the connection to the bus is closed again. */
+ * the caller closes, or a negative errno as identityd_credential_open() documents, with this thread's text set. Takes
+ * at most OPEN_SECONDS. Keeps nothing: the connection to the bus is closed again. */
 #define OPEN_SECONDS 25U
 int open_credential(const char *identity, const char *purpose);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The PEM of a snapshot as GnuTLS objects, made when first asked for: programs that only sign never pay for it, and those
- * that verify pay once a generation, not once a handshake. */
+/* The PEM of a snapshot as GnuTLS objects, made when first asked for: programs that only sign never pay for it, and
+ * those that verify pay once a generation, not once a handshake. */
 #include "client-lib/error.h"
 #include "client-lib/snapshot.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Snapshots: the State packet parsed, checked and read out of its memfds at once, so that nothing received later can change
- * what a program has begun to use. identityd is trusted, but what it sends is bounded and checked all the same: a fault
- * there must not corrupt the programs that it serves. */
+/* Snapshots: the State packet parsed, checked and read out of its memfds at once, so that nothing received later can
+ * change what a program has begun to use. identityd is trusted, but what it sends is bounded and checked all the same:
+ * a fault there must not corrupt the programs that it serves. */
 #include "client-lib/snapshot.h"
 
 #include "client-lib/error.h"
@@ -119,8 +119,7 @@ static int take_field(StateReader *reader, uint16_t tag, BytesView value) {
 }
 
 static int take_fields(StateReader *reader, BytesView payload) {
-    const uint32_t required =
-        1U << HANDLE_STATE_IDENTITY | 1U << HANDLE_STATE_PURPOSE | 1U << HANDLE_STATE_STATE;
+    const uint32_t required = 1U << HANDLE_STATE_IDENTITY | 1U << HANDLE_STATE_PURPOSE | 1U << HANDLE_STATE_STATE;
     TlvReader fields = { payload };
     BytesView value;
     uint16_t tag;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One State of a credential handle as an immutable value: reference counted, so that a handshake can go on with the one it
- * began with while the next arrives. */
+/* One State of a credential handle as an immutable value: reference counted, so that a handshake can go on with the one
+ * it began with while the next arrives. */
 #pragma once
 
 #include "common/access-rule.h"
@@ -45,7 +45,8 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot);
  * parse; -ENOENT: no anchors; -ENOMEM; with this thread's text. Thread-safe. */
 int snapshot_trust(identityd_snapshot *snapshot, gnutls_x509_trust_list_t *ret);
 
-/* The chain as DER, leaf first: borrowed, valid as long as the snapshot. 0; -EBADMSG; -ENOENT: there is none. Thread-safe. */
+/* The chain as DER, leaf first: borrowed, valid as long as the snapshot. 0; -EBADMSG; -ENOENT: there is none.
+ * Thread-safe. */
 int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret, unsigned *ret_count);
 
 /* Whether `scheme` is among those of the snapshot. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Peers are verified here, in the program, never in identityd (DESIGN §10): a parser that a peer can feed runs with the
- * rights of the program that talks to it. The CRLs that came with the State were verified by identityd; listed entries count
- * also when a CRL is past its nextUpdate, and what no current CRL covers is refused only if the caller asks for that. */
+ * rights of the program that talks to it. The CRLs that came with the State were verified by identityd; listed entries
+ * count also when a CRL is past its nextUpdate, and what no current CRL covers is refused only if the caller asks for
+ * that. */
 #include "client-lib/verify.h"
 
 #include "client-lib/credential.h"
@@ -40,7 +41,8 @@ static int peer_chain_import(PeerChain *chain, const gnutls_datum_t *der, size_t
         chain->count++;
         int code = gnutls_x509_crt_import(chain->certificates[i], &der[i], GNUTLS_X509_FMT_DER);
         if (code < 0)
-            return client_error(-EKEYREJECTED, "the peer's certificate %zu does not parse: %s", i, gnutls_strerror(code));
+            return client_error(-EKEYREJECTED, "the peer's certificate %zu does not parse: %s", i,
+                                gnutls_strerror(code));
     }
     return 0;
 }
@@ -110,10 +112,11 @@ static int check_all_covered(const identityd_snapshot *snapshot, const PeerChain
             return 0; /* an anchor itself */
         if (!is_covered(snapshot, certificate, now)) {
             leaf_name(chain, name);
-            return client_error(-EKEYREJECTED,
-                                "the peer's certificate %s: no current CRL covers certificate %u of its chain, and one is "
-                                "demanded",
-                                name, depth);
+            return client_error(
+                -EKEYREJECTED,
+                "the peer's certificate %s: no current CRL covers certificate %u of its chain, and one is "
+                "demanded",
+                name, depth);
         }
         if (gnutls_x509_trust_list_get_issuer(snapshot->trust, certificate, &anchor, 0) >= 0)
             return 0;
@@ -134,14 +137,16 @@ static bool ocsp_says_revoked(gnutls_ocsp_resp_t response, gnutls_x509_crt_t lea
         return false;
     if (gnutls_ocsp_resp_verify(response, issuer, &flags, 0) < 0 || flags != 0)
         return false;
-    if (gnutls_ocsp_resp_get_single(response, 0, NULL, NULL, NULL, NULL, &status, &this_update, &next_update, NULL, NULL) < 0)
+    if (gnutls_ocsp_resp_get_single(response, 0, NULL, NULL, NULL, NULL, &status, &this_update, &next_update, NULL,
+                                    NULL) < 0)
         return false;
     (void) next_update; /* revocation does not end */
     return status == GNUTLS_OCSP_CERT_REVOKED && this_update != (time_t) -1 && this_update <= now;
 }
 
 /* The issuer's certificate alone is what may vouch for a response (FACTS): from the chain, or an anchor. */
-static int trust_only_issuer(const identityd_snapshot *snapshot, const PeerChain *chain, gnutls_x509_trust_list_t *ret) {
+static int trust_only_issuer(const identityd_snapshot *snapshot, const PeerChain *chain,
+                             gnutls_x509_trust_list_t *ret) {
     gnutls_x509_crt_t issuer = find_issuer(chain, chain->certificates[0]), copy = NULL;
     gnutls_datum_t der = { NULL, 0 };
 
@@ -242,8 +247,8 @@ _public_ int identityd_verify_peer(identityd_credential *credential, const ident
         return client_error(-EKEYREJECTED, "the peer sent %zu certificates, more than %u", count, SNAPSHOT_CHAIN_MAX);
     for (size_t i = 0; i < count; i++) {
         if (chain[i].size > CERTIFICATE_MAX)
-            return client_error(-EKEYREJECTED, "the peer's certificate %zu has %zu bytes, more than %u", i, chain[i].size,
-                                CERTIFICATE_MAX);
+            return client_error(-EKEYREJECTED, "the peer's certificate %zu has %zu bytes, more than %u", i,
+                                chain[i].size, CERTIFICATE_MAX);
         der[i] = (gnutls_datum_t) { (unsigned char *) (uintptr_t) chain[i].data, (unsigned) chain[i].size };
     }
     snapshot = credential_latest(credential); /* on a closed handle the last known anchors hold */

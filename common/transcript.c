@@ -29,8 +29,8 @@ struct Transcript {
     unsigned finished;                            /* how many Finished were seen */
     bool has_side;                                /* the first ClientHello was seen */
     TlsSide side;
-    bool second_hello;                            /* a HelloRetryRequest was seen */
-    bool broken;                                  /* the library refused a hash: nothing can be told any more */
+    bool second_hello; /* a HelloRetryRequest was seen */
+    bool broken;       /* the library refused a hash: nothing can be told any more */
 };
 
 static void hashes_release(gnutls_hash_hd_t hashes[static TRANSCRIPT_HASH_COUNT]) {
@@ -191,8 +191,7 @@ int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algo
                         BytesView digest, uint8_t ret_hash[static 48], size_t *ret_size) {
     uint8_t hash[48], content[CERTIFICATE_VERIFY_MAX], expected[64];
 
-    if (!transcript->session || transcript->broken ||
-        gnutls_protocol_get_version(transcript->session) != GNUTLS_TLS1_3)
+    if (!transcript->session || transcript->broken || gnutls_protocol_get_version(transcript->session) != GNUTLS_TLS1_3)
         return -ENOMSG;
 
     int size = transcript_current(transcript, hash);

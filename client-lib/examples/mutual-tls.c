@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Mutual TLS with an identity of this device: mutual-tls IDENTITY HOST PORT. Says hello once a second, each time on a new
- * connection, and goes on over renewals, which it never notices.
- *     cc mutual-tls.c $(pkg-config --cflags --libs libidentityd) -o mutual-tls */
+/* Mutual TLS with an identity of this device: mutual-tls IDENTITY HOST PORT. Says hello once a second, each time on a
+ * new connection, and goes on over renewals, which it never notices. cc mutual-tls.c $(pkg-config --cflags --libs
+ * libidentityd) -o mutual-tls */
 #include <gnutls/socket.h>
 #include <identityd/identityd-gnutls.h>
 #include <netdb.h>
@@ -15,7 +15,8 @@ static int say_hello(identityd_gnutls_credentials *credentials, const char *host
 
     if (getaddrinfo(host, port, &hints, &address) == 0)
         fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, address->ai_addr, address->ai_addrlen) == 0 && gnutls_init(&session, GNUTLS_CLIENT) == 0) {
+    if (fd >= 0 && connect(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+        gnutls_init(&session, GNUTLS_CLIENT) == 0) {
         gnutls_transport_set_int(session, fd);
         if (identityd_gnutls_session_begin(credentials, session, host, 0) == 0) { /* certificate, key, verification */
             do

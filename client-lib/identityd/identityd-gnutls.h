@@ -10,36 +10,42 @@
 extern "C" {
 #endif
 
-/* Credentials for sessions that authenticate with `credential` and verify peers with its anchors and CRLs. They follow renewals by
- * themselves: each handshake uses the generation that is current when it begins. When identityd was restarted or this process was forked,
- * they open `credential` again, at most once a second and less often while that fails. Sessions share them, also between threads. Free
- * with identityd_gnutls_credentials_free() after the last session; keeps its own reference to nothing: `credential` must outlive it. */
+/* Credentials for sessions that authenticate with `credential` and verify peers with its anchors and CRLs. They follow
+ * renewals by themselves: each handshake uses the generation that is current when it begins. When identityd was
+ * restarted or this process was forked, they open `credential` again, at most once a second and less often while that
+ * fails. Sessions share them, also between threads. Free with identityd_gnutls_credentials_free() after the last
+ * session; keeps its own reference to nothing: `credential` must outlive it. */
 typedef struct identityd_gnutls_credentials identityd_gnutls_credentials;
 
 /* Flags, beside IDENTITYD_VERIFY_…; those given for the credentials hold for each session. */
-#define IDENTITYD_GNUTLS_TICKETS       0x100u /* server: send session tickets. Their key is thrown away with every change of the identity's
-                                               * generation, state, anchors or CRLs, since a resumption verifies nobody again */
-#define IDENTITYD_GNUTLS_KEEP_PRIORITY 0x200u /* the program has set the session's priorities itself; they must allow TLS 1.3 */
+#define IDENTITYD_GNUTLS_TICKETS                                                                                       \
+    0x100u /* server: send session tickets. Their key is thrown away with every change of the identity's               \
+            * generation, state, anchors or CRLs, since a resumption verifies nobody again */
+#define IDENTITYD_GNUTLS_KEEP_PRIORITY                                                                                 \
+    0x200u /* the program has set the session's priorities itself; they must allow TLS 1.3 */
 
 /* 0, -EINVAL, -ENOMEM. */
-int identityd_gnutls_credentials_new(identityd_credential *credential, unsigned flags, identityd_gnutls_credentials **ret);
+int identityd_gnutls_credentials_new(identityd_credential *credential, unsigned flags,
+                                     identityd_gnutls_credentials **ret);
 identityd_gnutls_credentials *identityd_gnutls_credentials_free(identityd_gnutls_credentials *credentials);
 /* The object to use with gnutls_credentials_set(); borrowed. */
 gnutls_certificate_credentials_t identityd_gnutls_credentials_get(identityd_gnutls_credentials *credentials);
 
-/* Once per session, before the handshake and before session tickets are set: sets the credentials, keeps the transcript so that a tls-client or tls-server handle suffices,
- * restricts the session to TLS 1.3 (GnuTLS's default priorities otherwise) unless the purpose is `digest`, and, with `host`, sends SNI. The peer is verified inside the
- * handshake (anchors, CRLs, name, key usage); flags: IDENTITYD_VERIFY_…. A server asks for a client certificate with
- * gnutls_certificate_server_set_request() itself. Without `host` a peer of any name that verifies is accepted: a client gives one.
- * The session's handshake hook is taken. Where the handshake fails for a reason of ours, GnuTLS's code is a general one and
- * identityd_last_error() of the thread says why. identityd_gnutls_session_end() releases what this keeps before gnutls_deinit() does.
- * 0; -EALREADY: called twice; or as identityd_credential_open(). */
-int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t session, const char *host, unsigned flags);
+/* Once per session, before the handshake and before session tickets are set: sets the credentials, keeps the transcript
+ * so that a tls-client or tls-server handle suffices, restricts the session to TLS 1.3 (GnuTLS's default priorities
+ * otherwise) unless the purpose is `digest`, and, with `host`, sends SNI. The peer is verified inside the handshake
+ * (anchors, CRLs, name, key usage); flags: IDENTITYD_VERIFY_…. A server asks for a client certificate with
+ * gnutls_certificate_server_set_request() itself. Without `host` a peer of any name that verifies is accepted: a client
+ * gives one. The session's handshake hook is taken. Where the handshake fails for a reason of ours, GnuTLS's code is a
+ * general one and identityd_last_error() of the thread says why. identityd_gnutls_session_end() releases what this
+ * keeps before gnutls_deinit() does. 0; -EALREADY: called twice; or as identityd_credential_open(). */
+int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t session,
+                                   const char *host, unsigned flags);
 void identityd_gnutls_session_end(gnutls_session_t session);
 
-/* Registers the URL identityd:NAME with GnuTLS in this process: any program that takes a URL where it takes certificate and key files can
- * then use it. identityd:NAME?purpose=tls-client selects a purpose; default digest for keys. For programs that are not modified for
- * transcripts. Call once before threads start. */
+/* Registers the URL identityd:NAME with GnuTLS in this process: any program that takes a URL where it takes certificate
+ * and key files can then use it. identityd:NAME?purpose=tls-client selects a purpose; default digest for keys. For
+ * programs that are not modified for transcripts. Call once before threads start. */
 int identityd_gnutls_register_url(void);
 
 #ifdef __cplusplus

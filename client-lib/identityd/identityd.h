@@ -2,11 +2,11 @@
 /* libidentityd: use this device's identities. See libidentityd(3).
  *
  * A credential is opened by identity and purpose; it signs inside the TPM, follows renewals by itself and ends when the
- * identity is revoked or retired. Functions return 0 or a negative errno unless said otherwise; the text for a person is in
- * identityd_last_error() of the calling thread.
+ * identity is revoked or retired. Functions return 0 or a negative errno unless said otherwise; the text for a person
+ * is in identityd_last_error() of the calling thread.
  *
- * Threads: a credential may be used by any thread, one at a time inside the library (it locks). Processes: after fork() the
- * child's calls fail with -ECHILD; it opens a credential of its own, or calls identityd_credential_reopen(). */
+ * Threads: a credential may be used by any thread, one at a time inside the library (it locks). Processes: after fork()
+ * the child's calls fail with -ECHILD; it opens a credential of its own, or calls identityd_credential_reopen(). */
 #ifndef IDENTITYD_H
 #define IDENTITYD_H
 
@@ -19,19 +19,23 @@ extern "C" {
 
 typedef struct identityd_credential identityd_credential;
 
-/* One line, without a newline, about the last failure in this thread; "" if there was none. Valid until the next call. */
+/* One line, without a newline, about the last failure in this thread; "" if there was none. Valid until the next call.
+ */
 const char *identityd_last_error(void);
 
-/* Opens a credential: asks identityd over the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured) and waits for the first State.
- * `purpose`: "tls-client", "tls-server", "data" or "digest". `*ret` is freed with identityd_credential_free().
- * -EACCES: [Access] does not admit the caller. -ENOENT: no such identity. -EAGAIN: no certificate yet. -EKEYEXPIRED, -EKEYREVOKED:
- * as they say. -EHOSTDOWN: identityd is not running. -ENODEV: the TPM is unavailable. -EDQUOT: too many handles. -EINVAL. -ETIMEDOUT. */
+/* Opens a credential: asks identityd over the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured) and waits for the first
+ * State. `purpose`: "tls-client", "tls-server", "data" or "digest". `*ret` is freed with identityd_credential_free().
+ * -EACCES: [Access] does not admit the caller. -ENOENT: no such identity. -EAGAIN: no certificate yet. -EKEYEXPIRED,
+ * -EKEYREVOKED: as they say. -EHOSTDOWN: identityd is not running. -ENODEV: the TPM is unavailable. -EDQUOT: too many
+ * handles. -EINVAL. -ETIMEDOUT. */
 int identityd_credential_open(const char *identity, const char *purpose, identityd_credential **ret);
 
-/* The same for a handle that came from elsewhere (a parent process, a D-Bus call of one's own). Takes the descriptor, also on failure. */
+/* The same for a handle that came from elsewhere (a parent process, a D-Bus call of one's own). Takes the descriptor,
+ * also on failure. */
 int identityd_credential_from_fd(int fd, identityd_credential **ret);
 
-/* Opens anew what this credential was opened with: in a forked child, or after -EPIPE. The old connection is dropped. */
+/* Opens anew what this credential was opened with: in a forked child, or after -EPIPE. The old connection is dropped.
+ */
 int identityd_credential_reopen(identityd_credential *credential);
 
 identityd_credential *identityd_credential_free(identityd_credential *credential); /* takes NULL, returns NULL */
@@ -39,14 +43,15 @@ identityd_credential *identityd_credential_free(identityd_credential *credential
 /* Becomes readable when the state changed: then call identityd_credential_process(). Borrowed. */
 int identityd_credential_fd(identityd_credential *credential);
 
-/* Reads what has arrived without waiting. 1: something changed, 0: nothing, -EPIPE: identityd closed the handle (revoked, retired,
- * restarted or no longer admitted): nothing signs until identityd_credential_reopen() succeeds. */
+/* Reads what has arrived without waiting. 1: something changed, 0: nothing, -EPIPE: identityd closed the handle
+ * (revoked, retired, restarted or no longer admitted): nothing signs until identityd_credential_reopen() succeeds. */
 int identityd_credential_process(identityd_credential *credential);
 
-/* Called from inside any function here that learns of a change; must not call back into the credential except for getters.
- * `generation` 0: the handle was closed. */
+/* Called from inside any function here that learns of a change; must not call back into the credential except for
+ * getters. `generation` 0: the handle was closed. */
 typedef void (*identityd_changed_callback)(identityd_credential *credential, uint32_t generation, void *userdata);
-void identityd_credential_set_callback(identityd_credential *credential, identityd_changed_callback callback, void *userdata);
+void identityd_credential_set_callback(identityd_credential *credential, identityd_changed_callback callback,
+                                       void *userdata);
 
 /* A consistent view of one generation; immutable, reference counted, usable from any thread without a lock. */
 typedef struct identityd_snapshot identityd_snapshot;
@@ -69,30 +74,31 @@ const uint16_t *identityd_snapshot_schemes(const identityd_snapshot *snapshot);
 #define IDENTITYD_SIGNATURE_MAX 384 /* bytes */
 #define IDENTITYD_MESSAGE_MAX   65536
 
-/* Sign with the key of `generation` (0: the current one). `signature` has room for IDENTITYD_SIGNATURE_MAX bytes. ECDSA signatures are
- * DER. -EPERM: the purpose does not allow this. -EINVAL: scheme or length. -ESTALE: that generation is gone. -EKEYREVOKED,
- * -EKEYEXPIRED, -ENODEV, -EPIPE, -EHOSTDOWN, -ECHILD, -EMSGSIZE, -ETIMEDOUT (60 s without an answer). */
-int identityd_sign_transcript(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *hash, size_t size,
-                              void *signature, size_t *signature_size);
-int identityd_sign_message(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *message, size_t size,
-                           void *signature, size_t *signature_size);
-int identityd_sign_digest(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *digest, size_t size,
-                          void *signature, size_t *signature_size);
+/* Sign with the key of `generation` (0: the current one). `signature` has room for IDENTITYD_SIGNATURE_MAX bytes. ECDSA
+ * signatures are DER. -EPERM: the purpose does not allow this. -EINVAL: scheme or length. -ESTALE: that generation is
+ * gone. -EKEYREVOKED, -EKEYEXPIRED, -ENODEV, -EPIPE, -EHOSTDOWN, -ECHILD, -EMSGSIZE, -ETIMEDOUT (60 s without an
+ * answer). */
+int identityd_sign_transcript(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *hash,
+                              size_t size, void *signature, size_t *signature_size);
+int identityd_sign_message(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *message,
+                           size_t size, void *signature, size_t *signature_size);
+int identityd_sign_digest(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *digest,
+                          size_t size, void *signature, size_t *signature_size);
 
 /* The name of a scheme ("ecdsa_secp256r1_sha256"), NULL if unknown; and back, 0 if unknown. */
 const char *identityd_scheme_name(uint16_t scheme);
 uint16_t identityd_scheme_number(const char *name);
 
-/* Verifies a peer's chain (DER certificates, leaf first) against the handle's anchors and CRLs, at the current time. `host`: name that the
- * leaf must carry (RFC 6125), or NULL. `usage`: "server" or "client" extended key usage. `flags`: IDENTITYD_VERIFY_…
- * 0; -EKEYREJECTED with the reason in identityd_last_error(); -EKEYREVOKED. */
+/* Verifies a peer's chain (DER certificates, leaf first) against the handle's anchors and CRLs, at the current time.
+ * `host`: name that the leaf must carry (RFC 6125), or NULL. `usage`: "server" or "client" extended key usage. `flags`:
+ * IDENTITYD_VERIFY_… 0; -EKEYREJECTED with the reason in identityd_last_error(); -EKEYREVOKED. */
 #define IDENTITYD_VERIFY_CRL_HARD 1u /* a certificate that no current CRL covers is refused; default: accepted */
 typedef struct identityd_datum {
     const void *data;
     size_t size;
 } identityd_datum;
-int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count, const char *host,
-                          const char *usage, unsigned flags);
+int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
+                          const char *host, const char *usage, unsigned flags);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The module's one symbol, C_GetFunctionList, the table that it gives, and the functions that this token does not have: it
- * makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those who need no key for it. */
+/* The module's one symbol, C_GetFunctionList, the table that it gives, and the functions that this token does not have:
+ * it makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those who need no key
+ * for it. */
 #include "client-lib/pkcs11/functions.h"
 #include "client-lib/pkcs11/module.h"
 
@@ -8,13 +9,13 @@ static CK_RV refuse(CK_RV rv) {
     return module_get() ? rv : CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
-#define REFUSE(name, rv, ...)                                                                                                  \
-    static CK_RV name(__VA_ARGS__) {                                                                                           \
-        return refuse(rv);                                                                                                     \
+#define REFUSE(name, rv, ...)                                                                                          \
+    static CK_RV name(__VA_ARGS__) {                                                                                   \
+        return refuse(rv);                                                                                             \
     }
 
-REFUSE(c_init_token, CKR_TOKEN_WRITE_PROTECTED, CK_SLOT_ID slot_id, unsigned char *pin, CK_ULONG pin_len, unsigned
-       char *label)
+REFUSE(c_init_token, CKR_TOKEN_WRITE_PROTECTED, CK_SLOT_ID slot_id, unsigned char *pin, CK_ULONG pin_len,
+       unsigned char *label)
 REFUSE(c_init_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *pin, CK_ULONG pin_len)
 REFUSE(c_set_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *old_pin, CK_ULONG old_len,
        unsigned char *new_pin, CK_ULONG new_len)
@@ -24,8 +25,8 @@ REFUSE(c_set_operation_state, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE sess
        CK_ULONG operation_state_len, CK_OBJECT_HANDLE encryption_key, CK_OBJECT_HANDLE authentiation_key)
 REFUSE(c_create_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_ATTRIBUTE *templ, CK_ULONG count,
        CK_OBJECT_HANDLE *object)
-REFUSE(c_copy_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE
-       *templ, CK_ULONG count, CK_OBJECT_HANDLE *new_object)
+REFUSE(c_copy_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+       CK_ATTRIBUTE *templ, CK_ULONG count, CK_OBJECT_HANDLE *new_object)
 REFUSE(c_destroy_object, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
 REFUSE(c_set_attribute_value, CKR_TOKEN_WRITE_PROTECTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
        CK_ATTRIBUTE *templ, CK_ULONG count)
@@ -33,60 +34,60 @@ REFUSE(c_encrypt_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK
        CK_OBJECT_HANDLE key)
 REFUSE(c_encrypt, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
        unsigned char *encrypted_data, CK_ULONG *encrypted_data_len)
-REFUSE(c_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
-       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len,
+       unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
 REFUSE(c_encrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_encrypted_part,
        CK_ULONG *last_encrypted_part_len)
 REFUSE(c_decrypt_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
        CK_OBJECT_HANDLE key)
-REFUSE(c_decrypt, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_data, CK_ULONG
-       encrypted_data_len, unsigned char *data, CK_ULONG *data_len)
+REFUSE(c_decrypt, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_data,
+       CK_ULONG encrypted_data_len, unsigned char *data, CK_ULONG *data_len)
 REFUSE(c_decrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
        CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
-REFUSE(c_decrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_part, CK_ULONG
-       *last_part_len)
+REFUSE(c_decrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_part,
+       CK_ULONG *last_part_len)
 REFUSE(c_digest_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism)
 REFUSE(c_digest, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
        unsigned char *digest, CK_ULONG *digest_len)
 REFUSE(c_digest_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len)
 REFUSE(c_digest_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
-REFUSE(c_digest_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *digest, CK_ULONG
-       *digest_len)
+REFUSE(c_digest_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *digest,
+       CK_ULONG *digest_len)
 REFUSE(c_sign_recover_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
        CK_OBJECT_HANDLE key)
 REFUSE(c_sign_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
        unsigned char *signature, CK_ULONG *signature_len)
-REFUSE(c_verify_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
-       key)
+REFUSE(c_verify_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE key)
 REFUSE(c_verify, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
        unsigned char *signature, CK_ULONG signature_len)
 REFUSE(c_verify_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len)
-REFUSE(c_verify_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature, CK_ULONG
-       signature_len)
+REFUSE(c_verify_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature,
+       CK_ULONG signature_len)
 REFUSE(c_verify_recover_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
        CK_OBJECT_HANDLE key)
-REFUSE(c_verify_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature, CK_ULONG
-       signature_len, unsigned char *data, CK_ULONG *data_len)
-REFUSE(c_digest_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
-       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_verify_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *signature,
+       CK_ULONG signature_len, unsigned char *data, CK_ULONG *data_len)
+REFUSE(c_digest_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part,
+       CK_ULONG part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
 REFUSE(c_decrypt_digest_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
        CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
-REFUSE(c_sign_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG
-       part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
+REFUSE(c_sign_encrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part,
+       CK_ULONG part_len, unsigned char *encrypted_part, CK_ULONG *encrypted_part_len)
 REFUSE(c_decrypt_verify_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *encrypted_part,
        CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
-REFUSE(c_generate_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE
-       *templ, CK_ULONG count, CK_OBJECT_HANDLE *key)
+REFUSE(c_generate_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_ATTRIBUTE *templ, CK_ULONG count, CK_OBJECT_HANDLE *key)
 REFUSE(c_generate_key_pair, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
        CK_ATTRIBUTE *public_key_template, CK_ULONG public_key_attribute_count, CK_ATTRIBUTE *private_key_template,
        CK_ULONG private_key_attribute_count, CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
-REFUSE(c_wrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
-       wrapping_key, CK_OBJECT_HANDLE key, unsigned char *wrapped_key, CK_ULONG *wrapped_key_len)
-REFUSE(c_unwrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
-       unwrapping_key, unsigned char *wrapped_key, CK_ULONG wrapped_key_len, CK_ATTRIBUTE *templ, CK_ULONG
-       attribute_count, CK_OBJECT_HANDLE *key)
-REFUSE(c_derive_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE
-       base_key, CK_ATTRIBUTE *templ, CK_ULONG attribute_count, CK_OBJECT_HANDLE *key)
+REFUSE(c_wrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE wrapping_key, CK_OBJECT_HANDLE key, unsigned char *wrapped_key, CK_ULONG *wrapped_key_len)
+REFUSE(c_unwrap_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE unwrapping_key, unsigned char *wrapped_key, CK_ULONG wrapped_key_len, CK_ATTRIBUTE *templ,
+       CK_ULONG attribute_count, CK_OBJECT_HANDLE *key)
+REFUSE(c_derive_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+       CK_OBJECT_HANDLE base_key, CK_ATTRIBUTE *templ, CK_ULONG attribute_count, CK_OBJECT_HANDLE *key)
 REFUSE(c_get_function_status, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 REFUSE(c_cancel_function, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 

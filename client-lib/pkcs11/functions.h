@@ -34,6 +34,7 @@ CK_RV c_seed_random(CK_SESSION_HANDLE handle, unsigned char *seed, CK_ULONG size
 
 /* sign.c */
 CK_RV c_sign_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
-CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature, CK_ULONG *signature_size);
+CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,
+             CK_ULONG *signature_size);
 CK_RV c_sign_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size);
 CK_RV c_sign_final(CK_SESSION_HANDLE handle, unsigned char *signature, CK_ULONG *signature_size);

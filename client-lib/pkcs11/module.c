@@ -10,8 +10,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* The one global of the module: PKCS#11 hands no context from call to call. Made once, never freed, since a thread may be
- * waiting for its lock; what is inside comes and goes with C_Initialize and C_Finalize. */
+/* The one global of the module: PKCS#11 hands no context from call to call. Made once, never freed, since a thread may
+ * be waiting for its lock; what is inside comes and goes with C_Initialize and C_Finalize. */
 static Module the_module = { .wake_fd = -1 };
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -94,8 +94,8 @@ static void clear(Module *module) {
     module->is_logged_in = false;
 }
 
-/* In a forked child: what it inherited goes, which disturbs nothing of the parent's. If another thread was in the middle of
- * changing it when the process forked, it is left alone: nobody will ever make it whole. */
+/* In a forked child: what it inherited goes, which disturbs nothing of the parent's. If another thread was in the
+ * middle of changing it when the process forked, it is left alone: nobody will ever make it whole. */
 static void forget_inherited(Module *module) {
     if (!module->shared_is_wiped) { /* an old kernel: there is one thread after a fork, and it may do this */
         pthread_mutex_init(&module->shared->lock, NULL);
@@ -116,12 +116,13 @@ static void forget_inherited(Module *module) {
 static CK_RV check_arguments(const CK_C_INITIALIZE_ARGS *arguments) {
     if (!arguments)
         return CKR_OK;
-    unsigned given = (arguments->CreateMutex != NULL) + (arguments->DestroyMutex != NULL) + (arguments->LockMutex != NULL) +
-                     (arguments->UnlockMutex != NULL);
+    unsigned given = (arguments->CreateMutex != NULL) + (arguments->DestroyMutex != NULL) +
+                     (arguments->LockMutex != NULL) + (arguments->UnlockMutex != NULL);
     return (given == 0 || given == 4) && !arguments->pReserved ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 
-/* Whatever the arguments say of locking, the threads of a Linux process are threads of pthreads, and its mutexes serve. */
+/* Whatever the arguments say of locking, the threads of a Linux process are threads of pthreads, and its mutexes serve.
+ */
 CK_RV c_initialize(void *init_args) {
     CK_RV rv = check_arguments(init_args);
 

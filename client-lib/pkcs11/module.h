@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The PKCS#11 module: what its parts share. One slot, whose token is identityd; on it, for each identity that is open to the
- * caller for the purpose `digest`, a private key, a public key and the certificates of its chain.
+/* The PKCS#11 module: what its parts share. One slot, whose token is identityd; on it, for each identity that is open
+ * to the caller for the purpose `digest`, a private key, a public key and the certificates of its chain.
  *
- * PKCS#11 has no context argument, so there is one module object for the process; it begins with C_Initialize. Everything
- * in a forked child fails with CKR_CRYPTOKI_NOT_INITIALIZED until the child calls C_Initialize itself (PKCS#11 2.40, §5.4). */
+ * PKCS#11 has no context argument, so there is one module object for the process; it begins with C_Initialize.
+ * Everything in a forked child fails with CKR_CRYPTOKI_NOT_INITIALIZED until the child calls C_Initialize itself
+ * (PKCS#11 2.40, §5.4). */
 #pragma once
 
 #include "client-lib/snapshot.h"
@@ -16,12 +17,12 @@
 
 #define MODULE_SLOT 1UL
 
-#define ENTRIES_MAX  64U   /* identities on the token */
-#define VIEWS_MAX    8U    /* generations of an identity whose objects can still be used */
-#define SESSIONS_MAX 1024U
-#define TEMPLATE_MAX 256U  /* attributes in one template */
-#define FOUND_MAX    4096U /* objects of one search */
-#define ATTRIBUTES_MAX 40U /* of one object */
+#define ENTRIES_MAX    64U /* identities on the token */
+#define VIEWS_MAX      8U  /* generations of an identity whose objects can still be used */
+#define SESSIONS_MAX   1024U
+#define TEMPLATE_MAX   256U  /* attributes in one template */
+#define FOUND_MAX      4096U /* objects of one search */
+#define ATTRIBUTES_MAX 40U   /* of one object */
 
 /* ---- objects ---- */
 
@@ -97,8 +98,9 @@ typedef struct Token {
 
 typedef struct Module Module;
 
-/* Asks identityd again which identities there are and what became of those that are known, if the last time is more than a
- * second ago or `now`. Waits as long as the bus and identityd do (OPEN_SECONDS at most for each question), without the module's lock. */
+/* Asks identityd again which identities there are and what became of those that are known, if the last time is more
+ * than a second ago or `now`. Waits as long as the bus and identityd do (OPEN_SECONDS at most for each question),
+ * without the module's lock. */
 void token_refresh(Module *module, bool now);
 
 void token_clear(Token *token);
@@ -106,8 +108,8 @@ void token_clear(Token *token);
 /* Waits until something changes, a second at most, or until `wake_fd` is readable; without the lock. */
 void token_wait(Module *module, int wake_fd);
 
-/* A reference to the view of a handle, and the object's place in it; NULL if there is no such object (any more). Under the
- * module's lock. */
+/* A reference to the view of a handle, and the object's place in it; NULL if there is no such object (any more). Under
+ * the module's lock. */
 View *token_find(const Token *token, CK_OBJECT_HANDLE handle, size_t *ret_index);
 
 /* ---- sessions ---- */
@@ -144,8 +146,8 @@ struct Module {
     size_t session_count;
     CK_SESSION_HANDLE last_session;
     bool is_logged_in;
-    int wake_fd;          /* readable when C_Finalize was called */
-    atomic_uint waiting;  /* calls inside C_WaitForSlotEvent */
+    int wake_fd;         /* readable when C_Finalize was called */
+    atomic_uint waiting; /* calls inside C_WaitForSlotEvent */
 };
 
 /* The module if C_Initialize was called in this process, else NULL. */
@@ -167,8 +169,8 @@ SignOperation *sign_operation_free(SignOperation *operation);
 typedef struct MechanismInfo {
     CK_MECHANISM_TYPE type;
     CK_KEY_TYPE key_type;
-    uint8_t padding;      /* SchemePadding */
-    unsigned hash;        /* SchemeHash; 0: the caller brings the digest */
+    uint8_t padding; /* SchemePadding */
+    unsigned hash;   /* SchemeHash; 0: the caller brings the digest */
 } MechanismInfo;
 extern const MechanismInfo mechanisms[];
 extern const size_t mechanism_count;

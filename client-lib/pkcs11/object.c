@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Objects and their attributes: all are computed when a generation is first seen, so that a search and a template need only
- * compare and copy. */
+/* Objects and their attributes: all are computed when a generation is first seen, so that a search and a template need
+ * only compare and copy. */
 #include "client-lib/pkcs11/module.h"
 
 #include <gnutls/abstract.h>
@@ -61,11 +61,11 @@ static int add_datum(Object *object, CK_ATTRIBUTE_TYPE type, gnutls_datum_t datu
 }
 
 /* Runs each step until one fails. */
-#define TRY(step)                                                                                                              \
-    do {                                                                                                                       \
-        int try_result = (step);                                                                                               \
-        if (try_result < 0)                                                                                                    \
-            return try_result;                                                                                                 \
+#define TRY(step)                                                                                                      \
+    do {                                                                                                               \
+        int try_result = (step);                                                                                       \
+        if (try_result < 0)                                                                                            \
+            return try_result;                                                                                         \
     } while (0)
 
 static int from_gnutls(int code) {
@@ -107,7 +107,8 @@ static int add_key(Object *object, const View *view, gnutls_x509_crt_t leaf, gnu
     TRY(add(object, CKA_END_DATE, NULL, 0));
     TRY(add_bool(object, CKA_DERIVE, false));
     TRY(add_bool(object, CKA_LOCAL, true));
-    TRY(add_number(object, CKA_KEY_GEN_MECHANISM, view->key_type == CKK_EC ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN));
+    TRY(add_number(object, CKA_KEY_GEN_MECHANISM,
+                   view->key_type == CKK_EC ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN));
     TRY(from_gnutls(gnutls_x509_crt_get_raw_dn(leaf, &subject)));
     TRY(add_datum(object, CKA_SUBJECT, subject));
     TRY(add(object, CKA_PUBLIC_KEY_INFO, view->public_key.data, view->public_key.size));
@@ -119,9 +120,15 @@ static int make_private_key(Object *object, const View *view, gnutls_x509_crt_t 
         CK_ATTRIBUTE_TYPE type;
         bool value;
     } flags[] = {
-        { CKA_SENSITIVE, true },          { CKA_ALWAYS_SENSITIVE, true }, { CKA_EXTRACTABLE, false },
-        { CKA_NEVER_EXTRACTABLE, true },  { CKA_SIGN, true },             { CKA_SIGN_RECOVER, false },
-        { CKA_DECRYPT, false },           { CKA_UNWRAP, false },          { CKA_WRAP_WITH_TRUSTED, false },
+        { CKA_SENSITIVE, true },
+        { CKA_ALWAYS_SENSITIVE, true },
+        { CKA_EXTRACTABLE, false },
+        { CKA_NEVER_EXTRACTABLE, true },
+        { CKA_SIGN, true },
+        { CKA_SIGN_RECOVER, false },
+        { CKA_DECRYPT, false },
+        { CKA_UNWRAP, false },
+        { CKA_WRAP_WITH_TRUSTED, false },
         { CKA_ALWAYS_AUTHENTICATE, false },
     };
     CK_MECHANISM_TYPE allowed[16];
@@ -185,7 +192,8 @@ static int make_certificate(Object *object, const View *view, size_t place, cons
     TRY(add_text(object, CKA_ID, label));
     TRY(add_number(object, CKA_CERTIFICATE_TYPE, CKC_X_509));
     TRY(add_number(object, CKA_CERTIFICATE_CATEGORY, place ? 2 : 1)); /* authority, or token user */
-    /* Not as anchors: the module's file says trust-policy: no. But GnuTLS sends an issuer along only if it is marked so. */
+    /* Not as anchors: the module's file says trust-policy: no. But GnuTLS sends an issuer along only if it is marked
+     * so. */
     TRY(add_bool(object, CKA_TRUSTED, place > 0));
     TRY(add(object, CKA_VALUE, der->data, der->size));
     TRY(from_gnutls(gnutls_hash_fast(GNUTLS_DIG_SHA1, der->data, der->size, digest)));
@@ -212,7 +220,8 @@ static int make_certificate(Object *object, const View *view, size_t place, cons
 
 /* ---- views ---- */
 
-static int make_objects(View *view, gnutls_x509_crt_t leaf, gnutls_pubkey_t pubkey, const gnutls_datum_t *chain, unsigned count) {
+static int make_objects(View *view, gnutls_x509_crt_t leaf, gnutls_pubkey_t pubkey, const gnutls_datum_t *chain,
+                        unsigned count) {
     gnutls_datum_t spki;
 
     switch (gnutls_pubkey_get_pk_algorithm(pubkey, &view->bits)) {

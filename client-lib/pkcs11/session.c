@@ -6,16 +6,16 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Begins a function that works on a session: takes the lock and finds it, or returns. `module_unlock(module)` ends it. */
-#define ENTER_SESSION(handle)                                                                                                  \
-    Module *module = module_get();                                                                                             \
-    if (!module)                                                                                                               \
-        return CKR_CRYPTOKI_NOT_INITIALIZED;                                                                                   \
-    module_lock(module);                                                                                                       \
-    Session *session = module_session(module, handle);                                                                         \
-    if (!session) {                                                                                                            \
-        module_unlock(module);                                                                                                 \
-        return CKR_SESSION_HANDLE_INVALID;                                                                                     \
+/* Begins a function that works on a session: takes the lock and finds it, or returns. module_unlock() ends it. */
+#define ENTER_SESSION(handle)                                                                                          \
+    Module *module = module_get();                                                                                     \
+    if (!module)                                                                                                       \
+        return CKR_CRYPTOKI_NOT_INITIALIZED;                                                                           \
+    module_lock(module);                                                                                               \
+    Session *session = module_session(module, handle);                                                                 \
+    if (!session) {                                                                                                    \
+        module_unlock(module);                                                                                         \
+        return CKR_SESSION_HANDLE_INVALID;                                                                             \
     }
 
 void session_free(Session *session) {
@@ -28,7 +28,8 @@ void session_free(Session *session) {
 
 /* ---- sessions ---- */
 
-/* Read-write sessions are let in, though there is nothing to write: programs ask for them out of habit (pkcs11-tool --test). */
+/* Read-write sessions are let in, though there is nothing to write: programs ask for them out of habit (pkcs11-tool
+ * --test). */
 static CK_RV add_session(Module *module, CK_FLAGS flags, CK_SESSION_HANDLE *ret) {
     if (!module->token.present)
         return CKR_TOKEN_NOT_PRESENT;
@@ -113,8 +114,8 @@ CK_RV c_get_session_info(CK_SESSION_HANDLE handle, CK_SESSION_INFO *info) {
     return info ? CKR_OK : CKR_ARGUMENTS_BAD;
 }
 
-/* Nobody has to log in: identityd decides by who the process is. Programs that do it all the same are not turned away, and
- * gain nothing. */
+/* Nobody has to log in: identityd decides by who the process is. Programs that do it all the same are not turned away,
+ * and gain nothing. */
 CK_RV c_login(CK_SESSION_HANDLE handle, CK_USER_TYPE user, unsigned char *pin, CK_ULONG pin_size) {
     CK_RV rv = CKR_OK;
 

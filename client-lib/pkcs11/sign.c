@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signing. An operation leaves its session while identityd is asked, without any lock: other sessions go on, and a session
- * that is closed meanwhile takes nothing away from under it. */
+/* Signing. An operation leaves its session while identityd is asked, without any lock: other sessions go on, and a
+ * session that is closed meanwhile takes nothing away from under it. */
 #include "client-lib/credential.h"
 #include "client-lib/pkcs11/functions.h"
 #include "client-lib/pkcs11/module.h"
@@ -15,11 +15,11 @@
 struct SignOperation {
     View *view;
     const MechanismInfo *mechanism;
-    unsigned hash;         /* SchemeHash, 0 while a DigestInfo or the digest's length is to tell */
+    unsigned hash;            /* SchemeHash, 0 while a DigestInfo or the digest's length is to tell */
     gnutls_hash_hd_t running; /* mechanisms that hash */
-    uint8_t raw[RAW_MAX];  /* others: what came so far */
+    uint8_t raw[RAW_MAX];     /* others: what came so far */
     size_t raw_size;
-    bool is_multipart;     /* C_SignUpdate was called */
+    bool is_multipart; /* C_SignUpdate was called */
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t signature_size;
 };
@@ -78,8 +78,8 @@ static CK_RV check_parameter(const CK_MECHANISM *mechanism, const MechanismInfo 
     return CKR_OK;
 }
 
-/* The scheme of the key for this padding and hash that identityd offers, or NULL. An ECDSA key has one, for a hash as long as
- * its curve; other hashes are brought to that length. */
+/* The scheme of the key for this padding and hash that identityd offers, or NULL. An ECDSA key has one, for a hash as
+ * long as its curve; other hashes are brought to that length. */
 static const SignatureScheme *scheme_for(const View *view, uint8_t padding, unsigned hash) {
     for (const uint16_t *id = view->snapshot->schemes; *id; id++) {
         const SignatureScheme *scheme = scheme_by_id(*id);
@@ -163,8 +163,8 @@ static CK_RV take_part(SignOperation *operation, const unsigned char *part, CK_U
     return CKR_OK;
 }
 
-/* FIPS 186-4 §6.4: of a hash that is longer than the curve's order ECDSA takes the leftmost bits; a shorter one is a smaller
- * number. The TPM sees a digest of its own length that stands for the same number. */
+/* FIPS 186-4 §6.4: of a hash that is longer than the curve's order ECDSA takes the leftmost bits; a shorter one is a
+ * smaller number. The TPM sees a digest of its own length that stands for the same number. */
 static void fit_to_curve(uint8_t digest[static 64], size_t size, size_t wanted) {
     if (size < wanted) {
         memmove(digest + (wanted - size), digest, size);
@@ -213,7 +213,8 @@ static CK_RV finish_digest(SignOperation *operation, uint8_t digest[static 64], 
     return CKR_OK;
 }
 
-/* A program keeps key handles for long: where their generation is gone, the current one will do if its key is the same. */
+/* A program keeps key handles for long: where their generation is gone, the current one will do if its key is the same.
+ */
 static int follow(SignOperation *operation, SignRequest *request) {
     _cleanup_snapshot_ identityd_snapshot *newer = NULL;
     _cleanup_(view_unref_p) View *view = NULL;
@@ -270,7 +271,8 @@ static CK_RV make_signature(SignOperation *operation) {
         .scheme = scheme->id,
         .payload = { digest, (size_t) scheme->hash },
     };
-    int r = credential_sign(operation->view->entry->credential, &request, operation->signature, &operation->signature_size);
+    int r =
+        credential_sign(operation->view->entry->credential, &request, operation->signature, &operation->signature_size);
     if (r == -ESTALE)
         r = follow(operation, &request);
     if (r < 0)
@@ -294,8 +296,8 @@ static void put_back(Module *module, CK_SESSION_HANDLE handle, SignOperation *op
     sign_operation_free(operation);
 }
 
-/* The convention for outputs: without a buffer the length is told, with one that is too small, too, and the operation goes on;
- * everything else ends it. */
+/* The convention for outputs: without a buffer the length is told, with one that is too small, too, and the operation
+ * goes on; everything else ends it. */
 static CK_RV deliver(SignOperation *operation, unsigned char *signature, CK_ULONG *size, bool *ret_goes_on) {
     CK_ULONG length = signature_length(operation->view);
 
@@ -333,7 +335,8 @@ static CK_RV take_operation(Module *module, CK_SESSION_HANDLE handle, bool singl
     return rv;
 }
 
-CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature, CK_ULONG *signature_size) {
+CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,
+             CK_ULONG *signature_size) {
     _cleanup_(sign_operation_free_p) SignOperation *operation = NULL;
     Module *module = module_get();
     bool goes_on;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which identities the token shows. identityd is asked without the module's lock, so that a slow answer holds up nobody who
- * only uses what is known; `refresh` keeps those who ask in a row. */
+/* Which identities the token shows. identityd is asked without the module's lock, so that a slow answer holds up nobody
+ * who only uses what is known; `refresh` keeps those who ask in a row. */
 #include "client-lib/connection.h"
 #include "client-lib/credential.h"
 #include "client-lib/open.h"
@@ -80,8 +80,8 @@ static Entry *entry_new(const char *name) {
     return entry->name ? entry : entry_unref(entry);
 }
 
-/* Opens the identity, unless that was refused a short time ago; what it is now, or NULL. Only called under `refresh`, and
- * `credential` is set once: what else has a view of this entry has one that is open. */
+/* Opens the identity, unless that was refused a short time ago; what it is now, or NULL. Only called under `refresh`,
+ * and `credential` is set once: what else has a view of this entry has one that is open. */
 static identityd_snapshot *look_at(Entry *entry) {
     identityd_snapshot *snapshot = NULL;
     uint64_t now = connection_now();
@@ -221,7 +221,7 @@ void token_wait(Module *module, int wake_fd) {
             entries[count++] = entry_ref(module->token.entries[i].entry);
     module_unlock(module);
     for (size_t i = 0; i < count; i++)
-        items[i + 1] = (struct pollfd) { .fd = identityd_credential_fd(entries[i]->credential), .events = POLLIN };
+        items[i + 1] = (struct pollfd){ .fd = identityd_credential_fd(entries[i]->credential), .events = POLLIN };
     (void) poll(items, count + 1, WAIT_MS);
     for (size_t i = 0; i < count; i++)
         entry_unref(entries[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A stand-in for identityd at its edges, the bus and the handles. One thread serves everything; the test's thread changes
- * what is to be served under `lock`. */
+/* A stand-in for identityd at its edges, the bus and the handles. One thread serves everything; the test's thread
+ * changes what is to be served under `lock`. */
 #undef NDEBUG
 #include "fakes/fake-identityd.h"
 
@@ -107,7 +107,8 @@ static void add_schemes(Bytes *body, const Handle *handle) {
 static int send_state(FakeIdentityd *fake, const Handle *handle, uint32_t serial) {
     const Identity *identity = handle->identity;
     bool other_name = fake->fault == FAKE_FAULT_WRONG_IDENTITY;
-    Purpose purpose = fake->fault == FAKE_FAULT_WRONG_PURPOSE ? (handle->purpose + 1) % _PURPOSE_COUNT : handle->purpose;
+    Purpose purpose =
+        fake->fault == FAKE_FAULT_WRONG_PURPOSE ? (handle->purpose + 1) % _PURPOSE_COUNT : handle->purpose;
     _cleanup_bytes_ Bytes body = BYTES_NULL, kinds = BYTES_NULL;
     int fds[PACKET_FDS_MAX];
     size_t count = 0;
@@ -131,8 +132,8 @@ static int send_state(FakeIdentityd *fake, const Handle *handle, uint32_t serial
 
 /* ---- signatures ---- */
 
-static int digest_for(const Handle *handle, const PacketHeader *header, BytesView payload, const SignatureScheme *scheme,
-                      uint8_t *digest) {
+static int digest_for(const Handle *handle, const PacketHeader *header, BytesView payload,
+                      const SignatureScheme *scheme, uint8_t *digest) {
     uint8_t content[CERTIFICATE_VERIFY_MAX];
     TlsSide side = handle->purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
     bool tls = handle->purpose == PURPOSE_TLS_CLIENT || handle->purpose == PURPOSE_TLS_SERVER;
@@ -142,9 +143,11 @@ static int digest_for(const Handle *handle, const PacketHeader *header, BytesVie
         return length < 0 ? length : scheme_digest(scheme, content, (size_t) length, digest);
     }
     if (header->type == HANDLE_SIGN_MESSAGE)
-        return tls && !certificate_verify_matches(side, payload) ? -EPERM
-                                                                 : scheme_digest(scheme, payload.data, payload.size, digest);
-    if (header->type == HANDLE_SIGN_DIGEST && handle->purpose == PURPOSE_DIGEST && payload.size == (size_t) scheme->hash) {
+        return tls && !certificate_verify_matches(side, payload)
+                   ? -EPERM
+                   : scheme_digest(scheme, payload.data, payload.size, digest);
+    if (header->type == HANDLE_SIGN_DIGEST && handle->purpose == PURPOSE_DIGEST &&
+        payload.size == (size_t) scheme->hash) {
         memcpy(digest, payload.data, payload.size);
         return (int) payload.size;
     }
@@ -161,7 +164,8 @@ static gnutls_sign_algorithm_t algorithm_of(const SignatureScheme *scheme) {
     return table[scheme->padding][scheme->hash / 16 - 2];
 }
 
-static void answer(FakeIdentityd *fake, Handle *handle, const PacketHeader *request, FailureKind status, BytesView payload) {
+static void answer(FakeIdentityd *fake, Handle *handle, const PacketHeader *request, FailureKind status,
+                   BytesView payload) {
     const PacketHeader header = {
         .type = request->type | HANDLE_ANSWER,
         .status = (uint16_t) status,
@@ -296,7 +300,8 @@ static int open_credential(sd_bus_message *call, void *userdata, sd_bus_error *e
     Identity *identity = find_identity(fake, name);
     Purpose purpose = purpose_from_string(purpose_name);
     if (!identity)
-        return sd_bus_reply_method_errorf(call, IDENTITYD_ERROR_PREFIX "NoSuchIdentity", "There is no identity '%s'.", name);
+        return sd_bus_reply_method_errorf(call, IDENTITYD_ERROR_PREFIX "NoSuchIdentity", "There is no identity '%s'.",
+                                          name);
     assert(purpose >= 0);
     fd = handle_open(fake, identity, purpose);
     if (fd < 0)
@@ -367,12 +372,12 @@ static void *serve(void *userdata) {
         eventfd_t unused;
 
         update_name(fake, &owned);
-        items[0] = (struct pollfd) { .fd = fake->wake_fd, .events = POLLIN };
-        items[1] = (struct pollfd) { .fd = sd_bus_get_fd(fake->connection), .events = POLLIN };
+        items[0] = (struct pollfd){ .fd = fake->wake_fd, .events = POLLIN };
+        items[1] = (struct pollfd){ .fd = sd_bus_get_fd(fake->connection), .events = POLLIN };
         for (size_t i = 0; i < HANDLES_MAX; i++)
             if (fake->handles[i].fd >= 0) {
                 who[count] = &fake->handles[i];
-                items[count++] = (struct pollfd) { .fd = fake->handles[i].fd, .events = POLLIN };
+                items[count++] = (struct pollfd){ .fd = fake->handles[i].fd, .events = POLLIN };
             }
         pthread_mutex_unlock(&fake->lock);
         (void) poll(items, count, 1000);

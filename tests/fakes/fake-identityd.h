@@ -21,9 +21,9 @@ typedef enum FakeFault {
     FAKE_FAULT_CLOSE_AT_OPEN,        /* the handle is closed at once */
     FAKE_FAULT_WRONG_IDENTITY,       /* State names another identity */
     FAKE_FAULT_WRONG_PURPOSE,
-    FAKE_FAULT_CLOSE_AT_SIGN,        /* a request is read, then the handle closed */
-    FAKE_FAULT_STATE_BEFORE_ANSWER,  /* each answer is preceded by three States */
-    FAKE_FAULT_BAD_SIGNATURE,        /* one bit is wrong */
+    FAKE_FAULT_CLOSE_AT_SIGN,       /* a request is read, then the handle closed */
+    FAKE_FAULT_STATE_BEFORE_ANSWER, /* each answer is preceded by three States */
+    FAKE_FAULT_BAD_SIGNATURE,       /* one bit is wrong */
 } FakeFault;
 
 /* Starts dbus-daemon in a directory of its own, sets DBUS_SYSTEM_BUS_ADDRESS for this process and owns the name. Aborts
@@ -33,8 +33,8 @@ FakeIdentityd *fake_identityd_free(FakeIdentityd *fake);
 
 const char *fake_identityd_directory(const FakeIdentityd *fake);
 
-/* One identity; strings are copied, the key is not and must outlive the fake. Replaces the identity of that name, pushes
- * its State to its handles, and keeps earlier generations' keys. Any of the files may be NULL. */
+/* One identity; strings are copied, the key is not and must outlive the fake. Replaces the identity of that name,
+ * pushes its State to its handles, and keeps earlier generations' keys. Any of the files may be NULL. */
 typedef struct FakeIdentity {
     const char *name, *state; /* state NULL: "ready" */
     uint32_t generation;

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-
-
 static void check(int code, const char *what) {
     if (code < 0) {
         fprintf(stderr, "fake-pki: %s: %s\n", what, gnutls_strerror(code));
@@ -33,10 +31,12 @@ gnutls_privkey_t fake_key_new(FakeKeyType type) {
     check(gnutls_privkey_init(&key), "key");
     switch (type) {
     case FAKE_KEY_P256:
-        check(gnutls_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0), "key");
+        check(gnutls_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+              "key");
         break;
     case FAKE_KEY_P384:
-        check(gnutls_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP384R1), 0), "key");
+        check(gnutls_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP384R1), 0),
+              "key");
         break;
     case FAKE_KEY_RSA:
         check(gnutls_privkey_generate(key, GNUTLS_PK_RSA, 2048, 0), "key");
@@ -71,7 +71,8 @@ static void set_name(gnutls_x509_crt_t certificate, const char *common_name, uns
     check(gnutls_x509_crt_set_version(certificate, 3), "version");
     check(gnutls_x509_crt_set_serial(certificate, bytes, sizeof(bytes)), "serial");
     check(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
-                                        (unsigned) strlen(common_name)), "name");
+                                        (unsigned) strlen(common_name)),
+          "name");
 }
 
 static char *export_certificate(gnutls_x509_crt_t certificate) {
@@ -99,7 +100,8 @@ FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer) {
     check(gnutls_x509_crt_get_key_id(ca->certificate, 0, id, &id_size), "key id");
     check(gnutls_x509_crt_set_subject_key_id(ca->certificate, id, id_size), "key id");
     check(gnutls_x509_crt_privkey_sign(ca->certificate, issuer ? issuer->certificate : ca->certificate,
-                                       issuer ? issuer->key : ca->key, GNUTLS_DIG_SHA256, 0), "sign");
+                                       issuer ? issuer->key : ca->key, GNUTLS_DIG_SHA256, 0),
+          "sign");
     ca->pem = export_certificate(ca->certificate);
     return ca;
 }
@@ -128,7 +130,8 @@ char *fake_ca_issue(const FakeCa *ca, gnutls_privkey_t key, const FakeRequest *r
     check(gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_DIGITAL_SIGNATURE), "usage");
     if (request->dns)
         check(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, request->dns,
-                                                   (unsigned) strlen(request->dns), GNUTLS_FSAN_APPEND), "SAN");
+                                                   (unsigned) strlen(request->dns), GNUTLS_FSAN_APPEND),
+              "SAN");
     if (request->server)
         check(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0), "purpose");
     if (request->client)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Throw-away certificates with software keys for tests of what uses certificates. Everything asserts: a test cannot go on
- * without them. */
+/* Throw-away certificates with software keys for tests of what uses certificates. Everything asserts: a test cannot go
+ * on without them. */
 #pragma once
 
 #include "common/macros.h"
@@ -31,10 +31,10 @@ char *fake_key_pem(gnutls_privkey_t key);
 
 typedef struct FakeRequest {
     const char *common_name;
-    const char *dns;        /* SAN, or NULL */
-    bool server, client;    /* extended key usage; neither: none */
+    const char *dns;     /* SAN, or NULL */
+    bool server, client; /* extended key usage; neither: none */
     unsigned serial;
-    long starts, ends;      /* seconds from now; both 0: an hour ago and in an hour */
+    long starts, ends; /* seconds from now; both 0: an hour ago and in an hour */
 } FakeRequest;
 
 /* One certificate as PEM; freed with free(). */

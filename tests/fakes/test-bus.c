@@ -49,7 +49,8 @@ TestBus *test_bus_new(void) {
     int ready[2];
 
     assert(bus);
-    (void) snprintf(bus->directory, sizeof(bus->directory), "%s/identityd-bus-XXXXXX", base && strlen(base) < 32 ? base : "/tmp");
+    (void) snprintf(bus->directory, sizeof(bus->directory), "%s/identityd-bus-XXXXXX",
+                    base && strlen(base) < 32 ? base : "/tmp");
     assert(mkdtemp(bus->directory));
     (void) snprintf(bus->socket, sizeof(bus->socket), "%s/bus", bus->directory);
     (void) snprintf(bus->configuration, sizeof(bus->configuration), "%s/bus.conf", bus->directory);

@@ -4,8 +4,9 @@
  *
  *   handles-client [--handles N] [--count N] [--seconds S] [--pause MS] [--reopen] IDENTITY PURPOSE
  *
- * --reopen opens a closed handle again (identityd was restarted) instead of giving up. Prints each failure and at the end
- * "signatures N failures F generations G,G,…". Exit: 0 no failure, 1 some, 2 usage or a handle that does not open. */
+ * --reopen opens a closed handle again (identityd was restarted) instead of giving up. Prints each failure and at the
+ * end "signatures N failures F generations G,G,…". Exit: 0 no failure, 1 some, 2 usage or a handle that does not open.
+ */
 #include "identityd/identityd.h"
 
 #include <errno.h>
@@ -44,15 +45,24 @@ static bool time_is_left(void) {
 
 static gnutls_sign_algorithm_t algorithm_of(uint16_t scheme) {
     switch (scheme) {
-    case 0x0403: return GNUTLS_SIGN_ECDSA_SHA256;
-    case 0x0503: return GNUTLS_SIGN_ECDSA_SHA384;
-    case 0x0401: return GNUTLS_SIGN_RSA_SHA256;
-    case 0x0501: return GNUTLS_SIGN_RSA_SHA384;
-    case 0x0601: return GNUTLS_SIGN_RSA_SHA512;
-    case 0x0804: return GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
-    case 0x0805: return GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
-    case 0x0806: return GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
-    default: return GNUTLS_SIGN_UNKNOWN;
+    case 0x0403:
+        return GNUTLS_SIGN_ECDSA_SHA256;
+    case 0x0503:
+        return GNUTLS_SIGN_ECDSA_SHA384;
+    case 0x0401:
+        return GNUTLS_SIGN_RSA_SHA256;
+    case 0x0501:
+        return GNUTLS_SIGN_RSA_SHA384;
+    case 0x0601:
+        return GNUTLS_SIGN_RSA_SHA512;
+    case 0x0804:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
+    case 0x0805:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
+    case 0x0806:
+        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
+    default:
+        return GNUTLS_SIGN_UNKNOWN;
     }
 }
 
@@ -98,7 +108,8 @@ static int sign(identityd_credential *credential, const identityd_snapshot *snap
         data.size = 130;
         r = identityd_sign_transcript(credential, generation, scheme, content + 98, 32, buffer, &size);
     } else {
-        data.size = (unsigned) snprintf((char *) content, sizeof(content), "message %u of process %d", number, (int) getpid());
+        data.size =
+            (unsigned) snprintf((char *) content, sizeof(content), "message %u of process %d", number, (int) getpid());
         if (strcmp(options.purpose, "digest") == 0) {
             gnutls_digest_algorithm_t hash = gnutls_sign_get_hash_algorithm(algorithm_of(scheme));
             (void) gnutls_hash_fast(hash, content, data.size, digest);
@@ -135,7 +146,8 @@ static void *run(void *userdata) {
         atomic_fetch_add(&signatures, 1);
         if (r < 0) {
             atomic_fetch_add(&failures, 1);
-            fprintf(stderr, "signature: %s: %s\n", strerror(-r), r == -EBADMSG ? "it may not verify" : identityd_last_error());
+            fprintf(stderr, "signature: %s: %s\n", strerror(-r),
+                    r == -EBADMSG ? "it may not verify" : identityd_last_error());
             if (!options.reopen)
                 break;
         }
@@ -156,12 +168,23 @@ static int parse(int argc, char *argv[]) {
     options = (Options) { .handles = 1, .count = 10 };
     while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0)
         switch (c) {
-        case 'n': options.handles = (unsigned) atoi(optarg); break;
-        case 'c': options.count = (unsigned) atoi(optarg); break;
-        case 's': options.seconds = (unsigned) atoi(optarg); break;
-        case 'w': options.pause = (unsigned) atoi(optarg); break;
-        case 'r': options.reopen = true; break;
-        default: return -1;
+        case 'n':
+            options.handles = (unsigned) atoi(optarg);
+            break;
+        case 'c':
+            options.count = (unsigned) atoi(optarg);
+            break;
+        case 's':
+            options.seconds = (unsigned) atoi(optarg);
+            break;
+        case 'w':
+            options.pause = (unsigned) atoi(optarg);
+            break;
+        case 'r':
+            options.reopen = true;
+            break;
+        default:
+            return -1;
         }
     if (argc - optind != 2 || options.handles < 1 || options.handles > HANDLES_MAX)
         return -1;
@@ -176,7 +199,8 @@ int main(int argc, char *argv[]) {
     unsigned opened = 0;
 
     if (parse(argc, argv) < 0) {
-        fprintf(stderr, "handles-client [--handles N] [--count N] [--seconds S] [--pause MS] [--reopen] IDENTITY PURPOSE\n");
+        fprintf(stderr,
+                "handles-client [--handles N] [--count N] [--seconds S] [--pause MS] [--reopen] IDENTITY PURPOSE\n");
         return 2;
     }
     while (opened < options.handles &&

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Mutual TLS handshakes in a loop with one credential of identityd, through libidentityd's GnuTLS binding, counting what
- * fails: for tests that renew, restart and revoke meanwhile.
+/* Mutual TLS handshakes in a loop with one credential of identityd, through libidentityd's GnuTLS binding, counting
+ * what fails: for tests that renew, restart and revoke meanwhile.
  *
  *   handshake-client [OPTION…] IDENTITY unix:PATH|HOST:PORT
  *     --purpose P      tls-client (default), tls-server with --listen, digest
@@ -11,8 +11,8 @@
  *     --send TEXT      sent after the handshake ("ping\n"); something must come back
  *     --tls12          allows TLS 1.2 only
  *
- * Prints each failure, and at the end "handshakes N failures F generations G,G,…". Exit: 0 no failure, 1 some, 2 usage or
- * no credential. */
+ * Prints each failure, and at the end "handshakes N failures F generations G,G,…". Exit: 0 no failure, 1 some, 2 usage
+ * or no credential. */
 #include "identityd/identityd-gnutls.h"
 
 #include <errno.h>
@@ -56,7 +56,8 @@ static int socket_for(const Options *options, struct sockaddr_storage *address, 
     if (strncmp(options->target, "unix:", 5) == 0) {
         struct sockaddr_un *local = (struct sockaddr_un *) address;
         local->sun_family = AF_UNIX;
-        if (snprintf(local->sun_path, sizeof(local->sun_path), "%s", options->target + 5) >= (int) sizeof(local->sun_path))
+        if (snprintf(local->sun_path, sizeof(local->sun_path), "%s", options->target + 5) >=
+            (int) sizeof(local->sun_path))
             return -1;
         *size = sizeof(*local);
         return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -113,7 +114,8 @@ static int next_connection(const Options *options, int listener) {
 static const char *reason(int r) {
     const char *own = identityd_last_error();
 
-    return r == GNUTLS_E_PREMATURE_TERMINATION || r == GNUTLS_E_FATAL_ALERT_RECEIVED || !own[0] ? gnutls_strerror(r) : own;
+    return r == GNUTLS_E_PREMATURE_TERMINATION || r == GNUTLS_E_FATAL_ALERT_RECEIVED || !own[0] ? gnutls_strerror(r)
+                                                                                                : own;
 }
 
 /* A TLS 1.3 client learns only with the first answer that the server did not like its certificate. */
@@ -189,7 +191,8 @@ static void count_generation(identityd_credential *credential, Counters *counter
     uint32_t generation = identityd_snapshot_generation(snapshot);
     size_t used = strlen(counters->generations);
     if (generation != counters->last_generation && used + 12 < sizeof(counters->generations))
-        (void) snprintf(counters->generations + used, sizeof(counters->generations) - used, "%s%u", used ? "," : "", generation);
+        (void) snprintf(counters->generations + used, sizeof(counters->generations) - used, "%s%u", used ? "," : "",
+                        generation);
     counters->last_generation = generation;
     identityd_snapshot_free(snapshot);
 }
@@ -222,10 +225,14 @@ static int loop(identityd_credential *credential, identityd_gnutls_credentials *
 
 static int parse(int argc, char *argv[], Options *ret) {
     static const struct option names[] = {
-        { "purpose", required_argument, NULL, 'p' }, { "listen", no_argument, NULL, 'l' },
-        { "count", required_argument, NULL, 'c' },   { "seconds", required_argument, NULL, 's' },
-        { "pause", required_argument, NULL, 'w' },   { "host", required_argument, NULL, 'h' },
-        { "send", required_argument, NULL, 'x' },    { "tls12", no_argument, NULL, '2' },
+        { "purpose", required_argument, NULL, 'p' },
+        { "listen", no_argument, NULL, 'l' },
+        { "count", required_argument, NULL, 'c' },
+        { "seconds", required_argument, NULL, 's' },
+        { "pause", required_argument, NULL, 'w' },
+        { "host", required_argument, NULL, 'h' },
+        { "send", required_argument, NULL, 'x' },
+        { "tls12", no_argument, NULL, '2' },
         { NULL, 0, NULL, 0 },
     };
     int c;
@@ -233,15 +240,32 @@ static int parse(int argc, char *argv[], Options *ret) {
     *ret = (Options) { .count = 10, .send = "ping\n" };
     while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0)
         switch (c) {
-        case 'p': ret->purpose = optarg; break;
-        case 'l': ret->listen = true; break;
-        case 'c': ret->count = (unsigned) atoi(optarg); break;
-        case 's': ret->seconds = (unsigned) atoi(optarg); break;
-        case 'w': ret->pause = (unsigned) atoi(optarg); break;
-        case 'h': ret->host = optarg; break;
-        case 'x': ret->send = optarg; break;
-        case '2': ret->tls12 = true; break;
-        default: return -1;
+        case 'p':
+            ret->purpose = optarg;
+            break;
+        case 'l':
+            ret->listen = true;
+            break;
+        case 'c':
+            ret->count = (unsigned) atoi(optarg);
+            break;
+        case 's':
+            ret->seconds = (unsigned) atoi(optarg);
+            break;
+        case 'w':
+            ret->pause = (unsigned) atoi(optarg);
+            break;
+        case 'h':
+            ret->host = optarg;
+            break;
+        case 'x':
+            ret->send = optarg;
+            break;
+        case '2':
+            ret->tls12 = true;
+            break;
+        default:
+            return -1;
         }
     if (argc - optind != 2)
         return -1;
@@ -259,8 +283,9 @@ int main(int argc, char *argv[]) {
     int status = 2;
 
     if (parse(argc, argv, &options) < 0) {
-        fprintf(stderr, "handshake-client [--purpose P] [--listen] [--count N] [--seconds S] [--pause MS] [--host NAME] "
-                        "[--send TEXT] [--tls12] IDENTITY unix:PATH|HOST:PORT\n");
+        fprintf(stderr,
+                "handshake-client [--purpose P] [--listen] [--count N] [--seconds S] [--pause MS] [--host NAME] "
+                "[--send TEXT] [--tls12] IDENTITY unix:PATH|HOST:PORT\n");
         return 2;
     }
     (void) signal(SIGPIPE, SIG_IGN);

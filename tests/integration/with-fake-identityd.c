@@ -4,10 +4,10 @@
  *
  *   with-fake-identityd [--renew MS] [--restart MS] COMMAND…
  *
- * Identities: "demo" (P-256, for clients and for the server demo.example), "demo-p384", "demo-rsa", and "empty", which has no
- * certificate yet. $FAKE/ca.pem is their root, $FAKE/demo.pem a chain of demo's first key. --renew: every MS milliseconds demo
- * gets a new generation, with one of two keys in turn, until the 14th; SIGUSR1 to $FAKE_PID does that once. --restart: every MS
- * milliseconds all handles are closed; SIGUSR2 does that once. Exit status: the command's. */
+ * Identities: "demo" (P-256, for clients and for the server demo.example), "demo-p384", "demo-rsa", and "empty", which
+ * has no certificate yet. $FAKE/ca.pem is their root, $FAKE/demo.pem a chain of demo's first key. --renew: every MS
+ * milliseconds demo gets a new generation, with one of two keys in turn, until the 14th; SIGUSR1 to $FAKE_PID does that
+ * once. --restart: every MS milliseconds all handles are closed; SIGUSR2 does that once. Exit status: the command's. */
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
 
@@ -39,7 +39,9 @@ static void on_signal(int signal_number) {
 }
 
 static char *issue(World *world, gnutls_privkey_t key, const char *name, unsigned serial) {
-    FakeRequest request = { .common_name = name, .dns = "demo.example", .server = true, .client = true, .serial = serial };
+    FakeRequest request = {
+        .common_name = name, .dns = "demo.example", .server = true, .client = true, .serial = serial
+    };
     char *leaf = fake_ca_issue(world->ca, key, &request), *chain = fake_concat(leaf, world->ca->pem);
 
     free(leaf);
@@ -49,8 +51,12 @@ static char *issue(World *world, gnutls_privkey_t key, const char *name, unsigne
 static void set(World *world, const char *name, gnutls_privkey_t key, uint32_t generation) {
     char *chain = issue(world, key, name, 100 + generation);
 
-    fake_identityd_set(world->fake, &(FakeIdentity) { .name = name, .generation = generation, .key = key, .chain = chain,
-                                                      .anchors = world->root->pem, .crls = world->crl });
+    fake_identityd_set(world->fake, &(FakeIdentity) { .name = name,
+                                                     .generation = generation,
+                                                     .key = key,
+                                                     .chain = chain,
+                                                     .anchors = world->root->pem,
+                                                     .crls = world->crl });
     free(chain);
 }
 

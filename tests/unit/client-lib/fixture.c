@@ -26,8 +26,10 @@ int setup_all(void **state) {
     fixture.next_key = fake_key_new(FAKE_KEY_P256);
     fixture.rsa_key = fake_key_new(FAKE_KEY_RSA);
     fixture.chain = fake_ca_issue(fixture.ca, fixture.key, &(FakeRequest) { .common_name = "one", .client = true });
-    fixture.next_chain = fake_ca_issue(fixture.ca, fixture.next_key, &(FakeRequest) { .common_name = "two", .client = true });
-    fixture.rsa_chain = fake_ca_issue(fixture.ca, fixture.rsa_key, &(FakeRequest) { .common_name = "rsa", .client = true });
+    fixture.next_chain =
+        fake_ca_issue(fixture.ca, fixture.next_key, &(FakeRequest) { .common_name = "two", .client = true });
+    fixture.rsa_chain =
+        fake_ca_issue(fixture.ca, fixture.rsa_key, &(FakeRequest) { .common_name = "rsa", .client = true });
     fixture.crl = fake_ca_crl(fixture.ca, NULL, 3600);
     return 0;
 }

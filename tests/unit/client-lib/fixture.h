@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the tests of libidentityd begin with: a fake identityd with one identity, "mqtt", in generation 1, with the key and
- * chain of a second generation at hand. For cmocka's setup and teardown. */
+/* What the tests of libidentityd begin with: a fake identityd with one identity, "mqtt", in generation 1, with the key
+ * and chain of a second generation at hand. For cmocka's setup and teardown. */
 #pragma once
 
 #include "fakes/fake-identityd.h"
@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #define P256 0x0403

@@ -22,8 +22,9 @@ int setup_module(void **state) {
 
 int setup_initialized(void **state) {
     setup(state);
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key,
-                                                       .chain = fixture.rsa_chain });
+    fake_identityd_set(
+        fixture.fake,
+        &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key, .chain = fixture.rsa_chain });
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "empty", .state = "empty" });
     assert_int_equal(module->C_Initialize(NULL), CKR_OK);
     return 0;
@@ -56,15 +57,15 @@ CK_OBJECT_HANDLE find_object(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class, c
     return found[0];
 }
 
-CK_RV sign_with(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key, const void *data, CK_ULONG size,
-                unsigned char *signature, CK_ULONG *signature_size) {
+CK_RV sign_with(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key, const void *data,
+                CK_ULONG size, unsigned char *signature, CK_ULONG *signature_size) {
     CK_RV rv = module->C_SignInit(session, mechanism, key);
 
     return rv != CKR_OK ? rv : module->C_Sign(session, (void *) (uintptr_t) data, size, signature, signature_size);
 }
 
-int verify_as(const char *chain, gnutls_sign_algorithm_t algorithm, const void *data, size_t size, const unsigned char *signature,
-              CK_ULONG signature_size) {
+int verify_as(const char *chain, gnutls_sign_algorithm_t algorithm, const void *data, size_t size,
+              const unsigned char *signature, CK_ULONG signature_size) {
     gnutls_datum_t der = fake_pem_to_der(chain), content = { (void *) (uintptr_t) data, (unsigned) size };
     gnutls_datum_t wanted = { (void *) (uintptr_t) signature, (unsigned) signature_size }, rs = { NULL, 0 };
     gnutls_x509_crt_t certificate;

@@ -164,7 +164,8 @@ static int child_checks(identityd_credential *credential) {
         return 1;
     if (!strstr(identityd_last_error(), "another process"))
         return 2;
-    if (identityd_credential_process(credential) != -ECHILD || identityd_credential_snapshot(credential, &snapshot) != -ECHILD)
+    if (identityd_credential_process(credential) != -ECHILD ||
+        identityd_credential_snapshot(credential, &snapshot) != -ECHILD)
         return 3;
     if (identityd_credential_reopen(credential) < 0)
         return 4;

@@ -241,7 +241,8 @@ static void test_sign_limits(void **state) {
     size_t size = 77;
 
     message[0] = 'x';
-    assert_int_equal(identityd_sign_message(credential, 0, P256, message, IDENTITYD_MESSAGE_MAX + 1, signature, &size), -EMSGSIZE);
+    assert_int_equal(identityd_sign_message(credential, 0, P256, message, IDENTITYD_MESSAGE_MAX + 1, signature, &size),
+                     -EMSGSIZE);
     assert_int_equal(identityd_sign_message(credential, 0, 0x1234, message, 4, signature, &size), -EINVAL);
     assert_error_says("0x1234");
     assert_int_equal(identityd_sign_message(credential, 0, P256, NULL, 4, signature, &size), -EINVAL);
@@ -288,8 +289,11 @@ static void test_status_becomes_errno(void **state) {
     size_t size;
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
-        fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt", .generation = 1, .key = fixture.key,
-                                                           .chain = fixture.chain, .blocked = table[i].kind });
+        fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",
+                                                          .generation = 1,
+                                                          .key = fixture.key,
+                                                          .chain = fixture.chain,
+                                                          .blocked = table[i].kind });
         assert_int_equal(identityd_sign_message(credential, 0, P256, "x", 1, signature, &size), table[i].r);
         assert_error_says("the fake blocks this identity");
     }
@@ -313,8 +317,9 @@ static void test_rsa(void **state) {
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
 
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key,
-                                                       .chain = fixture.rsa_chain });
+    fake_identityd_set(
+        fixture.fake,
+        &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key, .chain = fixture.rsa_chain });
     assert_int_equal(identityd_credential_open("rsa", "data", &credential), 0);
     assert_int_equal(identityd_sign_message(credential, 0, 0x0401, "x", 1, signature, &size), 0);
     assert_int_equal(size, 256);

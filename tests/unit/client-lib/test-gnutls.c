@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The GnuTLS binding: mutual TLS between two handles of a fake identityd, across renewals, restarts, forks and revocation, and
- * the URL. */
+/* The GnuTLS binding: mutual TLS between two handles of a fake identityd, across renewals, restarts, forks and
+ * revocation, and the URL. */
 #include "tls-pair.h"
 
 #include <gnutls/abstract.h>
@@ -58,8 +58,10 @@ static void test_algorithms(void **state) {
         gnutls_privkey_t key = fake_key_new(types[i]);
         char *chain = fake_ca_issue(fixture.ca, key, &(FakeRequest) { .common_name = "device", .client = true });
         Party client, server;
-        fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device", .generation = 3, .key = key, .chain = chain,
-                                                           .anchors = fixture.ca->pem });
+        fake_identityd_set(
+            fixture.fake,
+            &(FakeIdentity) {
+                .name = "device", .generation = 3, .key = key, .chain = chain, .anchors = fixture.ca->pem });
         open_both(&client, &server);
         assert_connects(&client, &server);
         clear_both(&client, &server);
@@ -315,8 +317,11 @@ static void test_url(void **state) {
     /* an old generation that is gone does not matter while the key is the same */
     fake_identityd_forget_generation(fixture.fake, "device", 1);
     assert_int_not_equal(connect_url(credentials, &server, "NORMAL"), 0);
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device", .generation = 3, .key = fixture.key,
-                                                       .chain = fixture.chain, .anchors = fixture.ca->pem });
+    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device",
+                                                      .generation = 3,
+                                                      .key = fixture.key,
+                                                      .chain = fixture.chain,
+                                                      .anchors = fixture.ca->pem });
     assert_int_equal(connect_url(credentials, &server, "NORMAL"), 0);
     set_device(2, NULL, NULL);
     fake_identityd_forget_generation(fixture.fake, "device", 3);
@@ -330,12 +335,17 @@ static void test_url_rsa_pkcs1(void **state) {
     gnutls_certificate_credentials_t credentials;
     Party server;
 
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key,
-                                                       .chain = fixture.rsa_chain, .anchors = fixture.ca->pem });
+    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "rsa",
+                                                      .generation = 1,
+                                                      .key = fixture.rsa_key,
+                                                      .chain = fixture.rsa_chain,
+                                                      .anchors = fixture.ca->pem });
     assert_int_equal(load_url("identityd:rsa?purpose=digest", &credentials), 0);
     party_open(&server, "service", "digest");
-    assert_int_equal(connect_url(credentials, &server, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-SIGN-ALL:+SIGN-RSA-SHA256"
-                                                       ":+SIGN-ECDSA-SHA256"), 0);
+    assert_int_equal(connect_url(credentials, &server,
+                                 "NORMAL:-VERS-ALL:+VERS-TLS1.2:-SIGN-ALL:+SIGN-RSA-SHA256"
+                                 ":+SIGN-ECDSA-SHA256"),
+                     0);
     party_clear(&server);
     gnutls_certificate_free_credentials(credentials);
 }
@@ -348,7 +358,8 @@ static void test_url_chain(void **state) {
     gnutls_x509_crt_t *list = NULL;
     unsigned count = 0;
 
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "deep", .generation = 1, .key = fixture.key, .chain = chain });
+    fake_identityd_set(fixture.fake,
+                       &(FakeIdentity) { .name = "deep", .generation = 1, .key = fixture.key, .chain = chain });
     assert_int_equal(load_url("identityd:deep", &credentials), 0);
     assert_int_equal(gnutls_certificate_get_x509_crt(credentials, 0, &list, &count), 0);
     assert_int_equal(count, 2); /* the issuer came along */
@@ -373,9 +384,15 @@ static void test_url_pubkey(void **state) {
 
 static void test_bad_urls(void **state) {
     static const char *const urls[] = {
-        "identityd:",       "identityd:nobody",           "identityd:Device",
-        "identityd:../x",   "identityd:device?",          "identityd:device?pin=1",
-        "identityd:device?purpose=", "identityd:device?purpose=all", "identityd:device?purpose=digest&x",
+        "identityd:",
+        "identityd:nobody",
+        "identityd:Device",
+        "identityd:../x",
+        "identityd:device?",
+        "identityd:device?pin=1",
+        "identityd:device?purpose=",
+        "identityd:device?purpose=all",
+        "identityd:device?purpose=digest&x",
         "identityd:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A peer on the handle that does not keep to the protocol. The packets are made here byte by byte, since what is tested must
- * not check itself; they wait in the socket before the library asks, which is early enough for any answer. */
+/* A peer on the handle that does not keep to the protocol. The packets are made here byte by byte, since what is tested
+ * must not check itself; they wait in the socket before the library asks, which is early enough for any answer. */
 #include "client-lib/connection.h"
 #include "common/handle-protocol.h"
 #include "identityd/identityd.h"
@@ -17,6 +17,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 typedef struct Raw {
@@ -170,7 +171,8 @@ static void test_each_bit_wrong(void **state) {
         close(wire.theirs);
         int r = identityd_credential_from_fd(wire.ours, &credential);
         raw.bytes[bit / 8] ^= (uint8_t) (1 << bit % 8);
-        /* a bit of the status makes it an error with a text; a zero serial a State that nobody asked for, then the end */
+        /* a bit of the status makes it an error with a text; a zero serial a State that nobody asked for, then the end
+         */
         if (bit < header_bits)
             assert_true(r < 0);
         identityd_credential_free(credential);
@@ -223,19 +225,20 @@ static void test_bad_fields(void **state) {
         const void *value;
         size_t size;
     } table[] = {
-        { HANDLE_STATE_IDENTITY, "mqtt", 4 },         { HANDLE_STATE_PURPOSE, "data", 4 }, /* twice */
-        { HANDLE_STATE_STATE, "ready", 5 },           { HANDLE_STATE_SCHEMES, "\3", 1 },
-        { HANDLE_STATE_NOT_AFTER, "1234567", 7 },     { HANDLE_STATE_NOT_AFTER, "123456789", 9 },
-        { HANDLE_STATE_OLDEST, "123", 3 },            { HANDLE_STATE_FILES, "\1", 1 },
+        { HANDLE_STATE_IDENTITY, "mqtt", 4 },     { HANDLE_STATE_PURPOSE, "data", 4 }, /* twice */
+        { HANDLE_STATE_STATE, "ready", 5 },       { HANDLE_STATE_SCHEMES, "\3", 1 },
+        { HANDLE_STATE_NOT_AFTER, "1234567", 7 }, { HANDLE_STATE_NOT_AFTER, "123456789", 9 },
+        { HANDLE_STATE_OLDEST, "123", 3 },        { HANDLE_STATE_FILES, "\1", 1 },
     };
     const struct {
         uint16_t tag;
         const void *value;
         size_t size;
     } replaced[] = {
-        { HANDLE_STATE_IDENTITY, "", 0 },         { HANDLE_STATE_IDENTITY, "../etc", 6 }, { HANDLE_STATE_IDENTITY, "a\0b", 3 },
-        { HANDLE_STATE_IDENTITY, long_name, 65 }, { HANDLE_STATE_PURPOSE, "all", 3 },     { HANDLE_STATE_PURPOSE, "", 0 },
-        { HANDLE_STATE_STATE, long_name, 33 },    { HANDLE_STATE_STATE, "", 0 },
+        { HANDLE_STATE_IDENTITY, "", 0 },      { HANDLE_STATE_IDENTITY, "../etc", 6 },
+        { HANDLE_STATE_IDENTITY, "a\0b", 3 },  { HANDLE_STATE_IDENTITY, long_name, 65 },
+        { HANDLE_STATE_PURPOSE, "all", 3 },    { HANDLE_STATE_PURPOSE, "", 0 },
+        { HANDLE_STATE_STATE, long_name, 33 }, { HANDLE_STATE_STATE, "", 0 },
     };
 
     memset(long_name, 'a', sizeof(long_name));
@@ -314,7 +317,9 @@ static void test_large_files(void **state) {
     static const struct {
         const char *kind;
         off_t maximum;
-    } table[] = { { "\1", HANDLE_FILE_MAX }, { "\2", HANDLE_FILE_MAX }, { "\3", HANDLE_CRLS_MAX }, { "\4", HANDLE_FILE_MAX } };
+    } table[] = {
+        { "\1", HANDLE_FILE_MAX }, { "\2", HANDLE_FILE_MAX }, { "\3", HANDLE_CRLS_MAX }, { "\4", HANDLE_FILE_MAX }
+    };
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -500,8 +505,11 @@ static void test_never_answers(void **state) {
     good_state(&raw, 1);
     send_raw(wire.theirs, &raw);
     assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 1000000), 0);
-    ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE, .generation = 1, .scheme = 0x0403,
-                                  .payload = { (const uint8_t *) "x", 1 }, .deadline = connection_now() + 20000 };
+    ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE,
+                                  .generation = 1,
+                                  .scheme = 0x0403,
+                                  .payload = { (const uint8_t *) "x", 1 },
+                                  .deadline = connection_now() + 20000 };
     assert_int_equal(connection_ask(connection, &request, &result), -ETIMEDOUT); /* serial 2 */
     request.deadline = connection_now() + 20000;
     assert_int_equal(connection_ask(connection, &request, &result), -ETIMEDOUT); /* serial 3 */

@@ -52,7 +52,8 @@ static void test_ecdsa(void **state) {
             /* a digest of any of these lengths, whatever the curve */
             assert_int_equal(gnutls_hash_fast(table[i].hash, message, sizeof(message), digest), 0);
             size = sizeof(signature);
-            assert_int_equal(sign_with(session, &raw, key, digest, gnutls_hash_get_len(table[i].hash), signature, &size), CKR_OK);
+            assert_int_equal(
+                sign_with(session, &raw, key, digest, gnutls_hash_get_len(table[i].hash), signature, &size), CKR_OK);
             assert_true(verify_as(certificate, table[i].algorithm, message, sizeof(message), signature, size) >= 0);
         }
     }
@@ -76,22 +77,27 @@ static void test_ecdsa_width(void **state) {
         assert_int_equal(size, 64);
         short_ones += signature[0] == 0 || signature[32] == 0;
         if (signature[0] == 0 || signature[32] == 0)
-            assert_true(verify_as(fixture.chain, GNUTLS_SIGN_ECDSA_SHA256, message, sizeof(message), signature, size) >= 0);
+            assert_true(verify_as(fixture.chain, GNUTLS_SIGN_ECDSA_SHA256, message, sizeof(message), signature, size) >=
+                        0);
     }
     assert_true(short_ones > 0 || fake_identityd_signed(fixture.fake) == 600);
 }
 
 static void test_rsa(void **state) {
-    CK_RSA_PKCS_PSS_PARAMS pss[] = { { CKM_SHA256, CKG_MGF1_SHA256, 32 }, { CKM_SHA384, CKG_MGF1_SHA384, 48 },
+    CK_RSA_PKCS_PSS_PARAMS pss[] = { { CKM_SHA256, CKG_MGF1_SHA256, 32 },
+                                     { CKM_SHA384, CKG_MGF1_SHA384, 48 },
                                      { CKM_SHA512, CKG_MGF1_SHA512, 64 } };
     const struct {
         CK_MECHANISM_TYPE pkcs1, pss;
         gnutls_digest_algorithm_t hash;
         gnutls_sign_algorithm_t algorithm, pss_algorithm;
     } table[] = {
-        { CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS, GNUTLS_DIG_SHA256, GNUTLS_SIGN_RSA_SHA256, GNUTLS_SIGN_RSA_PSS_SHA256 },
-        { CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, GNUTLS_DIG_SHA384, GNUTLS_SIGN_RSA_SHA384, GNUTLS_SIGN_RSA_PSS_SHA384 },
-        { CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, GNUTLS_DIG_SHA512, GNUTLS_SIGN_RSA_SHA512, GNUTLS_SIGN_RSA_PSS_SHA512 },
+        { CKM_SHA256_RSA_PKCS, CKM_SHA256_RSA_PKCS_PSS, GNUTLS_DIG_SHA256, GNUTLS_SIGN_RSA_SHA256,
+          GNUTLS_SIGN_RSA_PSS_SHA256 },
+        { CKM_SHA384_RSA_PKCS, CKM_SHA384_RSA_PKCS_PSS, GNUTLS_DIG_SHA384, GNUTLS_SIGN_RSA_SHA384,
+          GNUTLS_SIGN_RSA_PSS_SHA384 },
+        { CKM_SHA512_RSA_PKCS, CKM_SHA512_RSA_PKCS_PSS, GNUTLS_DIG_SHA512, GNUTLS_SIGN_RSA_SHA512,
+          GNUTLS_SIGN_RSA_PSS_SHA512 },
     };
     CK_SESSION_HANDLE session = open_session();
     CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "rsa");
@@ -99,24 +105,30 @@ static void test_rsa(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         CK_MECHANISM hashing = { table[i].pkcs1, NULL, 0 }, raw = { CKM_RSA_PKCS, NULL, 0 };
-        CK_MECHANISM hashing_pss = { table[i].pss, &pss[i], sizeof(pss[i]) }, raw_pss = { CKM_RSA_PKCS_PSS, &pss[i], sizeof(pss[i]) };
+        CK_MECHANISM hashing_pss = { table[i].pss, &pss[i], sizeof(pss[i]) },
+                     raw_pss = { CKM_RSA_PKCS_PSS, &pss[i], sizeof(pss[i]) };
         CK_ULONG size = sizeof(signature);
         assert_int_equal(sign_with(session, &hashing, key, message, sizeof(message), signature, &size), CKR_OK);
         assert_int_equal(size, 256);
         assert_true(verify_as(fixture.rsa_chain, table[i].algorithm, message, sizeof(message), signature, size) >= 0);
         assert_int_equal(sign_with(session, &hashing_pss, key, message, sizeof(message), signature, &size), CKR_OK);
-        assert_true(verify_as(fixture.rsa_chain, table[i].pss_algorithm, message, sizeof(message), signature, size) >= 0);
-        assert_int_equal(sign_with(session, &raw, key, data, digest_info(table[i].hash, data), signature, &size), CKR_OK);
+        assert_true(verify_as(fixture.rsa_chain, table[i].pss_algorithm, message, sizeof(message), signature, size) >=
+                    0);
+        assert_int_equal(sign_with(session, &raw, key, data, digest_info(table[i].hash, data), signature, &size),
+                         CKR_OK);
         assert_true(verify_as(fixture.rsa_chain, table[i].algorithm, message, sizeof(message), signature, size) >= 0);
         assert_int_equal(gnutls_hash_fast(table[i].hash, message, sizeof(message), data), 0);
-        assert_int_equal(sign_with(session, &raw_pss, key, data, gnutls_hash_get_len(table[i].hash), signature, &size), CKR_OK);
-        assert_true(verify_as(fixture.rsa_chain, table[i].pss_algorithm, message, sizeof(message), signature, size) >= 0);
+        assert_int_equal(sign_with(session, &raw_pss, key, data, gnutls_hash_get_len(table[i].hash), signature, &size),
+                         CKR_OK);
+        assert_true(verify_as(fixture.rsa_chain, table[i].pss_algorithm, message, sizeof(message), signature, size) >=
+                    0);
     }
 }
 
 static void test_bad_data(void **state) {
     CK_SESSION_HANDLE session = open_session();
-    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"), rsa = find_object(session, CKO_PRIVATE_KEY, "rsa");
+    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"),
+                     rsa = find_object(session, CKO_PRIVATE_KEY, "rsa");
     CK_MECHANISM ecdsa = { CKM_ECDSA, NULL, 0 }, pkcs1 = { CKM_RSA_PKCS, NULL, 0 };
     CK_RSA_PKCS_PSS_PARAMS parameters = { CKM_SHA256, CKG_MGF1_SHA256, 32 };
     CK_MECHANISM pss = { CKM_RSA_PKCS_PSS, &parameters, sizeof(parameters) };
@@ -131,7 +143,8 @@ static void test_bad_data(void **state) {
     }
     for (CK_ULONG n = 0; n < 256; n++)
         assert_int_equal(sign_with(session, &pkcs1, rsa, data, n, signature, &size), CKR_DATA_INVALID);
-    assert_int_equal(sign_with(session, &pkcs1, rsa, data, digest_info(GNUTLS_DIG_SHA1, data), signature, &size), CKR_DATA_INVALID);
+    assert_int_equal(sign_with(session, &pkcs1, rsa, data, digest_info(GNUTLS_DIG_SHA1, data), signature, &size),
+                     CKR_DATA_INVALID);
     assert_int_equal(sign_with(session, &ecdsa, key, NULL, 32, signature, &size), CKR_ARGUMENTS_BAD);
     assert_int_equal(fake_identityd_asked(fixture.fake), 0);
     /* each failure ended its operation */
@@ -140,7 +153,8 @@ static void test_bad_data(void **state) {
 
 static void test_bad_init(void **state) {
     CK_SESSION_HANDLE session = open_session();
-    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"), rsa = find_object(session, CKO_PRIVATE_KEY, "rsa");
+    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"),
+                     rsa = find_object(session, CKO_PRIVATE_KEY, "rsa");
     CK_RSA_PKCS_PSS_PARAMS good = { CKM_SHA256, CKG_MGF1_SHA256, 32 }, wrong_salt = { CKM_SHA256, CKG_MGF1_SHA256, 20 };
     CK_RSA_PKCS_PSS_PARAMS wrong_mgf = { CKM_SHA256, CKG_MGF1_SHA1, 32 }, sha384 = { CKM_SHA384, CKG_MGF1_SHA384, 48 };
     const struct {
@@ -250,7 +264,8 @@ static void test_renewal(void **state) {
     fake_identityd_forget_generation(fixture.fake, "mqtt", 1);
     assert_int_equal(sign_simply(session, old, fixture.chain), CKR_KEY_HANDLE_INVALID);
     /* unless the key is the same */
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt", .generation = 3, .key = fixture.key, .chain = fixture.chain });
+    fake_identityd_set(fixture.fake,
+                       &(FakeIdentity) { .name = "mqtt", .generation = 3, .key = fixture.key, .chain = fixture.chain });
     assert_int_equal(sign_simply(session, old, fixture.chain), CKR_OK);
 }
 
@@ -277,16 +292,21 @@ static void test_refusals(void **state) {
         FailureKind kind;
         CK_RV rv;
     } table[] = {
-        { FAILURE_REVOKED, CKR_KEY_FUNCTION_NOT_PERMITTED }, { FAILURE_EXPIRED, CKR_KEY_FUNCTION_NOT_PERMITTED },
-        { FAILURE_RETIRED, CKR_KEY_HANDLE_INVALID },         { FAILURE_TPM_UNAVAILABLE, CKR_DEVICE_REMOVED },
+        { FAILURE_REVOKED, CKR_KEY_FUNCTION_NOT_PERMITTED },
+        { FAILURE_EXPIRED, CKR_KEY_FUNCTION_NOT_PERMITTED },
+        { FAILURE_RETIRED, CKR_KEY_HANDLE_INVALID },
+        { FAILURE_TPM_UNAVAILABLE, CKR_DEVICE_REMOVED },
         { FAILURE_INTERNAL, CKR_DEVICE_ERROR },
     };
     CK_SESSION_HANDLE session = open_session();
     CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt");
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
-        fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt", .generation = 1, .key = fixture.key,
-                                                           .chain = fixture.chain, .blocked = table[i].kind });
+        fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",
+                                                          .generation = 1,
+                                                          .key = fixture.key,
+                                                          .chain = fixture.chain,
+                                                          .blocked = table[i].kind });
         assert_int_equal(sign_simply(session, key, fixture.chain), table[i].rv);
     }
 }
@@ -393,7 +413,8 @@ static void *use(void *userdata) {
         CK_SESSION_HANDLE session;
         if (module->C_OpenSession(1, CKF_SERIAL_SESSION, NULL, NULL, &session) != CKR_OK)
             return (void *) 1;
-        CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "rsa"), other = find_object(session, CKO_PRIVATE_KEY, "mqtt");
+        CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "rsa"),
+                         other = find_object(session, CKO_PRIVATE_KEY, "mqtt");
         CK_MECHANISM rsa = { CKM_SHA256_RSA_PKCS, NULL, 0 }, ecdsa = { CKM_ECDSA_SHA256, NULL, 0 };
         unsigned char signature[256];
         CK_ULONG size = sizeof(signature);
@@ -427,9 +448,11 @@ static void test_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_ecdsa),   TEST(test_ecdsa_width), TEST(test_rsa),     TEST(test_bad_data), TEST(test_bad_init),
-        TEST(test_lengths_and_parts), TEST(test_renewal), TEST(test_restart), TEST(test_refusals), TEST(test_denied),
-        TEST(test_absent),  TEST(test_events),      TEST(test_fork),    TEST(test_threads),
+        TEST(test_ecdsa),    TEST(test_ecdsa_width), TEST(test_rsa),
+        TEST(test_bad_data), TEST(test_bad_init),    TEST(test_lengths_and_parts),
+        TEST(test_renewal),  TEST(test_restart),     TEST(test_refusals),
+        TEST(test_denied),   TEST(test_absent),      TEST(test_events),
+        TEST(test_fork),     TEST(test_threads),
     };
 
     return cmocka_run_group_tests(tests, setup_module, teardown_all);

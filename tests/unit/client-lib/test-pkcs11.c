@@ -82,7 +82,7 @@ static void test_initialize(void **state) {
 }
 
 static void test_function_list_is_whole(void **state) {
-    void (*const *function)(void) = (void (*const *)(void)) &module->C_Initialize;
+    void (*const *function)(void) = (void (*const *)(void)) & module->C_Initialize;
     size_t count = (sizeof(*module) - offsetof(CK_FUNCTION_LIST, C_Initialize)) / sizeof(*function);
 
     assert_int_equal(count, 68);
@@ -269,12 +269,15 @@ static void test_search(void **state) {
 static void test_attributes(void **state) {
     CK_SESSION_HANDLE session = open_session();
     CK_OBJECT_HANDLE certificate = find_object(session, CKO_CERTIFICATE, "mqtt");
-    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"), pub = find_object(session, CKO_PUBLIC_KEY, "mqtt");
+    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt"),
+                     pub = find_object(session, CKO_PUBLIC_KEY, "mqtt");
     gnutls_datum_t der = fake_pem_to_der(fixture.chain);
     unsigned char buffer[2048], small[2], point[128], params[32];
     CK_BBOOL sensitive = CK_FALSE;
     CK_ULONG size = 0;
-    CK_ATTRIBUTE get[] = { { CKA_VALUE, NULL, 0 }, { CKA_ID, small, sizeof(small) }, { CKA_MODULUS, buffer, 4 },
+    CK_ATTRIBUTE get[] = { { CKA_VALUE, NULL, 0 },
+                           { CKA_ID, small, sizeof(small) },
+                           { CKA_MODULUS, buffer, 4 },
                            { CKA_VALUE, buffer, sizeof(buffer) } };
 
     assert_true(certificate && key && pub);
@@ -328,7 +331,8 @@ static void test_nothing_is_made_or_destroyed(void **state) {
     assert_int_equal(module->C_DestroyObject(session, key), CKR_TOKEN_WRITE_PROTECTED);
     assert_int_equal(module->C_SetAttributeValue(session, key, NULL, 0), CKR_TOKEN_WRITE_PROTECTED);
     assert_int_equal(module->C_InitToken(1, NULL, 0, NULL), CKR_TOKEN_WRITE_PROTECTED);
-    assert_int_equal(module->C_GenerateKeyPair(session, &mechanism, NULL, 0, NULL, 0, &key, &other), CKR_FUNCTION_NOT_SUPPORTED);
+    assert_int_equal(module->C_GenerateKeyPair(session, &mechanism, NULL, 0, NULL, 0, &key, &other),
+                     CKR_FUNCTION_NOT_SUPPORTED);
     assert_int_equal(module->C_WrapKey(session, &mechanism, key, key, NULL, &size), CKR_FUNCTION_NOT_SUPPORTED);
     assert_int_equal(module->C_DecryptInit(session, &mechanism, key), CKR_FUNCTION_NOT_SUPPORTED);
     assert_int_equal(module->C_CancelFunction(session), CKR_FUNCTION_NOT_PARALLEL);

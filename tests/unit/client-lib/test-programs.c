@@ -32,8 +32,9 @@ static void write_file(char path[static 128], const char *name, const char *text
 static int setup_programs(void **state) {
     char *key = fake_key_pem(fixture.key);
     char *client = fake_ca_issue(fixture.ca, fixture.key, &(FakeRequest) { .common_name = "program", .client = true });
-    char *server = fake_ca_issue(fixture.ca, fixture.key,
-                                 &(FakeRequest) { .common_name = "service.example", .dns = "service.example", .server = true });
+    char *server =
+        fake_ca_issue(fixture.ca, fixture.key,
+                      &(FakeRequest) { .common_name = "service.example", .dns = "service.example", .server = true });
 
     setup_tls(state);
     /* short: openssl s_server exits where the path of its socket has more than 31 bytes (getnameinfo's NI_MAXSERV) */
@@ -186,9 +187,10 @@ static void expect_line(int r, const char *line, const char *expected, const cha
 }
 
 static void test_openssl_server(void **state) {
-    const char *const arguments[] = { "openssl", "s_server", "-unix", path_socket, "-tls1_3", "-Verify", "2",
-                                      "-verify_return_error", "-CAfile", path_ca, "-cert", path_host_cert, "-key", path_key,
-                                      "-rev", NULL };
+    const char *const arguments[] = { "openssl", "s_server", "-unix", path_socket,
+                                      "-tls1_3", "-Verify",  "2",     "-verify_return_error",
+                                      "-CAfile", path_ca,    "-cert", path_host_cert,
+                                      "-key",    path_key,   "-rev",  NULL };
     char line[64], output[4096];
     Party client;
 
@@ -208,16 +210,19 @@ static void test_openssl_server(void **state) {
 
 /* That s_server does look: without the identity's certificate it refuses. */
 static void test_openssl_server_refuses_strangers(void **state) {
-    const char *const arguments[] = { "openssl", "s_server", "-unix", path_socket, "-tls1_3", "-Verify", "2",
-                                      "-verify_return_error", "-CAfile", path_ca, "-cert", path_host_cert, "-key", path_key,
-                                      "-rev", NULL };
+    const char *const arguments[] = { "openssl", "s_server", "-unix", path_socket,
+                                      "-tls1_3", "-Verify",  "2",     "-verify_return_error",
+                                      "-CAfile", path_ca,    "-cert", path_host_cert,
+                                      "-key",    path_key,   "-rev",  NULL };
     FakeCa *other = fake_ca_new("Stranger", NULL);
     char *chain = fake_ca_issue(other, fixture.key, &(FakeRequest) { .common_name = "device", .client = true });
     char line[64], output[4096];
     Party client;
 
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key, .chain = chain,
-                                                       .anchors = fixture.ca->pem });
+    fake_identityd_set(
+        fixture.fake,
+        &(FakeIdentity) {
+            .name = "device", .generation = 1, .key = fixture.key, .chain = chain, .anchors = fixture.ca->pem });
     Program program = start(arguments);
     party_open(&client, "device", "tls-client");
     assert_true(talk(&client, false, connect_unix(), "ping\n", line) < 0);
@@ -241,9 +246,22 @@ static void serve_program(const char *const *arguments, int listener) {
 }
 
 static void test_openssl_client(void **state) {
-    const char *const arguments[] = { "openssl", "s_client", "-unix", path_socket, "-tls1_3", "-CAfile", path_ca, "-cert",
-                                      path_cert, "-key", path_key, "-verify_return_error", "-verify_hostname",
-                                      "service.example", "-quiet", NULL };
+    const char *const arguments[] = { "openssl",
+                                      "s_client",
+                                      "-unix",
+                                      path_socket,
+                                      "-tls1_3",
+                                      "-CAfile",
+                                      path_ca,
+                                      "-cert",
+                                      path_cert,
+                                      "-key",
+                                      path_key,
+                                      "-verify_return_error",
+                                      "-verify_hostname",
+                                      "service.example",
+                                      "-quiet",
+                                      NULL };
 
     serve_program(arguments, listen_unix());
 }
@@ -251,15 +269,18 @@ static void test_openssl_client(void **state) {
 static void test_gnutls_client(void **state) {
     char port[8];
     int listener = listen_loopback(port);
-    const char *const arguments[] = { "gnutls-cli", "--port", port, "--x509cafile", path_ca, "--x509certfile", path_cert,
-                                      "--x509keyfile", path_key, "--verify-hostname", "service.example",
-                                      "--sni-hostname", "service.example", "127.0.0.1", NULL };
+    const char *const arguments[] = { "gnutls-cli",        "--port",          port,
+                                      "--x509cafile",      path_ca,           "--x509certfile",
+                                      path_cert,           "--x509keyfile",   path_key,
+                                      "--verify-hostname", "service.example", "--sni-hostname",
+                                      "service.example",   "127.0.0.1",       NULL };
 
     serve_program(arguments, listener);
 }
 
 static int connect_loopback(const char *port) {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                    .sin_port = htons((uint16_t) atoi(port)) };
     for (unsigned i = 0; i < 1000; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -274,9 +295,20 @@ static int connect_loopback(const char *port) {
 
 static void test_gnutls_server(void **state) {
     char port[8], line[64], output[4096];
-    const char *const arguments[] = { "gnutls-serv", "--echo", "--port", port, "--x509cafile", path_ca, "--x509certfile",
-                                      path_host_cert, "--x509keyfile", path_key, "--require-client-cert",
-                                      "--verify-client-cert", "--quiet", NULL };
+    const char *const arguments[] = { "gnutls-serv",
+                                      "--echo",
+                                      "--port",
+                                      port,
+                                      "--x509cafile",
+                                      path_ca,
+                                      "--x509certfile",
+                                      path_host_cert,
+                                      "--x509keyfile",
+                                      path_key,
+                                      "--require-client-cert",
+                                      "--verify-client-cert",
+                                      "--quiet",
+                                      NULL };
     Party client;
 
     close(listen_loopback(port)); /* a port that is free now */
@@ -292,8 +324,9 @@ static void test_gnutls_server(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_openssl_server), TEST(test_openssl_server_refuses_strangers), TEST(test_openssl_client),
-        TEST(test_gnutls_client),  TEST(test_gnutls_server),
+        TEST(test_openssl_server), TEST(test_openssl_server_refuses_strangers),
+        TEST(test_openssl_client), TEST(test_gnutls_client),
+        TEST(test_gnutls_server),
     };
 
     return cmocka_run_group_tests(tests, setup_all, teardown_all);

@@ -192,12 +192,14 @@ static void test_crl_demanded(void **state) {
 static void test_no_or_bad_anchors(void **state) {
     char *pem = issue(&(FakeRequest) { .common_name = "x" });
 
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key,
-                                                       .chain = fixture.chain });
+    fake_identityd_set(
+        fixture.fake, &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key, .chain = fixture.chain });
     assert_int_equal(check(pem, NULL, "client", 0), -ENOENT);
     assert_error_says("no anchors");
-    fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key,
-                                                       .chain = fixture.chain, .anchors = "nothing" });
+    fake_identityd_set(
+        fixture.fake,
+        &(FakeIdentity) {
+            .name = "device", .generation = 1, .key = fixture.key, .chain = fixture.chain, .anchors = "nothing" });
     assert_int_equal(check(pem, NULL, "client", 0), -EBADMSG);
     set_device(1, "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", NULL);
     assert_int_equal(check(pem, NULL, "client", 0), -EBADMSG); /* never: as if there were none */
@@ -259,9 +261,10 @@ static void test_handshakes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_good),         TEST(test_name_and_usage), TEST(test_dates),   TEST(test_stranger),
-        TEST(test_garbage),      TEST(test_intermediate),   TEST(test_revoked), TEST(test_crl_demanded),
-        TEST(test_no_or_bad_anchors), TEST(test_handshakes),
+        TEST(test_good),       TEST(test_name_and_usage), TEST(test_dates),
+        TEST(test_stranger),   TEST(test_garbage),        TEST(test_intermediate),
+        TEST(test_revoked),    TEST(test_crl_demanded),   TEST(test_no_or_bad_anchors),
+        TEST(test_handshakes),
     };
 
     return cmocka_run_group_tests(tests, setup_all, teardown_all);

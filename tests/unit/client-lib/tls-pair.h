@@ -12,13 +12,13 @@ typedef struct Party {
     identityd_gnutls_credentials *credentials;
     gnutls_session_t session;
     int socket;
-    const char *host;         /* for session_begin */
-    const char *priority;     /* set after session_begin when not NULL */
-    unsigned flags;           /* for session_begin */
-    gnutls_datum_t resume;    /* client: session data to resume */
+    const char *host;      /* for session_begin */
+    const char *priority;  /* set after session_begin when not NULL */
+    unsigned flags;        /* for session_begin */
+    gnutls_datum_t resume; /* client: session data to resume */
     bool resumed;
-    int result;               /* of its gnutls_handshake */
-    char error[256];          /* identityd_last_error() after a failed handshake */
+    int result;      /* of its gnutls_handshake */
+    char error[256]; /* identityd_last_error() after a failed handshake */
 } Party;
 
 /* The fake's identities: "device" for clients and "service" (service.example) for servers, each in generation 1. */
@@ -29,5 +29,6 @@ int setup_tls(void **state);
 void party_open(Party *party, const char *identity, const char *purpose);
 void party_clear(Party *party);
 
-/* One connection of new sessions: 0 when both sides are done and a byte went each way; else -1 with results in the parties. */
+/* One connection of new sessions: 0 when both sides are done and a byte went each way; else -1 with results in the
+ * parties. */
 int connect_parties(Party *client, Party *server);

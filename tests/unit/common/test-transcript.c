@@ -15,6 +15,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 typedef struct Side {
@@ -25,12 +26,12 @@ typedef struct Side {
     gnutls_pcert_st certificate;
     Transcript *transcript;
     int socket;
-    unsigned signatures;  /* made from a transcript */
-    unsigned refusals;    /* -ENOMSG */
-    size_t hash_size;     /* of the last one */
-    bool corrupt;         /* offer a digest that is not the session's */
-    bool other_side;      /* ask for the other side's content */
-    bool plain_allowed;   /* TLS 1.2: sign the digest after the refusal */
+    unsigned signatures; /* made from a transcript */
+    unsigned refusals;   /* -ENOMSG */
+    size_t hash_size;    /* of the last one */
+    bool corrupt;        /* offer a digest that is not the session's */
+    bool other_side;     /* ask for the other side's content */
+    bool plain_allowed;  /* TLS 1.2: sign the digest after the refusal */
 } Side;
 
 typedef struct Setup {
@@ -118,7 +119,8 @@ static void make_certificate(Side *side, bool rsa) {
 
     assert_int_equal(gnutls_privkey_init(&side->software), 0);
     assert_int_equal(gnutls_privkey_generate(side->software, rsa ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA,
-                                             rsa ? 2048 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0), 0);
+                                             rsa ? 2048 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+                     0);
     gnutls_pubkey_t pubkey;
     assert_int_equal(gnutls_pubkey_init(&pubkey), 0);
     assert_int_equal(gnutls_pubkey_import_privkey(pubkey, side->software, 0, 0), 0);
@@ -152,8 +154,8 @@ static void side_begin(Side *side, const Setup *setup, int socket, const gnutls_
     side->plain_allowed = setup->plain_allowed;
     side->signatures = side->refusals = 0;
     assert_int_equal(gnutls_init(&side->session, flags), 0);
-    assert_int_equal(gnutls_priority_set_direct(side->session,
-                                                server ? setup->server_priority : setup->client_priority, NULL), 0);
+    assert_int_equal(
+        gnutls_priority_set_direct(side->session, server ? setup->server_priority : setup->client_priority, NULL), 0);
     if (!side->credentials) {
         assert_int_equal(gnutls_certificate_allocate_credentials(&side->credentials), 0);
         gnutls_certificate_set_retrieve_function3(side->credentials, retrieve);
@@ -442,10 +444,12 @@ static void test_out_of_order_refused(void **state) {
     assert_int_equal(transcript_attach(session, NULL, &transcript), 0);
     for (size_t length = 0; length <= sizeof(digest); length++)
         assert_int_equal(transcript_hash_for(transcript, TLS_SIDE_CLIENT, GNUTLS_DIG_SHA256,
-                                             (BytesView) { digest, length }, hash, &size), -ENOMSG);
+                                             (BytesView) { digest, length }, hash, &size),
+                         -ENOMSG);
     gnutls_deinit(session);
-    assert_int_equal(transcript_hash_for(transcript, TLS_SIDE_CLIENT, GNUTLS_DIG_SHA256,
-                                         (BytesView) { digest, 32 }, hash, &size), -ENOMSG);
+    assert_int_equal(
+        transcript_hash_for(transcript, TLS_SIDE_CLIENT, GNUTLS_DIG_SHA256, (BytesView) { digest, 32 }, hash, &size),
+        -ENOMSG);
     assert_int_equal(size, 7);
     transcript_detach(transcript); /* harmless */
     transcript_free(transcript);
