@@ -268,6 +268,9 @@ static void data_and_sequences(void **state) {
     message[0] = 0x30;
     message[1] = 0x80 | 20;
     assert_int_equal(ask_data(message, 40), 0);
+    memcpy(message + 1, "\x89\x01\0\0\0\0\0\0\0\x12", 10); /* 2^64 + 18 is not 18 */
+    assert_int_equal(ask_data(message, 11 + 18), 0);
+    message[1] = 0x80 | 20;
     memset(message + 2, 0, 20); /* twenty octets that say 18 */
     message[21] = 18;
     assert_int_equal(ask_data(message, 40), -EPERM);
