@@ -9,6 +9,7 @@
 #define FORMAT_ONE        0x080U /* bit 7: the code belongs to a handle, a session or a parameter … */
 #define FORMAT_ONE_MASK   0x0bfU /* … whose number and kind the other bits give */
 #define IS_OF_PARAMETER   0x040U
+#define IS_OF_SESSION     0x800U
 #define WARNING_NUMBER(x) ((x) &0xfffU)
 
 static TpmErrorClass class_of_format_one(uint32_t code) {
@@ -20,6 +21,9 @@ static TpmErrorClass class_of_format_one(uint32_t code) {
         return TPM_ERROR_AUTHORIZATION;
     case TPM2_RC_HIERARCHY: /* disabled */
         return TPM_ERROR_OTHER;
+    case TPM2_RC_VALUE:
+        /* Of a handle: tpm2-abrmd passes its own on where it can no longer load the object, after a reset below it. */
+        return code & (IS_OF_PARAMETER | IS_OF_SESSION) ? TPM_ERROR_REFUSED : TPM_ERROR_STALE;
     default:
         return TPM_ERROR_REFUSED;
     }
@@ -85,6 +89,10 @@ TpmErrorClass tpm_error_class(TSS2_RC rc) {
 
 bool tpm_error_is_no_such_handle(TSS2_RC rc) {
     return is_of_tpm(rc) && (rc & FORMAT_ONE) && (rc & FORMAT_ONE_MASK) == TPM2_RC_HANDLE;
+}
+
+bool tpm_error_is_integrity(TSS2_RC rc) {
+    return is_of_tpm(rc) && (rc & FORMAT_ONE) && (rc & FORMAT_ONE_MASK) == TPM2_RC_INTEGRITY;
 }
 
 bool tpm_error_is_not_started(TSS2_RC rc) {

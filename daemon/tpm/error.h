@@ -26,6 +26,9 @@ TpmErrorClass tpm_error_class(TSS2_RC rc);
 /* Whether the code says that a handle that was asked for does not exist (TPM_RC_HANDLE, any position). */
 bool tpm_error_is_no_such_handle(TSS2_RC rc);
 
+/* TPM_RC_INTEGRITY: a wrapped object or a saved context is not this TPM's, or not of this life of it. */
+bool tpm_error_is_integrity(TSS2_RC rc);
+
 /* TPM_RC_INITIALIZE: nobody has sent TPM2_Startup since the last reset. */
 bool tpm_error_is_not_started(TSS2_RC rc);
 

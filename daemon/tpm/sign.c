@@ -68,6 +68,9 @@ static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret,
 
     rc = TPM_COMMAND_WITH_ROOM(tpm, Esys_Load(tpm->esys, parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
                                               &key->private, &key->public, &object));
+    /* Likewise the parent's context, where it has one. */
+    if (tpm_error_is_integrity(rc) && !tpm->parent.persistent)
+        tpm->stale = true;
     if (tpm_error_class(rc) == TPM_ERROR_REFUSED)
         return failure_prefix(ret_failure, tpm_fail(tpm, rc, "loading a key", ret_failure),
                               "the key file was altered or is not of this TPM");
@@ -234,6 +237,9 @@ static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature,
                                     &scheme, &ticket, &raw));
     if (rc != TSS2_RC_SUCCESS) {
         char what[64];
+        /* TPM2_Sign itself never says so: a resource manager failed to load the context that it had saved. */
+        if (tpm_error_is_integrity(rc))
+            tpm->stale = true;
         (void) snprintf(what, sizeof what, "signing (%s)", signature->scheme->name);
         return tpm_fail(tpm, rc, what, ret_failure);
     }

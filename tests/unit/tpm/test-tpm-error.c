@@ -31,6 +31,7 @@ static void classes(void **state) {
         { 0x918, TPM_ERROR_STALE },    /* REFERENCE_S0 */
         { 0x18b, TPM_ERROR_STALE },    /* HANDLE, handle 1 */
         { 0x1cb, TPM_ERROR_STALE },    /* HANDLE, parameter 1: flushing what is gone */
+        { 0x184, TPM_ERROR_STALE },    /* VALUE, handle 1: from tpm2-abrmd */
         { 0xb018b, TPM_ERROR_STALE },
         { 0xa000a, TPM_ERROR_TRANSPORT }, /* swtpm killed: once … */
         { 0x70007, TPM_ERROR_TRANSPORT }, /* … and then for ever */

@@ -185,6 +185,8 @@ static void stale_once(void **state) {
         "Sign rc 0x18b 1\n",     /* HANDLE */
         "Sign rc 0xb0910 1\n",   /* from a resource manager */
         "Sign rc 0x100 1\n",     /* INITIALIZE */
+        "Sign rc 0x184 1\n",     /* VALUE, handle 1: a resource manager over a TPM that was reset */
+        "Sign rc 0x1df 1\n",     /* INTEGRITY, likewise */
         "Sign tcti 0xa000a 1\n", /* IO_ERROR */
         "Sign tcti 0xa0005 1\n", /* TRY_AGAIN is not for blocking calls: BAD_CONTEXT */
         "Sign garbage 0 1\n",    "Sign truncate 5 1\n", "Sign truncate 30 1\n",
