@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A second implementation of the holder's side of a credential handle, written from identityd-handle(7) and nothing else.
 
-usage: handle-client.py [--fd NUMBER] IDENTITY PURPOSE
+usage: handle-client.py [--fd NUMBER] IDENTITY PURPOSE [IDENTITY PURPOSE]…
 
-Opens a handle over the bus (or takes the descriptor NUMBER), reads the State, signs whatever the purpose allows with every
+For each pair: opens a handle over the bus (or takes the descriptor NUMBER), reads the State, signs whatever the purpose allows with every
 scheme that the State offers, has each signature verified by openssl, asks for what must be refused, and at last for what must
 close the handle. Ends with 0 if everything was as the page says, else with a sentence and 1."""
 
@@ -236,30 +236,34 @@ def try_everything(handle, state):
             verify(directory, state.schemes[0], payload, signature)
 
 
+def speak(handle, identity, purpose):
+    state = handle.state()
+    check(handle.unasked == 1, "there was no unasked State at opening")
+    check((state.identity, state.purpose) == (identity, purpose), "another identity or purpose")
+    check(state.state == "ready" and state.generation > 0, f"the identity is {state.state}")
+    check(0 < state.oldest <= state.generation, "the oldest generation")
+    check(state.schemes and CHAIN in state.files and ANCHORS in state.files, "a State without schemes, chain or anchors")
+    try_everything(handle, state)
+    # one descriptor closes the handle, in whatever it comes
+    handle.must_close(HEADER.pack(1, GET_STATE, 0, 1, 0, 0, 0),
+                      ancillary=[(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [2]))])
+    return f"generation {state.generation}, {', '.join(SCHEMES[scheme][0] for scheme in state.schemes)}: as written"
+
+
 def main(arguments):
     fd = None
     if arguments[:1] == ["--fd"]:
         fd, arguments = int(arguments[1]), arguments[2:]
-    if len(arguments) != 2:
+    if not arguments or len(arguments) % 2 or (fd is not None and len(arguments) > 2):
         print(__doc__, file=sys.stderr)
         return 2
-    identity, purpose = arguments
-    handle = Handle(fd if fd is not None else open_over_bus(identity, purpose))
-    try:
-        state = handle.state()
-        check(handle.unasked == 1, "there was no unasked State at opening")
-        check((state.identity, state.purpose) == (identity, purpose), "another identity or purpose")
-        check(state.state == "ready" and state.generation > 0, f"the identity is {state.state}")
-        check(0 < state.oldest <= state.generation, "the oldest generation")
-        check(state.schemes and CHAIN in state.files and ANCHORS in state.files, "a State without schemes, chain or anchors")
-        try_everything(handle, state)
-        # one descriptor closes the handle, in whatever it comes
-        handle.must_close(HEADER.pack(1, GET_STATE, 0, 1, 0, 0, 0),
-                          ancillary=[(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [2]))])
-    except Wrong as wrong:
-        print(f"handle-client: {identity} {purpose}: {wrong}", file=sys.stderr)
-        return 1
-    print(f"{identity} {purpose}: generation {state.generation}, {', '.join(SCHEMES[s][0] for s in state.schemes)}: as written")
+    for identity, purpose in zip(arguments[::2], arguments[1::2]):
+        try:
+            handle = Handle(fd if fd is not None else open_over_bus(identity, purpose))
+            print(f"{identity} {purpose}: {speak(handle, identity, purpose)}")
+        except Wrong as wrong:
+            print(f"handle-client: {identity} {purpose}: {wrong}", file=sys.stderr)
+            return 1
     return 0
 
 
