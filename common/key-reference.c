@@ -6,15 +6,16 @@
 #include <libtasn1.h>
 #include <string.h>
 
-#define MARK            "org.identityd1"
-#define TAG_SEQUENCE    0x30U
-#define TLV_OVERHEAD    6U
+#define MARK         "org.identityd1"
+#define TAG_SEQUENCE 0x30U
+#define TLV_OVERHEAD 6U
 
 static int append_utf8(Bytes *der, const char *text) {
     unsigned char header[ASN1_MAX_TL_SIZE];
     unsigned size = sizeof header;
 
-    if (asn1_encode_simple_der(ASN1_ETYPE_UTF8_STRING, (const unsigned char *) text, (unsigned) strlen(text), header, &size) != ASN1_SUCCESS)
+    if (asn1_encode_simple_der(ASN1_ETYPE_UTF8_STRING, (const unsigned char *) text, (unsigned) strlen(text), header,
+                               &size) != ASN1_SUCCESS)
         return -EINVAL;
     int r = bytes_append(der, (BytesView) { header, size });
     return r < 0 ? r : bytes_append(der, bytes_view_string(text));
@@ -76,7 +77,8 @@ int key_reference_from_der(BytesView der, char ret_name[static IDENTITY_NAME_MAX
     rest = (BytesView) { der.data + 1 + length_size, (size_t) length };
     if (take_utf8(&rest, &mark) < 0 || !bytes_view_equal(mark, bytes_view_string(MARK)))
         return -ENOMSG;
-    if (take_utf8(&rest, &name) < 0 || rest.size != 0 || name.size > IDENTITY_NAME_MAX || (name.size > 0 && memchr(name.data, '\0', name.size)))
+    if (take_utf8(&rest, &name) < 0 || rest.size != 0 || name.size > IDENTITY_NAME_MAX ||
+        (name.size > 0 && memchr(name.data, '\0', name.size)))
         return -EBADMSG;
     char copy[IDENTITY_NAME_MAX + 1U] = { 0 };
     if (name.size > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /run/identityd/NAME/key.pem: a PEM block that stands where programs expect a private key and only names an identity. The daemon writes it, the OpenSSL provider
- * reads it. Its content is DER, since OpenSSL's file loader drops the label:
+/* /run/identityd/NAME/key.pem: a PEM block that stands where programs expect a private key and only names an identity.
+ * The daemon writes it, the OpenSSL provider reads it. Its content is DER, since OpenSSL's file loader drops the label:
  *
  *   SEQUENCE { UTF8String "org.identityd1", UTF8String name }
  */

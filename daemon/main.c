@@ -76,13 +76,15 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
     return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they are. */
+/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they
+ * are. */
 static int on_turn(sd_event_source *source, void *userdata) {
     Main *program = userdata;
 
     if (!manager_is_settled(program->manager))
         return 0;
-    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", manager_identity_count(program->manager), manager_tpm_state(program->manager));
+    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", manager_identity_count(program->manager),
+                      manager_tpm_state(program->manager));
     program->settled = sd_event_source_disable_unref(program->settled);
     return 0;
 }
@@ -98,7 +100,8 @@ static int add_sources(Main *program, sd_event *loop) {
         r = sd_event_add_post(loop, &program->settled, on_turn, program);
     if (r >= 0 && sd_watchdog_enabled(0, &program->watchdog_usec) > 0) {
         (void) manager_is_alive(program->manager);
-        r = sd_event_add_time_relative(loop, &program->watchdog, CLOCK_MONOTONIC, program->watchdog_usec / 2U, 0, on_watchdog, program);
+        r = sd_event_add_time_relative(loop, &program->watchdog, CLOCK_MONOTONIC, program->watchdog_usec / 2U, 0,
+                                       on_watchdog, program);
     }
     return r;
 }
@@ -134,8 +137,9 @@ int main(int argc, char **argv) {
 
     if (status >= 0)
         return status;
-    (void) setenv("TSS2_LOG", "all+none", 0); /* its complaints come back as response codes, which are told in our words */
-    umask(0077); /* what is published for all says so itself */
+    (void) setenv("TSS2_LOG", "all+none",
+                  0); /* its complaints come back as response codes, which are told in our words */
+    umask(0077);      /* what is published for all says so itself */
     (void) setrlimit(RLIMIT_CORE, &no_core); /* memory holds passwords of enrolments */
     (void) signal(SIGPIPE, SIG_IGN);
     (void) sigemptyset(&signals);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The connection to the bus, the objects on it, and the signals that tell of changes: at most one PropertiesChanged per object and turn of the loop. */
+/* The connection to the bus, the objects on it, and the signals that tell of changes: at most one PropertiesChanged per
+ * object and turn of the loop. */
 #include "bus/internal.h"
 
 #include "manager/log.h"
@@ -16,8 +17,8 @@ static int on_flush(sd_event_source *source, void *userdata) {
     Bus *bus = userdata;
 
     if (bus->manager_changed)
-        (void) sd_bus_emit_properties_changed(bus->bus, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, "DeviceId", "TpmState", "TpmVendor",
-                                              "TpmFirmware", NULL);
+        (void) sd_bus_emit_properties_changed(bus->bus, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, "DeviceId",
+                                              "TpmState", "TpmVendor", "TpmFirmware", NULL);
     bus->manager_changed = false;
     for (size_t i = 0; i < bus->changed_count; i++) {
         _cleanup_free_ char *name = bus->changed[i], *path = NULL;
@@ -56,7 +57,8 @@ static void on_changed(ManagerChange change, Identity *identity, void *userdata)
     case CHANGE_IDENTITY_REMOVED:
         if (identity_path(identity_name(identity), &path) < 0)
             return;
-        (void) (change == CHANGE_IDENTITY_ADDED ? sd_bus_emit_object_added(bus->bus, path) : sd_bus_emit_object_removed(bus->bus, path));
+        (void) (change == CHANGE_IDENTITY_ADDED ? sd_bus_emit_object_added(bus->bus, path)
+                                                : sd_bus_emit_object_removed(bus->bus, path));
         return;
     }
     (void) sd_event_source_set_enabled(bus->flush, SD_EVENT_ONESHOT);
@@ -64,11 +66,13 @@ static void on_changed(ManagerChange change, Identity *identity, void *userdata)
 
 /* ---- objects ---- */
 
-int identity_find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error) {
+int identity_find(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret_found,
+                  sd_bus_error *error) {
     Bus *bus = userdata;
     _cleanup_free_ char *name = NULL;
 
-    if (sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) <= 0 || !manager_find_identity(bus->manager, name, NULL))
+    if (sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) <= 0 ||
+        !manager_find_identity(bus->manager, name, NULL))
         return 0;
     *ret_found = bus;
     return 1;
@@ -96,9 +100,11 @@ static int add_objects(Bus *bus) {
     int r = sd_bus_add_object_manager(bus->bus, NULL, IDENTITYD_MANAGER_PATH);
 
     if (r >= 0)
-        r = sd_bus_add_object_vtable(bus->bus, NULL, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, manager_vtable, bus);
+        r = sd_bus_add_object_vtable(bus->bus, NULL, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
+                                     manager_vtable, bus);
     if (r >= 0)
-        r = sd_bus_add_fallback_vtable(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, IDENTITYD_IDENTITY_INTERFACE, identity_vtable, identity_find, bus);
+        r = sd_bus_add_fallback_vtable(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, IDENTITYD_IDENTITY_INTERFACE,
+                                       identity_vtable, identity_find, bus);
     return r < 0 ? r : sd_bus_add_node_enumerator(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, identity_enumerate, bus);
 }
 
@@ -128,8 +134,9 @@ int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
         r = bus_connect(bus);
     if (r < 0) {
         log_entry(LOG_ERR, NULL, NULL,
-                  r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)" : "The system bus cannot be used as %s: %s.", IDENTITYD_BUS_NAME,
-                  strerror(-r));
+                  r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)"
+                               : "The system bus cannot be used as %s: %s.",
+                  IDENTITYD_BUS_NAME, strerror(-r));
         return r;
     }
     const ManagerCallbacks callbacks = { on_changed, bus };

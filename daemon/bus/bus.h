@@ -9,8 +9,9 @@
 
 typedef struct Bus Bus;
 
-/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured), publishes the objects, asks for the name. `manager` outlives it and gets
- * this object's callbacks. -errno; the reason is logged. When the connection ends, the loop ends. */
+/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured), publishes the objects, asks for the name. `manager`
+ * outlives it and gets this object's callbacks. -errno; the reason is logged. When the connection ends, the loop ends.
+ */
 int bus_new(sd_event *loop, Manager *manager, Bus **ret);
 /* Sends what is queued, and leaves the bus. */
 Bus *bus_free(Bus *bus);

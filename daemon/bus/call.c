@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A method call on its way: message, caller, permission, answer. Nothing here waits; a call that takes long holds only its own message. */
+/* A method call on its way: message, caller, permission, answer. Nothing here waits; a call that takes long holds only
+ * its own message. */
 #include "bus/internal.h"
 
 #include "manager/log.h"
@@ -95,11 +96,12 @@ int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_
         if (r < 0)
             break;
         if (!name || strcmp(key, name) != 0 || value >= 0)
-            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument", "Unknown or repeated option \"%.64s\"; known: %s.", key,
-                                     name ? name : "none");
+            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument",
+                                     "Unknown or repeated option \"%.64s\"; known: %s.", key, name ? name : "none");
         const char *contents;
         if (sd_bus_message_peek_type(message, NULL, &contents) < 0 || strcmp(contents, "b") != 0)
-            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument", "The option \"%s\" is a boolean.", name);
+            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument", "The option \"%s\" is a boolean.",
+                                     name);
         r = sd_bus_message_read(message, "v", "b", &value);
         if (r >= 0)
             r = sd_bus_message_exit_container(message);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who calls. The bus vouches for uid, groups and process of a connection; the unit is the system manager's for that process, which is held by a pidfd over the
- * question, so that a process id that was taken over meanwhile is noticed (FACTS). */
+/* Who calls. The bus vouches for uid, groups and process of a connection; the unit is the system manager's for that
+ * process, which is held by a pidfd over the question, so that a process id that was taken over meanwhile is noticed
+ * (FACTS). */
 #include "bus/internal.h"
 
+#include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <poll.h>
-#include <fcntl.h>
 
 #define CREDENTIALS_TIMEOUT_USEC (10U * 1000000U)
 
@@ -130,13 +131,16 @@ static int find_unit(Finding *finding) {
         caller->pidfd = pidfd_open(caller->pid, 0);
     if (caller->pidfd < 0)
         return -errno;
-    int r = sd_bus_message_new_method_call(finding->call->bus->bus, &m, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-                                           "org.freedesktop.systemd1.Manager", "GetUnitByPID");
+    int r =
+        sd_bus_message_new_method_call(finding->call->bus->bus, &m, "org.freedesktop.systemd1",
+                                       "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnitByPID");
     if (r >= 0)
         r = sd_bus_message_set_auto_start(m, false);
     if (r >= 0)
         r = sd_bus_message_append(m, "u", (uint32_t) caller->pid);
-    return r < 0 ? r : sd_bus_call_async(finding->call->bus->bus, &finding->call->slot, m, on_unit, finding, CREDENTIALS_TIMEOUT_USEC);
+    return r < 0 ? r
+                 : sd_bus_call_async(finding->call->bus->bus, &finding->call->slot, m, on_unit, finding,
+                                     CREDENTIALS_TIMEOUT_USEC);
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -165,8 +169,9 @@ int caller_find(Call *call, void (*done)(Call *call, int r)) {
     call->caller.bus_name = sender ? strdup(sender) : NULL;
     r = call->caller.bus_name ? 0 : -EBADMSG;
     if (r >= 0)
-        r = sd_bus_call_method_async(call->bus->bus, &call->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     "GetConnectionCredentials", on_credentials, finding, "s", sender);
+        r = sd_bus_call_method_async(call->bus->bus, &call->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                     "org.freedesktop.DBus", "GetConnectionCredentials", on_credentials, finding, "s",
+                                     sender);
     if (r < 0)
         free(finding);
     return r;

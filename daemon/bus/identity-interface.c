@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* org.identityd1.Identity. Authorization stands beside the method that it guards: the polkit action in its CallStart, [Access] for what is lent. */
+/* org.identityd1.Identity. Authorization stands beside the method that it guards: the polkit action in its CallStart,
+ * [Access] for what is lent. */
 #include "bus/internal.h"
-
-
 
 #include <string.h>
 
@@ -46,8 +45,10 @@ static int begin(Bus *bus, sd_bus_message *m, const char *action, CallHandler ha
     return name ? call_begin(bus, m, &start, error) : -ENOMEM;
 }
 
-/* Options are read twice: once to refuse bad ones before anybody is asked for a password, once when the call goes on. */
-static int begin_with_option(Bus *bus, sd_bus_message *m, const char *option, const char *action, CallHandler handler, sd_bus_error *error) {
+/* Options are read twice: once to refuse bad ones before anybody is asked for a password, once when the call goes on.
+ */
+static int begin_with_option(Bus *bus, sd_bus_message *m, const char *option, const char *action, CallHandler handler,
+                             sd_bus_error *error) {
     int value;
     int r = read_boolean_option(m, option, &value, error);
 
@@ -156,7 +157,8 @@ static void handle_sign(Call *call) {
     if (!identity)
         return;
     (void) sd_bus_message_rewind(call->message, true);
-    if (sd_bus_message_read(call->message, "s", &scheme) < 0 || sd_bus_message_read_array(call->message, 'y', &message, &size) < 0) {
+    if (sd_bus_message_read(call->message, "s", &scheme) < 0 ||
+        sd_bus_message_read_array(call->message, 'y', &message, &size) < 0) {
         (void) failure_set(&failure, -EBADMSG, FAILURE_INVALID_ARGUMENT, "The arguments of Sign could not be read.");
         call_reply_failure(call, &failure);
         return;
@@ -200,7 +202,8 @@ int open_credential_begin(Bus *bus, sd_bus_message *m, const char *name, sd_bus_
         return r;
     Purpose purpose = purpose_from_string(word);
     if (purpose == _PURPOSE_INVALID) {
-        (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "There is no purpose %.32s; known: tls-client, tls-server, data, digest.", word);
+        (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "There is no purpose %.32s; known: tls-client, tls-server, data, digest.", word);
         return bus_error_from_failure(error, &failure);
     }
     if (!manager_find_identity(bus->manager, name, &failure))
@@ -225,7 +228,8 @@ static int append_list(sd_bus_message *reply, const BytesView *list, size_t coun
     return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int property(sd_bus *connection, const char *path, const char *interface, const char *name, sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+static int property(sd_bus *connection, const char *path, const char *interface, const char *name,
+                    sd_bus_message *reply, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
     _cleanup_free_ char *identity_name_text = NULL;
     Failure failure = FAILURE_INIT;
@@ -241,8 +245,14 @@ static int property(sd_bus *connection, const char *path, const char *interface,
     const struct {
         const char *name, *text;
     } texts[] = {
-        { "Name", view.name },       { "State", view.state },   { "Activity", view.activity },           { "LastError", view.last_error },
-        { "Subject", view.subject }, { "Issuer", view.issuer }, { "SerialNumber", view.serial_number }, { "KeyAlgorithm", view.key_algorithm },
+        { "Name", view.name },
+        { "State", view.state },
+        { "Activity", view.activity },
+        { "LastError", view.last_error },
+        { "Subject", view.subject },
+        { "Issuer", view.issuer },
+        { "SerialNumber", view.serial_number },
+        { "KeyAlgorithm", view.key_algorithm },
     };
     const struct {
         const char *name;
@@ -269,18 +279,23 @@ static int property(sd_bus *connection, const char *path, const char *interface,
     return append_list(reply, view.anchors, view.anchor_count);
 }
 
-#define IDENTITY_PROPERTY(name, signature) SD_BUS_PROPERTY(name, signature, property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+#define IDENTITY_PROPERTY(name, signature)                                                                             \
+    SD_BUS_PROPERTY(name, signature, property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
 
 const sd_bus_vtable identity_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("Enroll", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_enroll, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Renew", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_renew, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("CreateRequest", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("ay", request), method_create_request,
+    SD_BUS_METHOD_WITH_ARGS("Enroll", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_enroll,
                             SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("InstallCertificate", SD_BUS_ARGS("aay", chain), SD_BUS_NO_RESULT, method_install, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", scheme, "ay", message), SD_BUS_RESULT("ay", signature), method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle), method_open_credential,
+    SD_BUS_METHOD_WITH_ARGS("Renew", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_renew,
                             SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("CreateRequest", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("ay", request),
+                            method_create_request, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("InstallCertificate", SD_BUS_ARGS("aay", chain), SD_BUS_NO_RESULT, method_install,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", scheme, "ay", message), SD_BUS_RESULT("ay", signature),
+                            method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle),
+                            method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Retire", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_retire, SD_BUS_VTABLE_UNPRIVILEGED),
     IDENTITY_PROPERTY("Name", "s"),
     IDENTITY_PROPERTY("State", "s"),

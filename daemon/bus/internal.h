@@ -11,12 +11,13 @@ struct Bus {
     Manager *manager;
     sd_event_source *flush; /* coalesces PropertiesChanged: one signal per object and turn of the loop */
     bool manager_changed;
-    char **changed;         /* names of identities, owned */
+    char **changed; /* names of identities, owned */
     size_t changed_count;
 };
 
 typedef struct Call Call;
-/* Continues a call once its caller is known and, where an action was named, authorized. Must end in call_reply_… sooner or later. */
+/* Continues a call once its caller is known and, where an action was named, authorized. Must end in call_reply_… sooner
+ * or later. */
 typedef void (*CallHandler)(Call *call);
 
 struct Call {
@@ -38,7 +39,8 @@ typedef struct CallStart {
     CallHandler handler;
 } CallStart;
 
-/* Finds out who calls, then whether they may, then calls the handler. Returns what a vtable handler returns: 1, or -errno with `error` set. */
+/* Finds out who calls, then whether they may, then calls the handler. Returns what a vtable handler returns: 1, or
+ * -errno with `error` set. */
 int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error);
 /* The identity that the call is about; NULL after answering with NoSuchIdentity. */
 Identity *call_identity(Call *call);
@@ -53,13 +55,15 @@ DEFINE_CLEANUP(Call, call_free)
 int caller_find(Call *call, void (*done)(Call *call, int r));
 
 /* ---- authorize.c ---- */
-/* Root, identityd's own user, polkit's yes, or without polkit the group identityd-admin; then the handler or AccessDenied. */
+/* Root, identityd's own user, polkit's yes, or without polkit the group identityd-admin; then the handler or
+ * AccessDenied. */
 void authorize(Call *call);
 
 /* ---- objects ---- */
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable identity_vtable[];
-int identity_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *error);
+int identity_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+                  sd_bus_error *error);
 int identity_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error);
 /* Begins OpenCredential for either interface; the message is positioned at the purpose. */
 int open_credential_begin(Bus *bus, sd_bus_message *message, const char *identity, sd_bus_error *error);

@@ -32,7 +32,8 @@ static int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_erro
         identity_view(manager_identity_at(bus->manager, i), &view);
         r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, view.name, &path);
         if (r >= 0)
-            r = sd_bus_message_append(reply, "(sosstt)", view.name, path, view.state, view.activity, view.not_after, view.next_renewal);
+            r = sd_bus_message_append(reply, "(sosstt)", view.name, path, view.state, view.activity, view.not_after,
+                                      view.next_renewal);
     }
     if (r >= 0)
         r = sd_bus_message_close_container(reply);
@@ -100,8 +101,8 @@ static int method_metrics(sd_bus_message *m, void *userdata, sd_bus_error *error
     return r < 0 ? r : sd_bus_reply_method_return(m, "s", text);
 }
 
-static int property_text(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-                         sd_bus_error *error) {
+static int property_text(sd_bus *connection, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
     const TpmInformation *tpm = manager_tpm_information(bus->manager);
     const char *value = strcmp(property, "Version") == 0     ? IDENTITYD_VERSION
@@ -115,14 +116,17 @@ static int property_text(sd_bus *connection, const char *path, const char *inter
 
 const sd_bus_vtable manager_vtable[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD_WITH_ARGS("GetIdentity", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("o", path), method_get_identity, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosstt)", identities), method_list_identities,
+    SD_BUS_METHOD_WITH_ARGS("GetIdentity", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("o", path), method_get_identity,
                             SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", identity, "s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle),
-                            method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("ProbeServer", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("s", report), method_probe_server, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListIdentities", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosstt)", identities),
+                            method_list_identities, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", identity, "s", purpose, "a{sv}", options),
+                            SD_BUS_RESULT("h", handle), method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ProbeServer", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("s", report), method_probe_server,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Metrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), method_metrics, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Metrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), method_metrics,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("DeviceId", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("TpmState", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

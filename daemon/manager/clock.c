@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The time that certificates are judged by (DESIGN §10): the system clock, but never earlier than what is certainly past. The floor is
- * kept together with the boot time at which it was learned, in the runtime directory, which lives exactly as long as a boot: so that
- * neither a restart of the daemon nor a renewal in the middle of a boot adds the uptime twice. */
+/* The time that certificates are judged by (DESIGN §10): the system clock, but never earlier than what is certainly
+ * past. The floor is kept together with the boot time at which it was learned, in the runtime directory, which lives
+ * exactly as long as a boot: so that neither a restart of the daemon nor a renewal in the middle of a boot adds the
+ * uptime twice. */
 #include "manager/internal.h"
 
 #include <fcntl.h>
@@ -14,8 +15,8 @@
 #error "the build sets IDENTITYD_BUILD_TIME"
 #endif
 
-#define CLOCK_FILE "clock"
-#define BOOT_MARK  "clock-was-behind"
+#define CLOCK_FILE  "clock"
+#define BOOT_MARK   "clock-was-behind"
 #define CLOCK_SLACK 60 /* seconds that the system clock may be behind a floor before it counts as wrong */
 
 uint64_t boottime_usec(void) {
@@ -34,7 +35,8 @@ static uint64_t realtime_usec(void) {
 
 uint64_t manager_now_usec(Manager *manager) {
     Clock *clock = &manager->clock;
-    uint64_t floor = (uint64_t) clock->floor * USEC_PER_SECOND + (boottime_usec() - clock->floor_since), real = realtime_usec();
+    uint64_t floor = (uint64_t) clock->floor * USEC_PER_SECOND + (boottime_usec() - clock->floor_since),
+             real = realtime_usec();
 
     clock->below_floor = real + CLOCK_SLACK * USEC_PER_SECOND < floor;
     return real > floor ? real : floor;
@@ -52,11 +54,13 @@ int64_t manager_verification_time(Manager *manager, const Certificate *leaf) {
 
 static int clock_save(Manager *manager) {
     char line[64];
-    _cleanup_close_ int fd = openat(manager->runtime_fd, CLOCK_FILE "~", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd =
+        openat(manager->runtime_fd, CLOCK_FILE "~", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
-    int size = snprintf(line, sizeof line, "%" PRId64 " %" PRIu64 "\n", manager->clock.floor, manager->clock.floor_since);
+    int size =
+        snprintf(line, sizeof line, "%" PRId64 " %" PRIu64 "\n", manager->clock.floor, manager->clock.floor_since);
     if (write(fd, line, (size_t) size) != size)
         return -EIO;
     return renameat(manager->runtime_fd, CLOCK_FILE "~", manager->runtime_fd, CLOCK_FILE) < 0 ? -errno : 0;
@@ -73,7 +77,8 @@ void clock_learn(Manager *manager, int64_t instant) {
     clock->floor_since = boot;
     int r = clock_save(manager);
     if (r < 0)
-        log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "Cannot write the clock's floor to the runtime directory: %s.", strerror(-r));
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "Cannot write the clock's floor to the runtime directory: %s.",
+                  strerror(-r));
 }
 
 int clock_load(Manager *manager) {
@@ -87,8 +92,8 @@ int clock_load(Manager *manager) {
     if (fd < 0)
         return 0;
     ssize_t size = read(fd, line, sizeof line - 1U);
-    if (size > 0 && sscanf(line, "%" SCNd64 " %" SCNu64, &floor, &since) == 2 && floor >= manager->clock.floor && floor < INT32_MAX * 100LL &&
-        since <= boottime_usec())
+    if (size > 0 && sscanf(line, "%" SCNd64 " %" SCNu64, &floor, &since) == 2 && floor >= manager->clock.floor &&
+        floor < INT32_MAX * 100LL && since <= boottime_usec())
         manager->clock = (Clock) { .floor = floor, .floor_since = since };
     return 0;
 }
@@ -100,8 +105,10 @@ void clock_plan_boot_renewal(Manager *manager) {
     _cleanup_close_ int fd = openat(manager->runtime_fd, BOOT_MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) /* done already in this boot */
         return;
-    log_entry(LOG_WARNING, MESSAGE_CLOCK, NULL, "The system clock is behind what is certainly past: dates are judged by the latest known instant, and one renewal and "
-                                                "one revocation check are tried in this boot.");
+    log_entry(LOG_WARNING, MESSAGE_CLOCK, NULL,
+              "The system clock is behind what is certainly past: dates are judged by the latest known instant, and "
+              "one renewal and "
+              "one revocation check are tried in this boot.");
     for (size_t i = 0; i < manager->identity_count; i++) {
         manager->identities[i]->boot_renewal_due = manager->identities[i]->generation > 0;
         manager->identities[i]->next_check = 0;

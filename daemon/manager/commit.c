@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The gate before a certificate is used: whatever brought it (EST, an admin), it is checked here again in full, in the process that has no network,
- * and only then becomes the current generation. */
+/* The gate before a certificate is used: whatever brought it (EST, an admin), it is checked here again in full, in the
+ * process that has no network, and only then becomes the current generation. */
 #include "manager/internal.h"
 
 #include <inttypes.h>
@@ -18,16 +18,20 @@ static int commit_candidates(const CommitInput *input, const Certificate *leaf, 
     return r;
 }
 
-static int commit_check(Identity *identity, const CommitInput *input, const TpmKey *key, CertificateList *ret_chain, Failure *ret_failure) {
+static int commit_check(Identity *identity, const CommitInput *input, const TpmKey *key, CertificateList *ret_chain,
+                        Failure *ret_failure) {
     _cleanup_certificates_ CertificateList candidates = { 0 };
     const Certificate *leaf = certificate_list_find_spki(input->issued, tpm_key_spki(key));
 
     if (!leaf)
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "None of the %zu certificates that came for %s is for the key that was asked for.", input->issued->count, identity->name);
+                           "None of the %zu certificates that came for %s is for the key that was asked for.",
+                           input->issued->count, identity->name);
     if (identity->anchors.count == 0)
-        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "%s has no anchors to verify a chain with: set Anchors= or AnchorsFingerprint= in [Enrollment].", identity->name);
+        return failure_set(
+            ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+            "%s has no anchors to verify a chain with: set Anchors= or AnchorsFingerprint= in [Enrollment].",
+            identity->name);
     int r = commit_candidates(input, leaf, &candidates);
     if (r < 0)
         return failure_errno(ret_failure, r, "Checking a certificate");
@@ -38,7 +42,8 @@ static int commit_check(Identity *identity, const CommitInput *input, const TpmK
     };
     r = issued_check(leaf, &expectation, ret_failure);
     if (r >= 0)
-        r = chain_build(leaf, &candidates, &identity->anchors, manager_verification_time(identity->manager, leaf), ret_chain, NULL, ret_failure);
+        r = chain_build(leaf, &candidates, &identity->anchors, manager_verification_time(identity->manager, leaf),
+                        ret_chain, NULL, ret_failure);
     return r < 0 ? failure_prefix(ret_failure, r, "The certificate for %s was refused", identity->name) : 0;
 }
 
@@ -48,7 +53,8 @@ int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_f
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
     uint32_t number;
 
-    int r = tpm_key_from_pem(bytes_view(&input->pending->key_pem), bytes_view(&input->pending->parent_name), &key, ret_failure);
+    int r = tpm_key_from_pem(bytes_view(&input->pending->key_pem), bytes_view(&input->pending->parent_name), &key,
+                             ret_failure);
     if (r >= 0)
         r = commit_check(identity, input, key, &chain, ret_failure);
     if (r < 0)
@@ -65,8 +71,10 @@ int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_f
     snprintf(number_field, sizeof number_field, "IDENTITYD_GENERATION=%" PRIu32, number);
     snprintf(serial_field, sizeof serial_field, "IDENTITYD_SERIAL_NUMBER=%s", leaf->serial);
     const char *const fields[] = { number_field, serial_field, NULL };
-    log_fields(LOG_NOTICE, MESSAGE_INSTALLED, identity->name, fields, "Generation %" PRIu32 ": %s, serial number %s, from %s.", number, leaf->subject,
-               leaf->serial, leaf->issuer);
-    (void) identity_adopt(identity, number, TAKE_PTR(key), &chain); /* committed: a state file that cannot be written is logged, not fatal */
+    log_fields(LOG_NOTICE, MESSAGE_INSTALLED, identity->name, fields,
+               "Generation %" PRIu32 ": %s, serial number %s, from %s.", number, leaf->subject, leaf->serial,
+               leaf->issuer);
+    (void) identity_adopt(identity, number, TAKE_PTR(key),
+                          &chain); /* committed: a state file that cannot be written is logged, not fatal */
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What programs are lent: credential handles, and one-shot signatures under the `data` right. Access is decided here, from the caller as the bus vouches for
- * it; every decision is logged. */
+/* What programs are lent: credential handles, and one-shot signatures under the `data` right. Access is decided here,
+ * from the caller as the bus vouches for it; every decision is logged. */
 #include "manager/internal.h"
 
 #include <inttypes.h>
@@ -38,7 +38,8 @@ void handles_forget(Manager *manager) {
     }
 }
 
-static void log_decision(const Identity *identity, Purpose purpose, const Caller *caller, const AccessDecision *decision) {
+static void log_decision(const Identity *identity, Purpose purpose, const Caller *caller,
+                         const AccessDecision *decision) {
     char uid[64], pid[64], unit[320], purpose_field[64];
 
     snprintf(uid, sizeof uid, "IDENTITYD_CALLER_UID=%" PRIu32, (uint32_t) caller->uid);
@@ -46,30 +47,38 @@ static void log_decision(const Identity *identity, Purpose purpose, const Caller
     snprintf(unit, sizeof unit, "IDENTITYD_CALLER_UNIT=%s", caller->unit ? caller->unit : "");
     snprintf(purpose_field, sizeof purpose_field, "IDENTITYD_PURPOSE=%s", purpose_to_string(purpose));
     const char *const fields[] = { uid, pid, unit, purpose_field, NULL };
-    log_fields(decision->admitted ? LOG_INFO : LOG_NOTICE, decision->admitted ? MESSAGE_ACCESS_GRANTED : MESSAGE_ACCESS_DENIED, identity->name, fields,
-               "%s for %s to uid %" PRIu32 ", pid %" PRId32 "%s%s (%s).", decision->admitted ? "Granted" : "Denied", purpose_to_string(purpose),
-               (uint32_t) caller->uid, (int32_t) caller->pid, caller->unit ? ", unit " : "", caller->unit ? caller->unit : "", decision->reason);
+    log_fields(decision->admitted ? LOG_INFO : LOG_NOTICE,
+               decision->admitted ? MESSAGE_ACCESS_GRANTED : MESSAGE_ACCESS_DENIED, identity->name, fields,
+               "%s for %s to uid %" PRIu32 ", pid %" PRId32 "%s%s (%s).", decision->admitted ? "Granted" : "Denied",
+               purpose_to_string(purpose), (uint32_t) caller->uid, (int32_t) caller->pid, caller->unit ? ", unit " : "",
+               caller->unit ? caller->unit : "", decision->reason);
 }
 
-static int access_check(const Identity *identity, Purpose purpose, const Caller *caller, bool units, AccessDecision *ret, Failure *ret_failure) {
+static int access_check(const Identity *identity, Purpose purpose, const Caller *caller, bool units,
+                        AccessDecision *ret, Failure *ret_failure) {
     if (identity_is_malformed(identity, ret_failure))
         return -EBADMSG;
     access_decide(&identity->config->access[purpose], purpose, caller, units, &access_names_system, ret);
     log_decision(identity, purpose, caller, ret);
-    return ret->admitted ? 0
-                         : failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED,
-                                       "%s is not lent to you for %s: %s. Add a rule to [Access] in identities/%s.conf.", identity->name,
-                                       purpose_to_string(purpose), ret->reason, identity->name);
+    return ret->admitted
+               ? 0
+               : failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED,
+                             "%s is not lent to you for %s: %s. Add a rule to [Access] in identities/%s.conf.",
+                             identity->name, purpose_to_string(purpose), ret->reason, identity->name);
 }
 
 static int quota_check(Manager *manager, const Caller *caller, Failure *ret_failure) {
     int r = quota_take(manager->quota, caller->uid);
 
     if (r == -EDQUOT)
-        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED, "uid %" PRIu32 " holds %" PRIu32 " handles already: close some, or raise HandlesPerUser= in identityd.conf.",
+        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+                           "uid %" PRIu32 " holds %" PRIu32
+                           " handles already: close some, or raise HandlesPerUser= in identityd.conf.",
                            (uint32_t) caller->uid, manager->config->handles_per_user);
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED, "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf.", manager->config->handles);
+        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+                           "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf.",
+                           manager->config->handles);
     return 0;
 }
 
@@ -116,7 +125,8 @@ int identity_open_handle(Identity *identity, Purpose purpose, Caller *caller, in
     if (r < 0)
         return r;
     if (decision.by_unit && (caller->pid <= 0 || caller->pidfd < 0))
-        return failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED, "%s is lent to a unit, and which process asks could not be established.", identity->name);
+        return failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED,
+                           "%s is lent to a unit, and which process asks could not be established.", identity->name);
     r = handle_record_new(identity, purpose, caller, &record);
     if (r < 0)
         return failure_errno(ret_failure, r, "Opening a credential handle");
@@ -155,9 +165,11 @@ void handles_recheck(Manager *manager, Identity *identity) {
         if (strcmp(record->identity, identity->name) != 0)
             continue;
         if (identity->config)
-            access_decide(&identity->config->access[record->purpose], record->purpose, &record->caller, true, &access_names_system, &decision);
+            access_decide(&identity->config->access[record->purpose], record->purpose, &record->caller, true,
+                          &access_names_system, &decision);
         if (!decision.admitted) {
-            log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity->name, "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
+            log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity->name,
+                      "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
                       (uint32_t) record->caller.uid, purpose_to_string(record->purpose));
             (void) signing_close_handle(manager->signing, record->id);
         }
@@ -177,8 +189,9 @@ static void on_bus_signature(const Failure *failure, BytesView signature, void *
     operation->done(failure, signature, operation->userdata);
 }
 
-static int sign_check(Identity *identity, const Caller *caller, const char *scheme_name, BytesView message, const SignatureScheme **ret_scheme,
-                      uint8_t ret_digest[static 64], size_t *ret_size, Failure *ret_failure) {
+static int sign_check(Identity *identity, const Caller *caller, const char *scheme_name, BytesView message,
+                      const SignatureScheme **ret_scheme, uint8_t ret_digest[static 64], size_t *ret_size,
+                      Failure *ret_failure) {
     AccessDecision decision;
     int r = access_check(identity, PURPOSE_DATA, caller, false, &decision, ret_failure);
 
@@ -187,19 +200,24 @@ static int sign_check(Identity *identity, const Caller *caller, const char *sche
     if (r < 0)
         return r;
     if (message.size > PACKET_PAYLOAD_MAX)
-        return failure_set(ret_failure, -EMSGSIZE, FAILURE_INVALID_ARGUMENT, "A message to sign has at most %u bytes, not %zu.", PACKET_PAYLOAD_MAX, message.size);
+        return failure_set(ret_failure, -EMSGSIZE, FAILURE_INVALID_ARGUMENT,
+                           "A message to sign has at most %u bytes, not %zu.", PACKET_PAYLOAD_MAX, message.size);
     const SignatureScheme *scheme = scheme_by_name(scheme_name);
     if (!scheme)
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "There is no signature scheme of the name given; known are the IANA TLS SignatureScheme names, e.g. "
-                                                                           "ecdsa_secp256r1_sha256.");
+        return failure_set(
+            ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+            "There is no signature scheme of the name given; known are the IANA TLS SignatureScheme names, e.g. "
+            "ecdsa_secp256r1_sha256.");
     if (!scheme_fits(scheme, tpm_key_algorithm(identity->key)))
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "%s has a key of the type %s, which cannot sign with %s.", identity->name,
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "%s has a key of the type %s, which cannot sign with %s.", identity->name,
                            key_algorithm_to_string(tpm_key_algorithm(identity->key)), scheme->name);
     *ret_scheme = scheme;
     return purpose_check(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, message, ret_digest, ret_size, ret_failure);
 }
 
-void identity_sign(Identity *identity, const Caller *caller, const char *scheme_name, BytesView message, OperationDone done, void *userdata) {
+void identity_sign(Identity *identity, const Caller *caller, const char *scheme_name, BytesView message,
+                   OperationDone done, void *userdata) {
     const SignatureScheme *scheme;
     Failure failure = FAILURE_INIT;
     uint8_t digest[64];
@@ -212,7 +230,8 @@ void identity_sign(Identity *identity, const Caller *caller, const char *scheme_
         if (operation)
             *operation = (SignOperation) { done, userdata };
         if (r >= 0)
-            r = sign_start(identity->manager, identity->key, scheme, (BytesView) { digest, size }, on_bus_signature, operation);
+            r = sign_start(identity->manager, identity->key, scheme, (BytesView) { digest, size }, on_bus_signature,
+                           operation);
         if (r >= 0)
             return;
         free(operation);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One attempt to get a certificate by EST, from its first step to its outcome. The old generation stays live until the new one is committed; what is
- * made on the way (key, request) is kept under pending/, so that a restart or a "later" goes on with the same. */
+/* One attempt to get a certificate by EST, from its first step to its outcome. The old generation stays live until the
+ * new one is committed; what is made on the way (key, request) is kept under pending/, so that a restart or a "later"
+ * goes on with the same. */
 #include "manager/enrolment.h"
 
 #include "common/certificate-verify.h"
@@ -28,7 +29,8 @@ static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authentica
     if (r < 0) {
         if (authenticator != enrolment->identity)
             enrolment->identity->waits_for_authenticator = true;
-        return failure_prefix(ret_failure, r, "%s authenticates with %s", enrolment->identity->name, authenticator->name);
+        return failure_prefix(ret_failure, r, "%s authenticates with %s", enrolment->identity->name,
+                              authenticator->name);
     }
     enrolment->authenticator = authenticator->instance;
     enrolment->authenticator_generation = authenticator->generation;
@@ -45,16 +47,19 @@ static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate
 
     int r = secret_from_credential(authenticate->name, &enrolment->password);
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_ENROLLMENT_FAILED,
-                           "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
-                           "identityd.service.",
-                           identity->name, authenticate->name, strerror(-r), authenticate->name);
+        return failure_set(
+            ret_failure, r, FAILURE_ENROLLMENT_FAILED,
+            "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
+            "identityd.service.",
+            identity->name, authenticate->name, strerror(-r), authenticate->name);
     r = identity_specifiers(identity, &specifiers);
     if (r >= 0)
-        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user, &problem);
-    return r < 0 ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
-                               authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
-                 : 0;
+        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
+                              &problem);
+    return r < 0
+               ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
+                             authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
+               : 0;
 }
 
 static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
@@ -66,7 +71,8 @@ static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
     case AUTHENTICATE_IDENTITY: {
         Identity *authenticator = manager_find_identity(identity->manager, authenticate->name, ret_failure);
         if (!authenticator)
-            return failure_prefix(ret_failure, -ENOENT, "%s: Authenticate=identity:%s", identity->name, authenticate->name);
+            return failure_prefix(ret_failure, -ENOENT, "%s: Authenticate=identity:%s", identity->name,
+                                  authenticate->name);
         return enrolment_prepare_identity(enrolment, authenticator, ret_failure);
     }
     case AUTHENTICATE_CREDENTIAL:
@@ -76,7 +82,8 @@ static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
             return enrolment_prepare_identity(enrolment, identity, ret_failure);
         if (identity->state == STATE_EXPIRED)
             return failure_set(ret_failure, -EKEYEXPIRED, FAILURE_ENROLLMENT_FAILED,
-                               "The certificate of %s has expired and nothing else may authenticate its enrolment: set Authenticate= in "
+                               "The certificate of %s has expired and nothing else may authenticate its enrolment: set "
+                               "Authenticate= in "
                                "[Enrollment] (identity:NAME or credential:NAME).",
                                identity->name);
         return 0;
@@ -139,12 +146,13 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     manager->enrolments_failed++;
     if (identity->stored.failures < UINT32_MAX)
         identity->stored.failures++;
-    identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0, leaf ? leaf->not_after : 0,
-                                                   retry_after, random_bits());
+    identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0,
+                                                   leaf ? leaf->not_after : 0, retry_after, random_bits());
     identity_set_error(identity, failure->text);
     (void) identity_save_state(identity);
     snprintf(when, sizeof when, "%" PRId64, identity->stored.next_attempt - now);
-    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name, "%s attempt %" PRIu32 " failed (%s live; the next attempt is in %s s): %s",
+    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name,
+              "%s attempt %" PRIu32 " failed (%s live; the next attempt is in %s s): %s",
               enrolment->renewal ? "Renewal" : "Enrolment", identity->stored.failures,
               identity->state == STATE_READY ? "the present certificate stays" : "nothing is", when, failure->text);
     Failure copy = *failure;
@@ -167,7 +175,8 @@ static void enrolment_later(Enrolment *enrolment, uint32_t seconds) {
     if (seconds > LATER_MAX)
         seconds = LATER_MAX;
     identity->stored.next_attempt = manager_now(identity->manager) + seconds;
-    snprintf(text, sizeof text, "The CA has taken the request and asks to come back in %" PRIu32 " s (HTTP 202).", seconds);
+    snprintf(text, sizeof text, "The CA has taken the request and asks to come back in %" PRIu32 " s (HTTP 202).",
+             seconds);
     identity_set_error(identity, text);
     (void) identity_save_state(identity);
     log_entry(LOG_INFO, MESSAGE_PENDING, identity->name, "%s", text);
@@ -186,12 +195,13 @@ static EnrolmentToken *enrolment_token(Enrolment *enrolment, const JobQuestion *
     EnrolmentToken *token = malloc(sizeof *token);
 
     if (token)
-        *token = (EnrolmentToken) { enrolment->identity->manager, enrolment->identity->instance, enrolment->id, question ? question->type : 0,
-                                    question ? question->serial : 0 };
+        *token = (EnrolmentToken) { enrolment->identity->manager, enrolment->identity->instance, enrolment->id,
+                                    question ? question->type : 0, question ? question->serial : 0 };
     return token;
 }
 
-static void enrolment_answer(Enrolment *enrolment, const EnrolmentToken *token, const Failure *failure, BytesView body) {
+static void enrolment_answer(Enrolment *enrolment, const EnrolmentToken *token, const Failure *failure,
+                             BytesView body) {
     int r = job_answer(enrolment->job, token->type, token->serial, failure, body);
 
     if (r < 0)
@@ -221,22 +231,27 @@ static int question_check_request(const Enrolment *enrolment, const JobQuestion 
     const IdentityConfig *config = enrolment->identity->config;
 
     if (enrolment->pending.request.size > 0)
-        return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "The enroller asked for a request although it was given one.");
+        return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                           "The enroller asked for a request although it was given one.");
     if (question->key_type >= 0 && (KeyAlgorithm) question->key_type != tpm_key_algorithm(enrolment->key))
         return failure_set(ret_failure, -EINVAL, FAILURE_ENROLLMENT_FAILED,
-                           "The CA asks for a key of the type %s (/csrattrs) but %s has one of the type %s: set Algorithm=%s in [Key].",
+                           "The CA asks for a key of the type %s (/csrattrs) but %s has one of the type %s: set "
+                           "Algorithm=%s in [Key].",
                            key_algorithm_to_string((KeyAlgorithm) question->key_type), enrolment->identity->name,
                            key_algorithm_to_string(tpm_key_algorithm(enrolment->key)),
                            key_algorithm_to_string((KeyAlgorithm) question->key_type));
     for (size_t i = 0; i < question->eku_count; i++) {
-        bool client = strcmp(question->eku[i], EKU_CLIENT_AUTH) == 0, server = strcmp(question->eku[i], EKU_SERVER_AUTH) == 0;
+        bool client = strcmp(question->eku[i], EKU_CLIENT_AUTH) == 0,
+             server = strcmp(question->eku[i], EKU_SERVER_AUTH) == 0;
         if ((client || server) && config->access[PURPOSE_DATA].count > 0)
-            return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
-                               "The CA asks for a TLS extended key usage (/csrattrs), which %s must not have since it grants `data`.",
-                               enrolment->identity->name);
+            return failure_set(
+                ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
+                "The CA asks for a TLS extended key usage (/csrattrs), which %s must not have since it grants `data`.",
+                enrolment->identity->name);
         if (!client && !server)
             return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
-                               "The CA asks for the extended key usage %s (/csrattrs); only TLS client and server authentication are given.",
+                               "The CA asks for the extended key usage %s (/csrattrs); only TLS client and server "
+                               "authentication are given.",
                                question->eku[i]);
     }
     return 0;
@@ -250,7 +265,9 @@ static int question_request(Enrolment *enrolment, const JobQuestion *question, F
     _cleanup_free_ EnrolmentToken *token = enrolment_token(enrolment, question);
     if (!token)
         return failure_errno(ret_failure, -ENOMEM, "Making a request");
-    RequestInput input = { .key = enrolment->key, .renew = enrolment->copy_names, .eku = question->eku, .eku_count = question->eku_count };
+    RequestInput input = {
+        .key = enrolment->key, .renew = enrolment->copy_names, .eku = question->eku, .eku_count = question->eku_count
+    };
     r = request_start(enrolment->identity, &input, on_request_made, token, ret_failure);
     if (r >= 0)
         (void) TAKE_PTR(token);
@@ -277,25 +294,26 @@ static int question_sign(Enrolment *enrolment, const JobQuestion *question, Fail
     int size;
 
     if (!enrolment->authenticator_key || !scheme_fits(scheme, tpm_key_algorithm(enrolment->authenticator_key)))
-        return failure_set(ret_failure, -EINVAL, FAILURE_PURPOSE_VIOLATION, "The enroller asked for a signature that its job has no key for (%s).",
-                           scheme->name);
+        return failure_set(ret_failure, -EINVAL, FAILURE_PURPOSE_VIOLATION,
+                           "The enroller asked for a signature that its job has no key for (%s).", scheme->name);
     if (question->type == JOB_PACKET_SIGN_DIGEST) {
         size = (int) question->hash.size;
         if (question->hash.size != (size_t) scheme->hash)
-            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "A digest for %s has %d bytes, not %zu.", scheme->name, (int) scheme->hash,
-                               question->hash.size);
+            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "A digest for %s has %d bytes, not %zu.",
+                               scheme->name, (int) scheme->hash, question->hash.size);
         memcpy(digest, question->hash.data, question->hash.size);
     } else {
         size = scheme->tls ? certificate_verify_build(TLS_SIDE_CLIENT, question->hash, content) : -EINVAL;
         if (size >= 0)
             size = scheme_digest(scheme, content, (size_t) size, digest);
         if (size < 0)
-            return failure_set(ret_failure, size, FAILURE_INVALID_ARGUMENT, "The enroller asked for a signature on what is no TLS 1.3 transcript hash.");
+            return failure_set(ret_failure, size, FAILURE_INVALID_ARGUMENT,
+                               "The enroller asked for a signature on what is no TLS 1.3 transcript hash.");
     }
     _cleanup_free_ EnrolmentToken *token = enrolment_token(enrolment, question);
     int r = !token ? -ENOMEM
-                   : sign_start(enrolment->identity->manager, enrolment->authenticator_key, scheme, (BytesView) { digest, (size_t) size }, on_signed,
-                                token);
+                   : sign_start(enrolment->identity->manager, enrolment->authenticator_key, scheme,
+                                (BytesView) { digest, (size_t) size }, on_signed, token);
     if (r < 0)
         return failure_errno(ret_failure, r, "Signing for the enroller");
     (void) TAKE_PTR(token);
@@ -323,7 +341,8 @@ static void on_job_progress(const char *step, void *userdata) {
 static void on_job_failed(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata) {
     Enrolment *enrolment = userdata;
 
-    enrolment_fail(enrolment, enrolment->own_failure.kind != FAILURE_NONE ? &enrolment->own_failure : failure, permanent, retry_after);
+    enrolment_fail(enrolment, enrolment->own_failure.kind != FAILURE_NONE ? &enrolment->own_failure : failure,
+                   permanent, retry_after);
 }
 
 /* /cacerts: the first anchors by fingerprint, or a rollover of those that are there. */
@@ -333,14 +352,17 @@ static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *c
     if (identity->anchors.count == 0 && identity->config->has_anchors_fingerprint) {
         _cleanup_certificates_ CertificateList anchors = { 0 };
         _cleanup_certificate_ Certificate *anchor = NULL;
-        int r = trust_bootstrap(cacerts, identity->config->anchors_fingerprint, manager_verification_time(identity->manager, NULL), &anchor, ret_failure);
+        int r = trust_bootstrap(cacerts, identity->config->anchors_fingerprint,
+                                manager_verification_time(identity->manager, NULL), &anchor, ret_failure);
         if (r < 0)
             return r;
         r = certificate_list_add(&anchors, TAKE_PTR(anchor));
-        return r < 0 ? failure_errno(ret_failure, r, "Keeping the anchor") : identity_set_anchors(identity, &anchors, ret_failure);
+        return r < 0 ? failure_errno(ret_failure, r, "Keeping the anchor")
+                     : identity_set_anchors(identity, &anchors, ret_failure);
     }
     if (identity->anchors.count > 0)
-        (void) identity_follow_rollover(identity, cacerts); /* logs; a rollover that is refused does not hinder a renewal under the old root */
+        (void) identity_follow_rollover(
+            identity, cacerts); /* logs; a rollover that is refused does not hinder a renewal under the old root */
     return 0;
 }
 
@@ -357,11 +379,14 @@ static int enrolment_take_result(Enrolment *enrolment, const JobResult *result, 
     if (r < 0 || result->is_later)
         return r;
     if (!result->has_issued)
-        return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "The enroller ended without a certificate.");
+        return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                           "The enroller ended without a certificate.");
     r = certificate_list_from_pkcs7(bytes_view(&result->issued), CHAIN_MAX, &issued, ret_failure);
     if (r < 0)
         return failure_prefix(ret_failure, r, "The CA's answer to the enrolment");
-    CommitInput input = { .issued = &issued, .helpers = &cacerts, .pending = &enrolment->pending, .renewal = enrolment->copy_names };
+    CommitInput input = {
+        .issued = &issued, .helpers = &cacerts, .pending = &enrolment->pending, .renewal = enrolment->copy_names
+    };
     return identity_commit(enrolment->identity, &input, ret_failure);
 }
 
@@ -411,13 +436,15 @@ static void enrolment_connect(Enrolment *enrolment) {
         .time = (uint64_t) manager_now(manager),
         .time_is_floor = manager->clock.below_floor,
         .client_chain = bytes_view(&enrolment->authenticator_chain),
-        .client_algorithm = enrolment->authenticator_key ? tpm_key_algorithm(enrolment->authenticator_key) : KEY_ECDSA_P256,
+        .client_algorithm =
+            enrolment->authenticator_key ? tpm_key_algorithm(enrolment->authenticator_key) : KEY_ECDSA_P256,
         .user = enrolment->user,
         .password = enrolment->password,
         .request = bytes_view(&enrolment->pending.request),
         .allow_tls12 = config->allow_tls12,
     };
-    r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, enrolment, &enrolment->job, &failure);
+    r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, enrolment, &enrolment->job,
+                  &failure);
     enrolment->password = secret_free(enrolment->password);
     if (r < 0)
         enrolment_fail(enrolment, &failure, false, 0);
@@ -460,7 +487,8 @@ static bool pending_fits(const Enrolment *enrolment, const StoredPending *pendin
     const Identity *identity = enrolment->identity;
     const TpmInformation *tpm = &identity->manager->tpm;
 
-    return !pending->manual && pending->reenroll == enrolment->renewal && tpm_key_algorithm(key) == identity->config->algorithm &&
+    return !pending->manual && pending->reenroll == enrolment->renewal &&
+           tpm_key_algorithm(key) == identity->config->algorithm &&
            bytes_view_equal(bytes_view(&pending->parent_name), (BytesView) { tpm->parent_name, tpm->parent_name_size });
 }
 
@@ -476,7 +504,8 @@ static bool enrolment_resume(Enrolment *enrolment) {
     if (r >= 0)
         r = tpm_key_from_pem(bytes_view(&pending.key_pem), bytes_view(&pending.parent_name), &key, &failure);
     if (r < 0 || !pending_fits(enrolment, &pending, key)) {
-        log_entry(LOG_NOTICE, NULL, identity->name, "Unfinished work is dropped: %s", r < 0 ? failure.text : "it does not fit the configuration any more.");
+        log_entry(LOG_NOTICE, NULL, identity->name, "Unfinished work is dropped: %s",
+                  r < 0 ? failure.text : "it does not fit the configuration any more.");
         (void) store_pending_drop(identity->store, NULL);
         return false;
     }
@@ -518,7 +547,8 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start) {
     enrolment->operations = start->operations ? TAKE_PTR(*start->operations) : NULL;
     identity->enrolment = enrolment;
     identity->attempts++;
-    identity_set_activity(identity, identity->generation > 0 && identity->state == STATE_READY ? ACTIVITY_RENEWING : ACTIVITY_ENROLLING);
+    identity_set_activity(identity, identity->generation > 0 && identity->state == STATE_READY ? ACTIVITY_RENEWING
+                                                                                               : ACTIVITY_ENROLLING);
 
     int r = enrolment_prepare(enrolment, &failure);
     if (r < 0) {
@@ -531,7 +561,8 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start) {
         enrolment_connect(enrolment);
         return;
     }
-    if (!start->new_key && identity->key && identity->state == STATE_READY && tpm_key_algorithm(identity->key) == identity->config->algorithm) {
+    if (!start->new_key && identity->key && identity->state == STATE_READY &&
+        tpm_key_algorithm(identity->key) == identity->config->algorithm) {
         r = enrolment_same_key(enrolment, &failure);
         if (r < 0)
             enrolment_fail(enrolment, &failure, false, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An attempt at EST enrolment; shared by enrolment.c (the attempt itself) and lifecycle.c (when one begins, and who asks for one). */
+/* An attempt at EST enrolment; shared by enrolment.c (the attempt itself) and lifecycle.c (when one begins, and who
+ * asks for one). */
 #pragma once
 
 #include "manager/internal.h"

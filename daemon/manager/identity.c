@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One identity at run time: read from configuration and store, its state, and what changes of it are told to whom. The state changes only in
- * identity_event. */
+/* One identity at run time: read from configuration and store, its state, and what changes of it are told to whom. The
+ * state changes only in identity_event. */
 #include "manager/internal.h"
 
 #include <inttypes.h>
@@ -42,7 +42,8 @@ Identity *identity_free(Identity *identity) {
 
     if (!identity)
         return NULL;
-    (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "%s is no longer configured, or identityd stops.", identity->name);
+    (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "%s is no longer configured, or identityd stops.",
+                       identity->name);
     identity_stop(identity, &stopping);
     identity_drop_generation(identity);
     free(identity->unused);
@@ -116,7 +117,8 @@ static void identity_set_malformed(Identity *identity, const char *why) {
     free(identity->malformed);
     identity->malformed = strdup(why);
     identity_set_error(identity, why);
-    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name, "%s This identity is out of use until that is mended; the others go on.", why);
+    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name,
+              "%s This identity is out of use until that is mended; the others go on.", why);
 }
 
 static int identity_load_config(Identity *identity) {
@@ -165,7 +167,9 @@ static int identity_load_generation(Identity *identity, Failure *ret_failure) {
         return failure_prefix(ret_failure, r, "%s/generations/%" PRIu32 "/chain.pem", identity->name, number);
     if (!bytes_view_equal(bytes_view(&chain.list[0]->spki), tpm_key_spki(key)))
         return failure_set(ret_failure, -EBADMSG, FAILURE_STORAGE,
-                           "%s/generations/%" PRIu32 ": the first certificate of chain.pem is not for the key in key.pem.", identity->name, number);
+                           "%s/generations/%" PRIu32
+                           ": the first certificate of chain.pem is not for the key in key.pem.",
+                           identity->name, number);
     identity->generation = number;
     identity->key = TAKE_PTR(key);
     identity->chain = chain;
@@ -194,10 +198,12 @@ static void identity_schedule(Identity *identity) {
     uint8_t fingerprint[32];
 
     identity->renew_at = 0;
-    if (!leaf || !identity->config || identity->config->protocol != PROTOCOL_EST || certificate_fingerprint(leaf, fingerprint) < 0)
+    if (!leaf || !identity->config || identity->config->protocol != PROTOCOL_EST ||
+        certificate_fingerprint(leaf, fingerprint) < 0)
         return;
     ScheduleCertificate certificate = { leaf->not_before, leaf->not_after, { fingerprint, sizeof fingerprint } };
-    identity->renew_at = schedule_renewal(&certificate, identity->config, bytes_view_string(identity->manager->tpm.device_id));
+    identity->renew_at =
+        schedule_renewal(&certificate, identity->config, bytes_view_string(identity->manager->tpm.device_id));
 }
 
 void identity_load(Identity *identity) {
@@ -208,7 +214,8 @@ void identity_load(Identity *identity) {
     int r = identity_load_config(identity);
     if (r < 0 && !first) {
         /* A faulty edit: what the identity may do is no longer known, so nobody may use it. */
-        (void) failure_set(&failure, r, FAILURE_NOT_READY, "%s", identity->malformed ? identity->malformed : "its configuration cannot be read");
+        (void) failure_set(&failure, r, FAILURE_NOT_READY, "%s",
+                           identity->malformed ? identity->malformed : "its configuration cannot be read");
         identity_stop(identity, &failure);
         identity_set_activity(identity, ACTIVITY_IDLE);
         identity->config = identity_config_free(identity->config);
@@ -244,8 +251,8 @@ void identity_load(Identity *identity) {
 bool identity_is_malformed(const Identity *identity, Failure *ret_failure) {
     if (!identity->malformed)
         return false;
-    (void) failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY, "%s is out of use: %s Mend that, then run `idctl reload`.", identity->name,
-                       identity->malformed);
+    (void) failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY,
+                       "%s is out of use: %s Mend that, then run `idctl reload`.", identity->name, identity->malformed);
     return true;
 }
 
@@ -255,7 +262,8 @@ void identity_event(Identity *identity, IdentityEvent event, const char *reason)
     IdentityState old = identity->state, next = identity_state_next(old, event);
 
     if (next == _STATE_INVALID) {
-        log_entry(LOG_ERR, MESSAGE_STATE_CHANGED, identity->name, "Bug: the event %s must not happen in the state %s; nothing was changed.",
+        log_entry(LOG_ERR, MESSAGE_STATE_CHANGED, identity->name,
+                  "Bug: the event %s must not happen in the state %s; nothing was changed.",
                   identity_event_to_string(event), identity_state_to_string(old));
         return;
     }
@@ -269,9 +277,9 @@ void identity_event(Identity *identity, IdentityEvent event, const char *reason)
     snprintf(new_field, sizeof new_field, "IDENTITYD_STATE=%s", identity_state_to_string(next));
     const char *const fields[] = { old_field, event_field, new_field, NULL };
     log_fields(next == STATE_REVOKED || next == STATE_EXPIRED ? LOG_WARNING : LOG_NOTICE,
-               next == STATE_REVOKED ? MESSAGE_REVOKED : MESSAGE_STATE_CHANGED, identity->name, fields, "%s → %s (%s)%s%s",
-               identity_state_to_string(old), identity_state_to_string(next), identity_event_to_string(event), reason ? ": " : "",
-               reason ? reason : "");
+               next == STATE_REVOKED ? MESSAGE_REVOKED : MESSAGE_STATE_CHANGED, identity->name, fields,
+               "%s → %s (%s)%s%s", identity_state_to_string(old), identity_state_to_string(next),
+               identity_event_to_string(event), reason ? ": " : "", reason ? reason : "");
 
     if (next == STATE_REVOKED)
         (void) signing_close_identity(identity->manager->signing, identity->name);
@@ -284,7 +292,8 @@ void identity_event(Identity *identity, IdentityEvent event, const char *reason)
 static bool identity_parent_differs(const Identity *identity) {
     const TpmInformation *tpm = &identity->manager->tpm;
 
-    return identity->key && !bytes_view_equal(tpm_key_parent_name(identity->key), (BytesView) { tpm->parent_name, tpm->parent_name_size });
+    return identity->key && !bytes_view_equal(tpm_key_parent_name(identity->key),
+                                              (BytesView) { tpm->parent_name, tpm->parent_name_size });
 }
 
 static bool identity_is_expired(Identity *identity) {
@@ -301,9 +310,10 @@ void identity_evaluate(Identity *identity) {
     bool was_replaced = identity->replaced;
     identity->replaced = manager->tpm.state == TPM_STATE_READY && identity_parent_differs(identity);
     if (manager->tpm.state != TPM_STATE_READY || identity->replaced) {
-        const char *reason = identity->replaced ? "this TPM is not the one that the key was made in; nothing is deleted; `idctl enroll` "
-                                                  "with a new key leads out"
-                                                : manager->tpm_failure.text;
+        const char *reason =
+            identity->replaced ? "this TPM is not the one that the key was made in; nothing is deleted; `idctl enroll` "
+                                 "with a new key leads out"
+                               : manager->tpm_failure.text;
         if (identity->replaced && (!was_replaced || identity->state != STATE_UNAVAILABLE))
             identity_set_error(identity, reason);
         identity_event(identity, EVENT_TPM_LOST, reason);
@@ -334,7 +344,8 @@ int identity_require_ready(Identity *identity, Failure *ret_failure) {
     if (identity_is_malformed(identity, ret_failure))
         return -EBADMSG;
     if (manager_tpm_is_hung(identity->manager))
-        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot sign: the TPM has not answered for half a minute.", identity->name);
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE,
+                           "%s cannot sign: the TPM has not answered for half a minute.", identity->name);
     if (identity_state_signs(identity->state))
         return 0;
     FailureKind kind = identity_state_failure(identity->state, identity->replaced);
@@ -404,7 +415,8 @@ static void identity_remove_unused(Identity *identity) {
         (void) signing_forget_generation(identity->manager->signing, identity->name, number);
         int r = store_remove(identity->store, number, &failure);
         if (r >= 0)
-            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name, "Generation %" PRIu32 " is used by nobody any more and was removed.", number);
+            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name,
+                      "Generation %" PRIu32 " is used by nobody any more and was removed.", number);
         else if (r != -ENOENT)
             log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "%s", failure.text);
     }

@@ -31,8 +31,8 @@ static void on_inquiry_result(JobResult *result, void *userdata) {
     char text[JOB_URL_MAX + 512U];
     Failure success = FAILURE_INIT;
 
-    snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %zu bytes of CA certificates\n", result->server ? result->server : "?",
-             result->tls ? result->tls : "?", result->cacerts.size);
+    snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %zu bytes of CA certificates\n",
+             result->server ? result->server : "?", result->tls ? result->tls : "?", result->cacerts.size);
     inquiry_end(userdata, &success, text);
 }
 
@@ -52,7 +52,8 @@ void identity_probe_server(Identity *identity, OperationDone done, void *userdat
     if (r >= 0 && identity_is_malformed(identity, &failure))
         r = -EBADMSG;
     if (r >= 0 && identity->config->protocol != PROTOCOL_EST)
-        r = failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "%s has Protocol=manual: there is no server to ask.", identity->name);
+        r = failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                        "%s has Protocol=manual: there is no server to ask.", identity->name);
     if (r >= 0)
         r = identity_server_anchors(identity, &server_anchors, &failure);
     if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_ENROLLER_SOCKET) < 0)
@@ -64,13 +65,15 @@ void identity_probe_server(Identity *identity, OperationDone done, void *userdat
             .identity = identity->name,
             .servers = (const char *const *) config->servers,
             .server_anchors = bytes_view(&server_anchors),
-            .fingerprint = server_anchors.size == 0 && config->has_anchors_fingerprint ? config->anchors_fingerprint : NULL,
+            .fingerprint =
+                server_anchors.size == 0 && config->has_anchors_fingerprint ? config->anchors_fingerprint : NULL,
             .proxy = config->proxy,
             .time = (uint64_t) manager_now(manager),
             .time_is_floor = manager->clock.below_floor,
         };
         *inquiry = (Inquiry) { .done = done, .userdata = userdata };
-        r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, inquiry, &inquiry->job, &failure);
+        r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, inquiry, &inquiry->job,
+                      &failure);
     }
     if (r < 0)
         done(&failure, (BytesView) { NULL, 0 }, userdata);
@@ -88,18 +91,21 @@ static void put_identities(const Manager *manager, FILE *f) {
     put(f, "certificate_not_after_seconds", "gauge", "End of the certificate's life, seconds since the epoch.");
     for (size_t i = 0; i < manager->identity_count; i++)
         if (identity_leaf(manager->identities[i]))
-            fprintf(f, "identityd_certificate_not_after_seconds{identity=\"%s\"} %" PRId64 "\n", manager->identities[i]->name,
-                    identity_leaf(manager->identities[i])->not_after);
+            fprintf(f, "identityd_certificate_not_after_seconds{identity=\"%s\"} %" PRId64 "\n",
+                    manager->identities[i]->name, identity_leaf(manager->identities[i])->not_after);
     put(f, "identity_ready", "gauge", "1 where the identity signs, else 0.");
     for (size_t i = 0; i < manager->identity_count; i++)
         fprintf(f, "identityd_identity_ready{identity=\"%s\",state=\"%s\"} %d\n", manager->identities[i]->name,
-                identity_state_to_string(manager->identities[i]->state), identity_state_signs(manager->identities[i]->state));
+                identity_state_to_string(manager->identities[i]->state),
+                identity_state_signs(manager->identities[i]->state));
     put(f, "attempts", "counter", "Attempts to enrol or renew.");
     for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_attempts_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name, manager->identities[i]->attempts);
+        fprintf(f, "identityd_attempts_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name,
+                manager->identities[i]->attempts);
     put(f, "attempts_failed", "counter", "Attempts that failed.");
     for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_attempts_failed_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name, manager->identities[i]->attempts_failed);
+        fprintf(f, "identityd_attempts_failed_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name,
+                manager->identities[i]->attempts_failed);
 }
 
 static void put_signing(Manager *manager, FILE *f) {
@@ -123,7 +129,8 @@ static void put_signing(Manager *manager, FILE *f) {
         sum += counters.latency_bucket[i];
         fprintf(f, "identityd_signature_seconds_bucket{le=\"%s\"} %" PRIu64 "\n", bounds[i], sum);
     }
-    fprintf(f, "identityd_signature_seconds_sum %.6f\nidentityd_signature_seconds_count %" PRIu64 "\n", (double) counters.latency_sum / 1e6, sum);
+    fprintf(f, "identityd_signature_seconds_sum %.6f\nidentityd_signature_seconds_count %" PRIu64 "\n",
+            (double) counters.latency_sum / 1e6, sum);
 }
 
 int manager_metrics(Manager *manager, char **ret) {

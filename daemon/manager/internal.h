@@ -101,10 +101,10 @@ struct Identity {
     uint32_t generation;
     bool generation_used; /* the current one has signed: earlier ones that nobody holds may go */
     TpmKey *key;
-    CertificateList chain;    /* leaf first, without the anchor */
-    CertificateList anchors;  /* what our own chain must end in */
-    CertificateList peers;    /* what programs verify their peers with; empty: anchors */
-    uint32_t *unused; /* earlier generations that no handle holds */
+    CertificateList chain;   /* leaf first, without the anchor */
+    CertificateList anchors; /* what our own chain must end in */
+    CertificateList peers;   /* what programs verify their peers with; empty: anchors */
+    uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
     Bytes crls_pem, ocsp;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
@@ -122,12 +122,13 @@ struct Identity {
 
 /* ---- clock.c ---- */
 int clock_load(Manager *manager);
-int64_t manager_now(Manager *manager);       /* seconds, by the rule of DESIGN §10 */
+int64_t manager_now(Manager *manager); /* seconds, by the rule of DESIGN §10 */
 uint64_t manager_now_usec(Manager *manager);
 uint64_t boottime_usec(void);
 /* Takes note of an instant that is certainly past. */
 void clock_learn(Manager *manager, int64_t instant);
-/* Where the system clock started below the floor: one renewal and one revocation check of each identity, once a boot (DESIGN §10). */
+/* Where the system clock started below the floor: one renewal and one revocation check of each identity, once a boot
+ * (DESIGN §10). */
 void clock_plan_boot_renewal(Manager *manager);
 /* The time to verify a certificate with: with a clock that is behind, "not yet valid" proves nothing. */
 int64_t manager_verification_time(Manager *manager, const Certificate *leaf);
@@ -190,10 +191,10 @@ const char *manager_machine_id(Manager *manager);
 
 /* ---- commit.c: checks a chain against everything and makes it current ---- */
 typedef struct CommitInput {
-    const CertificateList *issued;   /* as they came */
-    const CertificateList *helpers;  /* further candidates for the chain (/cacerts); may be NULL */
+    const CertificateList *issued;  /* as they came */
+    const CertificateList *helpers; /* further candidates for the chain (/cacerts); may be NULL */
     StoredPending *pending;
-    bool renewal;                    /* Subject and SAN must be those of the present certificate */
+    bool renewal; /* Subject and SAN must be those of the present certificate */
 } CommitInput;
 int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_failure);
 
@@ -201,11 +202,12 @@ int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_f
 typedef void (*RequestDone)(const Failure *failure, BytesView der, void *userdata);
 typedef struct RequestInput {
     const TpmKey *key;
-    bool renew;                    /* copy Subject and SAN from the present certificate */
-    const char *const *eku;        /* further extended key usages asked for by the CA */
+    bool renew;             /* copy Subject and SAN from the present certificate */
+    const char *const *eku; /* further extended key usages asked for by the CA */
     size_t eku_count;
 } RequestInput;
-int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata, Failure *ret_failure);
+int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata,
+                  Failure *ret_failure);
 
 /* Creates a key on the signing thread. `key` is NULL on failure, else the callee's. */
 typedef void (*KeyDone)(const Failure *failure, TpmKey *key, void *userdata);
@@ -213,7 +215,8 @@ int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, voi
 
 /* Signs a digest on the signing thread with a copy of `key`. */
 typedef void (*SignDone)(const Failure *failure, BytesView signature, void *userdata);
-int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done, void *userdata);
+int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done,
+               void *userdata);
 
 /* ---- revocation.c ---- */
 void revocation_load(Identity *identity);

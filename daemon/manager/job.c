@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One job at the enroller. Everything that arrives is checked for order, number, size and shape before anybody sees it; the first
- * thing that is not as written ends the job. */
+/* One job at the enroller. Everything that arrives is checked for order, number, size and shape before anybody sees it;
+ * the first thing that is not as written ends the job. */
 #include "manager/job.h"
 
 #include "common/tlv.h"
@@ -44,8 +44,8 @@ static void job_fail(Job *job, const Failure *failure, bool permanent, uint32_t 
 static void job_broken(Job *job, const char *what) {
     Failure failure = FAILURE_INIT;
 
-    (void) failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "The enroller %s%s%s; see its own log entries.", what,
-                       job->last_step[0] ? " at the step " : "", job->last_step);
+    (void) failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "The enroller %s%s%s; see its own log entries.",
+                       what, job->last_step[0] ? " at the step " : "", job->last_step);
     job_fail(job, &failure, false, 0);
 }
 
@@ -329,21 +329,24 @@ static int job_connect(const char *path, Failure *ret_failure) {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
 
     if (strlen(path) >= sizeof address.sun_path)
-        return failure_set(ret_failure, -ENAMETOOLONG, FAILURE_ENROLLMENT_FAILED, "The enroller's socket %s has too long a path.", path);
+        return failure_set(ret_failure, -ENAMETOOLONG, FAILURE_ENROLLMENT_FAILED,
+                           "The enroller's socket %s has too long a path.", path);
     strcpy(address.sun_path, path);
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return failure_errno(ret_failure, -errno, "Creating a socket for the enroller");
     if (connect(fd, (struct sockaddr *) &address, sizeof address) < 0) {
         int r = -errno;
-        return failure_set(ret_failure, r, FAILURE_ENROLLMENT_FAILED,
-                           "No enroller answers at %s (%s); start identityd-enroller.socket and identityd-fetch.socket.", path, strerror(-r));
+        return failure_set(
+            ret_failure, r, FAILURE_ENROLLMENT_FAILED,
+            "No enroller answers at %s (%s); start identityd-enroller.socket and identityd-fetch.socket.", path,
+            strerror(-r));
     }
     return TAKE_FD(fd);
 }
 
-int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request, const JobCallbacks *callbacks,
-              void *userdata, Job **ret, Failure *ret_failure) {
+int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request,
+              const JobCallbacks *callbacks, void *userdata, Job **ret, Failure *ret_failure) {
     _cleanup_(job_body_clear) JobBody body = { 0 };
     _cleanup_(job_free_p) Job *job = calloc(1, sizeof *job);
     PacketHeader header = { .type = JOB_PACKET_JOB, .serial = 1 };
@@ -369,7 +372,8 @@ int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, con
         return failure_errno(ret_failure, r, "Sending the job to the enroller");
     r = sd_event_add_io(loop, &job->io, job->socket, EPOLLIN, job_on_io, job);
     if (r >= 0)
-        r = sd_event_add_time_relative(loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0, job_on_timeout, job);
+        r = sd_event_add_time_relative(loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0,
+                                       job_on_timeout, job);
     if (r < 0)
         return failure_errno(ret_failure, r, "Waiting for the enroller");
     *ret = TAKE_PTR(job);

@@ -22,11 +22,11 @@ typedef struct JobRequest {
     const char *proxy;
     uint64_t time;
     bool time_is_floor;
-    BytesView client_chain;     /* PEM, empty: no client authentication */
+    BytesView client_chain; /* PEM, empty: no client authentication */
     KeyAlgorithm client_algorithm;
     const char *user;
     const Secret *password;
-    BytesView request;          /* PKCS#10 DER that was made earlier */
+    BytesView request; /* PKCS#10 DER that was made earlier */
     bool allow_tls12;
     BytesView ocsp_request;
 } JobRequest;
@@ -44,16 +44,16 @@ typedef struct JobResult {
 
 typedef struct JobQuestion {
     uint32_t serial;
-    uint8_t type;               /* JOB_PACKET_CREATE_REQUEST, …_SIGN_TRANSCRIPT, …_SIGN_DIGEST */
+    uint8_t type; /* JOB_PACKET_CREATE_REQUEST, …_SIGN_TRANSCRIPT, …_SIGN_DIGEST */
     const SignatureScheme *scheme;
     BytesView hash;
-    int key_type;               /* KeyAlgorithm, -1: as configured */
+    int key_type; /* KeyAlgorithm, -1: as configured */
     const char *eku[JOB_EKU_MAX];
     size_t eku_count;
 } JobQuestion;
 
-/* Exactly one of `result` and `failed` is called, last; the callee frees the job, then or later. Questions are counted and
- * bounded here; each is answered with job_answer. */
+/* Exactly one of `result` and `failed` is called, last; the callee frees the job, then or later. Questions are counted
+ * and bounded here; each is answered with job_answer. */
 typedef struct JobCallbacks {
     void (*progress)(const char *step, void *userdata); /* may be NULL */
     void (*question)(const JobQuestion *question, void *userdata);
@@ -61,10 +61,10 @@ typedef struct JobCallbacks {
     void (*failed)(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata);
 } JobCallbacks;
 
-/* Connects to `socket_path` and sends the job. `buffer` is where packets are received: the thread's. Nothing is called back before
- * the loop turns. -ECONNREFUSED, -ENOENT, …: kind ENROLLMENT_FAILED, with what to do. */
-int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request, const JobCallbacks *callbacks,
-              void *userdata, Job **ret, Failure *ret_failure);
+/* Connects to `socket_path` and sends the job. `buffer` is where packets are received: the thread's. Nothing is called
+ * back before the loop turns. -ECONNREFUSED, -ENOENT, …: kind ENROLLMENT_FAILED, with what to do. */
+int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request,
+              const JobCallbacks *callbacks, void *userdata, Job **ret, Failure *ret_failure);
 
 /* Answers a question: with a body, or with a failure. */
 int job_answer(Job *job, uint8_t type, uint32_t serial, const Failure *failure, BytesView body);

@@ -4,14 +4,14 @@
 
 #include <string.h>
 
-#define ATTEMPT_GAP_MAX (7 * 24 * 3600) /* seconds: nothing that we schedule is further away; more means that the clock moved */
+#define ATTEMPT_GAP_MAX (7 * 24 * 3600) /* seconds: what is planned further away was planned by another clock */
 #define AT_ONCE         1
 
 static bool enrolment_is_possible(const Identity *identity) {
     const Manager *manager = identity->manager;
 
-    return identity->config && identity->store && !identity->malformed && identity->config->protocol == PROTOCOL_EST && !identity->enrolment &&
-           manager->tpm_known && manager->tpm.state == TPM_STATE_READY;
+    return identity->config && identity->store && !identity->malformed && identity->config->protocol == PROTOCOL_EST &&
+           !identity->enrolment && manager->tpm_known && manager->tpm.state == TPM_STATE_READY;
 }
 
 /* Whether the next step is a fresh enrolment, a renewal or nothing, and from when on (before retries are looked at). */
@@ -28,7 +28,8 @@ static int64_t enrolment_base(Identity *identity) {
         if (identity->boot_renewal_due)
             return AT_ONCE;
         int64_t last = identity->stored.last_success;
-        int64_t earliest = last <= manager_now(identity->manager) ? schedule_earliest(last, leaf->not_before, leaf->not_after) : 0;
+        int64_t earliest =
+            last <= manager_now(identity->manager) ? schedule_earliest(last, leaf->not_before, leaf->not_after) : 0;
         return identity->renew_at > earliest ? identity->renew_at : earliest;
     }
     default:
@@ -87,18 +88,21 @@ static int require_est(const Identity *identity, Failure *ret_failure) {
         return -EBADMSG;
     if (identity->config->protocol != PROTOCOL_EST)
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "%s has Protocol=manual: get a request with `idctl request`, have it signed, and bring the chain in with `idctl install`.",
+                           "%s has Protocol=manual: get a request with `idctl request`, have it signed, and bring the "
+                           "chain in with `idctl install`.",
                            identity->name);
     if (identity->manager->tpm.state != TPM_STATE_READY)
-        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot be enrolled without its TPM: %s", identity->name,
-                           identity->manager->tpm_failure.text);
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot be enrolled without its TPM: %s",
+                           identity->name, identity->manager->tpm_failure.text);
     return 0;
 }
 
 /* Joins an attempt that runs already; -EBUSY where it does something else. */
-static int join(Identity *identity, bool wants_renewal, bool wants_new_key, OperationDone done, void *userdata, Failure *ret_failure) {
+static int join(Identity *identity, bool wants_renewal, bool wants_new_key, OperationDone done, void *userdata,
+                Failure *ret_failure) {
     if (identity->enrolment->renewal != wants_renewal || wants_new_key)
-        return failure_set(ret_failure, -EBUSY, FAILURE_BUSY, "%s is being %s just now; ask again when that has ended (`idctl monitor`).", identity->name,
+        return failure_set(ret_failure, -EBUSY, FAILURE_BUSY,
+                           "%s is being %s just now; ask again when that has ended (`idctl monitor`).", identity->name,
                            identity->enrolment->renewal ? "renewed" : "enrolled");
     int r = operation_add(&identity->enrolment->operations, done, userdata);
     return r < 0 ? failure_errno(ret_failure, r, "Waiting for the attempt that runs") : 0;
@@ -140,7 +144,8 @@ void identity_renew(Identity *identity, int rotate_key, OperationDone done, void
     if (r >= 0 && identity->state != STATE_EXPIRED)
         r = identity_require_ready(identity, &failure);
     if (r >= 0 && identity->enrolment) {
-        r = join(identity, identity->state == STATE_READY, rotate_key > 0 && !identity->config->rotate_key, done, userdata, &failure);
+        r = join(identity, identity->state == STATE_READY, rotate_key > 0 && !identity->config->rotate_key, done,
+                 userdata, &failure);
         if (r >= 0)
             return;
     } else if (r >= 0) {
@@ -167,13 +172,15 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
     int r = 0;
 
     if (!identity->store)
-        r = failure_set(&failure, -EBADMSG, FAILURE_NOT_READY, "%s cannot be retired: %s", identity->name, identity->malformed);
+        r = failure_set(&failure, -EBADMSG, FAILURE_NOT_READY, "%s cannot be retired: %s", identity->name,
+                        identity->malformed);
     if (r >= 0) {
         (void) failure_set(&stopping, -ECANCELED, FAILURE_RETIRED, "%s was retired.", identity->name);
         identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
         identity->check = revocation_abort(identity->check);
         identity->rollover = rollover_abort(identity->rollover);
-        /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives on without a key. */
+        /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives
+         * on without a key. */
         identity->stored.retired = true;
         identity->stored.next_attempt = 0;
         identity->stored.failures = 0;
@@ -194,7 +201,8 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
     identity_set_activity(identity, ACTIVITY_IDLE);
     identity_event(identity, EVENT_RETIRED, NULL);
     log_entry(LOG_NOTICE, MESSAGE_RETIRED, identity->name,
-              "Retired: the key is deleted here. A copy of key.pem that somebody made earlier stays usable on this TPM until the certificate expires or is "
+              "Retired: the key is deleted here. A copy of key.pem that somebody made earlier stays usable on this TPM "
+              "until the certificate expires or is "
               "revoked at the CA.");
     if (done)
         done(&failure, (BytesView) { NULL, 0 }, userdata);

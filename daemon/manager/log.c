@@ -33,8 +33,10 @@ static bool stderr_is_journal(void) {
 static void log_emit(int priority, const char *message_id, const char *identity, const char *const *fields,
                      const char *text) {
     if (!stderr_is_journal()) {
-        static const char *const words[] = { "emergency: ", "alert: ", "critical: ", "error: ", "warning: ", "", "", "debug: " };
-        fprintf(stderr, "identityd: %s%s%s%s\n", words[priority & 7], identity ? identity : "", identity ? ": " : "", text);
+        static const char *const words[] = { "emergency: ", "alert: ", "critical: ", "error: ",
+                                             "warning: ",   "",        "",           "debug: " };
+        fprintf(stderr, "identityd: %s%s%s%s\n", words[priority & 7], identity ? identity : "", identity ? ": " : "",
+                text);
         return;
     }
 
@@ -71,7 +73,8 @@ void log_entry(int priority, const char *message_id, const char *identity, const
     log_emit(priority, message_id, identity, NULL, text);
 }
 
-void log_fields(int priority, const char *message_id, const char *identity, const char *const *fields, const char *format, ...) {
+void log_fields(int priority, const char *message_id, const char *identity, const char *const *fields,
+                const char *format, ...) {
     char text[LOG_LINE_MAX];
     va_list arguments;
 

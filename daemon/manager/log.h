@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The daemon's log: structured entries for the journal, one readable line on stderr elsewhere. Only manager, bus and main
- * log; lower rooms return. One failure, one line. */
+/* The daemon's log: structured entries for the journal, one readable line on stderr elsewhere. Only manager, bus and
+ * main log; lower rooms return. One failure, one line. */
 #pragma once
 
 #include "common/macros.h"
@@ -28,8 +28,8 @@
 void log_entry(int priority, const char *message_id, const char *identity, const char *format, ...) _printf_(4, 5);
 
 /* The same with further NAME=VALUE fields, NULL-terminated, for the journal only. */
-void log_fields(int priority, const char *message_id, const char *identity, const char *const *fields, const char *format, ...)
-    _printf_(5, 6);
+void log_fields(int priority, const char *message_id, const char *identity, const char *const *fields,
+                const char *format, ...) _printf_(5, 6);
 
 /* Lowest priority that is printed: LOG_INFO unless told. */
 void log_set_level(int priority);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The life of the daemon's one big object: directories, configuration, the signing thread, and the set of identities. */
+/* The life of the daemon's one big object: directories, configuration, the signing thread, and the set of identities.
+ */
 #include "manager/internal.h"
 
 #include <fcntl.h>
@@ -46,13 +47,16 @@ static int open_directory(const char *variable, const char *fallback, mode_t mod
         *colon = '\0';
     if ((mkdir(copy, mode) < 0 || chmod(copy, mode) < 0) && errno != EEXIST) {
         int r = -errno;
-        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot create %s: %s; create it for the user that identityd runs as, or set %s.", copy, strerror(-r), variable);
+        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL,
+                  "Cannot create %s: %s; create it for the user that identityd runs as, or set %s.", copy, strerror(-r),
+                  variable);
         return r;
     }
     int fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         int r = -errno;
-        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot open %s: %s; set %s to a directory that identityd may use.", copy, strerror(-r), variable);
+        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot open %s: %s; set %s to a directory that identityd may use.",
+                  copy, strerror(-r), variable);
         return r;
     }
     if (ret_path)
@@ -64,7 +68,8 @@ static void load_secret(const char *name, const char *what, Secret **ret) {
     int r = name ? secret_from_credential(name, ret) : 0;
 
     if (r < 0)
-        log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "The systemd credential %s (%s) cannot be read: %s.", name, what, strerror(-r));
+        log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "The systemd credential %s (%s) cannot be read: %s.", name,
+                  what, strerror(-r));
 }
 
 static int load_config(Manager *manager, Problems *problems) {
@@ -72,7 +77,8 @@ static int load_config(Manager *manager, Problems *problems) {
 
     for (size_t i = 0; i < problems->count; i++) {
         _cleanup_free_ char *text = problem_to_string(&problems->list[i]);
-        log_entry(problems->list[i].warning ? LOG_WARNING : LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s", text ? text : "out of memory");
+        log_entry(problems->list[i].warning ? LOG_WARNING : LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s",
+                  text ? text : "out of memory");
     }
     return r;
 }
@@ -121,7 +127,8 @@ static void remove_identity(Manager *manager, size_t index) {
         manager->callbacks.changed(CHANGE_IDENTITY_REMOVED, identity, manager->callbacks.userdata);
     (void) signing_remove_identity(manager->signing, identity->name);
     (void) publish_set(manager->runtime_fd, identity->name, NULL, 0, NULL);
-    memmove(&manager->identities[index], &manager->identities[index + 1U], (manager->identity_count - index - 1U) * sizeof *manager->identities);
+    memmove(&manager->identities[index], &manager->identities[index + 1U],
+            (manager->identity_count - index - 1U) * sizeof *manager->identities);
     manager->identity_count--;
     identity_free(identity);
 }
@@ -155,7 +162,8 @@ static int load_identities(Manager *manager) {
             handles_recheck(manager, present);
             identity_changed(present);
         } else if (manager->identity_count >= manager->config->identities)
-            log_entry(LOG_ERR, MESSAGE_CONFIGURATION, *name, "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.",
+            log_entry(LOG_ERR, MESSAGE_CONFIGURATION, *name,
+                      "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.",
                       manager->config->identities);
         else {
             r = add_identity(manager, *name);
@@ -184,11 +192,13 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (r < 0)
         return r;
     manager->state_fd = open_directory("STATE_DIRECTORY", IDENTITYD_STATE_DIRECTORY, 0700, NULL);
-    manager->runtime_fd = open_directory("RUNTIME_DIRECTORY", IDENTITYD_RUNTIME_DIRECTORY, 0755, &manager->runtime_directory);
+    manager->runtime_fd =
+        open_directory("RUNTIME_DIRECTORY", IDENTITYD_RUNTIME_DIRECTORY, 0755, &manager->runtime_directory);
     if (manager->state_fd < 0 || manager->runtime_fd < 0)
         return manager->state_fd < 0 ? manager->state_fd : manager->runtime_fd;
     load_secret(manager->config->owner_authorization, "OwnerAuthCredential=", &manager->owner_authorization);
-    load_secret(manager->config->endorsement_authorization, "EndorsementAuthCredential=", &manager->endorsement_authorization);
+    load_secret(manager->config->endorsement_authorization,
+                "EndorsementAuthCredential=", &manager->endorsement_authorization);
     if (manager->config->serial_credential)
         (void) secret_from_credential(manager->config->serial_credential, &manager->serial);
     r = clock_load(manager);
@@ -251,7 +261,8 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
     if (r < 0)
         return failure_errno(ret_failure, r, "Reading the identities");
     tpm_probe_start(manager);
-    log_entry(LOG_INFO, MESSAGE_CONFIGURATION, NULL, "The configuration was read again: %zu identities.", manager->identity_count);
+    log_entry(LOG_INFO, MESSAGE_CONFIGURATION, NULL, "The configuration was read again: %zu identities.",
+              manager->identity_count);
     return 0;
 }
 
@@ -275,7 +286,8 @@ bool manager_tpm_is_hung(const Manager *manager) {
     uint64_t since = signing_busy_since(manager->signing);
 
     (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return since != 0 && (uint64_t) now.tv_sec * USEC_PER_SECOND + (uint64_t) now.tv_nsec / 1000U > since + TPM_HUNG_USEC;
+    return since != 0 &&
+           (uint64_t) now.tv_sec * USEC_PER_SECOND + (uint64_t) now.tv_nsec / 1000U > since + TPM_HUNG_USEC;
 }
 
 const char *manager_tpm_state(const Manager *manager) {
@@ -305,7 +317,8 @@ Identity *manager_find_identity(const Manager *manager, const char *name, Failur
     for (size_t i = 0; i < manager->identity_count; i++)
         if (strcmp(manager->identities[i]->name, name) == 0)
             return manager->identities[i];
-    (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY, "There is no identity %.64s; `idctl list` shows those that are configured.", name);
+    (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
+                       "There is no identity %.64s; `idctl list` shows those that are configured.", name);
     return NULL;
 }
 
@@ -313,7 +326,8 @@ const char *manager_machine_id(Manager *manager) {
     return manager->machine_id[0] ? manager->machine_id : NULL;
 }
 
-/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its certificate's name. */
+/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its
+ * certificate's name. */
 const char *manager_host_name(Identity *identity) {
     StoredState *stored = &identity->stored;
     _cleanup_bytes_ Bytes file = BYTES_NULL;

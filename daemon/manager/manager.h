@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The manager owns everything that main's thread owns: configuration, identities, stores, timers, enroller jobs, quotas, and the
- * signing thread's handle. bus/ calls it; it tells bus/ of changes through one callback. Nothing here waits. */
+/* The manager owns everything that main's thread owns: configuration, identities, stores, timers, enroller jobs,
+ * quotas, and the signing thread's handle. bus/ calls it; it tells bus/ of changes through one callback. Nothing here
+ * waits. */
 #pragma once
 
 #include "access/access.h"
@@ -16,9 +17,9 @@ typedef struct Manager Manager;
 typedef struct Identity Identity;
 
 typedef enum ManagerChange {
-    CHANGE_MANAGER_PROPERTIES,  /* TpmState, DeviceId … (identity NULL) */
+    CHANGE_MANAGER_PROPERTIES, /* TpmState, DeviceId … (identity NULL) */
     CHANGE_IDENTITY_ADDED,
-    CHANGE_IDENTITY_REMOVED,    /* still valid during the call */
+    CHANGE_IDENTITY_REMOVED, /* still valid during the call */
     CHANGE_IDENTITY_PROPERTIES,
 } ManagerChange;
 
@@ -62,7 +63,7 @@ typedef struct IdentityView {
     uint64_t not_before, not_after, next_attempt; /* µs since the epoch, 0: none */
     uint64_t next_renewal;
     BytesView public_key;
-    const BytesView *certificates, *anchors;      /* DER */
+    const BytesView *certificates, *anchors; /* DER */
     size_t certificate_count, anchor_count;
 } IdentityView;
 void identity_view(Identity *identity, IdentityView *ret);
@@ -71,13 +72,15 @@ const char *identity_name(const Identity *identity);
 /* Asynchronous operations: `done` is called exactly once, perhaps before the function returns. `result` is borrowed. */
 typedef void (*OperationDone)(const Failure *failure /* kind NONE: success */, BytesView result, void *userdata);
 
-void identity_enroll(Identity *identity, bool new_key, OperationDone done, void *userdata); /* result "done" or "pending" */
+void identity_enroll(Identity *identity, bool new_key, OperationDone done,
+                     void *userdata); /* result "done" or "pending" */
 void identity_renew(Identity *identity, int rotate_key /* -1: as configured */, OperationDone done, void *userdata);
 void identity_create_request(Identity *identity, bool new_key, OperationDone done, void *userdata); /* result: DER */
 void identity_install(Identity *identity, const BytesView *chain, size_t count, OperationDone done, void *userdata);
 void identity_retire(Identity *identity, OperationDone done, void *userdata);
 /* Signs a message under the `data` right of `caller` (user: and group: rules). */
-void identity_sign(Identity *identity, const Caller *caller, const char *scheme, BytesView message, OperationDone done, void *userdata);
+void identity_sign(Identity *identity, const Caller *caller, const char *scheme, BytesView message, OperationDone done,
+                   void *userdata);
 /* Tests what an enrolment would meet at the CA, without enrolling: result is JSON-free text lines. */
 void identity_probe_server(Identity *identity, OperationDone done, void *userdata);
 

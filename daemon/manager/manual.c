@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Protocol=manual: a request out, a chain in. For factory lines, air gaps and the IDevIDs that authenticate everything else. */
+/* Protocol=manual: a request out, a chain in. For factory lines, air gaps and the IDevIDs that authenticate everything
+ * else. */
 #include "manager/enrolment.h"
 
 #include <string.h>
@@ -77,10 +78,11 @@ static int manual_check(const Identity *identity, Failure *ret_failure) {
     if (identity_is_malformed(identity, ret_failure))
         return -EBADMSG;
     if (identity->config->protocol != PROTOCOL_MANUAL)
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "%s enrols by itself (Protocol=est); set Protocol=manual to do it by hand.",
-                           identity->name);
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "%s enrols by itself (Protocol=est); set Protocol=manual to do it by hand.", identity->name);
     if (identity->activity != ACTIVITY_IDLE)
-        return failure_set(ret_failure, -EBUSY, FAILURE_BUSY, "A request for %s is being made just now; ask again.", identity->name);
+        return failure_set(ret_failure, -EBUSY, FAILURE_BUSY, "A request for %s is being made just now; ask again.",
+                           identity->name);
     return 0;
 }
 
@@ -93,8 +95,9 @@ static bool manual_answer_pending(Identity *identity, OperationDone done, void *
 
     if (r == -ENOENT)
         return false;
-    if (r >= 0 && (!pending.manual || pending.request.size == 0 ||
-                   !bytes_view_equal(bytes_view(&pending.parent_name), (BytesView) { tpm->parent_name, tpm->parent_name_size })))
+    if (r >= 0 &&
+        (!pending.manual || pending.request.size == 0 ||
+         !bytes_view_equal(bytes_view(&pending.parent_name), (BytesView) { tpm->parent_name, tpm->parent_name_size })))
         return false;
     done(&failure, bytes_view(&pending.request), userdata);
     return true;
@@ -113,7 +116,9 @@ void identity_create_request(Identity *identity, bool new_key, OperationDone don
     bool same_key = !new_key && !identity->config->rotate_key && identity->state == STATE_READY;
     int r = request ? 0 : -ENOMEM;
     if (r >= 0) {
-        *request = (ManualRequest) { .manager = identity->manager, .identity = identity->instance, .done = done, .userdata = userdata };
+        *request = (ManualRequest) {
+            .manager = identity->manager, .identity = identity->instance, .done = done, .userdata = userdata
+        };
         request->pending.manual = true;
         identity_set_activity(identity, ACTIVITY_ENROLLING);
         if (same_key) {
@@ -139,7 +144,8 @@ static int parse_chain(const BytesView *chain, size_t count, CertificateList *re
     _cleanup_certificates_ CertificateList list = { 0 };
 
     if (count == 0 || count > CHAIN_MAX)
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "A chain has 1 to %u certificates, leaf first; %zu came.", CHAIN_MAX, count);
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "A chain has 1 to %u certificates, leaf first; %zu came.", CHAIN_MAX, count);
     for (size_t i = 0; i < count; i++) {
         _cleanup_certificate_ Certificate *certificate = NULL;
         int r = certificate_from_der(chain[i], &certificate, ret_failure);
@@ -156,8 +162,10 @@ static int parse_chain(const BytesView *chain, size_t count, CertificateList *re
 /* Without a pending request, a chain for the present key may be brought in: the CA certified it anew. */
 static int pending_of_current(Identity *identity, const Certificate *leaf, StoredPending *ret, Failure *ret_failure) {
     if (!identity->key || !bytes_view_equal(bytes_view(&leaf->spki), tpm_key_spki(identity->key)))
-        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "No request is pending for %s, and the certificate is not for its present key: begin with `idctl request`.", identity->name);
+        return failure_set(
+            ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+            "No request is pending for %s, and the certificate is not for its present key: begin with `idctl request`.",
+            identity->name);
     int r = pending_from_key(identity->key, ret);
     if (r < 0)
         return failure_errno(ret_failure, r, "Installing a chain");

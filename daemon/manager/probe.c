@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Is the TPM there, and is it the same one? Asked at start, after trouble, and again with growing patience while it is away; never while all is well. */
+/* Is the TPM there, and is it the same one? Asked at start, after trouble, and again with growing patience while it is
+ * away; never while all is well. */
 #include "manager/internal.h"
 
 #include <string.h>
@@ -30,7 +31,8 @@ static void probe_run(Tpm *tpm, void *data) {
 }
 
 static void take_information(Manager *manager, const ProbeJob *job) {
-    bool first = !manager->tpm_known, was_ready = manager->tpm.state == TPM_STATE_READY, is_ready = job->information.state == TPM_STATE_READY;
+    bool first = !manager->tpm_known, was_ready = manager->tpm.state == TPM_STATE_READY,
+         is_ready = job->information.state == TPM_STATE_READY;
     TpmInformation old = manager->tpm;
 
     manager->tpm = job->information;
@@ -42,8 +44,10 @@ static void take_information(Manager *manager, const ProbeJob *job) {
     manager->tpm_failure = job->failure;
     manager->tpm_known = true;
     if (first || was_ready != is_ready)
-        log_entry(is_ready ? LOG_INFO : LOG_ERR, MESSAGE_TPM_CHANGED, NULL, is_ready ? "The TPM is ready: %s, firmware %s.%s" : "The TPM cannot be used: %s%s%s",
-                  is_ready ? manager->tpm.vendor : job->failure.text, is_ready ? manager->tpm.firmware : " It is tried again until it can.", "");
+        log_entry(is_ready ? LOG_INFO : LOG_ERR, MESSAGE_TPM_CHANGED, NULL,
+                  is_ready ? "The TPM is ready: %s, firmware %s.%s" : "The TPM cannot be used: %s%s%s",
+                  is_ready ? manager->tpm.vendor : job->failure.text,
+                  is_ready ? manager->tpm.firmware : " It is tried again until it can.", "");
     if (is_ready && manager->tpm.device_id[0] == '\0' && (first || !was_ready))
         log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "There is no device ID: %s", manager->tpm.device_id_problem);
 }
@@ -88,7 +92,8 @@ void tpm_probe_start(Manager *manager) {
         job->manager = manager;
         job->salt = manager->config->device_id_salt ? strdup(manager->config->device_id_salt) : NULL;
     }
-    if (!job || (manager->config->device_id_salt && !job->salt) || signing_run(manager->signing, probe_run, probe_done, job) < 0) {
+    if (!job || (manager->config->device_id_salt && !job->salt) ||
+        signing_run(manager->signing, probe_run, probe_done, job) < 0) {
         probe_job_free(job);
         tpm_probe_schedule(manager, PROBE_AGAIN_MAX);
         return;
@@ -109,7 +114,8 @@ void tpm_probe_schedule(Manager *manager, uint64_t delay_usec) {
         if (r >= 0)
             r = sd_event_source_set_enabled(manager->probe_timer, SD_EVENT_ONESHOT);
     } else
-        r = sd_event_add_time_relative(manager->loop, &manager->probe_timer, CLOCK_BOOTTIME, delay_usec, 0, on_probe_timer, manager);
+        r = sd_event_add_time_relative(manager->loop, &manager->probe_timer, CLOCK_BOOTTIME, delay_usec, 0,
+                                       on_probe_timer, manager);
     if (r < 0)
         log_entry(LOG_ERR, MESSAGE_TPM_CHANGED, NULL, "Cannot plan the next look at the TPM: %s.", strerror(-r));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the outside sees of an identity: handles (through the signing thread), the files in the runtime directory, and the bus's view. */
+/* What the outside sees of an identity: handles (through the signing thread), the files in the runtime directory, and
+ * the bus's view. */
 #include "manager/internal.h"
 
 #include "common/key-reference.h"
@@ -84,7 +85,8 @@ void identity_publish(Identity *identity) {
         log_entry(LOG_ERR, NULL, identity->name, "Cannot tell the signing thread of a change: %s.", strerror(-r));
         return;
     }
-    bool visible = identity->generation != 0 && identity->state != STATE_REVOKED && identity->state != STATE_RETIRED && !identity->malformed;
+    bool visible = identity->generation != 0 && identity->state != STATE_REVOKED && identity->state != STATE_RETIRED &&
+                   !identity->malformed;
     r = visible ? publish_files(identity, bytes_view(&chain), bytes_view(&anchors), &failure)
                 : publish_set(identity->manager->runtime_fd, identity->name, NULL, 0, &failure);
     if (r < 0)

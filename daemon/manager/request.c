@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What joins tpm and pki: keys, requests and signatures made on the signing thread, between those for handles. Each job owns copies of all that it
- * needs, so that main may change its mind meanwhile. */
+/* What joins tpm and pki: keys, requests and signatures made on the signing thread, between those for handles. Each job
+ * owns copies of all that it needs, so that main may change its mind meanwhile. */
 #include "manager/internal.h"
 
 #include <string.h>
@@ -80,7 +80,8 @@ static void sign_job_done(void *data, bool cancelled) {
     job->done(&job->failure, (BytesView) { job->signature, job->signature_size }, job->userdata);
 }
 
-int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done, void *userdata) {
+int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done,
+               void *userdata) {
     _cleanup_(sign_job_free_p) SignJob *job = calloc(1, sizeof *job);
 
     if (!job)
@@ -135,7 +136,8 @@ static RequestJob *request_job_free(RequestJob *job) {
 }
 DEFINE_CLEANUP(RequestJob, request_job_free)
 
-static int request_job_sign(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size, void *userdata) {
+static int request_job_sign(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size,
+                            void *userdata) {
     RequestJob *job = userdata;
     const SignatureScheme *scheme = scheme_by_id(scheme_id);
 
@@ -185,10 +187,13 @@ int identity_specifiers(Identity *identity, Specifiers *ret) {
 
     *ret = (Specifiers) {
         .device_id = manager->tpm.device_id[0] ? manager->tpm.device_id : NULL,
-        .device_id_problem = manager->tpm.device_id_problem[0] ? manager->tpm.device_id_problem : "the TPM has not been read yet",
+        .device_id_problem =
+            manager->tpm.device_id_problem[0] ? manager->tpm.device_id_problem : "the TPM has not been read yet",
         .host_name = manager_host_name(identity),
         .machine_id = manager_machine_id(manager),
-        .serial = manager->serial && secret_view(manager->serial).size > 0 ? (const char *) secret_view(manager->serial).data : NULL,
+        .serial = manager->serial && secret_view(manager->serial).size > 0
+                      ? (const char *) secret_view(manager->serial).data
+                      : NULL,
         .serial_problem = "no systemd credential brings a hardware serial number (SerialCredential= in identityd.conf)",
     };
     return 0;
@@ -209,16 +214,16 @@ static int request_expand(Identity *identity, RequestJob *job, Failure *ret_fail
     if (r >= 0)
         r = specifiers_expand(config->subject ? config->subject : "", &specifiers, true, &job->subject, &problem);
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] Subject=%s: %s.", identity->name, config->subject,
-                           problem ? problem : strerror(-r));
+        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] Subject=%s: %s.", identity->name,
+                           config->subject, problem ? problem : strerror(-r));
     if (config->san_count > CSR_SANS_MAX)
-        return failure_set(ret_failure, -E2BIG, FAILURE_INVALID_ARGUMENT, "%s: [Identity] SubjectAltName= has more than %u names.", identity->name,
-                           CSR_SANS_MAX);
+        return failure_set(ret_failure, -E2BIG, FAILURE_INVALID_ARGUMENT,
+                           "%s: [Identity] SubjectAltName= has more than %u names.", identity->name, CSR_SANS_MAX);
     for (size_t i = 0; i < config->san_count; i++) {
         r = specifiers_expand(config->sans[i].value, &specifiers, false, &job->san_values[i], &problem);
         if (r < 0)
-            return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] SubjectAltName=…%s: %s.", identity->name,
-                               config->sans[i].value, problem ? problem : strerror(-r));
+            return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] SubjectAltName=…%s: %s.",
+                               identity->name, config->sans[i].value, problem ? problem : strerror(-r));
         job->sans[i] = (CsrSan) { kinds[config->sans[i].kind], job->san_values[i] };
         job->san_count++;
     }
@@ -235,7 +240,8 @@ static int request_add_eku(RequestJob *job, const char *oid) {
     return job->eku[job->eku_count] ? (job->eku_count++, 0) : -ENOMEM;
 }
 
-/* DESIGN §8: an identity that grants `data` asks for no TLS usage; the others authenticate as clients, if only to renew. */
+/* DESIGN §8: an identity that grants `data` asks for no TLS usage; the others authenticate as clients, if only to
+ * renew. */
 static int request_usages(Identity *identity, const RequestInput *input, RequestJob *job) {
     const AccessRules *access = identity->config->access;
     int r = 0;
@@ -250,7 +256,8 @@ static int request_usages(Identity *identity, const RequestInput *input, Request
     return r;
 }
 
-int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata, Failure *ret_failure) {
+int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata,
+                  Failure *ret_failure) {
     _cleanup_(request_job_free_p) RequestJob *job = calloc(1, sizeof *job);
     int r;
 

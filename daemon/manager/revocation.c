@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Is our own chain still good? CRLs and OCSP answers are fetched one after another by the enroller's second role, verified here again, and judged. What cannot be
- * fetched or does not verify is a warning and never a revocation. */
+/* Is our own chain still good? CRLs and OCSP answers are fetched one after another by the enroller's second role,
+ * verified here again, and judged. What cannot be fetched or does not verify is a warning and never a revocation. */
 #include "manager/internal.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>
 
-#define CHECK_TASKS_MAX   16U
-#define CHECK_RETRY_MIN   60 /* seconds */
-#define CHECK_AT_ONCE     1
-#define CRL_ID_SIZE       65U
+#define CHECK_TASKS_MAX 16U
+#define CHECK_RETRY_MIN 60 /* seconds */
+#define CHECK_AT_ONCE   1
+#define CRL_ID_SIZE     65U
 
 typedef struct CheckTask {
     size_t position; /* in the chain */
     bool ocsp;
-    char **urls;     /* NULL-terminated; of a CRL: one */
+    char **urls; /* NULL-terminated; of a CRL: one */
     char id[CRL_ID_SIZE];
 } CheckTask;
 
@@ -63,7 +63,8 @@ static const Certificate *issuer_of(const Identity *identity, size_t position) {
 
 /* ---- judging ---- */
 
-static void judge(Identity *identity, const Certificate *certificate, RevocationVerdict verdict, int64_t when, const char *by) {
+static void judge(Identity *identity, const Certificate *certificate, RevocationVerdict verdict, int64_t when,
+                  const char *by) {
     StoredState *stored = &identity->stored;
 
     if (verdict == REVOCATION_REVOKED && !stored->revoked) {
@@ -73,13 +74,17 @@ static void judge(Identity *identity, const Certificate *certificate, Revocation
         stored->failures = 0;
         stored->next_attempt = 0;
         char text[400];
-        snprintf(text, sizeof text, "The CA has revoked %s (serial number %s), says its %s; `idctl enroll --new-key %s` makes a new identity if the CA permits.",
+        snprintf(text, sizeof text,
+                 "The CA has revoked %s (serial number %s), says its %s; `idctl enroll --new-key %s` makes a new "
+                 "identity if the CA permits.",
                  certificate->subject, certificate->serial, by, identity->name);
         identity_set_error(identity, text);
         (void) identity_save_state(identity);
     } else if (verdict == REVOCATION_HOLD && !stored->hold && !stored->revoked) {
         stored->hold = true;
-        identity_set_error(identity, "The CA has put the certificate on hold (certificateHold); it signs again when the hold is lifted.");
+        identity_set_error(
+            identity,
+            "The CA has put the certificate on hold (certificateHold); it signs again when the hold is lifted.");
         (void) identity_save_state(identity);
     }
 }
@@ -97,7 +102,8 @@ static void judge_by_crl(Identity *identity, const Crl *crl, bool *held, bool *g
 
     for (size_t i = 0; i < identity->chain.count; i++) {
         const Certificate *certificate = identity->chain.list[i], *issuer = issuer_of(identity, i);
-        if (!issuer || crl_check(crl, certificate, issuer, manager_verification_time(identity->manager, certificate), NULL) < 0)
+        if (!issuer ||
+            crl_check(crl, certificate, issuer, manager_verification_time(identity->manager, certificate), NULL) < 0)
             continue;
         *used = true;
         RevocationVerdict verdict = crl_verdict(crl, certificate, now, &when);
@@ -130,7 +136,8 @@ static void judge_stored(Identity *identity) {
         _cleanup_bytes_ Bytes der = BYTES_NULL;
         _cleanup_(crl_free_p) Crl *crl = NULL;
         bool used = false;
-        if (store_crl_load(identity->store, *id, &der, &failure) < 0 || crl_parse(bytes_view(&der), &crl, &failure) < 0) {
+        if (store_crl_load(identity->store, *id, &der, &failure) < 0 ||
+            crl_parse(bytes_view(&der), &crl, &failure) < 0) {
             log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "A stored CRL is left out: %s", failure.text);
             continue;
         }
@@ -161,22 +168,26 @@ static void check_next(RevocationCheck *check);
 static void check_warn(RevocationCheck *check, const CheckTask *task, const char *text) {
     check->failed = true;
     check->identity->manager->checks_failed++;
-    log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, check->identity->name, "Revocation of %s could not be checked by %s: %s",
-              check->identity->chain.list[task->position]->subject, task->ocsp ? "OCSP" : "CRL", text);
+    log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, check->identity->name,
+              "Revocation of %s could not be checked by %s: %s", check->identity->chain.list[task->position]->subject,
+              task->ocsp ? "OCSP" : "CRL", text);
 }
 
 static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
     Identity *identity = check->identity;
-    const Certificate *certificate = identity->chain.list[task->position], *issuer = issuer_of(identity, task->position);
+    const Certificate *certificate = identity->chain.list[task->position],
+                      *issuer = issuer_of(identity, task->position);
     _cleanup_(crl_free_p) Crl *fresh = NULL, *old = NULL;
     _cleanup_bytes_ Bytes old_der = BYTES_NULL;
 
     int r = crl_parse(data, &fresh, ret_failure);
     if (r >= 0)
-        r = crl_check(fresh, certificate, issuer, manager_verification_time(identity->manager, certificate), ret_failure);
+        r = crl_check(fresh, certificate, issuer, manager_verification_time(identity->manager, certificate),
+                      ret_failure);
     if (r < 0)
         return r;
-    if (store_crl_load(identity->store, task->id, &old_der, NULL) >= 0 && crl_parse(bytes_view(&old_der), &old, NULL) >= 0) {
+    if (store_crl_load(identity->store, task->id, &old_der, NULL) >= 0 &&
+        crl_parse(bytes_view(&old_der), &old, NULL) >= 0) {
         if (bytes_view_equal(bytes_view(&old->der), bytes_view(&fresh->der)))
             r = 1;
         else
@@ -191,11 +202,13 @@ static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView dat
 
 static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
     Identity *identity = check->identity;
-    const Certificate *certificate = identity->chain.list[task->position], *issuer = issuer_of(identity, task->position);
+    const Certificate *certificate = identity->chain.list[task->position],
+                      *issuer = issuer_of(identity, task->position);
     RevocationVerdict verdict;
     int64_t this_update = 0, next_update = 0;
 
-    int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict, &this_update, &next_update, ret_failure);
+    int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict,
+                       &this_update, &next_update, ret_failure);
     if (r < 0)
         return r;
     clock_learn(identity->manager, this_update);
@@ -274,7 +287,8 @@ static int check_start_task(RevocationCheck *check, const CheckTask *task, Failu
 
 static void check_end(RevocationCheck *check) {
     Identity *identity = check->identity;
-    int64_t now = manager_now(identity->manager), interval = (int64_t) identity->config->revocation_interval, next = now + interval;
+    int64_t now = manager_now(identity->manager), interval = (int64_t) identity->config->revocation_interval,
+            next = now + interval;
 
     if (check->renew_by > now && now + (check->renew_by - now) * 9 / 10 < next)
         next = now + (check->renew_by - now) * 9 / 10;
@@ -376,7 +390,8 @@ void revocation_due(Identity *identity) {
     for (size_t i = 0; r >= 0 && i < identity->chain.count; i++)
         r = add_tasks(check, i);
     if (r < 0) {
-        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity->name, "Revocation could not be checked: %s.", strerror(-r));
+        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity->name, "Revocation could not be checked: %s.",
+                  strerror(-r));
         check_free(check);
         return;
     }
@@ -385,12 +400,15 @@ void revocation_due(Identity *identity) {
 }
 
 int64_t revocation_when(Identity *identity) {
-    if (!is_configured(identity) || !identity->store || identity->chain.count == 0 || identity->check || identity->malformed)
+    if (!is_configured(identity) || !identity->store || identity->chain.count == 0 || identity->check ||
+        identity->malformed)
         return 0;
     if (identity->state != STATE_READY && !(identity->state == STATE_REVOKED && identity->stored.hold))
         return 0;
     /* A check that lies further away than its interval was planned while the clock was elsewhere. */
-    if (identity->next_check == 0 || identity->next_check > manager_now(identity->manager) + (int64_t) identity->config->revocation_interval + CHECK_RETRY_MIN)
+    if (identity->next_check == 0 || identity->next_check > manager_now(identity->manager) +
+                                                                (int64_t) identity->config->revocation_interval +
+                                                                CHECK_RETRY_MIN)
         return CHECK_AT_ONCE;
     return identity->next_check;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One timer for the next thing due, over all identities. It runs on CLOCK_BOOTTIME, so that suspend counts, and is computed anew after every
- * turn of the loop in which anything happened, and when the system clock is set (TFD_TIMER_CANCEL_ON_SET). */
+/* One timer for the next thing due, over all identities. It runs on CLOCK_BOOTTIME, so that suspend counts, and is
+ * computed anew after every turn of the loop in which anything happened, and when the system clock is set
+ * (TFD_TIMER_CANCEL_ON_SET). */
 #include "manager/internal.h"
 
 #include <sys/timerfd.h>
@@ -101,7 +102,9 @@ int timers_start(Manager *manager) {
     if (manager->clock_watch_fd < 0)
         return -errno;
     r = clock_watch_arm(manager->clock_watch_fd);
-    return r < 0 ? r : sd_event_add_io(manager->loop, &manager->clock_watch, manager->clock_watch_fd, EPOLLIN, on_clock_set, manager);
+    return r < 0 ? r
+                 : sd_event_add_io(manager->loop, &manager->clock_watch, manager->clock_watch_fd, EPOLLIN, on_clock_set,
+                                   manager);
 }
 
 void timers_stop(Manager *manager) {

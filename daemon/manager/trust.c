@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The three sets of anchors of an identity (FACTS): what its own chain must end in, what the CA's HTTPS server is verified with, what programs
- * verify their peers with. The first may change by rollover; it is kept in trust/anchors.pem with the digest of the configured file it began
- * with, so that a change of that file is noticed and added. */
+/* The three sets of anchors of an identity (FACTS): what its own chain must end in, what the CA's HTTPS server is
+ * verified with, what programs verify their peers with. The first may change by rollover; it is kept in
+ * trust/anchors.pem with the digest of the configured file it began with, so that a change of that file is noticed and
+ * added. */
 #include "manager/internal.h"
 
 #include <gnutls/crypto.h>
@@ -14,7 +15,8 @@ static int read_anchor_file(const Identity *identity, const char *path, Certific
     int r = bytes_read_file(path, BUNDLE_BYTES_MAX, &pem);
 
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "Anchors of %s: cannot read %s: %s.", identity->name, path, strerror(-r));
+        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "Anchors of %s: cannot read %s: %s.",
+                           identity->name, path, strerror(-r));
     r = certificate_list_from_pem(bytes_view(&pem), BUNDLE_MAX, ret, ret_failure);
     if (r < 0)
         return failure_prefix(ret_failure, r, "Anchors of %s: %s", identity->name, path);
@@ -59,7 +61,8 @@ static void stored_mark(BytesView text, char ret[static 65]) {
     size_t prefix = strlen(CONFIGURED_MARK);
 
     strcpy(ret, "-");
-    if (text.size > prefix + 64U && memcmp(text.data, CONFIGURED_MARK, prefix) == 0 && text.data[prefix + 64U] == '\n') {
+    if (text.size > prefix + 64U && memcmp(text.data, CONFIGURED_MARK, prefix) == 0 &&
+        text.data[prefix + 64U] == '\n') {
         memcpy(ret, text.data + prefix, 64);
         ret[64] = '\0';
     }
@@ -156,14 +159,16 @@ int identity_follow_rollover(Identity *identity, const CertificateList *answer) 
     bool changed = false;
     int64_t now = manager_verification_time(identity->manager, identity_leaf(identity));
 
-    /* Which anchor authenticated the answer is known only where our own chain and the server share the anchors; an anchor leaves only then. */
+    /* Which anchor authenticated the answer is known only where our own chain and the server share the anchors; an
+     * anchor leaves only then. */
     if (!identity->config->server_anchors && identity_leaf(identity)) {
         _cleanup_certificates_ CertificateList chain = { 0 };
         (void) chain_build(identity_leaf(identity), answer, &identity->anchors, now, &chain, &anchor, NULL);
     }
     int r = trust_rollover(&identity->anchors, answer, anchor, &identity->chain, now, &fresh, &changed, &failure);
     if (r < 0) {
-        log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "The CA's certificates were not taken over: %s", failure.text);
+        log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "The CA's certificates were not taken over: %s",
+                  failure.text);
         return r;
     }
     if (!changed)
@@ -171,11 +176,13 @@ int identity_follow_rollover(Identity *identity, const CertificateList *answer) 
     size_t before = identity->anchors.count, after = fresh.count;
     r = identity_set_anchors(identity, &fresh, &failure);
     if (r < 0) {
-        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "The CA's new anchors could not be stored: %s", failure.text);
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "The CA's new anchors could not be stored: %s",
+                  failure.text);
         return r;
     }
     identity_publish(identity);
     identity_changed(identity);
-    log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name, "The CA's anchors changed by rollover: %zu before, %zu now.", before, after);
+    log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name,
+              "The CA's anchors changed by rollover: %zu before, %zu now.", before, after);
     return 1;
 }

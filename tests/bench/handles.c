@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside tests/sandbox: signatures through identityd's handles beside raw ones on the same TPM, in turns; prints JSON for tests/bench/device. */
+/* Inside tests/sandbox: signatures through identityd's handles beside raw ones on the same TPM, in turns; prints JSON
+ * for tests/bench/device. */
 #include "bench/raw-tpm.h"
 
 #include <identityd/identityd.h>
@@ -98,8 +99,9 @@ int main(void) {
     }
     for (unsigned i = 0; i < HANDLES; i++)
         identityd_credential_free(credentials[i]);
-    json_t *result = json_pack("{s:f, s:f, s:f, s:f}", "raw-us", median(raw_times, SAMPLES), "handle-us", median(handle_times, SAMPLES), "raw-rate",
-                               median(raw_rates, ROUNDS), "handles-rate", median(rates, ROUNDS));
+    json_t *result = json_pack("{s:f, s:f, s:f, s:f}", "raw-us", median(raw_times, SAMPLES), "handle-us",
+                               median(handle_times, SAMPLES), "raw-rate", median(raw_rates, ROUNDS), "handles-rate",
+                               median(rates, ROUNDS));
     int r = result ? json_dumpf(result, stdout, 0) : -1;
     json_decref(result);
     putchar('\n');

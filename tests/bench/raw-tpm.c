@@ -20,8 +20,8 @@ int raw_tpm_sign(RawTpm *raw, ESYS_TR key) {
     const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
     const TPMT_TK_HASHCHECK ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
     TPMT_SIGNATURE *signature = NULL;
-    TSS2_RC rc = Esys_Sign(raw->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &scheme, &ticket,
-                           &signature);
+    TSS2_RC rc =
+        Esys_Sign(raw->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &scheme, &ticket, &signature);
 
     Esys_Free(signature);
     return of_rc(rc);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identityd against an enroller that does not keep to the protocol: whatever it sends, the job ends with one failure, and nothing that the job does not allow is passed on. */
+/* identityd against an enroller that does not keep to the protocol: whatever it sends, the job ends with one failure,
+ * and nothing that the job does not allow is passed on. */
 #include "manager/job.h"
 
 #include "common/tlv.h"
@@ -94,7 +95,12 @@ static const JobCallbacks callbacks = { on_progress, on_question, on_result, on_
 
 static void start(Fixture *f, uint8_t kind, bool allow_tls12) {
     const char *const servers[] = { "https://ca.example/.well-known/est", NULL };
-    JobRequest request = { .kind = kind, .identity = "test", .servers = servers, .time = 1, .allow_tls12 = allow_tls12, .server_anchors = bytes_view_string("PEM") };
+    JobRequest request = { .kind = kind,
+                           .identity = "test",
+                           .servers = servers,
+                           .time = 1,
+                           .allow_tls12 = allow_tls12,
+                           .server_anchors = bytes_view_string("PEM") };
     _cleanup_packet_ Packet packet = PACKET_INIT;
     Failure failure = FAILURE_INIT;
 
@@ -251,7 +257,9 @@ static void test_bad_results(void **state) {
     static const uint8_t cut[] = { JOB_RESULT_LATER, 0, 4, 0, 0, 0, 1 };
     static const uint8_t no_such_descriptor[] = { JOB_RESULT_ISSUED_FD, 0, 1, 0, 0, 0, 2 };
     static const uint8_t wrong_size[] = { JOB_RESULT_LATER, 0, 1, 0, 0, 0, 9 };
-    const BytesView bodies[] = { { cut, sizeof cut }, { no_such_descriptor, sizeof no_such_descriptor }, { wrong_size, sizeof wrong_size } };
+    const BytesView bodies[] = { { cut, sizeof cut },
+                                 { no_such_descriptor, sizeof no_such_descriptor },
+                                 { wrong_size, sizeof wrong_size } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
         void *inner = NULL;
@@ -311,7 +319,9 @@ static void test_no_enroller(void **state) {
     Failure failure = FAILURE_INIT;
     Job *job = NULL;
 
-    assert_int_equal(job_start(f->loop, "/nonexistent/enroller.socket", &f->buffer, &request, &callbacks, f, &job, &failure), -ENOENT);
+    assert_int_equal(
+        job_start(f->loop, "/nonexistent/enroller.socket", &f->buffer, &request, &callbacks, f, &job, &failure),
+        -ENOENT);
     assert_null(job);
     assert_non_null(strstr(failure.text, "identityd-enroller.socket"));
 }
