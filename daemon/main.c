@@ -12,9 +12,11 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#define TPM_PATIENCE_SECONDS 20U
+
 typedef struct Main {
     Manager *manager;
-    sd_event_source *watchdog, *settled;
+    sd_event_source *watchdog, *settled, *patience;
     uint64_t watchdog_usec;
 } Main;
 
@@ -76,16 +78,28 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
     return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they
- * are. */
-static int on_turn(sd_event_source *source, void *userdata) {
-    Main *program = userdata;
-
-    if (!manager_is_settled(program->manager))
-        return 0;
+static void say_ready(Main *program) {
     (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", manager_identity_count(program->manager),
                       manager_tpm_state(program->manager));
     program->settled = sd_event_source_disable_unref(program->settled);
+    program->patience = sd_event_source_disable_unref(program->patience);
+}
+
+/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they
+ * are … */
+static int on_turn(sd_event_source *source, void *userdata) {
+    Main *program = userdata;
+
+    if (manager_is_settled(program->manager))
+        say_ready(program);
+    return 0;
+}
+
+/* … but a TPM that does not answer keeps nobody waiting. */
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+    log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "The TPM has not answered for %u s; identityd goes on without it.",
+              TPM_PATIENCE_SECONDS);
+    say_ready(userdata);
     return 0;
 }
 
@@ -98,6 +112,9 @@ static int add_sources(Main *program, sd_event *loop) {
         r = sd_event_add_signal(loop, NULL, SIGHUP, on_hangup, program);
     if (r >= 0)
         r = sd_event_add_post(loop, &program->settled, on_turn, program);
+    if (r >= 0)
+        r = sd_event_add_time_relative(loop, &program->patience, CLOCK_MONOTONIC, TPM_PATIENCE_SECONDS * 1000000ULL, 0,
+                                       on_patience, program);
     if (r >= 0 && sd_watchdog_enabled(0, &program->watchdog_usec) > 0) {
         (void) manager_is_alive(program->manager);
         r = sd_event_add_time_relative(loop, &program->watchdog, CLOCK_MONOTONIC, program->watchdog_usec / 2U, 0,
@@ -125,6 +142,7 @@ static int run(void) {
     (void) sd_notify(0, "STOPPING=1");
     sd_event_source_disable_unref(program.watchdog);
     sd_event_source_disable_unref(program.settled);
+    sd_event_source_disable_unref(program.patience);
     if (r < 0)
         log_entry(LOG_ERR, NULL, NULL, "identityd ends: %s.", strerror(-r));
     return r;

@@ -274,7 +274,8 @@ bool manager_is_settled(const Manager *manager) {
 
 bool manager_is_alive(Manager *manager) {
     uint64_t beat = signing_heartbeat(manager->signing);
-    bool alive = beat != manager->last_heartbeat;
+    /* Inside a TPM command the thread is not stuck, the TPM is; a restart would not help it. */
+    bool alive = beat != manager->last_heartbeat || signing_busy_since(manager->signing) != 0;
 
     manager->last_heartbeat = beat;
     signing_ping(manager->signing);
