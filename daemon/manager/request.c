@@ -9,6 +9,8 @@
 
 typedef struct KeyJob {
     KeyAlgorithm algorithm;
+    uint8_t parent_name[sizeof((TpmInformation *) NULL)->parent_name];
+    size_t parent_name_size;
     TpmKey *key;
     Failure failure;
     KeyDone done;
@@ -18,7 +20,8 @@ typedef struct KeyJob {
 static void key_job_run(Tpm *tpm, void *data) {
     KeyJob *job = data;
 
-    (void) tpm_key_create(tpm, job->algorithm, &job->key, &job->failure);
+    (void) tpm_key_create_under(tpm, job->algorithm, (BytesView) { job->parent_name, job->parent_name_size }, &job->key,
+                                &job->failure);
 }
 
 static void key_job_done(void *data, bool cancelled) {
@@ -36,6 +39,10 @@ int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, voi
     if (!job)
         return -ENOMEM;
     *job = (KeyJob) { .algorithm = algorithm, .done = done, .userdata = userdata };
+    /* The parent that this daemon has looked at: an identity whose key has another one is `replaced` and gets its new
+     * key here only when somebody asks for it. */
+    memcpy(job->parent_name, manager->tpm.parent_name, manager->tpm.parent_name_size);
+    job->parent_name_size = manager->tpm.parent_name_size;
     int r = signing_run(manager->signing, key_job_run, key_job_done, job);
     if (r < 0)
         free(job);
