@@ -50,7 +50,10 @@ EST = read(CA + "/est-url").strip()
 
 
 def service(verb, name):
+    listened = log(name).count("Listening on")
     run(os.path.join(SANDBOX, "bin/service"), verb, name)
+    if verb in ("start", "restart") and name in ("enroller", "fetch"):
+        wait_until(lambda: log(name).count("Listening on") > listened, name + "'s socket")
 
 
 def control(*words):
