@@ -15,8 +15,8 @@
 #error "the build sets IDENTITYD_BUILD_TIME"
 #endif
 
-#define CLOCK_FILE  "clock"
-#define BOOT_MARK   "clock-was-behind"
+#define CLOCK_FILE  ".clock" /* no identity has such a name */
+#define BOOT_MARK   ".clock-was-behind"
 #define CLOCK_SLACK 60 /* seconds that the system clock may be behind a floor before it counts as wrong */
 
 uint64_t boottime_usec(void) {

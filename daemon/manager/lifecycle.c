@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define ATTEMPT_GAP_MAX (7 * 24 * 3600) /* seconds: what is planned further away was planned by another clock */
 #define AT_ONCE         1
 
 static bool enrolment_is_possible(const Identity *identity) {
@@ -45,7 +44,7 @@ int64_t enrolment_when(Identity *identity) {
     if (base == 0)
         return 0;
     /* A schedule that lies further away than we would ever put it was made while the clock was elsewhere. */
-    if (next > manager_now(identity->manager) + ATTEMPT_GAP_MAX)
+    if (next > manager_now(identity->manager) + SCHEDULE_GAP_MAX)
         next = 0;
     return next > base ? next : base;
 }
