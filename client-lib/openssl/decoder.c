@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* key.pem of an identity (common/key-reference.h), as PEM or, from OpenSSL's file loader, as the DER in it. So a program that takes the path of a key file reaches the TPM without a change. Anything else
- * in the file is left to other decoders. */
+/* key.pem of an identity (common/key-reference.h), as PEM or, from OpenSSL's file loader, as the DER in it. So a
+ * program that takes the path of a key file reaches the TPM without a change. Anything else in the file is left to
+ * other decoders. */
 #include "openssl/provider.h"
 
 #include "common/key-reference.h"
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_FILE_MAX  (64U * 1024U)
+#define KEY_FILE_MAX (64U * 1024U)
 #define KEY_BEGIN    "-----BEGIN " KEY_REFERENCE_LABEL "-----"
 
 typedef struct DecoderContext {
@@ -25,7 +26,7 @@ static void *decoder_new(void *provctx, bool rsa) {
     DecoderContext *context = calloc(1, sizeof *context);
 
     if (context)
-        *context = (DecoderContext) { provctx, rsa };
+        *context = (DecoderContext){ provctx, rsa };
     return context;
 }
 
@@ -54,13 +55,15 @@ static size_t read_all(const DecoderContext *context, OSSL_CORE_BIO *bio, char *
 }
 
 static int malformed(const DecoderContext *context) {
-    provider_error(context->provider, REASON_KEY_FILE, "the block " KEY_REFERENCE_LABEL " is cut off, or does not hold the name of an identity");
+    provider_error(context->provider, REASON_KEY_FILE,
+                   "the block " KEY_REFERENCE_LABEL " is cut off, or does not hold the name of an identity");
     return 1; /* nothing was decoded; the queue says why */
 }
 
-/* The first of the two steps: the block of our label, out of its armour. OpenSSL's own PEM decoder drops labels that it does not know. */
-static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument, OSSL_PASSPHRASE_CALLBACK *passphrase,
-                      void *passphrase_argument) {
+/* The first of the two steps: the block of our label, out of its armour. OpenSSL's own PEM decoder drops labels that it
+ * does not know. */
+static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
+                      OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
     gnutls_datum_t in, out = { NULL, 0 };
     char name[IDENTITY_NAME_MAX + 1U], *text = malloc(KEY_FILE_MAX);
@@ -68,9 +71,10 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
 
     if (!text)
         return 0;
-    in = (gnutls_datum_t) { (unsigned char *) text, (unsigned) read_all(context, bio, text, KEY_FILE_MAX) };
+    in = (gnutls_datum_t){ (unsigned char *)text, (unsigned)read_all(context, bio, text, KEY_FILE_MAX) };
     if (memmem(text, in.size, KEY_BEGIN, strlen(KEY_BEGIN))) {
-        if (gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &in, &out) < 0 || key_reference_from_der((BytesView) { out.data, out.size }, name) < 0)
+        if (gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &in, &out) < 0 ||
+            key_reference_from_der((BytesView){ out.data, out.size }, name) < 0)
             r = malformed(context);
         else {
             OSSL_PARAM params[] = {
@@ -87,12 +91,13 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
 }
 
 /* The second: the reference in it. Other people's DER is none of ours. */
-static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument, OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
+static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
+                  OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
     char name[IDENTITY_NAME_MAX + 1U], der[KEY_REFERENCE_MAX + 1U];
     int type = OSSL_OBJECT_PKEY;
 
-    int r = key_reference_from_der((BytesView) { (const uint8_t *) der, read_all(context, bio, der, sizeof der) }, name);
+    int r = key_reference_from_der((BytesView){ (const uint8_t *)der, read_all(context, bio, der, sizeof der) }, name);
     if (r < 0)
         return r == -EBADMSG ? malformed(context) : 1;
     IdentityKey *key = identity_key_open(context->provider, name);
@@ -104,7 +109,8 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
     }
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (context->rsa ? "RSA" : "EC"), context->rsa ? 3 : 2),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(context->rsa ? "RSA" : "EC"),
+                               context->rsa ? 3 : 2),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof key),
         OSSL_PARAM_END,
     };
@@ -113,17 +119,15 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
     return r;
 }
 
-#define FUNCTION(f) ((void (*)(void)) (f))
+#define FUNCTION(f) ((void (*)(void))(f))
 
-#define DECODER_FUNCTIONS(newctx, decode)                                       \
-    {                                                                           \
-        { OSSL_FUNC_DECODER_NEWCTX, FUNCTION(newctx) },                         \
-            { OSSL_FUNC_DECODER_FREECTX, FUNCTION(decoder_freectx) },           \
-            { OSSL_FUNC_DECODER_DOES_SELECTION, FUNCTION(does_selection) },     \
-            { OSSL_FUNC_DECODER_DECODE, FUNCTION(decode) },                     \
-        {                                                                       \
-            0, NULL                                                             \
-        }                                                                       \
+#define DECODER_FUNCTIONS(newctx, decode)                                                                              \
+    {                                                                                                                  \
+        { OSSL_FUNC_DECODER_NEWCTX, FUNCTION(newctx) }, { OSSL_FUNC_DECODER_FREECTX, FUNCTION(decoder_freectx) },      \
+            { OSSL_FUNC_DECODER_DOES_SELECTION, FUNCTION(does_selection) },                                            \
+            { OSSL_FUNC_DECODER_DECODE, FUNCTION(decode) }, {                                                          \
+            0, NULL                                                                                                    \
+        }                                                                                                              \
     }
 
 const OSSL_DISPATCH pem_decoder_functions[] = DECODER_FUNCTIONS(ec_newctx, decode_pem);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A key that is an identity: its public half as it was when the key was loaded, and the credentials through which identityd signs. The credential is chosen by what is to be signed: a
- * CertificateVerify content of a side goes through that side's purpose, all else through `data` or `digest`. Thread-safe; a forked child opens credentials of its own. */
+/* A key that is an identity: its public half as it was when the key was loaded, and the credentials through which
+ * identityd signs. The credential is chosen by what is to be signed: a CertificateVerify content of a side goes through
+ * that side's purpose, all else through `data` or `digest`. Thread-safe; a forked child opens credentials of its own.
+ */
 #include "openssl/provider.h"
 
-#include "common/certificate-verify.h"
 #include "common/bytes.h"
+#include "common/certificate-verify.h"
 
 #include <errno.h>
 #include <gnutls/abstract.h>
@@ -119,10 +121,11 @@ static bool read_ec(gnutls_pubkey_t pubkey, PublicKey *public) {
     size_t length = curve == GNUTLS_ECC_CURVE_SECP256R1 ? 32 : curve == GNUTLS_ECC_CURVE_SECP384R1 ? 48 : 0;
     public->rsa = false;
     public->group = length == 32 ? "P-256" : "P-384";
-    public->bits = (unsigned) length * 8U;
+    public->bits = (unsigned)length * 8U;
     public->point[0] = 4; /* SEC 1: uncompressed */
     public->point_size = 1 + 2 * length;
-    bool good = length > 0 && copy_coordinate(&x, public->point + 1, length) && copy_coordinate(&y, public->point + 1 + length, length);
+    bool good = length > 0 && copy_coordinate(&x, public->point + 1, length) &&
+                copy_coordinate(&y, public->point + 1 + length, length);
     gnutls_free(x.data);
     gnutls_free(y.data);
     return good;
@@ -136,7 +139,7 @@ static bool read_rsa(gnutls_pubkey_t pubkey, PublicKey *public) {
     public->rsa = true;
     bool good = copy_number(&m, public->modulus, sizeof public->modulus, &public->modulus_size) &&
                 copy_number(&e, public->exponent, sizeof public->exponent, &public->exponent_size);
-    public->bits = (unsigned) public->modulus_size * 8U;
+    public->bits = (unsigned)public->modulus_size * 8U;
     gnutls_free(m.data);
     gnutls_free(e.data);
     return good;
@@ -145,15 +148,16 @@ static bool read_rsa(gnutls_pubkey_t pubkey, PublicKey *public) {
 static bool read_public(IdentityKey *key) {
     size_t size;
     const char *chain = identityd_snapshot_chain(key->snapshot, &size);
-    gnutls_datum_t pem = { (unsigned char *) chain, (unsigned) size };
+    gnutls_datum_t pem = { (unsigned char *)chain, (unsigned)size };
     gnutls_x509_crt_t leaf = NULL;
     gnutls_pubkey_t pubkey = NULL;
     bool good = false;
 
-    if (gnutls_x509_crt_init(&leaf) >= 0 && gnutls_x509_crt_import(leaf, &pem, GNUTLS_X509_FMT_PEM) >= 0 && gnutls_pubkey_init(&pubkey) >= 0 &&
-        gnutls_pubkey_import_x509(pubkey, leaf, 0) >= 0) {
+    if (gnutls_x509_crt_init(&leaf) >= 0 && gnutls_x509_crt_import(leaf, &pem, GNUTLS_X509_FMT_PEM) >= 0 &&
+        gnutls_pubkey_init(&pubkey) >= 0 && gnutls_pubkey_import_x509(pubkey, leaf, 0) >= 0) {
         int algorithm = gnutls_pubkey_get_pk_algorithm(pubkey, NULL);
-        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, &key->public) : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, &key->public);
+        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, &key->public)
+                                            : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, &key->public);
     }
     if (pubkey)
         gnutls_pubkey_deinit(pubkey);
@@ -175,22 +179,24 @@ IdentityKey *identity_key_open(const ProviderContext *context, const char *name)
             r = identityd_credential_snapshot(key->credentials[use], &key->snapshot);
     if (r >= 0 && read_public(key))
         return key;
-    provider_error(context, REASON_IDENTITY, "identityd:%s: %s", name, r < 0 ? identityd_last_error() : "its certificate could not be read");
+    provider_error(context, REASON_IDENTITY, "identityd:%s: %s", name,
+                   r < 0 ? identityd_last_error() : "its certificate could not be read");
     identity_key_unref(key);
     return NULL;
 }
 
 /* ---- signing ---- */
 
-static int sign_once(identityd_credential *credential, IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
-                     size_t *signature_size) {
+static int sign_once(identityd_credential *credential, IdentityKey *key, uint16_t scheme, bool is_digest,
+                     const void *data, size_t size, void *signature, size_t *signature_size) {
     uint32_t generation = identityd_snapshot_generation(key->snapshot);
 
     return is_digest ? identityd_sign_digest(credential, generation, scheme, data, size, signature, signature_size)
                      : identityd_sign_message(credential, generation, scheme, data, size, signature, signature_size);
 }
 
-static int sign_as(IdentityKey *key, IdentityPurpose use, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size) {
+static int sign_as(IdentityKey *key, IdentityPurpose use, uint16_t scheme, bool is_digest, const void *data,
+                   size_t size, void *signature, size_t *signature_size) {
     int r = 0;
 
     if (!key->credentials[use])
@@ -206,9 +212,10 @@ static int sign_as(IdentityKey *key, IdentityPurpose use, uint16_t scheme, bool 
     return r;
 }
 
-int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size) {
+int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
+                      size_t *signature_size) {
     BytesView message = { data, size };
-    IdentityPurpose first = is_digest                                                ? USE_DIGEST
+    IdentityPurpose first = is_digest                                              ? USE_DIGEST
                             : certificate_verify_matches(TLS_SIDE_CLIENT, message) ? USE_TLS_CLIENT
                             : certificate_verify_matches(TLS_SIDE_SERVER, message) ? USE_TLS_SERVER
                                                                                    : USE_DATA;

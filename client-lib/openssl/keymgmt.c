@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Key management: the public half of an identity's key is exported and compared, the private half never: an export that asks for it fails, upon which OpenSSL comes back to our own
- * signature functions. Nothing is generated here. */
+/* Key management: the public half of an identity's key is exported and compared, the private half never: an export that
+ * asks for it fails, upon which OpenSSL comes back to our own signature functions. Nothing is generated here. */
 #include "openssl/provider.h"
 
 #include "common/macros.h"
@@ -30,7 +30,7 @@ static void *key_load(const void *reference, size_t size) {
     if (size != sizeof key)
         return NULL;
     memcpy(&key, reference, sizeof key);
-    memset((void *) reference, 0, sizeof key); /* taken, as OpenSSL's own providers do it */
+    memset((void *)reference, 0, sizeof key); /* taken, as OpenSSL's own providers do it */
     return key;
 }
 
@@ -52,13 +52,14 @@ static int key_match(const void *a, const void *b, int selection) {
 
     if (x->rsa != y->rsa)
         return 0;
-    if (!x->rsa && (selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) && strcmp(x->group ? x->group : "", y->group ? y->group : "") != 0)
+    if (!x->rsa && (selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
+        strcmp(x->group ? x->group : "", y->group ? y->group : "") != 0)
         return 0;
     if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR))
         return 1;
     if (x->rsa)
-        return x->modulus_size == y->modulus_size && memcmp(x->modulus, y->modulus, x->modulus_size) == 0 && x->exponent_size == y->exponent_size &&
-               memcmp(x->exponent, y->exponent, x->exponent_size) == 0;
+        return x->modulus_size == y->modulus_size && memcmp(x->modulus, y->modulus, x->modulus_size) == 0 &&
+               x->exponent_size == y->exponent_size && memcmp(x->exponent, y->exponent, x->exponent_size) == 0;
     return x->point_size == y->point_size && memcmp(x->point, y->point, x->point_size) == 0;
 }
 
@@ -111,8 +112,8 @@ static int key_export(void *data, int selection, OSSL_CALLBACK *callback, void *
         return callback(params, argument);
     }
     OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) public->group, strlen(public->group)),
-        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *) public->point, public->point_size),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)public->group, strlen(public->group)),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)public->point, public->point_size),
         OSSL_PARAM_END,
     };
     return callback(params, argument);
@@ -134,15 +135,19 @@ static size_t import_number(const OSSL_PARAM *param, uint8_t *big, size_t room) 
 static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
     PublicKey *public = identity_key_public_for_import(data);
 
-    if (identity_key_is_private(data) || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY && OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY)))
+    if (identity_key_is_private(data) ||
+        (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY && OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY)))
         return 0;
     if (public->rsa) {
-        public->modulus_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N), public->modulus, sizeof public->modulus);
-        public->exponent_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E), public->exponent, sizeof public->exponent);
-        public->bits = (unsigned) public->modulus_size * 8U;
+        public->modulus_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N), public->modulus,
+                                             sizeof public->modulus);
+        public->exponent_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E), public->exponent,
+                                              sizeof public->exponent);
+        public->bits = (unsigned)public->modulus_size * 8U;
         return public->modulus_size > 0 && public->exponent_size > 0;
     }
-    const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME), *point = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
+    const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME),
+                     *point = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
     if (!group || group->data_type != OSSL_PARAM_UTF8_STRING || !group->data)
         return 0;
     bool p256 = strcmp(group->data, "prime256v1") == 0 || strcmp(group->data, "P-256") == 0;
@@ -154,7 +159,8 @@ static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
     if (!point)
         return 1;
     /* Only uncompressed points are compared: that is what OpenSSL exports. */
-    if (point->data_type != OSSL_PARAM_OCTET_STRING || point->data_size != 1U + public->bits / 4U || *(const uint8_t *) point->data != 4)
+    if (point->data_type != OSSL_PARAM_OCTET_STRING || point->data_size != 1U + public->bits / 4U ||
+        *(const uint8_t *)point->data != 4)
         return 0;
     memcpy(public->point, point->data, point->data_size);
     public->point_size = point->data_size;
@@ -190,7 +196,7 @@ static int set_number(OSSL_PARAM *p, const uint8_t *big, size_t size) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(p->data, native, size);
 #else
-    memcpy((uint8_t *) p->data + p->data_size - size, native, size);
+    memcpy((uint8_t *)p->data + p->data_size - size, native, size);
 #endif
     p->return_size = p->data_size;
     return 1;
@@ -202,11 +208,11 @@ static int get_common(const PublicKey *public, OSSL_PARAM params[]) {
     const char *digest = !public->rsa && public->bits == 384 ? "SHA384" : "SHA256";
     OSSL_PARAM *p;
 
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_BITS)) && !OSSL_PARAM_set_int(p, (int) public->bits))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_BITS)) && !OSSL_PARAM_set_int(p, (int)public->bits))
         return 0;
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_SECURITY_BITS)) && !OSSL_PARAM_set_int(p, (int) security))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_SECURITY_BITS)) && !OSSL_PARAM_set_int(p, (int)security))
         return 0;
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MAX_SIZE)) && !OSSL_PARAM_set_int(p, (int) maximum))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MAX_SIZE)) && !OSSL_PARAM_set_int(p, (int)maximum))
         return 0;
     return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST)) || OSSL_PARAM_set_utf8_string(p, digest);
 }
@@ -218,15 +224,20 @@ static int key_get_params(void *data, OSSL_PARAM params[]) {
     if (!get_common(public, params))
         return 0;
     if (public->rsa) {
-        if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_N)) && !set_number(p, public->modulus, public->modulus_size))
+        if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_N)) &&
+            !set_number(p, public->modulus, public->modulus_size))
             return 0;
-        return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_E)) || set_number(p, public->exponent, public->exponent_size);
+        return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_RSA_E)) ||
+               set_number(p, public->exponent, public->exponent_size);
     }
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_GROUP_NAME)) && public->group && !OSSL_PARAM_set_utf8_string(p, public->bits == 256 ? "prime256v1" : "secp384r1"))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_GROUP_NAME)) && public->group &&
+        !OSSL_PARAM_set_utf8_string(p, public->bits == 256 ? "prime256v1" : "secp384r1"))
         return 0;
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PUB_KEY)) && !OSSL_PARAM_set_octet_string(p, public->point, public->point_size))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_PUB_KEY)) &&
+        !OSSL_PARAM_set_octet_string(p, public->point, public->point_size))
         return 0;
-    return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY)) || OSSL_PARAM_set_octet_string(p, public->point, public->point_size);
+    return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY)) ||
+           OSSL_PARAM_set_octet_string(p, public->point, public->point_size);
 }
 
 static const char *ec_operation_name(int operation) {
@@ -237,12 +248,13 @@ static const char *rsa_operation_name(int operation) {
     return operation == OSSL_OP_SIGNATURE ? "RSA" : NULL;
 }
 
-#define FUNCTION(f) ((void (*)(void)) (f))
-#define KEYMGMT_COMMON                                                                                                                                           \
-    { OSSL_FUNC_KEYMGMT_FREE, FUNCTION(key_free) }, { OSSL_FUNC_KEYMGMT_LOAD, FUNCTION(key_load) }, { OSSL_FUNC_KEYMGMT_HAS, FUNCTION(key_has) },                \
-        { OSSL_FUNC_KEYMGMT_MATCH, FUNCTION(key_match) }, { OSSL_FUNC_KEYMGMT_EXPORT, FUNCTION(key_export) }, { OSSL_FUNC_KEYMGMT_IMPORT, FUNCTION(key_import) }, \
-        { OSSL_FUNC_KEYMGMT_GET_PARAMS, FUNCTION(key_get_params) }, {                                                                                            \
-        OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, FUNCTION(gettable_params)                                                                                             \
+#define FUNCTION(f) ((void (*)(void))(f))
+#define KEYMGMT_COMMON                                                                                                 \
+    { OSSL_FUNC_KEYMGMT_FREE, FUNCTION(key_free) }, { OSSL_FUNC_KEYMGMT_LOAD, FUNCTION(key_load) },                    \
+        { OSSL_FUNC_KEYMGMT_HAS, FUNCTION(key_has) }, { OSSL_FUNC_KEYMGMT_MATCH, FUNCTION(key_match) },                \
+        { OSSL_FUNC_KEYMGMT_EXPORT, FUNCTION(key_export) }, { OSSL_FUNC_KEYMGMT_IMPORT, FUNCTION(key_import) },        \
+        { OSSL_FUNC_KEYMGMT_GET_PARAMS, FUNCTION(key_get_params) }, {                                                  \
+        OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, FUNCTION(gettable_params)                                                   \
     }
 
 const OSSL_DISPATCH ec_keymgmt_functions[] = {

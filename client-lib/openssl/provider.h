@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The OpenSSL 3 provider of identityd: what its files share. It knows only keys that are identities: public halves from the certificate, signatures by identityd through
- * libidentityd. No digest and no random number comes from here (FACTS: OpenSSL 3.0). */
+/* The OpenSSL 3 provider of identityd: what its files share. It knows only keys that are identities: public halves from
+ * the certificate, signatures by identityd through libidentityd. No digest and no random number comes from here (FACTS:
+ * OpenSSL 3.0). */
 #pragma once
 
 #include <identityd/identityd.h>
@@ -28,7 +29,8 @@ enum {
 };
 
 /* Puts an entry into OpenSSL's error queue. */
-void provider_error(const ProviderContext *context, uint32_t reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void provider_error(const ProviderContext *context, uint32_t reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- key.c ---- */
 
@@ -42,14 +44,15 @@ typedef struct IdentityKey IdentityKey;
 typedef struct PublicKey {
     bool rsa;
     unsigned bits;
-    const char *group;        /* "P-256", "P-384"; EC only */
+    const char *group;         /* "P-256", "P-384"; EC only */
     uint8_t point[PUBLIC_MAX]; /* uncompressed; EC */
     size_t point_size;
     uint8_t modulus[PUBLIC_MAX], exponent[16]; /* big-endian; RSA */
     size_t modulus_size, exponent_size;
 } PublicKey;
 
-/* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the certificate. NULL: the reason is in the error queue. */
+/* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the
+ * certificate. NULL: the reason is in the error queue. */
 IdentityKey *identity_key_open(const ProviderContext *context, const char *name);
 /* An empty object for a public key that is imported. */
 IdentityKey *identity_key_new(const ProviderContext *context, bool rsa);
@@ -63,8 +66,10 @@ const ProviderContext *identity_key_context(const IdentityKey *key);
 const char *identity_key_chain(const IdentityKey *key);
 const char *identity_key_name(const IdentityKey *key);
 
-/* Signs `message` (or, with `is_digest`, a digest) with an IANA scheme; opens a credential of the right purpose on first use, and anew after a fork or a restart of identityd. 1 or 0. */
-int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature, size_t *signature_size);
+/* Signs `message` (or, with `is_digest`, a digest) with an IANA scheme; opens a credential of the right purpose on
+ * first use, and anew after a fork or a restart of identityd. 1 or 0. */
+int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
+                      size_t *signature_size);
 
 /* ---- dispatch tables ---- */
 extern const OSSL_DISPATCH ec_keymgmt_functions[];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signatures. A message is kept up to the 64 KiB that a handle takes, since identityd wants to see what it signs; beside it runs the hash, for longer messages, which need the purpose `digest`.
- * Verification is done with GnuTLS on the public half. */
+/* Signatures. A message is kept up to the 64 KiB that a handle takes, since identityd wants to see what it signs;
+ * beside it runs the hash, for longer messages, which need the purpose `digest`. Verification is done with GnuTLS on
+ * the public half. */
 #include "openssl/provider.h"
 
 #include "common/macros.h"
@@ -70,11 +71,13 @@ static void freectx(void *data) {
 
 static void *dupctx(void *data) {
     const SignatureContext *context = data;
-    SignatureContext *copy = newctx((void *) context->provider, NULL);
+    SignatureContext *copy = newctx((void *)context->provider, NULL);
 
     if (!copy)
         return NULL;
-    *copy = (SignatureContext) { .provider = context->provider, .digest = context->digest, .pss = context->pss, .too_long = context->too_long };
+    *copy = (SignatureContext){
+        .provider = context->provider, .digest = context->digest, .pss = context->pss, .too_long = context->too_long
+    };
     if (context->key)
         copy->key = identity_key_ref(context->key);
     if (context->hash)
@@ -100,7 +103,8 @@ static int set_digest(SignatureContext *context, const char *name) {
             context->digest = &digests[i];
             return 1;
         }
-    provider_error(context->provider, REASON_UNSUPPORTED, "an identity's key signs with SHA-256, SHA-384 or SHA-512, not with %.32s", name);
+    provider_error(context->provider, REASON_UNSUPPORTED,
+                   "an identity's key signs with SHA-256, SHA-384 or SHA-512, not with %.32s", name);
     return 0;
 }
 
@@ -131,9 +135,11 @@ static int check_salt(SignatureContext *context, const OSSL_PARAM *p) {
         length = atoi(word);
     } else if (!OSSL_PARAM_get_int(p, &length))
         return 0;
-    if (length == RSA_PSS_SALTLEN_DIGEST || length == RSA_PSS_SALTLEN_AUTO || (context->digest && (size_t) length == context->digest->size))
+    if (length == RSA_PSS_SALTLEN_DIGEST || length == RSA_PSS_SALTLEN_AUTO ||
+        (context->digest && (size_t)length == context->digest->size))
         return 1;
-    provider_error(context->provider, REASON_UNSUPPORTED, "the PSS salt of an identity's key is as long as the digest (-1)");
+    provider_error(context->provider, REASON_UNSUPPORTED,
+                   "the PSS salt of an identity's key is as long as the digest (-1)");
     return 0;
 }
 
@@ -143,7 +149,8 @@ static int set_params(void *data, const OSSL_PARAM params[]) {
 
     if (!params)
         return 1;
-    if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST)) && (p->data_type != OSSL_PARAM_UTF8_STRING || !set_digest(context, p->data)))
+    if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST)) &&
+        (p->data_type != OSSL_PARAM_UTF8_STRING || !set_digest(context, p->data)))
         return 0;
     if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) && !set_padding(context, p))
         return 0;
@@ -184,13 +191,17 @@ static uint16_t scheme_of(const SignatureContext *context) {
 static int get_params(void *data, OSSL_PARAM params[]) {
     static const uint8_t ecdsa256[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
     static const uint8_t ecdsa384[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
-    static const uint8_t rsa256[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00 };
-    static const uint8_t rsa384[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00 };
-    static const uint8_t rsa512[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00 };
+    static const uint8_t rsa256[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                      0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00 };
+    static const uint8_t rsa384[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                      0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00 };
+    static const uint8_t rsa512[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                      0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00 };
     SignatureContext *context = data;
     OSSL_PARAM *p;
 
-    if ((p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST)) && !OSSL_PARAM_set_utf8_string(p, context->digest ? context->digest->name : ""))
+    if ((p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST)) &&
+        !OSSL_PARAM_set_utf8_string(p, context->digest ? context->digest->name : ""))
         return 0;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
     if (!p)
@@ -271,17 +282,20 @@ static size_t signature_room(const SignatureContext *context) {
     return public->rsa ? public->modulus_size : 2U * ((public->bits + 7U) / 8U) + 9U;
 }
 
-static int finish(SignatureContext *context, bool is_digest, const void *bytes, size_t size, unsigned char *signature, size_t *ret_size, size_t room) {
+static int finish(SignatureContext *context, bool is_digest, const void *bytes, size_t size, unsigned char *signature,
+                  size_t *ret_size, size_t room) {
     uint8_t made[IDENTITYD_SIGNATURE_MAX];
     size_t made_size = sizeof made;
     uint16_t scheme = scheme_of(context);
 
     if (scheme == 0) {
-        provider_error(context->provider, REASON_UNSUPPORTED, "this key does not sign with %s", context->digest ? context->digest->name : "no digest");
+        provider_error(context->provider, REASON_UNSUPPORTED, "this key does not sign with %s",
+                       context->digest ? context->digest->name : "no digest");
         return 0;
     }
     if (is_digest && size != context->digest->size) {
-        provider_error(context->provider, REASON_UNSUPPORTED, "a digest of %zu bytes is not one of %s", size, context->digest->name);
+        provider_error(context->provider, REASON_UNSUPPORTED, "a digest of %zu bytes is not one of %s", size,
+                       context->digest->name);
         return 0;
     }
     if (!identity_key_sign(context->key, scheme, is_digest, bytes, size, made, &made_size) || made_size > room)
@@ -291,7 +305,8 @@ static int finish(SignatureContext *context, bool is_digest, const void *bytes, 
     return 1;
 }
 
-static int sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *digest, size_t size) {
+static int sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *digest,
+                size_t size) {
     SignatureContext *context = data;
 
     if (!context->key)
@@ -319,7 +334,8 @@ static int digest_sign_final(void *data, unsigned char *signature, size_t *ret_s
     return finish(context, true, digest, context->digest->size, signature, ret_size, room);
 }
 
-static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *bytes, size_t size) {
+static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *bytes,
+                       size_t size) {
     SignatureContext *context = data;
 
     if (!signature)
@@ -331,23 +347,33 @@ static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, s
 
 static int import_public(const PublicKey *public, gnutls_pubkey_t pubkey) {
     if (public->rsa) {
-        gnutls_datum_t m = { (unsigned char *) public->modulus, (unsigned) public->modulus_size }, e = { (unsigned char *) public->exponent, (unsigned) public->exponent_size };
+        gnutls_datum_t m = { (unsigned char *)public->modulus, (unsigned)public->modulus_size },
+                       e = { (unsigned char *)public->exponent, (unsigned)public->exponent_size };
         return gnutls_pubkey_import_rsa_raw(pubkey, &m, &e);
     }
     unsigned length = public->bits / 8U;
-    gnutls_datum_t x = { (unsigned char *) public->point + 1, length }, y = { (unsigned char *) public->point + 1 + length, length };
-    return public->point_size == 0 ? -1 : gnutls_pubkey_import_ecc_raw(pubkey, length == 32 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_SECP384R1, &x, &y);
+    gnutls_datum_t x = { (unsigned char *)public->point + 1, length },
+                   y = { (unsigned char *)public->point + 1 + length, length };
+    return public->point_size == 0
+               ? -1
+               : gnutls_pubkey_import_ecc_raw(
+                     pubkey, length == 32 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_SECP384R1, &x, &y);
 }
 
 static gnutls_sign_algorithm_t gnutls_scheme(const SignatureContext *context) {
     const PublicKey *public = identity_key_public(context->key);
 
-    return gnutls_pk_to_sign(!public->rsa ? GNUTLS_PK_ECDSA : context->pss ? GNUTLS_PK_RSA_PSS : GNUTLS_PK_RSA, context->digest->id);
+    return gnutls_pk_to_sign(!public->rsa   ? GNUTLS_PK_ECDSA
+                             : context->pss ? GNUTLS_PK_RSA_PSS
+                                            : GNUTLS_PK_RSA,
+                             context->digest->id);
 }
 
-static int verify(void *data, const unsigned char *signature, size_t signature_size, const unsigned char *digest, size_t size) {
+static int verify(void *data, const unsigned char *signature, size_t signature_size, const unsigned char *digest,
+                  size_t size) {
     SignatureContext *context = data;
-    gnutls_datum_t hash = { (unsigned char *) digest, (unsigned) size }, value = { (unsigned char *) signature, (unsigned) signature_size };
+    gnutls_datum_t hash = { (unsigned char *)digest, (unsigned)size },
+                   value = { (unsigned char *)signature, (unsigned)signature_size };
     gnutls_pubkey_t pubkey = NULL;
     int good = 0;
 
@@ -369,22 +395,26 @@ static int digest_verify_final(void *data, const unsigned char *signature, size_
     return verify(context, signature, signature_size, digest, context->digest->size);
 }
 
-#define FUNCTION(f) ((void (*)(void)) (f))
-#define SIGNATURE_FUNCTIONS                                                                                                                              \
-    {                                                                                                                                                    \
-        { OSSL_FUNC_SIGNATURE_NEWCTX, FUNCTION(newctx) }, { OSSL_FUNC_SIGNATURE_FREECTX, FUNCTION(freectx) },                                            \
-            { OSSL_FUNC_SIGNATURE_DUPCTX, FUNCTION(dupctx) }, { OSSL_FUNC_SIGNATURE_SIGN_INIT, FUNCTION(sign_init) },                                    \
-            { OSSL_FUNC_SIGNATURE_SIGN, FUNCTION(sign) }, { OSSL_FUNC_SIGNATURE_VERIFY_INIT, FUNCTION(sign_init) },                                      \
-            { OSSL_FUNC_SIGNATURE_VERIFY, FUNCTION(verify) }, { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, FUNCTION(digest_init) },                           \
-            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, FUNCTION(digest_update) }, { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, FUNCTION(digest_sign_final) }, \
-            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, FUNCTION(digest_sign) }, { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, FUNCTION(digest_init) },               \
-            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, FUNCTION(digest_update) },                                                                       \
-            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, FUNCTION(digest_verify_final) },                                                                  \
-            { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, FUNCTION(get_params) }, { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, FUNCTION(gettable_params) },        \
-            { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, FUNCTION(set_params) }, { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, FUNCTION(settable_params) },        \
-        {                                                                                                                                                \
-            0, NULL                                                                                                                                      \
-        }                                                                                                                                                \
+#define FUNCTION(f) ((void (*)(void))(f))
+#define SIGNATURE_FUNCTIONS                                                                                            \
+    {                                                                                                                  \
+        { OSSL_FUNC_SIGNATURE_NEWCTX, FUNCTION(newctx) }, { OSSL_FUNC_SIGNATURE_FREECTX, FUNCTION(freectx) },          \
+            { OSSL_FUNC_SIGNATURE_DUPCTX, FUNCTION(dupctx) }, { OSSL_FUNC_SIGNATURE_SIGN_INIT, FUNCTION(sign_init) },  \
+            { OSSL_FUNC_SIGNATURE_SIGN, FUNCTION(sign) }, { OSSL_FUNC_SIGNATURE_VERIFY_INIT, FUNCTION(sign_init) },    \
+            { OSSL_FUNC_SIGNATURE_VERIFY, FUNCTION(verify) },                                                          \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, FUNCTION(digest_init) },                                           \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE, FUNCTION(digest_update) },                                       \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL, FUNCTION(digest_sign_final) },                                    \
+            { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, FUNCTION(digest_sign) },                                                \
+            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, FUNCTION(digest_init) },                                         \
+            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE, FUNCTION(digest_update) },                                     \
+            { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL, FUNCTION(digest_verify_final) },                                \
+            { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, FUNCTION(get_params) },                                              \
+            { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, FUNCTION(gettable_params) },                                    \
+            { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, FUNCTION(set_params) },                                              \
+            { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, FUNCTION(settable_params) }, {                                  \
+            0, NULL                                                                                                    \
+        }                                                                                                              \
     }
 
 const OSSL_DISPATCH ecdsa_signature_functions[] = SIGNATURE_FUNCTIONS;

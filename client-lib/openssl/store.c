@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The store loader for identityd:NAME: the private key (a reference into the TPM), then the certificates of the chain. */
+/* The store loader for identityd:NAME: the private key (a reference into the TPM), then the certificates of the chain.
+ */
 #include "openssl/provider.h"
 
 #include "common/names.h"
@@ -19,8 +20,8 @@ typedef struct StoreContext {
     const ProviderContext *provider;
     IdentityKey *key;
     bool key_given;
-    int expected;        /* OSSL_STORE_INFO_…; 0: all */
-    const char *rest;    /* of the chain */
+    int expected;     /* OSSL_STORE_INFO_…; 0: all */
+    const char *rest; /* of the chain */
 } StoreContext;
 
 static void *store_open(void *provctx, const char *uri) {
@@ -66,7 +67,8 @@ static int load_key(StoreContext *context, OSSL_CALLBACK *callback, void *argume
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (identity_key_public(key)->rsa ? "RSA" : "EC"), identity_key_public(key)->rsa ? 3 : 2),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(identity_key_public(key)->rsa ? "RSA" : "EC"),
+                               identity_key_public(key)->rsa ? 3 : 2),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof key),
         OSSL_PARAM_END,
     };
@@ -78,7 +80,7 @@ static int load_key(StoreContext *context, OSSL_CALLBACK *callback, void *argume
 
 static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void *argument) {
     const char *end = strstr(context->rest, PEM_END);
-    gnutls_datum_t in = { (unsigned char *) context->rest, 0 }, out = { NULL, 0 };
+    gnutls_datum_t in = { (unsigned char *)context->rest, 0 }, out = { NULL, 0 };
     int type = OSSL_OBJECT_CERT;
 
     if (!end) {
@@ -86,7 +88,7 @@ static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void
         return 0;
     }
     end += strlen(PEM_END);
-    in.size = (unsigned) (end - context->rest);
+    in.size = (unsigned)(end - context->rest);
     context->rest = end + strspn(end, "\r\n");
     if (gnutls_pem_base64_decode2("CERTIFICATE", &in, &out) < 0)
         return 0;
@@ -100,7 +102,8 @@ static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void
     return r;
 }
 
-static int store_load(void *data, OSSL_CALLBACK *callback, void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
+static int store_load(void *data, OSSL_CALLBACK *callback, void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase,
+                      void *passphrase_argument) {
     StoreContext *context = data;
 
     if (!context->key_given) {
@@ -128,7 +131,7 @@ static int store_close(void *data) {
     return 1;
 }
 
-#define FUNCTION(f) ((void (*)(void)) (f))
+#define FUNCTION(f) ((void (*)(void))(f))
 
 const OSSL_DISPATCH store_functions[] = {
     { OSSL_FUNC_STORE_OPEN, FUNCTION(store_open) },
