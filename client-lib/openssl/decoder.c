@@ -14,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_FILE_MAX (64U * 1024U)
-#define KEY_BEGIN    "-----BEGIN " KEY_REFERENCE_LABEL "-----"
+#define KEY_FILE_MAX  (64U * 1024U) /* of text before a block */
+#define KEY_LINE_MAX  256U
+#define KEY_END       "-----END " KEY_REFERENCE_LABEL "-----"
+#define KEY_BLOCK_MAX 1024U /* of a reference: at most KEY_REFERENCE_MAX bytes in base64, and its two lines */
+#define KEY_BEGIN     "-----BEGIN " KEY_REFERENCE_LABEL "-----"
 
 typedef struct DecoderContext {
     const ProviderContext *provider;
@@ -54,10 +57,44 @@ static size_t read_all(const DecoderContext *context, OSSL_CORE_BIO *bio, char *
     return total;
 }
 
+/* What is ours ends the search when it is no good: OpenSSL throws away the errors of decoders that only decoded
+ * nothing. */
 static int malformed(const DecoderContext *context) {
     provider_error(context->provider, REASON_KEY_FILE,
-                   "the block " KEY_REFERENCE_LABEL " is cut off, or does not hold the name of an identity");
-    return 1; /* nothing was decoded; the queue says why */
+                   "the block " KEY_REFERENCE_LABEL " is cut off, too long, or does not hold the name of an identity");
+    return 0;
+}
+
+static bool begins(const char *line, const char *with) {
+    return strncmp(line, with, strlen(with)) == 0;
+}
+
+/* The next PEM block, if it is ours: its size in `block`. 0: another's, or none at all. What follows a block is left
+ * unread, and no more than the first line is taken of another's: a file may hold several, and decoders after us go on
+ * from here. SIZE_MAX: ours, and no good. */
+static size_t read_block(const DecoderContext *context, OSSL_CORE_BIO *bio, char block[static KEY_BLOCK_MAX]) {
+    char line[KEY_LINE_MAX];
+    size_t read = 0, size = 0;
+    int got;
+
+    do {
+        got = context->provider->bio_gets(bio, line, sizeof line);
+        if (got <= 0 || (read += (size_t)got) > KEY_FILE_MAX)
+            return 0;
+    } while (!begins(line, "-----BEGIN "));
+    if (!begins(line, KEY_BEGIN))
+        return 0;
+    for (;;) {
+        size_t length = strlen(line);
+        if (length > KEY_BLOCK_MAX - size)
+            return SIZE_MAX;
+        memcpy(block + size, line, length);
+        size += length;
+        if (begins(line, KEY_END))
+            return size;
+        if (context->provider->bio_gets(bio, line, sizeof line) <= 0)
+            return SIZE_MAX;
+    }
 }
 
 /* The first of the two steps: the block of our label, out of its armour. OpenSSL's own PEM decoder drops labels that it
@@ -65,28 +102,28 @@ static int malformed(const DecoderContext *context) {
 static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
-    gnutls_datum_t in, out = { NULL, 0 };
-    char name[IDENTITY_NAME_MAX + 1U], *text = malloc(KEY_FILE_MAX);
-    int type = OSSL_OBJECT_PKEY, r = 1;
+    char name[IDENTITY_NAME_MAX + 1U], block[KEY_BLOCK_MAX];
+    gnutls_datum_t in = { (unsigned char *)block, 0 }, out = { NULL, 0 };
+    int type = OSSL_OBJECT_PKEY, r;
+    size_t size = read_block(context, bio, block);
 
-    if (!text)
-        return 0;
-    in = (gnutls_datum_t){ (unsigned char *)text, (unsigned)read_all(context, bio, text, KEY_FILE_MAX) };
-    if (memmem(text, in.size, KEY_BEGIN, strlen(KEY_BEGIN))) {
-        if (gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &in, &out) < 0 ||
-            key_reference_from_der((BytesView){ out.data, out.size }, name) < 0)
-            r = malformed(context);
-        else {
-            OSSL_PARAM params[] = {
-                OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-                OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, out.data, out.size),
-                OSSL_PARAM_END,
-            };
-            r = callback(params, callback_argument);
-        }
+    if (size == 0)
+        return 1;
+    if (size == SIZE_MAX)
+        return malformed(context);
+    in.size = (unsigned)size;
+    if (gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &in, &out) < 0 ||
+        key_reference_from_der((BytesView){ out.data, out.size }, name) < 0)
+        r = malformed(context);
+    else {
+        OSSL_PARAM params[] = {
+            OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+            OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, out.data, out.size),
+            OSSL_PARAM_END,
+        };
+        r = callback(params, callback_argument);
     }
     gnutls_free(out.data);
-    free(text);
     return r;
 }
 
@@ -99,10 +136,10 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
 
     int r = key_reference_from_der((BytesView){ (const uint8_t *)der, read_all(context, bio, der, sizeof der) }, name);
     if (r < 0)
-        return r == -EBADMSG ? malformed(context) : 1;
+        return r == -EBADMSG ? malformed(context) : 1; /* other people's DER is none of ours */
     IdentityKey *key = identity_key_open(context->provider, name);
     if (!key)
-        return 1;
+        return 0;
     if (identity_key_public(key)->rsa != context->rsa) { /* the twin of this decoder knows it */
         identity_key_unref(key);
         return 1;

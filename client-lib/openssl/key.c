@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,8 @@ struct IdentityKey {
     PublicKey public;
     char *name; /* NULL: an imported public key */
     identityd_snapshot *snapshot;
-    pthread_mutex_t lock;
-    identityd_credential *credentials[_USE_COUNT];
+    /* Set once. No lock guards them: one that another thread holds stays locked in a forked child. */
+    identityd_credential *_Atomic credentials[_USE_COUNT];
 };
 
 IdentityKey *identity_key_new(const ProviderContext *context, bool rsa) {
@@ -36,10 +35,6 @@ IdentityKey *identity_key_new(const ProviderContext *context, bool rsa) {
     atomic_init(&key->references, 1);
     key->context = context;
     key->public.rsa = rsa;
-    if (pthread_mutex_init(&key->lock, NULL) != 0) {
-        free(key);
-        return NULL;
-    }
     return key;
 }
 
@@ -54,7 +49,6 @@ void identity_key_unref(IdentityKey *key) {
     for (size_t i = 0; i < _USE_COUNT; i++)
         identityd_credential_free(key->credentials[i]);
     identityd_snapshot_free(key->snapshot);
-    pthread_mutex_destroy(&key->lock);
     free(key->name);
     free(key);
 }
@@ -166,20 +160,42 @@ static bool read_public(IdentityKey *key) {
     return good;
 }
 
+/* The credential for a use, opened when it is first wanted. */
+static int get_credential(IdentityKey *key, IdentityPurpose use, identityd_credential **ret) {
+    identityd_credential *credential = key->credentials[use], *none = NULL;
+
+    if (!credential) {
+        int r = identityd_credential_open(key->name, purpose_names[use], &credential);
+        if (r < 0)
+            return r;
+        if (!atomic_compare_exchange_strong(&key->credentials[use], &none,
+                                            credential)) { /* another thread was faster */
+            identityd_credential_free(credential);
+            credential = none;
+        }
+    }
+    *ret = credential;
+    return 0;
+}
+
 IdentityKey *identity_key_open(const ProviderContext *context, const char *name) {
     IdentityKey *key = identity_key_new(context, false);
-    int r = key ? -EACCES : -ENOMEM;
+    identityd_credential *credential = NULL;
+    int r = -EACCES;
 
-    if (key)
-        key->name = strdup(name);
-    for (size_t use = 0; key && key->name && use < _USE_COUNT && r == -EACCES; use++)
-        r = identityd_credential_open(name, purpose_names[use], &key->credentials[use]);
-    for (size_t use = 0; r >= 0 && use < _USE_COUNT; use++)
-        if (key->credentials[use])
-            r = identityd_credential_snapshot(key->credentials[use], &key->snapshot);
+    if (!key || !(key->name = strdup(name))) {
+        provider_error(context, REASON_MEMORY, "identityd:%s", name);
+        identity_key_unref(key);
+        return NULL;
+    }
+    for (size_t use = 0; use < _USE_COUNT && r == -EACCES; use++)
+        r = get_credential(key, use, &credential);
+    if (r >= 0)
+        r = identityd_credential_snapshot(credential, &key->snapshot);
     if (r >= 0 && read_public(key))
         return key;
-    provider_error(context, REASON_IDENTITY, "identityd:%s: %s", name,
+    provider_error(context, REASON_IDENTITY, "identityd:%s: %s%s", name,
+                   r == -EACCES ? "it is lent to this process for no purpose; the last that was tried: " : "",
                    r < 0 ? identityd_last_error() : "its certificate could not be read");
     identity_key_unref(key);
     return NULL;
@@ -187,33 +203,40 @@ IdentityKey *identity_key_open(const ProviderContext *context, const char *name)
 
 /* ---- signing ---- */
 
-static int sign_once(identityd_credential *credential, IdentityKey *key, uint16_t scheme, bool is_digest,
-                     const void *data, size_t size, void *signature, size_t *signature_size) {
+typedef struct Wanted {
+    uint16_t scheme;
+    bool is_digest;
+    const void *data;
+    size_t size;
+} Wanted;
+
+static int sign_once(const IdentityKey *key, identityd_credential *credential, const Wanted *wanted, void *signature,
+                     size_t *signature_size) {
     uint32_t generation = identityd_snapshot_generation(key->snapshot);
 
-    return is_digest ? identityd_sign_digest(credential, generation, scheme, data, size, signature, signature_size)
-                     : identityd_sign_message(credential, generation, scheme, data, size, signature, signature_size);
+    return (wanted->is_digest ? identityd_sign_digest : identityd_sign_message)(
+        credential, generation, wanted->scheme, wanted->data, wanted->size, signature, signature_size);
 }
 
-static int sign_as(IdentityKey *key, IdentityPurpose use, uint16_t scheme, bool is_digest, const void *data,
-                   size_t size, void *signature, size_t *signature_size) {
-    int r = 0;
+static int sign_as(IdentityKey *key, IdentityPurpose use, const Wanted *wanted, void *signature,
+                   size_t *signature_size) {
+    identityd_credential *credential;
+    int r = get_credential(key, use, &credential);
 
-    if (!key->credentials[use])
-        r = identityd_credential_open(key->name, purpose_names[use], &key->credentials[use]);
     if (r < 0)
         return r;
-    r = sign_once(key->credentials[use], key, scheme, is_digest, data, size, signature, signature_size);
+    r = sign_once(key, credential, wanted, signature, signature_size);
     if (r == -ECHILD || r == -EPIPE) { /* forked, or identityd was restarted: once anew */
-        r = identityd_credential_reopen(key->credentials[use]);
+        r = identityd_credential_reopen(credential);
         if (r >= 0)
-            r = sign_once(key->credentials[use], key, scheme, is_digest, data, size, signature, signature_size);
+            r = sign_once(key, credential, wanted, signature, signature_size);
     }
     return r;
 }
 
 int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
                       size_t *signature_size) {
+    const Wanted wanted = { scheme, is_digest, data, size };
     BytesView message = { data, size };
     IdentityPurpose first = is_digest                                              ? USE_DIGEST
                             : certificate_verify_matches(TLS_SIDE_CLIENT, message) ? USE_TLS_CLIENT
@@ -224,12 +247,18 @@ int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const v
         provider_error(key->context, REASON_UNSUPPORTED, "a public key does not sign");
         return 0;
     }
-    pthread_mutex_lock(&key->lock);
-    int r = sign_as(key, first, scheme, is_digest, data, size, signature, signature_size);
-    if (r == -EACCES && first != USE_DIGEST)
-        r = sign_as(key, USE_DIGEST, scheme, is_digest, data, size, signature, signature_size);
+    int r = sign_as(key, first, &wanted, signature, signature_size);
+    if ((r == -EACCES || r == -EPERM) && first != USE_DIGEST) {
+        int digest = sign_as(key, USE_DIGEST, &wanted, signature, signature_size);
+        if (digest == -EACCES) /* the first refusal says more */
+            r = sign_as(key, first, &wanted, signature, signature_size);
+        else
+            r = digest;
+    }
     if (r < 0)
-        provider_error(key->context, REASON_SIGN, "identityd:%s: %s", key->name, identityd_last_error());
-    pthread_mutex_unlock(&key->lock);
+        provider_error(key->context, REASON_SIGN, "identityd:%s: %s%s", key->name, identityd_last_error(),
+                       r == -EACCES && first == USE_DATA
+                           ? " (what is to be signed is no TLS 1.3 handshake; TLS 1.2 needs the purpose digest)"
+                           : "");
     return r >= 0;
 }

@@ -137,6 +137,9 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, 
         case OSSL_FUNC_BIO_READ_EX:
             context->bio_read_ex = OSSL_FUNC_BIO_read_ex(in);
             break;
+        case OSSL_FUNC_BIO_GETS:
+            context->bio_gets = OSSL_FUNC_BIO_gets(in);
+            break;
         default:
             break;
         }

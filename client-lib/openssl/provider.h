@@ -18,6 +18,7 @@ typedef struct ProviderContext {
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
 } ProviderContext;
 
 enum {
@@ -70,6 +71,9 @@ const char *identity_key_name(const IdentityKey *key);
  * first use, and anew after a fork or a restart of identityd. 1 or 0. */
 int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
                       size_t *signature_size);
+
+/* DER of the AlgorithmIdentifier of an IANA scheme; NULL: none. */
+const uint8_t *algorithm_id(uint16_t scheme, size_t *ret_size);
 
 /* ---- dispatch tables ---- */
 extern const OSSL_DISPATCH ec_keymgmt_functions[];

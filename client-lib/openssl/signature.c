@@ -38,7 +38,6 @@ typedef struct SignatureContext {
     size_t message_size;
     bool too_long;
     gnutls_hash_hd_t hash;
-    uint8_t algorithm_id[80];
 } SignatureContext;
 
 static void *newctx(void *provctx, const char *properties) {
@@ -97,12 +96,20 @@ static void *dupctx(void *data) {
 
 /* ---- parameters ---- */
 
-static int set_digest(SignatureContext *context, const char *name) {
+static const Digest *find_digest(const char *name) {
     for (size_t i = 0; i < ARRAY_LENGTH(digests); i++)
-        if (strcasecmp(name, digests[i].name) == 0 || strcasecmp(name, digests[i].alias) == 0) {
-            context->digest = &digests[i];
-            return 1;
-        }
+        if (strcasecmp(name, digests[i].name) == 0 || strcasecmp(name, digests[i].alias) == 0)
+            return &digests[i];
+    return NULL;
+}
+
+static int set_digest(SignatureContext *context, const char *name) {
+    const Digest *digest = find_digest(name);
+
+    if (digest) {
+        context->digest = digest;
+        return 1;
+    }
     provider_error(context->provider, REASON_UNSUPPORTED,
                    "an identity's key signs with SHA-256, SHA-384 or SHA-512, not with %.32s", name);
     return 0;
@@ -130,7 +137,8 @@ static int check_salt(SignatureContext *context, const OSSL_PARAM *p) {
 
     if (p->data_type == OSSL_PARAM_UTF8_STRING) {
         const char *word = p->data;
-        if (strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST) == 0 || strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO) == 0)
+        if (strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST) == 0 ||
+            strcmp(word, OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO) == 0 || strcmp(word, "auto-digestmax") == 0) /* OpenSSL 3.1 */
             return 1;
         length = atoi(word);
     } else if (!OSSL_PARAM_get_int(p, &length))
@@ -140,6 +148,14 @@ static int check_salt(SignatureContext *context, const OSSL_PARAM *p) {
         return 1;
     provider_error(context->provider, REASON_UNSUPPORTED,
                    "the PSS salt of an identity's key is as long as the digest (-1)");
+    return 0;
+}
+
+/* The mask of PSS is made with the digest itself: TPMs know no other. */
+static int check_mask(const SignatureContext *context, const OSSL_PARAM *p) {
+    if (p->data_type == OSSL_PARAM_UTF8_STRING && find_digest(p->data) == context->digest)
+        return 1;
+    provider_error(context->provider, REASON_UNSUPPORTED, "the PSS mask of an identity's key is made with its digest");
     return 0;
 }
 
@@ -153,6 +169,8 @@ static int set_params(void *data, const OSSL_PARAM params[]) {
         (p->data_type != OSSL_PARAM_UTF8_STRING || !set_digest(context, p->data)))
         return 0;
     if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) && !set_padding(context, p))
+        return 0;
+    if ((p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST)) && !check_mask(context, p))
         return 0;
     return !(p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN)) || check_salt(context, p);
 }
@@ -172,6 +190,7 @@ static const OSSL_PARAM *gettable_params(void *data, void *provctx) {
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
         OSSL_PARAM_END,
     };
     return params;
@@ -188,38 +207,29 @@ static uint16_t scheme_of(const SignatureContext *context) {
 }
 
 /* What goes into an X.509 structure beside the signature, from GnuTLS's own table of OIDs. */
+/* OSSL_SIGNATURE_PARAM_PAD_MODE is a number or a word, as the asker likes. */
+static int get_padding(const SignatureContext *context, OSSL_PARAM *p) {
+    if (p->data_type == OSSL_PARAM_UTF8_STRING)
+        return OSSL_PARAM_set_utf8_string(p,
+                                          context->pss ? OSSL_PKEY_RSA_PAD_MODE_PSS : OSSL_PKEY_RSA_PAD_MODE_PKCSV15);
+    return OSSL_PARAM_set_int(p, context->pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING);
+}
+
 static int get_params(void *data, OSSL_PARAM params[]) {
-    static const uint8_t ecdsa256[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
-    static const uint8_t ecdsa384[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03 };
-    static const uint8_t rsa256[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-                                      0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00 };
-    static const uint8_t rsa384[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-                                      0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00 };
-    static const uint8_t rsa512[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-                                      0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00 };
     SignatureContext *context = data;
     OSSL_PARAM *p;
+    size_t size = 0;
 
     if ((p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_DIGEST)) &&
         !OSSL_PARAM_set_utf8_string(p, context->digest ? context->digest->name : ""))
         return 0;
+    if ((p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PAD_MODE)) && !get_padding(context, p))
+        return 0;
     p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID);
     if (!p)
         return 1;
-    switch (context->key ? scheme_of(context) : 0) {
-    case 0x0403:
-        return OSSL_PARAM_set_octet_string(p, ecdsa256, sizeof ecdsa256);
-    case 0x0503:
-        return OSSL_PARAM_set_octet_string(p, ecdsa384, sizeof ecdsa384);
-    case 0x0401:
-        return OSSL_PARAM_set_octet_string(p, rsa256, sizeof rsa256);
-    case 0x0501:
-        return OSSL_PARAM_set_octet_string(p, rsa384, sizeof rsa384);
-    case 0x0601:
-        return OSSL_PARAM_set_octet_string(p, rsa512, sizeof rsa512);
-    default:
-        return 0;
-    }
+    const uint8_t *der = algorithm_id(context->key ? scheme_of(context) : 0, &size);
+    return der && OSSL_PARAM_set_octet_string(p, der, size);
 }
 
 /* ---- beginning ---- */
@@ -242,6 +252,16 @@ static int init(SignatureContext *context, const char *digest, void *key, const 
     return set_params(context, params);
 }
 
+/* Forgets what it was given. */
+static int restart(SignatureContext *context) {
+    if (context->hash)
+        gnutls_hash_deinit(context->hash, NULL);
+    context->hash = NULL;
+    context->message_size = 0;
+    context->too_long = false;
+    return gnutls_hash_init(&context->hash, context->digest->id) >= 0;
+}
+
 static int sign_init(void *data, void *key, const OSSL_PARAM params[]) {
     return init(data, NULL, key, params);
 }
@@ -252,7 +272,7 @@ static int digest_init(void *data, const char *digest, void *key, const OSSL_PAR
     if (!init(context, digest, key, params))
         return 0;
     context->message = malloc(IDENTITYD_MESSAGE_MAX);
-    if (!context->message || gnutls_hash_init(&context->hash, context->digest->id) < 0) {
+    if (!context->message || !restart(context)) {
         reset(context);
         provider_error(context->provider, REASON_MEMORY, "no room for a message");
         return 0;
@@ -298,8 +318,13 @@ static int finish(SignatureContext *context, bool is_digest, const void *bytes, 
                        context->digest->name);
         return 0;
     }
-    if (!identity_key_sign(context->key, scheme, is_digest, bytes, size, made, &made_size) || made_size > room)
+    if (!identity_key_sign(context->key, scheme, is_digest, bytes, size, made, &made_size))
         return 0;
+    if (made_size > room) {
+        provider_error(context->provider, REASON_UNSUPPORTED, "a signature of %zu bytes has no room in %zu", made_size,
+                       room);
+        return 0;
+    }
     memcpy(signature, made, made_size);
     *ret_size = made_size;
     return 1;
@@ -340,7 +365,8 @@ static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, s
 
     if (!signature)
         return digest_sign_final(context, NULL, ret_size, 0);
-    return digest_update(context, bytes, size) && digest_sign_final(context, signature, ret_size, room);
+    int r = digest_update(context, bytes, size) && digest_sign_final(context, signature, ret_size, room);
+    return restart(context) && r; /* OpenSSL hands over the context itself, and may use it again */
 }
 
 /* ---- verifying ---- */
