@@ -21,10 +21,9 @@ def chain(identity):
     return published(identity, "chain.pem")
 
 
-def shipped_configuration(build, path):
-    """Writes the configuration file of a build with that build's module."""
-    text = read(f"{build}/client-lib/openssl/identityd.cnf")
-    text, count = re.subn(r"(?m)^module = .*/identityd\.so$", f"module = {build}/client-lib/openssl/identityd.so", text)
+def shipped_configuration(module, path):
+    """Writes the configuration file as it is installed, for the module of this build."""
+    text, count = re.subn(r"(?m)^module = .*/identityd\.so$", f"module = {module}", read(os.environ["OPENSSL_CNF"]))
     assert count == 1
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -35,7 +34,7 @@ class ProviderCase(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.plain_configuration = shipped_configuration(os.environ["PLAIN_BUILD"], SANDBOX + "/plain.cnf")
+        cls.plain_configuration = shipped_configuration(os.environ["PLAIN_OPENSSL_PROVIDER"], SANDBOX + "/plain.cnf")
 
     @classmethod
     def add(cls, name, algorithm="ecdsa-p256", more="", **access):

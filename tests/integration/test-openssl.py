@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The OpenSSL provider: keys by file and URI, every kind of signature, TLS 1.3 with handles that grant nothing else, what is
-not ours left alone, and each refusal in OpenSSL's error queue. Runs inside tests/sandbox with PLAIN_BUILD (plain.py)."""
+not ours left alone, and each refusal in OpenSSL's error queue. Runs inside tests/sandbox."""
 
 import base64
 import os
@@ -24,7 +24,7 @@ class Provider(ProviderCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.watched = shipped_configuration(BUILD, SANDBOX + "/watched.cnf")
+        cls.watched = shipped_configuration(os.environ["OPENSSL_PROVIDER"], SANDBOX + "/watched.cnf")
         everything = {"tls_client": True, "tls_server": True, "digest": True}
         for identity in (cls.add("p384", "ecdsa-p384", **everything), cls.add("rsa", "rsa-2048", **everything),
                          cls.add("ec-client", tls_client=True), cls.add("ec-server", tls_server=True),
