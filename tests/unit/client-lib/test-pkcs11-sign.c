@@ -63,24 +63,19 @@ static void test_ecdsa(void **state) {
     gnutls_privkey_deinit(p384);
 }
 
-/* r and s are as wide as the curve, also where one begins with zeroes: of 600 signatures some do. */
+/* r and s are as wide as the curve, also where one begins with zeroes, as some of 600 signatures do. */
 static void test_ecdsa_width(void **state) {
     CK_SESSION_HANDLE session = open_session();
     CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt");
     CK_MECHANISM mechanism = { CKM_ECDSA_SHA256, NULL, 0 };
     unsigned char signature[64];
-    unsigned short_ones = 0;
 
     for (unsigned i = 0; i < 600; i++) {
         CK_ULONG size = sizeof(signature);
         assert_int_equal(sign_with(session, &mechanism, key, message, sizeof(message), signature, &size), CKR_OK);
         assert_int_equal(size, 64);
-        short_ones += signature[0] == 0 || signature[32] == 0;
-        if (signature[0] == 0 || signature[32] == 0)
-            assert_true(verify_as(fixture.chain, GNUTLS_SIGN_ECDSA_SHA256, message, sizeof(message), signature, size) >=
-                        0);
+        assert_true(verify_as(fixture.chain, GNUTLS_SIGN_ECDSA_SHA256, message, sizeof(message), signature, size) >= 0);
     }
-    assert_true(short_ones > 0 || fake_identityd_signed(fixture.fake) == 600);
 }
 
 static void test_rsa(void **state) {
