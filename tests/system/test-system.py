@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Boots a machine with a TPM on which identityd was installed by `meson install`, and has tests/system/guest check it there.
+
+test-system.py [--keep] [--build DIRECTORY] [PHASE…]
+
+Phases: first (enrolment and everything that follows from it), again (a reboot with the same TPM; ends in a power cut in the
+midst of a renewal), after-cut, other-tpm. Each result is a line. 77 where something that it takes is missing."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import machine
+
+SOURCE = os.environ.get("SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PHASES = ["first", "again", "after-cut", "other-tpm"]
+PHASE_SECONDS = 240
+TEST_PROGRAMS = ["lab-ca", "probe", "reuse-pid"]  # what the guest runs beside what is installed
+
+FILES = {
+    "etc/hostname": "device\n",
+    "etc/machine-id": "5f7d5b0c0f5e4d3f9f6c1a2b3c4d5e6f\n",
+    "etc/fstab": "",
+    "etc/systemd/journald.conf.d/test.conf": "[Journal]\nStorage=persistent\nSyncIntervalSec=5s\nForwardToConsole=no\n",
+    "etc/systemd/system.conf.d/test.conf": "[Manager]\nDefaultTimeoutStopSec=20s\n",
+    "usr/lib/sysusers.d/identityd-test.conf": "u plain 2001 - /nonexistent /bin/sh\nu operator 2002 - /nonexistent /bin/sh\n"
+                                              "u manager 2003 - /nonexistent /bin/sh\nm manager identityd-admin\n",
+    "etc/systemd/system/identityd-test.service":
+        "[Unit]\nAfter=dbus.socket basic.target polkit.service\n[Service]\nExecStart={guest} {build}\n"
+        "StandardOutput=tty\nTTYPath=/dev/ttyS1\nStandardError=journal+console\nIgnoreSIGPIPE=no\n",
+}
+
+
+def plain_build(directory):
+    """A build as it is shipped: no sanitizers, prefix /usr."""
+    if not os.path.exists(os.path.join(directory, "build.ninja")):
+        subprocess.run(["meson", "setup", directory, SOURCE, "--prefix=/usr", "--sysconfdir=/etc", "--localstatedir=/var"],
+                       check=True, stdout=subprocess.DEVNULL)
+    targets = json.loads(subprocess.run(["meson", "introspect", "--targets", directory], capture_output=True, check=True).stdout)
+    wanted = [os.path.relpath(name, directory) for target in targets for name in target["filename"]
+              if target["installed"] or target["name"] in TEST_PROGRAMS]
+    with open(os.path.join(directory, "build.log"), "wb") as log:
+        if subprocess.run(["ninja", "-C", directory, *wanted], stdout=log, stderr=log, check=False).returncode != 0:
+            log.flush()
+            subprocess.run(["tail", "-n", "30", log.name], check=False)
+            raise RuntimeError("the build failed")
+
+
+def make_seed(seed, build):
+    subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--quiet"], env=dict(os.environ, DESTDIR=seed), check=True,
+                   stdout=subprocess.DEVNULL)
+    for name, text in FILES.items():
+        path = os.path.join(seed, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace("{guest}", os.path.join(SOURCE, "tests/system/guest")).replace("{build}", build))
+    wants = os.path.join(seed, "etc/systemd/system/multi-user.target.wants")
+    os.makedirs(wants)
+    os.symlink("../identityd-test.service", wants + "/identityd-test.service")
+    os.makedirs(os.path.join(seed, "var/log/journal"))
+    # As a package would after installing it.
+    subprocess.run(["systemctl", f"--root={seed}", "preset", "identityd.service", "identityd-enroller.socket",
+                    "identityd-fetch.socket"], check=True, stderr=subprocess.DEVNULL)
+
+
+class Run:
+    def __init__(self, scratch, kernel, build):
+        self.passed, self.failed = 0, 0
+        self.scratch = scratch
+        seed = os.path.join(scratch, "seed")
+        make_seed(seed, build)
+        self.machine = machine.Machine(scratch, kernel, seed)
+
+    def fail(self, line):
+        self.failed += 1
+        print(f"not ok {line}", flush=True)
+
+    def phase(self, phase):
+        started = time.monotonic()
+        tpm = os.path.join(self.scratch, "tpm-b" if phase == "other-tpm" else "tpm-a")
+        self.machine.boot(tpm, f"identityd.phase={phase}")
+        done = False
+        try:
+            for line in self.machine.results(PHASE_SECONDS):
+                if line.startswith("ok "):
+                    self.passed += 1
+                    print(line, flush=True)
+                elif line.startswith("not ok "):
+                    self.fail(line[len("not ok "):])
+                elif line == "cut":
+                    self.machine.cut_power()
+                    done = True
+                elif line == "done":
+                    done = True
+                elif line:
+                    print(line, flush=True)
+            if not done:
+                self.fail(f"{phase}: the machine ended before the checks did")
+                print(self.machine.console()[-4000:])
+            self.machine.off()
+        except TimeoutError as error:
+            self.fail(f"{phase}: {error}")
+            print(self.machine.console()[-4000:])
+        finally:
+            self.machine.cut_power()
+        print(f"# {phase}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--keep", action="store_true", help="leaves the scratch directory, and says where it is")
+    parser.add_argument("--build", help="a plain build with prefix /usr that is there, instead of one of our own")
+    parser.add_argument("phases", nargs="*", default=PHASES)
+    arguments = parser.parse_args()
+    try:
+        machine.requirements()
+        cache = os.environ.get("SYSTEM_TEST_CACHE") or os.path.join(SOURCE, "build-system")
+        kernel = machine.find_kernel(cache)
+    except machine.Missing as missing:
+        print(f"no machine can be booted here: {missing}")
+        return 77
+    build = os.path.abspath(arguments.build) if arguments.build else os.path.join(cache, "plain")
+    plain_build(build)
+    scratch = tempfile.mkdtemp(prefix="idsys.", dir="/var/tmp")
+    os.chmod(scratch, 0o755)
+    run = None
+    try:
+        run = Run(scratch, kernel, build)
+        for phase in arguments.phases:
+            run.phase(phase)
+        print(f"{run.passed} checks passed, {run.failed} failed")
+        return 1 if run.failed or not run.passed else 0
+    finally:
+        if run:
+            run.machine.cut_power()
+        if arguments.keep:
+            print(f"kept: {scratch}")
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+sys.exit(main())
