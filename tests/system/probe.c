@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tries from inside a service's confinement what it must not be able to do. It is mounted in place of the service's program in a
+ * copy of its unit, so that unit and AppArmor profile are the service's. One line for each attempt: "refused WHAT" or
+ * "PERMITTED WHAT"; status 1 if anything was permitted, or if what the service needs was refused.
+ *
+ * Outside of a service: `probe freeze TID` stops one thread of a process and holds it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timex.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct Attempt {
+    const char *what;
+    int (*run)(const char *argument); /* below 0: refused */
+    const char *argument;
+} Attempt;
+
+static int open_for(const char *path, int flags) {
+    int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
+
+    if (fd >= 0)
+        (void) close(fd);
+    return fd;
+}
+
+static int can_read(const char *path) {
+    return open_for(path, O_RDONLY);
+}
+
+static int can_write(const char *path) {
+    return open_for(path, O_WRONLY);
+}
+
+static int can_create(const char *path) {
+    int r = open_for(path, O_WRONLY | O_CREAT);
+
+    if (r >= 0)
+        (void) unlink(path);
+    return r;
+}
+
+static int can_connect(const char *path) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int r = fd < 0 ? -1 : connect(fd, (struct sockaddr *) &address, sizeof address);
+    (void) close(fd);
+    return r;
+}
+
+static int socket_of(int family, int type) {
+    int fd = socket(family, type | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0)
+        (void) close(fd);
+    return fd;
+}
+
+static int internet(const char *unused) {
+    return socket_of(AF_INET, SOCK_STREAM);
+}
+
+static int internet6(const char *unused) {
+    return socket_of(AF_INET6, SOCK_DGRAM);
+}
+
+static int netlink(const char *unused) {
+    return socket_of(AF_NETLINK, SOCK_RAW);
+}
+
+static int raw_packets(const char *unused) {
+    return socket_of(AF_PACKET, SOCK_RAW);
+}
+
+static int vsock(const char *unused) {
+    return socket_of(AF_VSOCK, SOCK_STREAM);
+}
+
+static int new_user_namespace(const char *unused) {
+    return unshare(CLONE_NEWUSER);
+}
+
+static int new_mount_namespace(const char *unused) {
+    return unshare(CLONE_NEWNS);
+}
+
+static int mount_something(const char *unused) {
+    return mount("none", "/tmp", "tmpfs", 0, NULL);
+}
+
+static int writable_code(const char *unused) {
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
+static int other_personality(const char *unused) {
+    return personality(PER_LINUX32);
+}
+
+static int set_clock(const char *unused) {
+    struct timespec now;
+
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    return clock_settime(CLOCK_REALTIME, &now);
+}
+
+static int set_host_name(const char *unused) {
+    return sethostname("probe", 5);
+}
+
+static int read_kernel_log(const char *unused) {
+    return (int) syscall(SYS_syslog, 3, NULL, 0);
+}
+
+static int load_module(const char *unused) {
+    return (int) syscall(SYS_init_module, "", 0, "");
+}
+
+static int use_keyring(const char *unused) {
+    return (int) syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -5, 0);
+}
+
+static int run_bpf(const char *unused) {
+    return (int) syscall(SYS_bpf, 0, NULL, 0);
+}
+
+static int count_events(const char *unused) {
+    return (int) syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0UL);
+}
+
+static int handle_faults(const char *unused) {
+    return (int) syscall(SYS_userfaultfd, 0);
+}
+
+static int be_in_real_time(const char *unused) {
+    struct sched_param parameters = { .sched_priority = 1 };
+
+    return sched_setscheduler(0, SCHED_FIFO, &parameters);
+}
+
+static int trace_another(const char *unused) {
+    return (int) ptrace(PTRACE_SEIZE, getppid(), NULL, NULL);
+}
+
+static int read_memory_of_another(const char *unused) {
+    char byte;
+    struct iovec iov = { &byte, 1 };
+
+    return (int) syscall(SYS_process_vm_readv, getppid(), &iov, 1, &iov, 1, 0);
+}
+
+static int become_root(const char *unused) {
+    return setuid(0);
+}
+
+static int leave_groups(const char *unused) {
+    return setgroups(0, NULL);
+}
+
+static int set_id_file(const char *unused) {
+    int fd = open("/tmp/probe", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    int r = fd < 0 ? -1 : fchmod(fd, 04700);
+
+    (void) close(fd);
+    return r;
+}
+
+static int execute(const char *path) {
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void) execl(path, path, "-c", "true", (char *) NULL);
+        _exit(126);
+    }
+    return pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 126 ? -1 : 0;
+}
+
+static int set_limit(const char *unused) {
+    return (int) syscall(SYS_setrlimit, 4 /* RLIMIT_CORE */, NULL);
+}
+
+static const Attempt both[] = {
+    { "a socket of raw packets", raw_packets, NULL },
+    { "a vsock socket", vsock, NULL },
+    { "a user namespace", new_user_namespace, NULL },
+    { "a mount namespace", new_mount_namespace, NULL },
+    { "a mount", mount_something, NULL },
+    { "memory that is writable and executable", writable_code, NULL },
+    { "another personality", other_personality, NULL },
+    { "setting the clock", set_clock, NULL },
+    { "setting the host name", set_host_name, NULL },
+    { "the kernel's log", read_kernel_log, NULL },
+    { "loading a module", load_module, NULL },
+    { "the keyring", use_keyring, NULL },
+    { "bpf", run_bpf, NULL },
+    { "perf", count_events, NULL },
+    { "userfaultfd", handle_faults, NULL },
+    { "real-time scheduling", be_in_real_time, NULL },
+    { "tracing another process", trace_another, NULL },
+    { "another process's memory", read_memory_of_another, NULL },
+    { "becoming root", become_root, NULL },
+    { "changing groups", leave_groups, NULL },
+    { "a set-user-id file", set_id_file, NULL },
+    { "setrlimit", set_limit, NULL },
+    { "a shell", execute, "/bin/sh" },
+    { "writing to /etc", can_create, "/etc/probe" },
+    { "writing to /usr", can_create, "/usr/probe" },
+    { "writing to /run", can_create, "/run/probe" },
+    { "writing to /etc/identityd", can_create, "/etc/identityd/probe" },
+    { "reading /etc/shadow", can_read, "/etc/shadow" },
+    { "reading /root", can_read, "/root/.profile" },
+    { "/proc/1", can_read, "/proc/1/status" },
+    { "/proc/kallsyms", can_read, "/proc/kallsyms" },
+    { "writing to /proc/sys", can_write, "/proc/sys/kernel/core_pattern" },
+    { "the TPM without its resource manager", can_write, "/dev/tpm0" },
+    { "the disk", can_read, "/dev/vda" },
+    { "the console", can_write, "/dev/ttyS0" },
+    { "/dev/kmsg", can_read, "/dev/kmsg" },
+    { "/dev/mem", can_read, "/dev/mem" },
+    { "the real-time clock", can_write, "/dev/rtc0" },
+    { "another service's state", can_read, "/var/lib/lab-ca/root.pem" },
+    { "another service's credentials", can_read, "/run/credentials/other.service" },
+    { "systemd's own socket", can_connect, "/run/systemd/private" },
+    { NULL },
+};
+
+static const Attempt daemon_only[] = {
+    { "an IPv4 socket", internet, NULL },
+    { "an IPv6 socket", internet6, NULL },
+    { "a netlink socket", netlink, NULL },
+    { NULL },
+};
+
+static const Attempt enroller_only[] = {
+    { "the TPM", can_write, "/dev/tpmrm0" },
+    { "identityd's state", can_read, "/var/lib/identityd" },
+    { "identityd's sockets", can_read, "/run/identityd" },
+    { "identityd's configuration", can_read, "/etc/identityd" },
+    { "the bus", can_connect, "/run/dbus/system_bus_socket" },
+    { NULL },
+};
+
+/* What a service lives on: a probe that is refused everything proves nothing. */
+static const Attempt daemon_needs[] = {
+    { "the TPM", can_write, "/dev/tpmrm0" },
+    { "its state", can_create, "/var/lib/identityd/probe" },
+    { "its runtime directory", can_create, "/run/identityd/probe" },
+    { "its configuration", can_read, "/etc/identityd" },
+    { "the bus", can_connect, "/run/dbus/system_bus_socket" },
+    { NULL },
+};
+
+static const Attempt enroller_needs[] = {
+    { "an IPv4 socket", internet, NULL },
+    { "an IPv6 socket", internet6, NULL },
+    { NULL },
+};
+
+static int try(const Attempt *attempts, int permitted_is_right) {
+    int wrong = 0;
+
+    for (const Attempt *attempt = attempts; attempt->what; attempt++) {
+        int permitted = attempt->run(attempt->argument) >= 0;
+        (void) printf("%s %s\n", permitted ? permitted_is_right ? "permitted" : "PERMITTED" : permitted_is_right ? "REFUSED" : "refused",
+                      attempt->what);
+        wrong |= permitted != permitted_is_right;
+    }
+    return wrong;
+}
+
+static int freeze(pid_t thread) {
+    if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0 ||
+        waitpid(thread, NULL, __WALL) < 0) {
+        perror("freeze");
+        return 1;
+    }
+    (void) puts("frozen");
+    (void) fflush(stdout);
+    (void) waitpid(thread, NULL, __WALL); /* until it is killed */
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    int is_enroller = strstr(argv[0], "enroller") != NULL;
+
+    if (argc == 3 && strcmp(argv[1], "freeze") == 0)
+        return freeze((pid_t) atoi(argv[2]));
+    return try(both, 0) | try(is_enroller ? enroller_only : daemon_only, 0) | try(is_enroller ? enroller_needs : daemon_needs, 1);
+}
