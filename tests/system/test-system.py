@@ -21,7 +21,7 @@ import machine
 SOURCE = os.environ.get("SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PHASES = ["first", "again", "after-cut", "other-tpm"]
 PHASE_SECONDS = 240
-TEST_PROGRAMS = ["lab-ca", "probe", "reuse-pid"]  # what the guest runs beside what is installed
+TEST_PROGRAMS = ["lab-ca", "probe"]  # what the guest runs beside what is installed
 
 FILES = {
     "etc/hostname": "device\n",
