@@ -112,7 +112,7 @@ ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret) {
             return EXIT_USAGE;
         }
         const Option *option = option_at(verb, place_of(verb, value));
-        command.values[place_of(verb, value)] = option->argument ? optarg : "";
+        command.values[place_of(verb, value)] = option && option->argument ? optarg : "";
     }
     if (command_has(&command, "help")) {
         command_help(verb);

@@ -115,8 +115,8 @@ static int next_block(PemReader *reader, size_t number, BytesView *ret_block, si
 int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList list = { 0 };
     PemReader reader = { .rest = pem };
-    BytesView block;
-    size_t line;
+    BytesView block = { 0 };
+    size_t line = 0;
     int r;
 
     if (pem.size > BUNDLE_BYTES_MAX)

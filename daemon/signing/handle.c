@@ -209,7 +209,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
                 ServedGeneration **ret_generation, Failure *ret_failure) {
     Signing *signing = handle->signing;
     const SignatureScheme *scheme = scheme_by_id(packet->header.scheme);
-    ServedGeneration *generation;
+    ServedGeneration *generation = NULL;
     uint8_t digest[64];
     size_t size;
 
@@ -233,7 +233,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
 
 static int serve_signature(Handle *handle, const Packet *packet) {
     Signing *signing = handle->signing;
-    ServedGeneration *generation;
+    ServedGeneration *generation = NULL;
     uint8_t signature[SIGNATURE_MAX];
     size_t size;
     Failure failure;

@@ -193,7 +193,8 @@ void served_merge(Signing *signing, ServedIdentity *fresh) {
         learn_pss(signing, fresh);
         return;
     }
-    PssSupport pss_before = served_generation(identity, 0) ? served_generation(identity, 0)->pss : PSS_UNKNOWN;
+    const ServedGeneration *current = served_generation(identity, 0);
+    PssSupport pss_before = current ? current->pss : PSS_UNKNOWN;
     bool changed = adopt_generation(signing, identity, fresh);
     changed = changed || strcmp(identity->state, fresh->state) != 0 || identity->not_after != fresh->not_after;
     for (size_t i = 0; i < SERVED_FILES_MAX; i++)
@@ -209,7 +210,8 @@ void served_merge(Signing *signing, ServedIdentity *fresh) {
     identity->not_after = fresh->not_after;
     served_identity_free(fresh);
     learn_pss(signing, identity);
-    if (served_generation(identity, 0) && served_generation(identity, 0)->pss != pss_before)
+    current = served_generation(identity, 0);
+    if (current && current->pss != pss_before)
         changed = true;
     for (Handle *handle = identity->handles, *next; changed && handle; handle = next) {
         next = handle->next; /* a handle that cannot be told is closed */

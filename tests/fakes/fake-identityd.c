@@ -494,7 +494,9 @@ void fake_identityd_set(FakeIdentityd *fake, const FakeIdentity *wanted) {
 
 void fake_identityd_forget_generation(FakeIdentityd *fake, const char *name, uint32_t generation) {
     pthread_mutex_lock(&fake->lock);
-    find_identity(fake, name)->keys[generation] = NULL;
+    Identity *identity = find_identity(fake, name);
+    assert(identity);
+    identity->keys[generation] = NULL;
     poke(fake);
 }
 

@@ -90,7 +90,7 @@ class Run:
             for line in self.machine.results(PHASE_SECONDS):
                 if line.startswith("ok "):
                     self.passed += 1
-                    print(line, flush=True)
+                    print(f"{line} ({time.monotonic() - started:.0f} s)", flush=True)
                 elif line.startswith("not ok "):
                     self.fail(line[len("not ok "):])
                 elif line == "cut":
