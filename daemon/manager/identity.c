@@ -193,7 +193,7 @@ static int identity_load_store(Identity *identity, Failure *ret_failure) {
     return identity_load_generation(identity, ret_failure);
 }
 
-static void identity_schedule(Identity *identity) {
+void identity_schedule(Identity *identity) {
     const Certificate *leaf = identity_leaf(identity);
     uint8_t fingerprint[32];
 
@@ -241,6 +241,8 @@ void identity_load(Identity *identity) {
         if (first) {
             revocation_load(identity);
             identity_note_old_generations(identity);
+            if (identity->stored.next_attempt != 0) /* a failure or a 202 of before the start */
+                identity_set_activity(identity, ACTIVITY_WAITING);
         }
         identity_schedule(identity);
     }
@@ -281,8 +283,10 @@ void identity_event(Identity *identity, IdentityEvent event, const char *reason)
                "%s → %s (%s)%s%s", identity_state_to_string(old), identity_state_to_string(next),
                identity_event_to_string(event), reason ? ": " : "", reason ? reason : "");
 
-    if (next == STATE_REVOKED)
+    if (next == STATE_REVOKED) {
+        enrolment_stop_renewal(identity);
         (void) signing_close_identity(identity->manager->signing, identity->name);
+    }
     identity_publish(identity);
     identity_changed(identity);
     if (next == STATE_READY)
@@ -307,6 +311,7 @@ void identity_evaluate(Identity *identity) {
 
     if (identity->malformed || !manager->tpm_known || identity->state == STATE_RETIRED)
         return;
+    enrolment_check_schedule(identity);
     bool was_replaced = identity->replaced;
     identity->replaced = manager->tpm.state == TPM_STATE_READY && identity_parent_differs(identity);
     if (manager->tpm.state != TPM_STATE_READY || identity->replaced) {

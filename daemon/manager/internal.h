@@ -146,6 +146,9 @@ void identity_load(Identity *identity);
 Identity *identity_by_instance(Manager *manager, uint64_t instance);
 /* Looks at TPM, certificate, revocation and clock, and passes the event that follows through the table. */
 void identity_evaluate(Identity *identity);
+/* Computes the time of renewal: after a load, a commit, and when the device ID becomes known, which decides the jitter.
+ */
+void identity_schedule(Identity *identity);
 void identity_event(Identity *identity, IdentityEvent event, const char *reason);
 void identity_set_activity(Identity *identity, IdentityActivity activity);
 void identity_set_error(Identity *identity, const char *text); /* NULL: none */
@@ -181,7 +184,10 @@ void operations_finish(Operation **list, const Failure *failure, BytesView resul
 void enrolment_due(Identity *identity);
 /* Whether one should run at all, and when (seconds; 0: never). */
 int64_t enrolment_when(Identity *identity);
+void enrolment_check_schedule(Identity *identity);
 Enrolment *enrolment_abort(Enrolment *enrolment, const Failure *failure);
+/* A renewal that is under way must not lead out of `revoked`: it may keep the key. */
+void enrolment_stop_renewal(Identity *identity);
 void enrolment_authenticator_ready(Manager *manager, const char *name);
 /* For enrolment-commit.c and request.c */
 int identity_specifiers(Identity *identity, Specifiers *ret);

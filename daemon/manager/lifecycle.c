@@ -5,12 +5,27 @@
 #include <string.h>
 
 #define AT_ONCE         1
+/* Seconds between two enrolments by AfterRevocation=enroll, if a tenth of the lifetime is not less: where a CA goes on
+ * issuing what it has revoked already (its intermediate, say), nobody is asked without end. */
+#define AFTER_REVOCATION_GAP 900
 
 static bool enrolment_is_possible(const Identity *identity) {
     const Manager *manager = identity->manager;
 
     return identity->config && identity->store && !identity->malformed && identity->config->protocol == PROTOCOL_EST &&
            !identity->enrolment && manager->tpm_known && manager->tpm.state == TPM_STATE_READY;
+}
+
+static int64_t enrolment_after_revocation(Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+    int64_t last = identity->stored.last_success;
+
+    if (identity->config->after_revocation != AFTER_REVOCATION_ENROLL || identity->stored.hold)
+        return 0;
+    if (!leaf || last <= 0 || last > manager_now(identity->manager))
+        return AT_ONCE;
+    int64_t earliest = schedule_earliest(last, leaf->not_before, leaf->not_after);
+    return earliest - last < AFTER_REVOCATION_GAP ? earliest : last + AFTER_REVOCATION_GAP;
 }
 
 /* Whether the next step is a fresh enrolment, a renewal or nothing, and from when on (before retries are looked at). */
@@ -22,7 +37,7 @@ static int64_t enrolment_base(Identity *identity) {
     case STATE_EXPIRED:
         return AT_ONCE;
     case STATE_REVOKED:
-        return identity->config->after_revocation == AFTER_REVOCATION_ENROLL && !identity->stored.hold ? AT_ONCE : 0;
+        return enrolment_after_revocation(identity);
     case STATE_READY: {
         if (identity->boot_renewal_due)
             return AT_ONCE;
@@ -34,6 +49,18 @@ static int64_t enrolment_base(Identity *identity) {
     default:
         return 0;
     }
+}
+
+/* A schedule that lies further away than we would ever put it was made while the clock was elsewhere: so was the
+ * failure that it followed. */
+void enrolment_check_schedule(Identity *identity) {
+    if (identity->enrolment || identity->stored.next_attempt <= manager_now(identity->manager) + SCHEDULE_GAP_MAX)
+        return;
+    identity->stored.next_attempt = 0;
+    identity->stored.failures = 0;
+    identity_set_error(identity, NULL);
+    identity_set_activity(identity, ACTIVITY_IDLE);
+    (void) identity_save_state(identity);
 }
 
 int64_t enrolment_when(Identity *identity) {
@@ -59,6 +86,20 @@ void enrolment_due(Identity *identity) {
 
     identity->boot_renewal_due = false;
     enrolment_begin(identity, &start);
+}
+
+void enrolment_stop_renewal(Identity *identity) {
+    Failure stopping = FAILURE_INIT;
+
+    if (identity->enrolment && !identity->enrolment->renewal)
+        return;
+    if (identity->enrolment) {
+        (void) failure_set(&stopping, -ECANCELED, FAILURE_REVOKED, "%s was revoked by the CA while it was renewed.",
+                           identity->name);
+        identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
+        (void) store_pending_drop(identity->store, NULL);
+    }
+    identity_set_activity(identity, ACTIVITY_IDLE);
 }
 
 void enrolment_authenticator_ready(Manager *manager, const char *name) {

@@ -63,8 +63,10 @@ static void probe_done(void *data, bool cancelled) {
     if (!manager->settled && manager->tpm.state == TPM_STATE_READY)
         clock_plan_boot_renewal(manager);
     manager->settled = true;
-    for (size_t i = 0; i < manager->identity_count; i++)
+    for (size_t i = 0; i < manager->identity_count; i++) {
+        identity_schedule(manager->identities[i]);
         identity_evaluate(manager->identities[i]);
+    }
     if (manager->callbacks.changed)
         manager->callbacks.changed(CHANGE_MANAGER_PROPERTIES, NULL, manager->callbacks.userdata);
 

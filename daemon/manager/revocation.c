@@ -18,6 +18,15 @@ typedef struct CheckTask {
     char id[CRL_ID_SIZE];
 } CheckTask;
 
+/* What all statements together say of a hold. One ends only by a statement about the leaf that is newer than the one
+ * that began it (FACTS), while nothing else says that it lasts: not by an older CRL, and not by what says that the
+ * intermediate is good. */
+typedef struct Findings {
+    bool held;         /* something says that a certificate of the chain is on hold */
+    bool unanswered;   /* an issuer's certificate was asked about and nobody answered */
+    int64_t leaf_good; /* thisUpdate of the newest statement that the leaf is good; 0: none */
+} Findings;
+
 struct RevocationCheck {
     Identity *identity;
     uint32_t generation;
@@ -25,6 +34,7 @@ struct RevocationCheck {
     size_t count, next;
     Job *job;
     bool failed;
+    Findings findings;
     int64_t renew_by; /* earliest nextUpdate of what came, 0: none */
 };
 
@@ -63,25 +73,37 @@ static const Certificate *issuer_of(const Identity *identity, size_t position) {
 
 /* ---- judging ---- */
 
-static void judge(Identity *identity, const Certificate *certificate, RevocationVerdict verdict, int64_t when,
-                  const char *by) {
+/* A statement: of the kind `verdict`, made at `made`; `when` the certificate was revoked. */
+typedef struct Statement {
+    const Certificate *certificate;
+    RevocationVerdict verdict;
+    int64_t made, when;
+    const char *by;
+} Statement;
+
+static void judge(Identity *identity, const Statement *statement, Findings *findings) {
     StoredState *stored = &identity->stored;
 
-    if (verdict == REVOCATION_REVOKED && !stored->revoked) {
+    if (statement->verdict == REVOCATION_GOOD && statement->certificate == identity_leaf(identity) &&
+        statement->made > findings->leaf_good)
+        findings->leaf_good = statement->made;
+    findings->held |= statement->verdict == REVOCATION_HOLD;
+    if (statement->verdict == REVOCATION_REVOKED && !stored->revoked) {
         stored->revoked = true;
         stored->hold = false;
-        stored->revoked_at = when;
+        stored->revoked_at = statement->when;
         stored->failures = 0;
         stored->next_attempt = 0;
         char text[400];
         snprintf(text, sizeof text,
                  "The CA has revoked %s (serial number %s), says its %s; `idctl enroll --new-key %s` makes a new "
                  "identity if the CA permits.",
-                 certificate->subject, certificate->serial, by, identity->name);
+                 statement->certificate->subject, statement->certificate->serial, statement->by, identity->name);
         identity_set_error(identity, text);
         (void) identity_save_state(identity);
-    } else if (verdict == REVOCATION_HOLD && !stored->hold && !stored->revoked) {
+    } else if (statement->verdict == REVOCATION_HOLD && !stored->hold && !stored->revoked) {
         stored->hold = true;
+        stored->revoked_at = statement->made;
         identity_set_error(
             identity,
             "The CA has put the certificate on hold (certificateHold); it signs again when the hold is lifted.");
@@ -89,15 +111,17 @@ static void judge(Identity *identity, const Certificate *certificate, Revocation
     }
 }
 
-static void lift_hold(Identity *identity) {
-    if (!identity->stored.hold)
+static void lift_hold(Identity *identity, const Findings *findings) {
+    if (!identity->stored.hold || findings->held || findings->unanswered ||
+        findings->leaf_good <= identity->stored.revoked_at)
         return;
     identity->stored.hold = false;
+    identity->stored.revoked_at = 0;
     identity_set_error(identity, NULL);
     (void) identity_save_state(identity);
 }
 
-static void judge_by_crl(Identity *identity, const Crl *crl, bool *held, bool *good, bool *used) {
+static void judge_by_crl(Identity *identity, const Crl *crl, Findings *findings, bool *used) {
     int64_t now = manager_now(identity->manager), when = 0;
 
     for (size_t i = 0; i < identity->chain.count; i++) {
@@ -107,9 +131,7 @@ static void judge_by_crl(Identity *identity, const Crl *crl, bool *held, bool *g
             continue;
         *used = true;
         RevocationVerdict verdict = crl_verdict(crl, certificate, now, &when);
-        judge(identity, certificate, verdict, when, "CRL");
-        *held |= verdict == REVOCATION_HOLD;
-        *good |= verdict == REVOCATION_GOOD;
+        judge(identity, &(Statement) { certificate, verdict, crl->this_update, when, "CRL" }, findings);
     }
 }
 
@@ -124,11 +146,10 @@ static int append_pem(Bytes *pem, const Crl *crl) {
 }
 
 /* All stored CRLs against the present chain; those that speak for it are what programs get for their peers. */
-static void judge_stored(Identity *identity) {
+static void judge_stored(Identity *identity, Findings *findings) {
     _cleanup_(strings_free_p) char **ids = NULL;
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
     Failure failure = FAILURE_INIT;
-    bool held = false, good = false;
 
     if (identity->chain.count == 0 || store_crl_list(identity->store, &ids, &failure) < 0)
         return;
@@ -141,13 +162,12 @@ static void judge_stored(Identity *identity) {
             log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "A stored CRL is left out: %s", failure.text);
             continue;
         }
-        judge_by_crl(identity, crl, &held, &good, &used);
+        judge_by_crl(identity, crl, findings, &used);
         clock_learn(identity->manager, used && crl->this_update <= (int64_t) time(NULL) ? crl->this_update : 0);
         if (used && append_pem(&pem, crl) < 0)
             return;
     }
-    if (good && !held)
-        lift_hold(identity);
+    lift_hold(identity, findings);
     if (!bytes_view_equal(bytes_view(&pem), bytes_view(&identity->crls_pem))) {
         bytes_clear(&identity->crls_pem);
         identity->crls_pem = pem;
@@ -157,8 +177,10 @@ static void judge_stored(Identity *identity) {
 }
 
 void revocation_load(Identity *identity) {
+    Findings findings = { 0 };
+
     if (identity->store && is_configured(identity))
-        judge_stored(identity);
+        judge_stored(identity, &findings);
 }
 
 /* ---- fetching ---- */
@@ -167,6 +189,7 @@ static void check_next(RevocationCheck *check);
 
 static void check_warn(RevocationCheck *check, const CheckTask *task, const char *text) {
     check->failed = true;
+    check->findings.unanswered |= task->ocsp && task->position > 0;
     check->identity->manager->checks_failed++;
     log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, check->identity->name,
               "Revocation of %s could not be checked by %s: %s", check->identity->chain.list[task->position]->subject,
@@ -214,9 +237,9 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
     clock_learn(identity->manager, this_update);
     if (next_update > 0 && (check->renew_by == 0 || next_update < check->renew_by))
         check->renew_by = next_update;
-    judge(identity, certificate, verdict, this_update, "OCSP responder");
+    judge(identity, &(Statement) { certificate, verdict, this_update, this_update, "OCSP responder" },
+          &check->findings);
     if (verdict == REVOCATION_GOOD && task->position == 0) {
-        lift_hold(identity);
         bytes_clear(&identity->ocsp);
         r = bytes_copy(data, &identity->ocsp);
         identity_publish(identity);
@@ -297,8 +320,9 @@ static void check_end(RevocationCheck *check) {
     if (next <= now)
         next = now + 1;
     identity->next_check = next;
+    Findings findings = check->findings;
     identity->check = check_free(check);
-    judge_stored(identity);
+    judge_stored(identity, &findings);
     identity_evaluate(identity);
 }
 
