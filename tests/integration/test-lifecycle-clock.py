@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The clock (DESIGN §10): behind what is certainly past, and spoofed ahead and back. What is "certainly past" is kept in the file
+`clock` of the runtime directory, so that writing that moves the system clock, relatively. Runs inside tests/sandbox."""
+
+import os
+import time
+import unittest
+
+from lifecycle import SCHEME, Lifecycle, checking, configuration
+from sandboxed import CA, SANDBOX, control, requests, wait_until
+
+YEAR = 365 * 86400
+CLOCK, MARK = SANDBOX + "/run/clock", SANDBOX + "/run/clock-was-behind"
+
+
+class Clock(Lifecycle):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.again)
+
+    def again(self):
+        """A boot with a clock that is right."""
+        self.boot(None)
+        self.demo.wait("ready")
+
+    def boot(self, ahead):
+        """Starts as after a reboot, with a floor that is so many seconds ahead of the system clock."""
+        def files():
+            for path in (CLOCK, MARK):
+                if os.path.exists(path):
+                    os.unlink(path)
+            if ahead is not None:
+                self.floor(ahead)
+        self.restart("stop", files)
+
+    def floor(self, ahead):
+        with open(CLOCK, "w", encoding="utf-8") as file:
+            file.write(f"{int(time.time()) + ahead} {int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6)}\n")
+
+    def test_behind_renews_once_a_boot(self):
+        """Nothing expires and nothing is deleted; one renewal and one check are tried, not one a start."""
+        one = self.made("one", checking(access="digest").replace("Interval=1s", "Interval=6h"))
+        wait_until(lambda: requests("crl"), "the first check")
+        time.sleep(1.1)
+        self.boot(600)
+        wait_until(lambda: one.state_or_none() == "ready" and one.generation() == 2, "the renewal of this boot", 15)
+        self.assertIn("clock is behind", self.logged())
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+        self.restart()
+        one.wait("ready")
+        time.sleep(1.5)
+        self.assertEqual(one.generation(), 2, "once")
+
+    def test_not_yet_valid_is_no_reason(self):
+        """With a clock behind, a certificate whose notBefore is ahead still counts."""
+        one = self.made("one", configuration())
+        self.boot(300)
+        one.wait("ready")
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+
+    def test_spoofed_ahead_and_back(self):
+        """Years ahead everything is expired; back again, all is as it was."""
+        one = self.made("one", checking(access="digest"))
+        generation, serial, planned = one.generation(), one.get("SerialNumber"), self.planned("one")
+        kept = sorted(os.listdir(f"{SANDBOX}/state/one/generations"))
+        self.boot(3 * YEAR)
+        one.wait("expired")
+        self.refused("Expired", one.open, "digest")
+        wait_until(lambda: one.get("LastError") != "", "an attempt to enrol")
+        self.assertEqual(sorted(os.listdir(f"{SANDBOX}/state/one/generations")), kept)
+        self.boot(None)
+        one.wait("ready")
+        self.assertEqual((one.generation(), one.get("SerialNumber"), self.planned("one")), (generation, serial, planned))
+        self.assertEqual((one.get("Activity"), one.get("LastError"), int(one.get("NextAttempt"))), ("idle", "", 0))
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+        # And what happens next happens as if nothing had been: a revocation is found at the next check, a renewal works.
+        one.renew()
+        control("revoke", str(one.get("SerialNumber")).upper())
+        one.wait("revoked", 8)
+
+    def planned(self, name):
+        return next(int(e[5]) for e in self.manager("ListIdentities") if str(e[0]) == name)
+
+    def test_step_over_the_renewal_window(self):
+        """A step forward to where the renewal is due renews at once, as after a long sleep."""
+        one = self.made("one", configuration("[Renewal]\nAt=50%\nJitter=0%\n"))
+        time.sleep(1.1)
+        self.boot(2400)
+        wait_until(lambda: one.state_or_none() == "ready" and one.generation() >= 2, "a renewal", 15)
+
+    def test_a_floor_that_is_nonsense(self):
+        """A broken file is no clock."""
+        def nonsense(text):
+            def write():
+                with open(CLOCK, "w", encoding="utf-8") as file:
+                    file.write(text)
+            return write
+        for text in ("", "x y\n", "99999999999999999 0\n", "-5 7\n", f"{int(time.time()) + 3 * YEAR} 18446744073709551615\n"):
+            with self.subTest(text):
+                self.restart("stop", nonsense(text))
+                self.demo.wait("ready")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Revocation by OCSP: `openssl ocsp` answers from the lab CA's own records. Runs inside tests/sandbox."""
+
+import http.server
+import os
+import threading
+import time
+import unittest
+
+from lifecycle import Lifecycle, checking, revoke
+from sandboxed import CA, SANDBOX, control, run, service, wait_until
+
+
+class Responder(http.server.BaseHTTPRequestHandler):
+    """Each answer is made by openssl anew, since its own server reads the records only once."""
+
+    signer = "intermediate"  # None: there is no answer
+
+    def do_POST(self):
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        if Responder.signer is None:
+            self.send_error(503)
+            return
+        path = f"{SANDBOX}/ocsp.{threading.get_ident()}"
+        with open(path, "wb") as file:
+            file.write(request)
+        run("openssl", "ocsp", "-index", CA + "/index.txt", "-rsigner", f"{CA}/{self.signer}.pem", "-rkey", f"{CA}/private/{self.signer}-1.key",
+            "-CA", CA + "/intermediate.pem", "-nmin", "1", "-reqin", path, "-respout", path + ".answer")
+        with open(path + ".answer", "rb") as file:
+            answer = file.read()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/ocsp-response")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+class Ocsp(Lifecycle):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with open(CA + "/index.txt.attr", "w", encoding="utf-8") as file:
+            file.write("unique_subject = no\n")  # as it is there: renewals
+        cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Responder)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        script = SANDBOX + "/services/lab-ca"
+        with open(script, encoding="utf-8") as file:
+            text = file.read()
+        service("stop", "lab-ca")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(text.rstrip("\n") + f" --ocsp-url http://127.0.0.1:{cls.server.server_port}/\n")
+        service("start", "lab-ca")
+        wait_until(lambda: os.path.exists(CA + "/ready"), "the lab CA")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+
+    def setUp(self):
+        super().setUp()
+        self.signed_by("intermediate")
+        self.addCleanup(self.signed_by, "intermediate")
+
+    def signed_by(self, signer):
+        Responder.signer = signer
+
+    def warned(self):
+        return "could not be checked by OCSP" in self.logged()
+
+    def test_revoked(self):
+        one = self.made("one", checking("ocsp"))
+        self.stays(one, "ready", 1.5)
+        self.assertFalse(self.warned())
+        revoke(one)
+        one.wait("revoked", 5)
+        self.assertIn("OCSP", one.get("LastError"))
+
+    def test_stapling(self):
+        one = self.made("one", checking("ocsp", access="tls-server"))
+        with one.open("tls-server") as opened:
+            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 5)
+
+    def test_hold(self):
+        """What OCSP says to be on hold is not released by a CRL that is older or is about the intermediate."""
+        one = self.made("one", checking("crl,ocsp"))
+        wait_until(lambda: len(os.listdir(SANDBOX + "/state/one/trust/crls")) > 1 if os.path.isdir(SANDBOX + "/state/one/trust/crls") else False, "CRLs")
+        time.sleep(1.1)
+        control("fault", "crl", "status", "code=500", "count=0")
+        revoke(one, "certificateHold")
+        one.wait("revoked", 5)
+        self.assertIn("hold", one.get("LastError"))
+        self.signed_by(None)
+        wait_until(self.warned, "a warning", 5)
+        self.stays(one, "revoked", 2.5)
+        control("release", str(one.get("SerialNumber")).upper())
+        self.signed_by("intermediate")
+        one.wait("ready", 5)
+        self.assertEqual(one.get("LastError"), "")
+
+    def test_responder_gone(self):
+        one = self.made("one", checking("ocsp"))
+        self.signed_by(None)
+        wait_until(self.warned, "a warning", 5)
+        self.stays(one, "ready", 1)
+
+    def test_foreign_responder(self):
+        """An answer that another key signed says nothing."""
+        one = self.made("one", checking("ocsp"))
+        self.signed_by("root")
+        revoke(one)
+        wait_until(self.warned, "a warning", 5)
+        self.stays(one, "ready", 1.5)
+        self.signed_by("intermediate")
+        one.wait("revoked", 5)
+
+
+if __name__ == "__main__":
+    unittest.main()

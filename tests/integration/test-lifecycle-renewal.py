@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Renewals by themselves, with certificates that live seconds: when, what a failure leaves, what a restart remembers. Runs inside
+tests/sandbox."""
+
+import time
+import unittest
+
+from lifecycle import SCHEME, ShortLived, configuration
+from sandboxed import control, requests, service, wait_until
+
+
+def renewing(more, **options):
+    return configuration(f"[Renewal]\nJitter=0%\n{more}\n", **options)
+
+
+class Times(ShortLived):
+    def setUp(self):
+        super().setUp()
+        self.seen = len(requests("simplereenroll"))
+
+    def renewed(self, identity, seconds):
+        """Waits for the next generation; returns when it came."""
+        before = identity.generation()
+        wait_until(lambda: identity.generation() > before, "a renewal", seconds)
+        self.assertEqual(identity.state(), "ready")
+        return time.time()
+
+    def test_by_fraction_and_before_expiry(self):
+        control("lifetime", "12")
+        fraction = self.made("fraction", renewing("At=50%"))
+        before = self.made("before", renewing("At=-8s"))
+        for identity, least, most in ((before, 3, 6.5), (fraction, 5, 8.5)):
+            begin, end = self.life(identity)
+            at = self.renewed(identity, 12)
+            self.assertTrue(least <= at - begin <= most, f"{identity.name} after {at - begin} of {end - begin} s")
+
+    def test_jitter_is_that_of_device_and_certificate(self):
+        """The same point before and after a restart, and after the TPM was away at the start."""
+        one = self.made("one", configuration("[Renewal]\nAt=50%\nJitter=30%\n"))
+        at = self.planned("one")
+        self.restart()
+        one.wait("ready")
+        self.assertEqual(self.planned("one"), at)
+        self.restart(meanwhile=lambda: service("stop", "swtpm"))
+        one.wait("unavailable")
+        service("start", "swtpm")
+        one.wait("ready")
+        self.assertEqual(self.planned("one"), at)
+
+    def planned(self, name):
+        return next(int(e[5]) for e in self.manager("ListIdentities") if str(e[0]) == name)
+
+    def test_failures_back_off_and_leave_the_old_one(self):
+        control("lifetime", "30")
+        one = self.made("one", renewing("At=10%"))
+        generation, serial = one.generation(), one.get("SerialNumber")
+        control("fault", "simplereenroll", "status", "code=500", "count=0")
+        wait_until(lambda: self.failed() >= 3, "three failed attempts", 25)
+        self.assertEqual((one.generation(), one.get("SerialNumber"), one.state(), one.get("Activity")), (generation, serial, "ready", "waiting"))
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+        self.assertIn("500", one.get("LastError"))
+        # A tenth of what is left, at most; the restart is no reason for an attempt, and forgets nothing.
+        ahead = int(one.get("NextAttempt")) / 1e6
+        self.assertLessEqual(ahead - time.time(), 4)
+        tried, said = self.failed(), one.get("LastError")
+        self.restart()
+        one.wait("ready")
+        if time.time() < ahead - 0.5:
+            self.assertEqual(self.failed(), tried, "a restart hammers the CA")
+            self.assertEqual(int(one.get("NextAttempt")) / 1e6, ahead)
+            self.assertEqual(one.get("Activity"), "waiting")
+        self.assertEqual(one.get("LastError"), said)
+        control("clear")
+        self.renewed(one, 15)
+        self.assertEqual((one.get("LastError"), one.get("Activity")), ("", "idle"))
+
+    def failed(self):
+        return len([line for line in requests("simplereenroll")[self.seen:] if line.split()[2] in ("500", "503")])
+
+    def test_retry_after(self):
+        """Never sooner, also over a restart."""
+        control("lifetime", "30")
+        one = self.made("one", renewing("At=10%"))
+        control("fault", "simplereenroll", "status", "code=503", "retry-after=5", "count=1")
+        wait_until(lambda: self.failed() == 1, "the refusal", 15)
+        refused = time.time()
+        self.restart()
+        at = self.renewed(one, 15)
+        self.assertGreaterEqual(at - refused, 4.5)
+
+    def test_later_with_the_same_request(self):
+        """202 to a renewal: the very same bytes again after a restart, the old certificate meanwhile."""
+        control("lifetime", "30")
+        one = self.made("one", renewing("At=10%\nRotateKey=yes"))
+        control("fault", "simplereenroll", "pending", "retry-after=3")
+        wait_until(lambda: one.get("Activity") == "waiting", "waiting", 15)
+        self.assertEqual((one.state(), one.generation()), ("ready", 1))
+        self.assertIn("202", one.get("LastError"))
+        self.restart()
+        self.renewed(one, 12)
+        # The CA knows a pending request by its bytes; one made anew would have been put off itself or answered at once.
+        statuses = [line.split()[2] for line in requests("simplereenroll")[-2:]]
+        self.assertEqual(statuses, ["202", "200"])
+        self.assertEqual(one.get("LastError"), "")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the CA takes back stops signing, and nothing else does. Runs inside tests/sandbox."""
+
+import re
+import subprocess
+import time
+import unittest
+
+from handle import Closed
+from lifecycle import SCHEME, Lifecycle, checking, configuration, revoke
+from sandboxed import CA, SANDBOX, control, idctl, requests, run, wait_until
+
+
+class Crl(Lifecycle):
+    def serve_crl(self):
+        """A CRL by `openssl ca`, since GnuTLS, and with it the lab CA, writes no reasons into one."""
+        config, crl = SANDBOX + "/openssl-ca.conf", f"{SANDBOX}/served.crl"
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={CA}/index.txt\ncrlnumber={CA}/crlnumber\ndefault_md=sha256\nunique_subject=no\n"
+                       "crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid:always\n")
+        pem = run("openssl", "ca", "-gencrl", "-config", config, "-cert", CA + "/intermediate.pem", "-keyfile",
+                  CA + "/private/intermediate-1.key", "-crlhours", "24").stdout
+        run("openssl", "crl", "-outform", "DER", "-out", crl, data=pem)
+        control("crl-file", crl)
+        self.addCleanup(control, "crl-file", "none")
+
+    def put_on_hold(self, identity):
+        revoke(identity, "certificateHold")
+        self.serve_crl()
+
+    def test_hold_blocks_and_lifts(self):
+        """A hold is no reason for a new key; it lasts over a restart and against an older CRL, and ends by a newer one."""
+        one = self.made("one", checking(more="AfterRevocation=enroll\n"))
+        serial = str(one.get("SerialNumber")).upper()
+        asked = len(requests("simpleenroll"))
+        opened = one.open("digest")
+        self.addCleanup(opened.close)
+        older = run("curl", "-sS", "--noproxy", "*", self.crl_url()).stdout
+        time.sleep(1.1)
+        self.put_on_hold(one)
+        one.wait("revoked", 5)
+        opened.wait_closed(3)
+        self.assertIn("hold", one.get("LastError"))
+        self.restart()
+        one.wait("revoked")
+        with open(SANDBOX + "/older.crl", "wb") as file:
+            file.write(older)
+        control("crl-file", SANDBOX + "/older.crl")
+        wait_until(lambda: "could not be checked by CRL" in self.logged(), "a warning", 5)
+        self.stays(one, "revoked", 1.2)
+        self.assertEqual(len(requests("simpleenroll")), asked)
+        control("release", serial)
+        self.serve_crl()
+        one.wait("ready", 5)
+        self.assertEqual((one.get("LastError"), str(one.get("SerialNumber")).upper()), ("", serial))
+        with one.open("digest") as again:
+            again.sign_digest(SCHEME, bytes(32))
+
+    def crl_url(self):
+        with open(CA + "/crl-url", encoding="utf-8") as file:
+            return file.read().strip()
+
+    def test_own_certificate_revoked(self):
+        """At the next check: no signature, handles closed, files gone, a signal; over a restart; only a new key leads out."""
+        one = self.made("one", checking())
+        self.assertIn("chain.pem", self.published("one"))
+        seen = self.watch()
+        key, asked = bytes(one.get("PublicKey")), len(requests("simpleenroll"))
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+            revoke(one, "keyCompromise")
+            one.wait("revoked", 5)
+            opened.wait_closed(3)
+        self.assertEqual(self.published("one"), [])
+        self.assertIn("revoked", one.get("LastError"))
+        wait_until(lambda: "revoked" in seen(), "the signal")
+        self.refused("Revoked", one.open, "digest")
+        self.refused("Revoked", one.renew)
+        self.restart()
+        self.demo.wait("ready")
+        one.wait("revoked")
+        self.stays(one, "revoked", 2)  # AfterRevocation=wait
+        self.assertEqual(self.published("one"), [])
+        self.assertEqual(len(requests("simpleenroll")), asked)
+        one.enroll()
+        one.wait("ready")
+        self.assertNotEqual(bytes(one.get("PublicKey")), key, "only a new key leads out")
+        self.assertEqual(one.get("LastError"), "")
+        self.assertIn("chain.pem", self.published("one"))
+        with one.open("digest") as opened:
+            opened.sign_digest(SCHEME, bytes(32))
+        self.stays(one, "ready", 2)
+
+    def test_new_key_by_the_admin(self):
+        one = self.made("one", checking())
+        key = bytes(one.get("PublicKey"))
+        revoke(one)
+        one.wait("revoked", 5)
+        idctl("enroll", "--new-key", "one")
+        one.wait("ready")
+        self.assertNotEqual(bytes(one.get("PublicKey")), key)
+
+    def test_enroll_by_itself(self):
+        control("lifetime", "60")  # two of them are not closer than a tenth of that
+        self.addCleanup(control, "lifetime", "3600")
+        one = self.made("one", checking(more="AfterRevocation=enroll\n"))
+        key = bytes(one.get("PublicKey"))
+        revoke(one)
+        wait_until(lambda: one.generation() == 2 and one.state() == "ready", "a new generation", 15)
+        self.assertNotEqual(bytes(one.get("PublicKey")), key)
+        self.assertIn("ready → revoked", self.logged())
+
+    def test_a_renewal_under_way_does_not_lead_out(self):
+        """The renewal keeps the key: were it committed after the revocation, the revoked key would sign again."""
+        one = self.made("one", checking())
+        one.settle()
+        control("fault", "simplereenroll", "slow", "seconds=6")
+        renewal = subprocess.Popen(["idctl", "renew", "one"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(renewal.stderr.close)
+        wait_until(lambda: one.get("Activity") == "renewing", "the renewal")
+        revoke(one)
+        one.wait("revoked", 5)
+        self.assertIn("revoked", renewal.communicate(timeout=20)[1])
+        self.assertNotEqual(renewal.returncode, 0)
+        self.stays(one, "revoked", 1.5)
+        self.assertEqual(one.get("Activity"), "idle")
+
+    def test_hold_becomes_a_revocation(self):
+        one = self.made("one", checking())
+        self.put_on_hold(one)
+        one.wait("revoked", 5)
+        control("release", str(one.get("SerialNumber")).upper())
+        revoke(one, "superseded")
+        self.serve_crl()
+        wait_until(lambda: "hold" not in one.get("LastError"), "the revocation", 5)
+        self.stays(one, "revoked", 1.5)
+
+    def test_no_answer_is_a_warning(self):
+        one = self.made("one", checking())
+        for fault in (("status", "code=500"), ("not-crl",), ("wrong-signer",), ("stale",), ("empty",), ("cut-off",)):
+            with self.subTest(fault[0]):
+                control("crl-renew")
+                begins = len(self.logged())
+                control("fault", "crl", *fault, "count=0")
+                wait_until(lambda: "could not be checked by CRL" in self.logged()[begins:], "a warning", 8)  # pylint: disable=cell-var-from-loop
+                self.assertEqual(one.state(), "ready")
+                control("clear")
+        revoke(one)
+        one.wait("revoked", 8)
+
+    def test_configured_crl(self):
+        """A CRL= of the configuration beside the distribution point."""
+        one = self.made("one", configuration(f"[Revocation]\nCheck=crl\nInterval=1s\nCRL={self.crl_url()}?again\n"))
+        revoke(one)
+        one.wait("revoked", 5)
+
+
+class Zz(Lifecycle):
+    """The last, since nothing comes after it."""
+
+    def test_intermediate_revoked(self):
+        """It counts for everything below it, and a CA that goes on issuing under it is not asked without end."""
+        wait = self.made("wait", checking())
+        again = self.made("again", checking(more="AfterRevocation=enroll\n"))
+        subject = re.search(r"CN ?= ?([^,\n]+)", str(wait.get("Issuer")))[1]
+        with again.open("digest") as opened:
+            control("revoke", "name=" + subject, "CACompromise")
+            wait.wait("revoked", 5)
+            with self.assertRaises(Closed):
+                for _ in range(100):
+                    opened.sign_digest(SCHEME, bytes(32))
+                    time.sleep(0.05)
+        asked = len(requests("simpleenroll"))
+        time.sleep(4)
+        self.assertLess(len(requests("simpleenroll")) - asked, 3)
+        self.assertEqual((wait.state(), again.state()), ("revoked", "revoked"))
+
+
+if __name__ == "__main__":
+    unittest.main()
