@@ -17,7 +17,7 @@ typedef struct Client {
     gnutls_x509_crt_t certificate; /* owned */
     char name[128];                /* for the log: "cert:SERIAL", "user:NAME", "none" */
     const char *reason;
-    bool stale;                    /* Digest: the nonce was too old */
+    bool stale; /* Digest: the nonce was too old */
 } Client;
 
 static inline void client_clear(Client *client) {

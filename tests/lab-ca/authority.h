@@ -21,11 +21,11 @@ typedef struct Authority {
 
 typedef struct AuthorityTemplate {
     const char *name;
-    const char *subject;      /* RFC 4514 */
+    const char *subject; /* RFC 4514 */
     CaAlgorithm algorithm;
-    int path_length;          /* -1: no limit */
-    const char *crl_url;      /* where the issuer's CRL is; NULL: nowhere */
-    const Authority *issuer;  /* NULL: self-signed */
+    int path_length;         /* -1: no limit */
+    const char *crl_url;     /* where the issuer's CRL is; NULL: nowhere */
+    const Authority *issuer; /* NULL: self-signed */
 } AuthorityTemplate;
 
 /* Makes key and certificate and, with a directory, stores both. Lives twenty years, an intermediate ten. */

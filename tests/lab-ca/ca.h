@@ -5,7 +5,7 @@
 
 #include "authority.h"
 
-#define CA_ROOTS_MAX   8U  /* after so many rollovers it wants a new directory */
+#define CA_ROOTS_MAX   8U /* after so many rollovers it wants a new directory */
 #define CA_CACERTS_MAX 8U
 
 /* The way to a new root. The old one is an anchor up to `switched`; `finished` is `stable` with the new one. */
@@ -16,21 +16,21 @@ typedef enum CaPhase {
 } CaPhase;
 
 typedef struct CaOptions {
-    CaAlgorithm algorithm;      /* for new authorities */
-    bool separate_server_root;  /* the HTTPS server's certificate comes from a root of its own */
-    const char *crl_base;       /* http://HOST:PORT/crl; NULL: what DIR/crl-base says, if there is one */
-    const char *ocsp_url;       /* or NULL */
+    CaAlgorithm algorithm;     /* for new authorities */
+    bool separate_server_root; /* the HTTPS server's certificate comes from a root of its own */
+    const char *crl_base;      /* http://HOST:PORT/crl; NULL: what DIR/crl-base says, if there is one */
+    const char *ocsp_url;      /* or NULL */
 } CaOptions;
 
 typedef struct Ca {
     char *directory, *crl_base, *ocsp_url;
     CaAlgorithm algorithm;
     CaPhase phase;
-    size_t current;              /* index of the root that is the anchor now; in a rollover the next one is the new */
+    size_t current; /* index of the root that is the anchor now; in a rollover the next one is the new */
     Authority *roots[CA_ROOTS_MAX], *intermediates[CA_ROOTS_MAX];
-    size_t count;                /* of both */
+    size_t count;                                 /* of both */
     gnutls_x509_crt_t old_with_new, new_with_old; /* in a rollover */
-    Authority *web;              /* NULL: the HTTPS server's certificate comes from the root */
+    Authority *web;                               /* NULL: the HTTPS server's certificate comes from the root */
 } Ca;
 
 /* Opens the CA in a directory; makes it where there is none. Writes root.pem, intermediate.pem and server.pem. */

@@ -15,10 +15,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define COMMAND_MAX     4096U
-#define WORDS_MAX       32U
-#define ANSWER_MAX      4096U
-#define CLIENT_SECONDS  5
+#define COMMAND_MAX    4096U
+#define WORDS_MAX      32U
+#define ANSWER_MAX     4096U
+#define CLIENT_SECONDS 5
 
 typedef struct Answer {
     char text[ANSWER_MAX];
@@ -170,12 +170,18 @@ static const struct {
     const char *name;
     Command run;
 } commands[] = {
-    { "fault", command_fault },       { "clear", command_clear },
-    { "revoke", command_revoke },     { "release", command_release },
-    { "rollover", command_rollover }, { "csrattrs", command_csrattrs },
-    { "lifetime", command_lifetime }, { "crl-lifetime", command_crl_lifetime },
-    { "crl-renew", command_crl_renew }, { "crl-file", command_crl_file },
-    { "forget-pending", command_forget }, { "status", command_status },
+    { "fault", command_fault },
+    { "clear", command_clear },
+    { "revoke", command_revoke },
+    { "release", command_release },
+    { "rollover", command_rollover },
+    { "csrattrs", command_csrattrs },
+    { "lifetime", command_lifetime },
+    { "crl-lifetime", command_crl_lifetime },
+    { "crl-renew", command_crl_renew },
+    { "crl-file", command_crl_file },
+    { "forget-pending", command_forget },
+    { "status", command_status },
     { "stop", command_stop },
 };
 

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define EST_PREFIX  "/.well-known/est/"
-#define BODY_MAX    (64U * 1024U) /* bytes of a request's body */
-#define LABEL_MAX   64U
+#define EST_PREFIX "/.well-known/est/"
+#define BODY_MAX   (64U * 1024U) /* bytes of a request's body */
+#define LABEL_MAX  64U
 
 typedef struct Request {
     Operation operation;
@@ -240,9 +240,8 @@ static int answer_enroll(const EnrollContext *context, Reply *reply, char *resul
         (void) snprintf(result, size, "refused: %s", reason);
         return reply_text(reply, 403, "The request was refused: %s.", reason);
     }
-    order = (IssueOrder) {
-        .request = request, .fault = context->fault->kind, .previous = context->client->certificate
-    };
+    order =
+        (IssueOrder) { .request = request, .fault = context->fault->kind, .previous = context->client->certificate };
     (void) pthread_mutex_lock(&server->lock);
     order.lifetime = server->lifetime;
     if (answer_pending(server, &der, context->fault, reply))

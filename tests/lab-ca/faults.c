@@ -6,9 +6,12 @@
 #include <string.h>
 
 static const char *const operations[_OPERATION_COUNT] = {
-    [OPERATION_CONNECTION] = "connection",     [OPERATION_CACERTS] = "cacerts",
-    [OPERATION_CSRATTRS] = "csrattrs",         [OPERATION_SIMPLEENROLL] = "simpleenroll",
-    [OPERATION_SIMPLEREENROLL] = "simplereenroll", [OPERATION_CRL] = "crl",
+    [OPERATION_CONNECTION] = "connection",
+    [OPERATION_CACERTS] = "cacerts",
+    [OPERATION_CSRATTRS] = "csrattrs",
+    [OPERATION_SIMPLEENROLL] = "simpleenroll",
+    [OPERATION_SIMPLEREENROLL] = "simplereenroll",
+    [OPERATION_CRL] = "crl",
 };
 
 #define ON(operation) (1U << (operation))

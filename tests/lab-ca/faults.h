@@ -28,31 +28,31 @@ typedef enum FaultKind {
     FAULT_HUGE,         /* size=: bytes of base64 */
     FAULT_CONTENT_TYPE, /* type= */
     FAULT_NOT_BASE64,
-    FAULT_EMPTY,        /* an empty body */
+    FAULT_EMPTY, /* an empty body */
     /* cacerts and enrolments */
-    FAULT_NOT_PKCS7,    /* base64 of something else */
+    FAULT_NOT_PKCS7,       /* base64 of something else */
     FAULT_NO_CERTIFICATES, /* PKCS#7 without any */
     /* enrolments */
-    FAULT_PENDING,      /* 202; retry-after= seconds, form=seconds, date or none; the same request gets it later */
+    FAULT_PENDING, /* 202; retry-after= seconds, form=seconds, date or none; the same request gets it later */
     FAULT_WRONG_KEY,
     FAULT_WRONG_NAME,
     FAULT_WRONG_SAN,
-    FAULT_WRONG_USAGE,  /* extended key usage of a time stamping service */
+    FAULT_WRONG_USAGE, /* extended key usage of a time stamping service */
     FAULT_EXPIRED,
     FAULT_NOT_YET_VALID,
-    FAULT_NO_CHAIN,     /* issued by a CA that nobody knows */
+    FAULT_NO_CHAIN, /* issued by a CA that nobody knows */
     FAULT_CA_CERTIFICATE,
-    FAULT_SAME_SERIAL,  /* the certificate that the client has, again */
+    FAULT_SAME_SERIAL, /* the certificate that the client has, again */
     FAULT_SAME_NOT_AFTER,
-    FAULT_WITH_CHAIN,   /* the answer carries the issuers too: allowed, though RFC 7030 has only the one */
+    FAULT_WITH_CHAIN, /* the answer carries the issuers too: allowed, though RFC 7030 has only the one */
     /* cacerts */
     FAULT_FOREIGN_ROOT, /* an attacker's root of the same name, with an OldWithNew that it signed itself */
     FAULT_NO_INTERMEDIATE,
     /* crl */
     FAULT_NOT_CRL,
-    FAULT_STALE,        /* nextUpdate has passed */
+    FAULT_STALE, /* nextUpdate has passed */
     FAULT_WRONG_SIGNER,
-    FAULT_OLD_NUMBER,   /* CRL number 0 */
+    FAULT_OLD_NUMBER, /* CRL number 0 */
     /* connection */
     FAULT_TLS12,
     FAULT_SERVER_NAME,
@@ -63,11 +63,11 @@ typedef enum FaultKind {
 
 typedef struct Fault {
     FaultKind kind;
-    unsigned remaining;    /* requests; 0: until it is cleared */
+    unsigned remaining;                 /* requests; 0: until it is cleared */
     int64_t seconds, retry_after, size; /* retry_after -1: not said */
     unsigned code;
-    bool as_date;          /* Retry-After as an HTTP date */
-    char text[256];        /* text=, location= or type= */
+    bool as_date;   /* Retry-After as an HTTP date */
+    char text[256]; /* text=, location= or type= */
 } Fault;
 
 #define FAULT_QUEUE_MAX 32U

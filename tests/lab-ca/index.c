@@ -253,8 +253,8 @@ int index_revoke(const char *directory, const char *serial, const char *common_n
     if (r < 0)
         return r;
     for (size_t i = 0; i < count; i++) {
-        bool match = serial ? strcasecmp(entries[i].serial, serial) == 0
-                            : subject_has_name(entries[i].subject, common_name);
+        bool match =
+            serial ? strcasecmp(entries[i].serial, serial) == 0 : subject_has_name(entries[i].subject, common_name);
 
         if (!match || entries[i].status != 'V')
             continue;

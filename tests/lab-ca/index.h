@@ -13,13 +13,13 @@
 #define INDEX_ENTRIES_MAX 1000000U
 
 typedef struct IndexEntry {
-    char status;                      /* V valid, R revoked */
-    time_t expires;                   /* -1: 99991231235959Z */
-    time_t revoked;                   /* where status is R */
-    char reason[INDEX_REASON_MAX];    /* as openssl names it; empty: none */
-    char serial[INDEX_SERIAL_MAX];    /* upper-case hex */
-    char issuer[INDEX_ISSUER_MAX];    /* authority: "intermediate-1"; openssl's file name column */
-    char subject[INDEX_SUBJECT_MAX];  /* /CN=…/O=… */
+    char status;                     /* V valid, R revoked */
+    time_t expires;                  /* -1: 99991231235959Z */
+    time_t revoked;                  /* where status is R */
+    char reason[INDEX_REASON_MAX];   /* as openssl names it; empty: none */
+    char serial[INDEX_SERIAL_MAX];   /* upper-case hex */
+    char issuer[INDEX_ISSUER_MAX];   /* authority: "intermediate-1"; openssl's file name column */
+    char subject[INDEX_SUBJECT_MAX]; /* /CN=…/O=… */
 } IndexEntry;
 
 int index_append(const char *directory, const IndexEntry *entry);

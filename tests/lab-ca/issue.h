@@ -7,10 +7,10 @@
 #include "faults.h"
 
 typedef struct IssueOrder {
-    gnutls_x509_crq_t request;      /* its signature has been verified */
-    int64_t lifetime;               /* seconds; 0: without expiry (99991231235959Z), for an IDevID */
-    FaultKind fault;                /* FAULT_NONE, or what is to be wrong */
-    gnutls_x509_crt_t previous;     /* what the client authenticated with, or NULL */
+    gnutls_x509_crq_t request;  /* its signature has been verified */
+    int64_t lifetime;           /* seconds; 0: without expiry (99991231235959Z), for an IDevID */
+    FaultKind fault;            /* FAULT_NONE, or what is to be wrong */
+    gnutls_x509_crt_t previous; /* what the client authenticated with, or NULL */
 } IssueOrder;
 
 /* Issues, records in index.txt and stores under issued/. The certificate belongs to the caller. */

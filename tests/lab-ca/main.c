@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* lab-ca: a certificate authority with an EST server for laboratories and tests. Its keys lie unprotected on disk and
  * it misbehaves when told to: never use it for anything else. */
+#include "index.h"
 #include "issue.h"
 #include "server.h"
-#include "index.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -116,13 +116,20 @@ static int parse_serve_option(int option, ServerOptions *options) {
 }
 
 static const struct option serve_options[] = {
-    { "lifetime", required_argument, NULL, 'l' },       { "algorithm", required_argument, NULL, 'a' },
-    { "users", required_argument, NULL, 'u' },          { "http-auth", required_argument, NULL, 'h' },
-    { "client-anchors", required_argument, NULL, 'c' }, { "open", no_argument, NULL, 'o' },
-    { "csrattrs", required_argument, NULL, 's' },       { "separate-server-root", no_argument, NULL, 'r' },
-    { "ocsp-url", required_argument, NULL, 'O' },       { "crl-lifetime", required_argument, NULL, 'L' },
-    { "address", required_argument, NULL, 'A' },        { "host", required_argument, NULL, 'H' },
-    { "est-port", required_argument, NULL, 'p' },       { "crl-port", required_argument, NULL, 'P' },
+    { "lifetime", required_argument, NULL, 'l' },
+    { "algorithm", required_argument, NULL, 'a' },
+    { "users", required_argument, NULL, 'u' },
+    { "http-auth", required_argument, NULL, 'h' },
+    { "client-anchors", required_argument, NULL, 'c' },
+    { "open", no_argument, NULL, 'o' },
+    { "csrattrs", required_argument, NULL, 's' },
+    { "separate-server-root", no_argument, NULL, 'r' },
+    { "ocsp-url", required_argument, NULL, 'O' },
+    { "crl-lifetime", required_argument, NULL, 'L' },
+    { "address", required_argument, NULL, 'A' },
+    { "host", required_argument, NULL, 'H' },
+    { "est-port", required_argument, NULL, 'p' },
+    { "crl-port", required_argument, NULL, 'P' },
     { 0 },
 };
 
@@ -141,8 +148,12 @@ static int catch_signals(void) {
 
 static int run_serve(const char *directory, int argc, char **argv) {
     ServerOptions options = {
-        .directory = directory, .address = "127.0.0.1", .lifetime = LIFETIME_DEFAULT,
-        .crl_lifetime = CRL_LIFETIME_DEFAULT, .csrattrs = "none", .ca.algorithm = CA_ECDSA_P256,
+        .directory = directory,
+        .address = "127.0.0.1",
+        .lifetime = LIFETIME_DEFAULT,
+        .crl_lifetime = CRL_LIFETIME_DEFAULT,
+        .csrattrs = "none",
+        .ca.algorithm = CA_ECDSA_P256,
     };
     _cleanup_free_ char *ready = path_join(directory, "ready");
     _cleanup_close_ int signals = -1;
@@ -165,8 +176,10 @@ static int run_serve(const char *directory, int argc, char **argv) {
     r = server_start(&options, &server);
     if (r < 0)
         return 1;
-    (void) fprintf(stderr, "lab-ca: for laboratories and tests only: the keys in %s lie open, and it lies on request.\n"
-                   "lab-ca: EST on https://%s:%u/.well-known/est\n", directory, options.host, server->est_port);
+    (void) fprintf(stderr,
+                   "lab-ca: for laboratories and tests only: the keys in %s lie open, and it lies on request.\n"
+                   "lab-ca: EST on https://%s:%u/.well-known/est\n",
+                   directory, options.host, server->est_port);
     r = control_serve(server, signals);
     (void) unlink(ready);
     (void) server_stop(server);

@@ -13,10 +13,10 @@
 typedef struct Reply {
     unsigned status;
     const char *type;
-    gnutls_datum_t body;     /* owned */
-    int64_t retry_after;     /* seconds, -1: no header */
+    gnutls_datum_t body; /* owned */
+    int64_t retry_after; /* seconds, -1: no header */
     bool retry_after_as_date;
-    const char *location;    /* or NULL */
+    const char *location; /* or NULL */
 } Reply;
 
 #define REPLY_INIT ((Reply) { .status = 200, .retry_after = -1 })

@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define CONNECTIONS_MAX     256U
-#define CONNECTION_SECONDS  60U
-#define LOG_LINE_MAX        2048U
+#define CONNECTIONS_MAX    256U
+#define CONNECTION_SECONDS 60U
+#define LOG_LINE_MAX       2048U
 
 void server_log(Server *server, Operation operation, unsigned status, const char *format, ...) {
     char line[LOG_LINE_MAX], stamp[32];

@@ -23,15 +23,15 @@ typedef enum HttpAuthentication {
 
 typedef struct ServerOptions {
     const char *directory;
-    const char *address, *host;      /* IPv4 to listen on; the name in URLs and in the server's certificate */
+    const char *address, *host; /* IPv4 to listen on; the name in URLs and in the server's certificate */
     CaOptions ca;
-    uint16_t est_port, crl_port;     /* 0: what it had before, else the kernel chooses */
-    int64_t lifetime, crl_lifetime;  /* seconds */
+    uint16_t est_port, crl_port;    /* 0: what it had before, else the kernel chooses */
+    int64_t lifetime, crl_lifetime; /* seconds */
     HttpAuthentication authentication;
-    const char *users;               /* file of user:password lines, or NULL */
-    const char *client_anchors;      /* PEM of other CAs whose certificates may enrol, or NULL */
-    const char *csrattrs;            /* a variant's name */
-    bool open;                       /* enrols whoever asks */
+    const char *users;          /* file of user:password lines, or NULL */
+    const char *client_anchors; /* PEM of other CAs whose certificates may enrol, or NULL */
+    const char *csrattrs;       /* a variant's name */
+    bool open;                  /* enrols whoever asks */
 } ServerOptions;
 
 /* A request that was answered with 202: the digest of its DER, and from when on it gets its certificate. */
@@ -49,7 +49,7 @@ typedef struct ServerCredentials ServerCredentials;
 
 typedef struct Server {
     char *directory;
-    int log;                         /* append-only */
+    int log; /* append-only */
     HttpAuthentication authentication;
     bool open;
     User users[SERVER_USERS_MAX];
@@ -59,14 +59,14 @@ typedef struct Server {
     struct MHD_Daemon *est, *crl;
     uint16_t est_port, crl_port;
     char *host;
-    uint8_t random[32];              /* for Digest's nonces */
+    uint8_t random[32]; /* for Digest's nonces */
 
     pthread_mutex_t lock;
-    pthread_cond_t stopped;          /* wakes whoever is slow on purpose */
+    pthread_cond_t stopped; /* wakes whoever is slow on purpose */
     bool stopping;
     Ca *ca;
     CrlCache crls;
-    char *crl_file;                  /* served instead of every CRL, or NULL */
+    char *crl_file; /* served instead of every CRL, or NULL */
     Csrattrs csrattrs;
     Faults faults;
     Pending pending[SERVER_PENDING_MAX];

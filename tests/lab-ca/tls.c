@@ -7,7 +7,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define DAY ((time_t) 24 * 60 * 60)
+#define DAY              ((time_t) 24 * 60 * 60)
 #define CLIENT_CHAIN_MAX 8U
 
 typedef enum CredentialKind {
@@ -212,9 +212,8 @@ static int client_trust(Server *server, gnutls_x509_trust_list_t *ret) {
 }
 
 static const char *verify_client(Server *server, gnutls_x509_crt_t *chain, unsigned count) {
-    gnutls_typed_vdata_st purpose = {
-        .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *) (uintptr_t) GNUTLS_KP_TLS_WWW_CLIENT
-    };
+    gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                      .data = (unsigned char *) (uintptr_t) GNUTLS_KP_TLS_WWW_CLIENT };
     gnutls_x509_trust_list_t trust;
     char serial[INDEX_SERIAL_MAX];
     unsigned status = 0;
