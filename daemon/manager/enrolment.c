@@ -142,8 +142,7 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
 
     if ((permanent || failure->kind == FAILURE_CERTIFICATE_REJECTED) && enrolment->has_pending)
         (void) store_pending_drop(identity->store, NULL); /* the next attempt makes a new request */
-    if (failure->kind == FAILURE_TPM_UNAVAILABLE || failure->kind == FAILURE_TPM_REPLACED)
-        tpm_probe_start(manager);
+    tpm_note_failure(manager, failure);
     identity->attempts_failed++;
     manager->enrolments_failed++;
     if (identity->stored.failures < UINT32_MAX)

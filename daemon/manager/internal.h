@@ -67,7 +67,7 @@ struct Manager {
     bool tpm_known, probing, probe_again, settled;
     uint64_t probe_delay;
     Failure tpm_failure;
-    uint64_t last_heartbeat;
+    uint64_t last_heartbeat, last_tpm_failure;
 
     Identity **identities; /* sorted by name */
     size_t identity_count;
@@ -243,3 +243,5 @@ void handles_forget(Manager *manager);
 /* ---- probe.c ---- */
 void tpm_probe_start(Manager *manager);
 void tpm_probe_schedule(Manager *manager, uint64_t delay_usec);
+/* Where what failed on the signing thread is the TPM's fault: it is looked at, once a second at most. */
+void tpm_note_failure(Manager *manager, const Failure *failure);

@@ -103,6 +103,16 @@ void tpm_probe_start(Manager *manager) {
     manager->probing = true;
 }
 
+void tpm_note_failure(Manager *manager, const Failure *failure) {
+    uint64_t now = boottime_usec();
+
+    if ((failure->kind != FAILURE_TPM_UNAVAILABLE && failure->kind != FAILURE_TPM_REPLACED) ||
+        (manager->last_tpm_failure != 0 && now - manager->last_tpm_failure < PROBE_AGAIN_FIRST))
+        return;
+    manager->last_tpm_failure = now;
+    tpm_probe_start(manager);
+}
+
 static int on_probe_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     tpm_probe_start(userdata);
     return 0;

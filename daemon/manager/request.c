@@ -52,6 +52,7 @@ int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, voi
 /* ---- signatures ---- */
 
 typedef struct SignJob {
+    Manager *manager;
     TpmKey *key;
     const SignatureScheme *scheme;
     uint8_t digest[64];
@@ -84,6 +85,8 @@ static void sign_job_done(void *data, bool cancelled) {
 
     if (cancelled)
         (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
+    else
+        tpm_note_failure(job->manager, &job->failure);
     job->done(&job->failure, (BytesView) { job->signature, job->signature_size }, job->userdata);
 }
 
@@ -98,6 +101,7 @@ int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *schem
     int r = tpm_key_copy(key, &job->key);
     if (r < 0)
         return r;
+    job->manager = manager;
     job->scheme = scheme;
     memcpy(job->digest, digest.data, digest.size);
     job->digest_size = digest.size;
@@ -112,6 +116,7 @@ int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *schem
 /* ---- certification requests ---- */
 
 typedef struct RequestJob {
+    Manager *manager;
     TpmKey *key;
     char *subject;
     Certificate *renew;
@@ -186,6 +191,8 @@ static void request_job_done(void *data, bool cancelled) {
 
     if (cancelled)
         (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
+    else
+        tpm_note_failure(job->manager, &job->failure);
     job->done(&job->failure, bytes_view(&job->der), job->userdata);
 }
 
@@ -270,6 +277,7 @@ int request_start(Identity *identity, const RequestInput *input, RequestDone don
 
     if (!job)
         return failure_errno(ret_failure, -ENOMEM, "Making a certification request");
+    job->manager = identity->manager;
     job->done = done;
     job->userdata = userdata;
     r = tpm_key_copy(input->key, &job->key);
