@@ -2,6 +2,7 @@
 /* One TPM2_Sign and nothing around it. */
 #include "bench/raw-tpm.h"
 
+#include <string.h>
 #include <tss2/tss2_tctildr.h>
 
 #define PARENT 0x81000001U
@@ -15,16 +16,25 @@ int raw_tpm_load(RawTpm *raw, ESYS_TR *ret) {
                            raw->public, ret));
 }
 
-int raw_tpm_sign(RawTpm *raw, ESYS_TR key) {
-    const TPM2B_DIGEST digest = { .size = 32 };
+int raw_tpm_sign_hash(const RawTpm *raw, ESYS_TR key, const void *hash, size_t size, TPMT_SIGNATURE **ret) {
     const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
     const TPMT_TK_HASHCHECK ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
+    TPM2B_DIGEST digest = { .size = 32 };
+
+    if (size != digest.size)
+        return -EINVAL;
+    memcpy(digest.buffer, hash, size);
+    return of_rc(
+        Esys_Sign(raw->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &scheme, &ticket, ret));
+}
+
+int raw_tpm_sign(RawTpm *raw, ESYS_TR key) {
+    const uint8_t zeros[32] = { 0 };
     TPMT_SIGNATURE *signature = NULL;
-    TSS2_RC rc =
-        Esys_Sign(raw->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &scheme, &ticket, &signature);
+    int r = raw_tpm_sign_hash(raw, key, zeros, sizeof zeros, &signature);
 
     Esys_Free(signature);
-    return of_rc(rc);
+    return r;
 }
 
 RawTpm *raw_tpm_free(RawTpm *raw) {

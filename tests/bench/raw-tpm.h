@@ -21,3 +21,5 @@ DEFINE_CLEANUP(RawTpm, raw_tpm_free)
 int raw_tpm_load(RawTpm *raw, ESYS_TR *ret);
 /* Signs 32 zero bytes with a password session. */
 int raw_tpm_sign(RawTpm *raw, ESYS_TR key);
+/* Signs a SHA-256 hash; `*ret` is freed with Esys_Free(). 0, -EINVAL (another size), -EIO. */
+int raw_tpm_sign_hash(const RawTpm *raw, ESYS_TR key, const void *hash, size_t size, TPMT_SIGNATURE **ret);
