@@ -218,7 +218,7 @@ static int sign_check(Identity *identity, const Caller *caller, const char *sche
 
 void identity_sign(Identity *identity, const Caller *caller, const char *scheme_name, BytesView message,
                    OperationDone done, void *userdata) {
-    const SignatureScheme *scheme;
+    const SignatureScheme *scheme = NULL;
     Failure failure = FAILURE_INIT;
     uint8_t digest[64];
     size_t size;
