@@ -18,6 +18,7 @@ void stored_state_clear(StoredState *state) {
             { "last-success", VALUE_I64, &(state)->last_success, 0 },                                                  \
             { "clock-floor", VALUE_I64, &(state)->clock_floor, 0 },                                                    \
             { "last-generation", VALUE_U32, &(state)->last_generation, 0 },                                            \
+            { "of-generation", VALUE_U32, &(state)->of_generation, 0 },                                                \
             { "parent-name", VALUE_HEX, &(state)->parent_name, PARENT_NAME_MAX },                                      \
             { "last-error", VALUE_TEXT, (state)->last_error, sizeof((state)->last_error) },                            \
             { "host-name", VALUE_TEXT, (state)->host_name, sizeof((state)->host_name) },                               \

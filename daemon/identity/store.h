@@ -80,6 +80,8 @@ typedef struct StoredState {
     int64_t last_success;
     int64_t clock_floor;      /* of this identity: notBefore, thisUpdate seen */
     uint32_t last_generation; /* highest number ever used */
+    uint32_t of_generation;   /* the one that all of this is about; an older one than `current`: the power went between
+                               * the   commit of that and the saving of this */
     Bytes parent_name;        /* of the last key */
     char last_error[512];     /* one line */
     char host_name[256];      /* %H as recorded at the first enrolment */

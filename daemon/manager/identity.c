@@ -102,6 +102,7 @@ void identity_set_error(Identity *identity, const char *text) {
 
 int identity_save_state(Identity *identity) {
     Failure failure = FAILURE_INIT;
+    identity->stored.of_generation = identity->generation;
     int r = store_state_save(identity->store, &identity->stored, &failure);
 
     if (r < 0)
@@ -177,6 +178,24 @@ static int identity_load_generation(Identity *identity, Failure *ret_failure) {
     return 0;
 }
 
+/* The power went in the middle of something that is to be ended as it was begun: a commit whose state was not saved
+ * leads out of `revoked` and `retired` all the same, and a retirement that had begun leaves no key. */
+static int identity_finish_what_was_cut(Identity *identity, Failure *ret_failure) {
+    StoredState *stored = &identity->stored;
+
+    if (identity->generation > stored->of_generation) {
+        stored->revoked = stored->hold = stored->retired = false;
+        stored->revoked_at = stored->next_attempt = 0;
+        stored->failures = 0;
+        identity_set_error(identity, NULL);
+        return identity_save_state(identity);
+    }
+    if (!stored->retired)
+        return 0;
+    identity_drop_generation(identity);
+    return store_retire(identity->store, ret_failure);
+}
+
 static int identity_load_store(Identity *identity, Failure *ret_failure) {
     int r = 0;
 
@@ -190,7 +209,8 @@ static int identity_load_store(Identity *identity, Failure *ret_failure) {
         return r;
     clock_learn(identity->manager, identity->stored.clock_floor);
     identity_set_error(identity, identity->stored.last_error[0] ? identity->stored.last_error : NULL);
-    return identity_load_generation(identity, ret_failure);
+    r = identity_load_generation(identity, ret_failure);
+    return r < 0 ? r : identity_finish_what_was_cut(identity, ret_failure);
 }
 
 void identity_schedule(Identity *identity) {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define AT_ONCE         1
+#define AT_ONCE 1
 /* Seconds between two enrolments by AfterRevocation=enroll, if a tenth of the lifetime is not less: where a CA goes on
  * issuing what it has revoked already (its intermediate, say), nobody is asked without end. */
 #define AFTER_REVOCATION_GAP 900
@@ -224,6 +224,7 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
         identity->stored.retired = true;
         identity->stored.next_attempt = 0;
         identity->stored.failures = 0;
+        identity->stored.of_generation = identity->generation;
         r = store_state_save(identity->store, &identity->stored, &failure);
     }
     if (r >= 0)

@@ -275,7 +275,7 @@ static void test_state(void **state) {
 #define LINES                                                                                                          \
     "format=1\nrevoked=no\nhold=no\nretired=no\nrevoked-at=0\nfailures=0\nnext-attempt=0\nlast-success=0\nclock-"      \
     "floor=0\n"                                                                                                        \
-    "last-generation=0\nparent-name=\nlast-error=\n"
+    "last-generation=0\nof-generation=0\nparent-name=\nlast-error=\n"
 
 /* A malformed state is refused with its line, and nothing writes over it. */
 static void test_malformed_state(void **state) {
@@ -283,11 +283,11 @@ static void test_malformed_state(void **state) {
         const char *content, *text;
     } cases[] = {
         { "", "state: is empty" },
-        { LINES, "state:12: host-name= is missing" },
+        { LINES, "state:13: host-name= is missing" },
         { LINES "host-name=", "does not end in a whole line" },
-        { LINES "host-name=\nmore=1\n", "state:14: line: unknown key" },
-        { LINES "host-name=\nhold=no\n", "state:14: hold: stands there twice" },
-        { LINES "\nhost-name=\n", "state:13: line: must be KEY=VALUE" },
+        { LINES "host-name=\nmore=1\n", "state:15: line: unknown key" },
+        { LINES "host-name=\nhold=no\n", "state:15: hold: stands there twice" },
+        { LINES "\nhost-name=\n", "state:14: line: must be KEY=VALUE" },
         { "format=2\n", "is missing" },
         { "format=1\nrevoked=maybe\n", "state:2: revoked: must be yes or no" },
         { "format=1\nfailures=-1\n", "state:2: failures: must be a number" },
