@@ -80,7 +80,7 @@ class Clock(Lifecycle):
         # And what happens next happens as if nothing had been: a revocation is found at the next check, a renewal works.
         one.renew()
         control("revoke", str(one.get("SerialNumber")).upper())
-        one.wait("revoked", 8)
+        one.wait("revoked", 15)
 
     def planned(self, name):
         return next(int(e[5]) for e in self.manager("ListIdentities") if str(e[0]) == name)

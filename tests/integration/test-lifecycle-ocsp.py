@@ -77,13 +77,13 @@ class Ocsp(Lifecycle):
         self.stays(one, "ready", 1.5)
         self.assertFalse(self.warned())
         revoke(one)
-        one.wait("revoked", 5)
+        one.wait("revoked", 15)
         self.assertIn("OCSP", one.get("LastError"))
 
     def test_stapling(self):
         one = self.made("one", checking("ocsp", access="tls-server"))
         with one.open("tls-server") as opened:
-            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 5)
+            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 15)
 
     def test_hold(self):
         """What OCSP says to be on hold is not released by a CRL that is older or is about the intermediate."""
@@ -92,20 +92,20 @@ class Ocsp(Lifecycle):
         time.sleep(1.1)
         control("fault", "crl", "status", "code=500", "count=0")
         revoke(one, "certificateHold")
-        one.wait("revoked", 5)
+        one.wait("revoked", 15)
         self.assertIn("hold", one.get("LastError"))
         self.signed_by(None)
-        wait_until(self.warned, "a warning", 5)
+        wait_until(self.warned, "a warning", 15)
         self.stays(one, "revoked", 2.5)
         control("release", str(one.get("SerialNumber")).upper())
         self.signed_by("intermediate")
-        one.wait("ready", 5)
+        one.wait("ready", 15)
         self.assertEqual(one.get("LastError"), "")
 
     def test_responder_gone(self):
         one = self.made("one", checking("ocsp"))
         self.signed_by(None)
-        wait_until(self.warned, "a warning", 5)
+        wait_until(self.warned, "a warning", 15)
         self.stays(one, "ready", 1)
 
     def test_foreign_responder(self):
@@ -113,10 +113,10 @@ class Ocsp(Lifecycle):
         one = self.made("one", checking("ocsp"))
         self.signed_by("root")
         revoke(one)
-        wait_until(self.warned, "a warning", 5)
+        wait_until(self.warned, "a warning", 15)
         self.stays(one, "ready", 1.5)
         self.signed_by("intermediate")
-        one.wait("revoked", 5)
+        one.wait("revoked", 15)
 
 
 if __name__ == "__main__":
