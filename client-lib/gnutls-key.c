@@ -14,10 +14,7 @@
 #include <string.h>
 
 typedef struct KeyContext {
-    GnutlsKey key; /* `snapshot` is a reference of its own */
-    gnutls_pk_algorithm_t algorithm;
-    unsigned bits;
-    gnutls_datum_t public_key; /* SubjectPublicKeyInfo: what the program has a certificate for */
+    GnutlsKey key; /* `snapshot` is a reference of its own, and its public key was read */
 } KeyContext;
 
 int gnutls_error_of(int r) {
@@ -173,9 +170,9 @@ static int key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
     const KeyContext *context = userdata;
 
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
-        return (int) context->algorithm;
+        return (int) context->key.snapshot->algorithm;
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
-        return (int) context->bits;
+        return (int) context->key.snapshot->bits;
     if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO) {
         uint16_t scheme = scheme_of(GNUTLS_FLAGS_TO_SIGN_ALGO(flags));
         return scheme != 0 && snapshot_has_scheme(context->key.snapshot, scheme);
@@ -187,7 +184,6 @@ static void context_free(KeyContext *context) {
     if (context->key.owns_credential)
         identityd_credential_free(context->key.credential);
     identityd_snapshot_free(context->key.snapshot);
-    gnutls_free(context->public_key.data);
     free(context);
 }
 
@@ -195,48 +191,11 @@ static void key_deinit(gnutls_privkey_t key, void *userdata) {
     context_free(userdata);
 }
 
-/* The leaf's public key as SubjectPublicKeyInfo. */
-static int read_public_key(identityd_snapshot *snapshot, gnutls_pk_algorithm_t *ret_algorithm, unsigned *ret_bits,
-                           gnutls_datum_t *ret) {
-    gnutls_x509_crt_t leaf = NULL;
-    gnutls_pubkey_t pubkey = NULL;
-    const gnutls_datum_t *chain;
-    unsigned count;
-
-    int r = snapshot_chain_der(snapshot, &chain, &count);
-    if (r < 0)
-        return gnutls_error_of(r);
-    int code = gnutls_x509_crt_init(&leaf);
-    if (code >= 0)
-        code = gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER);
-    if (code >= 0)
-        code = gnutls_pubkey_init(&pubkey);
-    if (code >= 0)
-        code = gnutls_pubkey_import_x509(pubkey, leaf, 0);
-    if (code >= 0)
-        code = gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, ret);
-    if (code >= 0)
-        *ret_algorithm = (gnutls_pk_algorithm_t) gnutls_pubkey_get_pk_algorithm(pubkey, ret_bits);
-    if (pubkey)
-        gnutls_pubkey_deinit(pubkey);
-    if (leaf)
-        gnutls_x509_crt_deinit(leaf);
-    if (code < 0)
-        (void) client_error(-EBADMSG, "the certificate of %s: %s", snapshot->identity, gnutls_strerror(code));
-    return code < 0 ? code : 0;
-}
-
 static bool same_public_key(const KeyContext *context, identityd_snapshot *snapshot) {
-    gnutls_pk_algorithm_t algorithm;
-    gnutls_datum_t public_key = { NULL, 0 };
-    unsigned bits;
+    const gnutls_datum_t *ours = &context->key.snapshot->public_key, *theirs = &snapshot->public_key;
 
-    if (read_public_key(snapshot, &algorithm, &bits, &public_key) < 0)
-        return false;
-    bool same = public_key.size == context->public_key.size &&
-                memcmp(public_key.data, context->public_key.data, public_key.size) == 0;
-    gnutls_free(public_key.data);
-    return same;
+    return snapshot_read_public_key(snapshot) >= 0 && ours->size == theirs->size &&
+           memcmp(ours->data, theirs->data, ours->size) == 0;
 }
 
 int gnutls_key_import(gnutls_privkey_t key, const GnutlsKey *from) {
@@ -246,7 +205,8 @@ int gnutls_key_import(gnutls_privkey_t key, const GnutlsKey *from) {
         (void) client_errno(-ENOMEM, "importing a key");
         return GNUTLS_E_MEMORY_ERROR;
     }
-    int code = read_public_key(from->snapshot, &context->algorithm, &context->bits, &context->public_key);
+    int r = snapshot_read_public_key(from->snapshot);
+    int code = r < 0 ? gnutls_error_of(r) : 0;
     if (code >= 0) {
         context->key = *from;
         context->key.snapshot = snapshot_ref(from->snapshot);

@@ -65,13 +65,26 @@ static int session_reserve(gnutls_session_t session) {
 
 /* ---- for each handshake: chain and key ---- */
 
+/* The leaf is parsed, for its key usage; of those above it GnuTLS needs the bytes alone. */
+static int make_certificate(const gnutls_datum_t *der, bool is_leaf, gnutls_pcert_st *ret) {
+    if (is_leaf)
+        return gnutls_pcert_import_x509_raw(ret, der, GNUTLS_X509_FMT_DER, 0);
+    ret->cert.data = gnutls_malloc(der->size);
+    if (!ret->cert.data)
+        return GNUTLS_E_MEMORY_ERROR;
+    memcpy(ret->cert.data, der->data, der->size);
+    ret->cert.size = der->size;
+    ret->type = GNUTLS_CRT_X509;
+    return 0;
+}
+
 static int make_certificates(const gnutls_datum_t *chain, unsigned count, gnutls_pcert_st **ret) {
     gnutls_pcert_st *certificates = gnutls_calloc(count, sizeof(*certificates));
 
     if (!certificates)
         return GNUTLS_E_MEMORY_ERROR;
     for (unsigned i = 0; i < count; i++) {
-        int code = gnutls_pcert_import_x509_raw(&certificates[i], &chain[i], GNUTLS_X509_FMT_DER, 0);
+        int code = make_certificate(&chain[i], i == 0, &certificates[i]);
         if (code < 0) {
             while (i-- > 0)
                 gnutls_pcert_deinit(&certificates[i]);

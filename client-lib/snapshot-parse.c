@@ -4,6 +4,7 @@
 #include "client-lib/error.h"
 #include "client-lib/snapshot.h"
 
+#include <gnutls/abstract.h>
 #include <string.h>
 
 #define SNAPSHOT_ANCHORS_MAX 1024U
@@ -144,5 +145,36 @@ int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret,
         *ret = snapshot->chain_der;
         *ret_count = snapshot->chain_count;
     }
+    return r;
+}
+
+static int make_public_key(identityd_snapshot *snapshot) {
+    gnutls_x509_crt_t leaf = NULL;
+    gnutls_pubkey_t pubkey = NULL;
+
+    int code = gnutls_x509_crt_init(&leaf);
+    if (code >= 0)
+        code = gnutls_x509_crt_import(leaf, &snapshot->chain_der[0], GNUTLS_X509_FMT_DER);
+    if (code >= 0)
+        code = gnutls_pubkey_init(&pubkey);
+    if (code >= 0)
+        code = gnutls_pubkey_import_x509(pubkey, leaf, 0);
+    if (code >= 0) {
+        snapshot->algorithm = (gnutls_pk_algorithm_t) gnutls_pubkey_get_pk_algorithm(pubkey, &snapshot->bits);
+        code = gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &snapshot->public_key);
+    }
+    if (pubkey)
+        gnutls_pubkey_deinit(pubkey);
+    if (leaf)
+        gnutls_x509_crt_deinit(leaf);
+    return code < 0 ? refused("certificates", code) : 0;
+}
+
+int snapshot_read_public_key(identityd_snapshot *snapshot) {
+    pthread_mutex_lock(&snapshot->parse_lock);
+    int r = snapshot->chain_der ? 0 : make_chain(snapshot);
+    if (r >= 0 && !snapshot->public_key.data)
+        r = make_public_key(snapshot);
+    pthread_mutex_unlock(&snapshot->parse_lock);
     return r;
 }

@@ -172,6 +172,7 @@ _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapsho
     for (unsigned i = 0; i < snapshot->chain_count; i++)
         gnutls_free(snapshot->chain_der[i].data);
     free(snapshot->chain_der);
+    gnutls_free(snapshot->public_key.data);
     free(snapshot->crl_list);
     free(snapshot->identity);
     free(snapshot->state);

@@ -33,6 +33,9 @@ struct identityd_snapshot {
     unsigned crl_count;
     gnutls_datum_t *chain_der;
     unsigned chain_count;
+    gnutls_datum_t public_key; /* the leaf's SubjectPublicKeyInfo */
+    gnutls_pk_algorithm_t algorithm;
+    unsigned bits;
 };
 
 /* From a packet of type HANDLE_STATE with status 0, whose descriptors are read but not taken. 0; -EBADMSG with this
@@ -48,6 +51,10 @@ int snapshot_trust(identityd_snapshot *snapshot, gnutls_x509_trust_list_t *ret);
 /* The chain as DER, leaf first: borrowed, valid as long as the snapshot. 0; -EBADMSG; -ENOENT: there is none.
  * Thread-safe. */
 int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret, unsigned *ret_count);
+
+/* The leaf's public key: reads `public_key`, `algorithm` and `bits`, which stay as they are from then on. 0, or as
+ * snapshot_chain_der(). Thread-safe. */
+int snapshot_read_public_key(identityd_snapshot *snapshot);
 
 /* Whether `scheme` is among those of the snapshot. */
 bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme);
