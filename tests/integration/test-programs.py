@@ -7,6 +7,7 @@ tests/sandbox."""
 import hashlib
 import http.server
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -22,6 +23,8 @@ from sandboxed import CA, SANDBOX, read, run, wait_until
 MODULE = os.environ.get("PKCS11_MODULE")
 ROOT = CA + "/root.pem"
 OBJECT = "pkcs11:token=identityd;object=demo"
+ME = pwd.getpwuid(os.getuid())
+os.environ["PATH"] += ":/usr/sbin:/sbin" # servers, for an ordinary user
 REFERENCE = hashlib.sha1(b"main").hexdigest() # what the peer says to git
 
 
@@ -241,7 +244,7 @@ certfile {self.certificate}
 keyfile {self.private}
 require_certificate true
 use_subject_as_username true
-user {self.me()}
+user {ME.pw_name}
 """), port=port, log_name="peer-mosquitto")
         words = ["-h", "localhost", "-p", str(port), "--cafile", self.certificate, "--cert", chain("demo"), "--key", key("demo"), "-t", "x"]
         for _ in range(2):
@@ -249,11 +252,6 @@ user {self.me()}
             self.assertEqual(self.run_program("mosquitto_sub", *words, "-C", "1", "-W", "10"), "hello\n")
             self.renew()
         self.assertIsNone(broker.poll())
-
-    @staticmethod
-    def me():
-        import pwd
-        return pwd.getpwuid(os.getuid()).pw_name
 
     # ---- clients, GnuTLS by PKCS#11 ----
 
@@ -313,7 +311,7 @@ user {self.me()}
 allow_anonymous true
 certfile {chain("demo")}
 keyfile {key("demo")}
-user {self.me()}
+user {ME.pw_name}
 """), port=port)
         self.server(port, lambda: process.send_signal(signal.SIGHUP))
 
@@ -321,7 +319,7 @@ user {self.me()}
     def test_nginx(self):
         port = free_port()
         process = self.start("nginx", "-p", self.directory, "-e", "stderr", "-c", self.file("nginx.conf", f"""daemon off;
-user {self.me()};
+user {ME.pw_name};
 pid nginx.pid;
 worker_processes 2;
 env OPENSSL_CONF;
@@ -398,7 +396,7 @@ verifyChain = yes
         for _ in range(2):
             port = free_port()
             common = ["openvpn", "--dev", "null", "--ifconfig-noexec", "--route-noexec", "--proto", "udp4", "--ca", anchors, "--verb", "4",
-                      "--data-ciphers", "AES-256-GCM", "--tls-version-min", "1.3", "--user", self.me()]
+                      "--data-ciphers", "AES-256-GCM", "--tls-version-min", "1.3", "--user", ME.pw_name]
             server = self.start(*common, "--tls-server", "--dh", "none", "--lport", str(port), "--local", "127.0.0.1", "--cert",
                                 self.certificate, "--key", self.private, log_name="vpn-server")
             client = self.start(*common, "--tls-client", "--remote", "127.0.0.1", str(port), "--nobind", "--cert", chain("demo"), "--key",
@@ -413,6 +411,7 @@ verifyChain = yes
 
     @needs_pkcs11
     @needs("sshd", "ssh")
+    @unittest.skipIf(ME.pw_shell.endswith(("nologin", "false")), "this user cannot log in")
     def test_ssh(self):
         port = free_port()
         host_key, authorized = os.path.join(self.directory, "host"), os.path.join(self.directory, "authorized")
@@ -434,7 +433,7 @@ PidFile none
             self.file("authorized", "".join(line + "\n" for line in listed.splitlines() if line.endswith(" demo")))
             self.assertEqual(self.run_program(
                 "ssh", "-F", "none", "-o", "PKCS11Provider=" + MODULE, "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no",
-                "-o", "BatchMode=yes", "-p", str(port), f"{self.me()}@127.0.0.1", "echo", "welcome"), "welcome\n")
+                "-o", "BatchMode=yes", "-p", str(port), f"{ME.pw_name}@127.0.0.1", "echo", "welcome"), "welcome\n")
             self.renew()
 
     @needs("eapol_test", "hostapd")
