@@ -18,7 +18,7 @@ from lifecycle import SCHEME, Lifecycle, configuration
 from sandboxed import SANDBOX, idctl, run, service, wait_until
 
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdirat,symlinkat,linkat,ftruncate"
-SAMPLE = 4
+SAMPLE = 3
 NAME = "cut"
 
 
@@ -175,7 +175,7 @@ class Cuts(Lifecycle):
         """Each call that fails instead: the daemon lives on, says so, and the old generation or the new one is live."""
         self.enroll()
         points = self.points(self.renew)
-        for point in points if os.environ.get("CUTS") == "all" else points[:2]:
+        for point in points if os.environ.get("CUTS") == "all" else points[:1]:
             for error in ("ENOSPC", "EROFS"):
                 with self.subTest(point + (error,)):
                     before, begins = self.one.generation(), len(self.logged())
@@ -192,7 +192,7 @@ class Cuts(Lifecycle):
     def test_killed_at_any_time(self):
         """Not only at calls: whenever, over several renewals; and no object of ours stays in the TPM."""
         self.enroll()
-        for i in range(6):
+        for i in range(4):
             before = self.one.generation()
             self.one.settle()
             renewal = subprocess.Popen(["idctl", "renew", "--rotate-key", NAME], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
