@@ -41,7 +41,8 @@ static inline int linger_socket(int seconds, LingeringPeer *ret_peer) {
     return client;
 }
 
-/* Sends such a descriptor with what is otherwise a valid GetState, and keeps no reference to it. */
+/* Sends such a descriptor with what is otherwise a valid GetState, and keeps no reference to it. The other end must not
+ * be read from before this returns: whoever closes last waits, and that would be we. */
 static inline LingeringPeer linger_send(int channel, int seconds) {
     static const uint8_t packet[16] = { 1, 1, 0, 0, 1 };
     LingeringPeer peer;

@@ -130,6 +130,32 @@ void bench_wait(Bench *bench, const unsigned *counter, unsigned wanted) {
     }
 }
 
+static void nothing(Tpm *tpm, void *data) {
+}
+
+static void count_one(void *data, bool cancelled) {
+    ++*(unsigned *) data;
+}
+
+void bench_settle(Bench *bench) {
+    unsigned done = 0;
+    assert_int_equal(signing_run(bench->signing, nothing, count_one, &done), 0);
+    bench_wait(bench, &done, 1);
+}
+
+void bench_wait_handles(Bench *bench, unsigned wanted) {
+    SigningCounters counters;
+    double begun = seconds();
+    for (;;) {
+        bench_settle(bench);
+        signing_counters(bench->signing, &counters);
+        if (counters.handles_open == wanted)
+            return;
+        if (seconds() - begun > 10)
+            fail_msg("%u handles are open", (unsigned) counters.handles_open);
+    }
+}
+
 void bench_idle(Bench *bench, unsigned milliseconds) {
     double end = seconds() + milliseconds / 1000.0;
     while (seconds() < end)

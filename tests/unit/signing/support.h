@@ -43,6 +43,10 @@ int bench_open(Bench *bench, Purpose purpose);
 
 /* Turns main's loop until `*counter` is `wanted`; fails the test after ten seconds. */
 void bench_wait(Bench *bench, const unsigned *counter, unsigned wanted);
+/* Until everything that was said to the thread so far has taken effect, and what it said about that has arrived. */
+void bench_settle(Bench *bench);
+/* Until so many handles are open. */
+void bench_wait_handles(Bench *bench, unsigned wanted);
 /* Turns it for a while: for what must not happen. */
 void bench_idle(Bench *bench, unsigned milliseconds);
 

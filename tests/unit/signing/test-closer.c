@@ -74,13 +74,14 @@ static void a_lingering_descriptor_delays_nobody(void **state) {
         pair(fds);
         if (before > 0)
             assert_true(send(fds[1], "x", before == 1, MSG_NOSIGNAL) >= 0);
-        peers[before] = linger_send(fds[1], 10);
+        peers[before] = linger_send(fds[1], 3600);
         assert_false(closer_close_socket(closer, fds[0], done, &semaphore));
         char byte;
-        assert_int_equal(recv(fds[1], &byte, 1, 0), 0); /* the peer sees the end at once */
+        ssize_t n = recv(fds[1], &byte, 1, 0);
+        assert_true(n == 0 || (n < 0 && errno == ECONNRESET)); /* the peer sees the end at once */
         close(fds[1]);
     }
-    assert_true(seconds() - begun < 0.5);
+    assert_true(seconds() - begun < 20);
     assert_int_equal(sem_trywait(&semaphore), -1); /* the first one still lingers, and the others behind it */
     for (unsigned i = 0; i < 3; i++)
         linger_peer_clear(&peers[i]); /* a reset ends it */
@@ -100,14 +101,14 @@ static void freeing_says_what_is_owed(void **state) {
     assert_int_equal(closer_new(&closer), 0);
     for (unsigned i = 0; i < 2; i++) {
         pair(fds);
-        peers[i] = linger_send(fds[1], 10);
+        peers[i] = linger_send(fds[1], 3600);
         assert_false(closer_close_socket(closer, fds[0], done, &semaphore));
         close(fds[1]);
     }
     closer_free(closer);
     assert_int_equal(sem_getvalue(&semaphore, &value), 0);
     assert_int_equal(value, 2);
-    assert_true(seconds() - begun < 0.5);
+    assert_true(seconds() - begun < 20);
     for (unsigned i = 0; i < 2; i++)
         linger_peer_clear(&peers[i]);
     nanosleep(&(struct timespec){ 0, 200000000 }, NULL); /* for the leak checker: the thread ends by itself */

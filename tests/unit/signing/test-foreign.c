@@ -44,8 +44,8 @@ static void run_client(int fd, const char *identity, Purpose purpose) {
     snprintf(number, sizeof(number), "%d", fd);
     pid_t child = fork();
     if (child == 0) {
-        /* tpm2-tss opens its sockets without close-on-exec, and swtpm serves one connection until its last end is closed:
-         * inherited, one would hold up the TPM for as long as python lives. */
+        /* tpm2-tss opens its sockets without close-on-exec, and swtpm serves one connection until its last end is
+         * closed: inherited, one would hold up the TPM for as long as python lives. */
         (void) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
         (void) fcntl(fd, F_SETFD, 0);
         /* A sanitizer's preloading is for us, not for python. */

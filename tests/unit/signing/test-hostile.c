@@ -35,12 +35,12 @@ static int nobody_was_harmed(void **state) {
 
     for (unsigned i = 0; i < 5; i++)
         holder_sign_message(bystander, bench->keys[0], 1, "all is well");
-    assert_true(seconds() - begun < 1);
+    assert_true(seconds() - begun < 10);
     do {
         bench_idle(bench, 5);
         signing_counters(bench->signing, &counters);
     } while ((counters.handles_open != 1 || bench->closed != bench->next_id - 2 || count_fds() != fds_before) &&
-             seconds() - begun < 5);
+             seconds() - begun < 20);
     assert_int_equal(counters.handles_open, 1);
     assert_int_equal(bench->closed, bench->next_id - 2);
     assert_int_equal(count_fds(), fds_before);
@@ -179,22 +179,22 @@ static void descriptors_that_linger(void **state) {
 
     for (unsigned i = 0; i < 3; i++) {
         _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
-        if (i > 0)
-            holder_raw(fd, get_state, 16,
-                       0); /* waits for us to read the first State, and what follows waits behind it */
+        /* Its answer waits for us to read the first State, and what follows waits behind it. */
+        holder_raw(fd, get_state, 16, 0);
         peers[i] = linger_send(fd, 3600);
         bench_idle(bench, 20);
         if (i == 1) { /* the holder hangs up */
             fd = close_safe(fd);
             continue;
         }
+        /* 0: we read, so that the descriptor's turn comes */
         if (i == 2) /* main closes */
             assert_int_equal(signing_close_handle(bench->signing, bench->next_id - 1), 0);
         holder_expect_closed(fd);
         for (unsigned k = 0; k < 5; k++)
             holder_sign_message(bystander, bench->keys[0], 1, "not delayed");
     }
-    assert_true(seconds() - begun < 2);
+    assert_true(seconds() - begun < 20);
     bench_idle(bench, 50);
     assert_true(bench->closed < closed + 3); /* the quota of who does this stays taken until it is over */
     for (unsigned i = 0; i < 3; i++)
@@ -258,31 +258,34 @@ static void never_reads_signatures(void **state) {
     }
 }
 
-/* Floods of the largest messages from three sides; the bystander's share is one in four. */
+/* Floods of the largest messages from three sides: between a request of the bystander and its answer lies one turn of
+ * each at most, and one that had begun. A busy machine may stop us between counting and asking, so not every round
+ * counts. */
 static void floods(void **state) {
     Bench *bench = *state;
     static uint8_t big[16 + 65536] = { 1, HANDLE_SIGN_MESSAGE, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 4 };
-    int flooders[3];
-    uint64_t total = 0;
+    enum { FLOODERS = 3, ROUNDS = 40 };
+    int flooders[FLOODERS];
+    unsigned fair = 0;
 
     memset(big + 16, 'x', 65536);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < FLOODERS; i++)
         flooders[i] = bench_open(bench, PURPOSE_DATA);
-    SigningCounters before, after;
-    signing_counters(bench->signing, &before);
-    for (unsigned signed_by_us = 0; signed_by_us < 40; signed_by_us++) {
-        for (unsigned i = 0; i < 3; i++) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        SigningCounters before, after;
+        for (unsigned i = 0; i < FLOODERS; i++) {
             while (send(flooders[i], big, sizeof(big), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
                 ;
             while (recv(flooders[i], answer.payload, sizeof(answer.payload), MSG_DONTWAIT) > 0)
                 ;
         }
+        signing_counters(bench->signing, &before);
         holder_sign_message(bystander, bench->keys[0], 1, "my turn");
+        signing_counters(bench->signing, &after);
+        fair += after.signatures - before.signatures <= 1 + FLOODERS + 1;
     }
-    signing_counters(bench->signing, &after);
-    total = after.signatures - before.signatures;
-    assert_in_range(total, 40, 40 * 8); /* one packet of each connection a turn: nobody gets two of mine */
-    for (unsigned i = 0; i < 3; i++)
+    assert_true(fair >= ROUNDS / 4);
+    for (unsigned i = 0; i < FLOODERS; i++)
         close(flooders[i]);
 }
 
