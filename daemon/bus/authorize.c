@@ -26,7 +26,7 @@ static void admit(Call *call, const char *why) {
     log_entry(LOG_DEBUG, MESSAGE_ACCESS_GRANTED, call->identity,
               "Permitted %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
               (int32_t) call->caller.pid, why);
-    call->handler(call);
+    call_hand_over(call);
 }
 
 static bool caller_is_in_admin_group(const Caller *caller) {

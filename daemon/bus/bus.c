@@ -151,6 +151,7 @@ Bus *bus_free(Bus *bus) {
     if (!bus)
         return NULL;
     manager_set_callbacks(bus->manager, &none);
+    calls_abandon(bus);
     sd_event_source_disable_unref(bus->flush);
     for (size_t i = 0; i < bus->changed_count; i++)
         free(bus->changed[i]);

@@ -6,16 +6,50 @@
 #include "manager/log.h"
 
 #include <string.h>
+#include <unistd.h>
+
+/* Open at once, of one user: each may wait for polkit, and the bus bounds how many answers we may wait for. */
+#define CALLS_PER_USER_MAX 64U
 
 Call *call_free(Call *call) {
     if (!call)
         return NULL;
+    if (call->bus)
+        for (Call **link = &call->bus->calls; *link; link = &(*link)->next)
+            if (*link == call) {
+                *link = call->next;
+                break;
+            }
+    free(call->finding);
     sd_bus_slot_unref(call->slot);
     sd_bus_message_unref(call->message);
     caller_clear(&call->caller);
     free(call->identity);
     free(call);
     return NULL;
+}
+
+/* Answers what is still open. What the manager works on keeps its Call, which it ends later, without a bus. */
+void calls_abandon(Bus *bus) {
+    _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+    sd_bus_error_set_const(&error, IDENTITYD_ERROR_PREFIX "NotReady", "identityd stops.");
+    while (bus->calls) {
+        Call *call = bus->calls;
+        (void) sd_bus_reply_method_error(call->message, &error);
+        if (!call->handed_over) {
+            call_free(call);
+            continue;
+        }
+        bus->calls = call->next;
+        call->bus = NULL;
+        call->message = sd_bus_message_unref(call->message);
+    }
+}
+
+void call_hand_over(Call *call) {
+    call->handed_over = true;
+    call->handler(call);
 }
 
 int bus_error_from_failure(sd_bus_error *error, const Failure *failure) {
@@ -27,12 +61,15 @@ void call_reply_failure(Call *call, const Failure *failure) {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
     sd_bus_error_set(&error, failure_dbus_name(failure->kind), failure->text);
-    (void) sd_bus_reply_method_error(call->message, &error);
+    if (call->message)
+        (void) sd_bus_reply_method_error(call->message, &error);
     call_free(call);
 }
 
 void call_reply(Call *call, sd_bus_message *reply) {
-    int r = reply ? sd_bus_send(NULL, reply, NULL) : sd_bus_reply_method_return(call->message, NULL);
+    int r = reply           ? sd_bus_send(NULL, reply, NULL)
+            : call->message ? sd_bus_reply_method_return(call->message, NULL)
+                            : 0;
 
     if (r < 0)
         log_entry(LOG_WARNING, NULL, NULL, "An answer could not be sent on the bus: %s.", strerror(-r));
@@ -49,16 +86,29 @@ Identity *call_identity(Call *call) {
     return identity;
 }
 
+static unsigned calls_of_user(const Bus *bus, uid_t uid) {
+    unsigned count = 0;
+
+    for (const Call *call = bus->calls; call; call = call->next)
+        count += call->caller.uid == uid;
+    return count;
+}
+
 static void on_caller(Call *call, int r) {
     Failure failure = FAILURE_INIT;
 
     if (r < 0) {
         (void) failure_set(&failure, r, FAILURE_ACCESS_DENIED, "The bus could not say who calls (%s).", strerror(-r));
         call_reply_failure(call, &failure);
+    } else if (calls_of_user(call->bus, call->caller.uid) > CALLS_PER_USER_MAX && call->caller.uid != geteuid()) {
+        (void) failure_set(&failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
+                           "uid %u has %u calls open already: wait for their answers.", (unsigned) call->caller.uid,
+                           CALLS_PER_USER_MAX);
+        call_reply_failure(call, &failure);
     } else if (call->action)
         authorize(call);
     else
-        call->handler(call);
+        call_hand_over(call);
 }
 
 int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error) {
@@ -82,12 +132,15 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
     int r = caller_find(call, on_caller);
     if (r < 0)
         return r;
+    call->next = bus->calls;
+    bus->calls = call;
     (void) TAKE_PTR(call);
     return 1;
 }
 
 int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_bus_error *error) {
     int value = -1;
+    Failure failure = FAILURE_INIT; /* a name that is cut may end within a character: a failure's text never does */
     int r = sd_bus_message_enter_container(message, 'a', "{sv}");
 
     while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
@@ -96,8 +149,10 @@ int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_
         if (r < 0)
             break;
         if (!name || strcmp(key, name) != 0 || value >= 0)
-            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument",
-                                     "Unknown or repeated option \"%.64s\"; known: %s.", key, name ? name : "none");
+            return bus_error_from_failure(
+                error, (failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                                    "Unknown or repeated option \"%.64s\"; known: %s.", key, name ? name : "none"),
+                        &failure));
         const char *contents;
         if (sd_bus_message_peek_type(message, NULL, &contents) < 0 || strcmp(contents, "b") != 0)
             return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument", "The option \"%s\" is a boolean.",

@@ -16,11 +16,15 @@
 typedef struct Finding {
     Call *call;
     void (*done)(Call *call, int r);
-} Finding;
+} Finding; /* owned by its call */
 
 static void finding_end(Finding *finding, int r) {
-    finding->done(finding->call, r);
+    Call *call = finding->call;
+    void (*done)(Call *, int) = finding->done;
+
+    call->finding = NULL;
     free(finding);
+    done(call, r);
 }
 
 static bool process_is_alive(int pidfd) {
@@ -174,5 +178,7 @@ int caller_find(Call *call, void (*done)(Call *call, int r)) {
                                      sender);
     if (r < 0)
         free(finding);
+    else
+        call->finding = finding;
     return r;
 }

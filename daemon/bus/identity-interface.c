@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define BUS_CHAIN_MAX 10U /* certificates of one chain; the manager refuses more */
+#define SIGN_MESSAGE_MAX (64U * 1024U)
+#define BUS_CHAIN_MAX    10U /* certificates of one chain; the manager refuses more */
 
 /* ---- the end of operations ---- */
 
@@ -26,7 +27,7 @@ static void on_bytes_done(const Failure *failure, BytesView result, void *userda
         call_reply_failure(call, failure);
         return;
     }
-    if (sd_bus_message_new_method_return(call->message, &reply) >= 0)
+    if (call->message && sd_bus_message_new_method_return(call->message, &reply) >= 0)
         (void) sd_bus_message_append_array(reply, 'y', result.data, result.size);
     call_reply(call, reply);
 }
@@ -167,6 +168,18 @@ static void handle_sign(Call *call) {
 }
 
 static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    const char *scheme;
+    const void *message;
+    size_t size;
+    int r = sd_bus_message_read(m, "s", &scheme);
+
+    if (r >= 0)
+        r = sd_bus_message_read_array(m, 'y', &message, &size);
+    if (r < 0)
+        return r;
+    if (size > SIGN_MESSAGE_MAX) /* at once: nobody's megabytes are kept while it is found out who asks */
+        return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument",
+                                 "A message to sign has at most %u bytes, not %zu.", SIGN_MESSAGE_MAX, size);
     return begin(userdata, m, NULL, handle_sign, error);
 }
 
@@ -228,6 +241,14 @@ static int append_list(sd_bus_message *reply, const BytesView *list, size_t coun
     return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/* Names in certificates are the CA's words, and may be no UTF-8: the bus would end our connection for that. */
+static int append_text(sd_bus_message *reply, const char *text) {
+    Failure clean = FAILURE_INIT;
+
+    (void) failure_set(&clean, 0, FAILURE_INTERNAL, "%s", text); /* its texts are valid, and cut where overlong */
+    return sd_bus_message_append(reply, "s", clean.text);
+}
+
 static int property(sd_bus *connection, const char *path, const char *interface, const char *name,
                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
@@ -266,7 +287,7 @@ static int property(sd_bus *connection, const char *path, const char *interface,
 
     for (size_t i = 0; i < ARRAY_LENGTH(texts); i++)
         if (strcmp(name, texts[i].name) == 0)
-            return sd_bus_message_append(reply, "s", texts[i].text);
+            return append_text(reply, texts[i].text);
     for (size_t i = 0; i < ARRAY_LENGTH(times); i++)
         if (strcmp(name, times[i].name) == 0)
             return sd_bus_message_append(reply, "t", times[i].value);

@@ -13,6 +13,7 @@ struct Bus {
     bool manager_changed;
     char **changed; /* names of identities, owned */
     size_t changed_count;
+    struct Call *calls; /* not answered yet */
 };
 
 typedef struct Call Call;
@@ -29,6 +30,9 @@ struct Call {
     CallHandler handler;
     Caller caller;
     sd_bus_slot *slot;
+    struct Finding *finding; /* while it is found out who calls */
+    bool handed_over;        /* to its handler, which ends it */
+    Call *next;
 };
 
 /* ---- call.c ---- */
@@ -48,6 +52,10 @@ void call_reply_failure(Call *call, const Failure *failure);
 /* Sends `reply` (taken) or, if NULL, an empty answer; ends the call. */
 void call_reply(Call *call, sd_bus_message *reply);
 Call *call_free(Call *call);
+/* Calls the handler. */
+void call_hand_over(Call *call);
+/* Before the bus is left: nobody waits in vain. */
+void calls_abandon(Bus *bus);
 DEFINE_CLEANUP(Call, call_free)
 
 /* ---- caller.c ---- */

@@ -56,7 +56,7 @@ static void on_probed(const Failure *failure, BytesView result, void *userdata) 
         call_reply_failure(call, failure);
         return;
     }
-    if (text && sd_bus_message_new_method_return(call->message, &reply) >= 0)
+    if (text && call->message && sd_bus_message_new_method_return(call->message, &reply) >= 0)
         (void) sd_bus_message_append(reply, "s", text);
     call_reply(call, reply);
 }
