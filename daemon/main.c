@@ -11,8 +11,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
 
 #define TPM_PATIENCE_SECONDS 20U
+#define STOP_PATIENCE_MS     5000U /* that a TPM command may go on for after the order to stop */
 
 typedef struct Main {
     Manager *manager;
@@ -97,8 +100,8 @@ static int on_turn(sd_event_source *source, void *userdata) {
 
 /* … but a TPM that does not answer keeps nobody waiting. */
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
-    log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "The TPM has not answered for %u s; identityd goes on without it.",
-              TPM_PATIENCE_SECONDS);
+    log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL,
+              "The TPM has not answered for %u s; identityd goes on without it.", TPM_PATIENCE_SECONDS);
     say_ready(userdata);
     return 0;
 }
@@ -123,6 +126,20 @@ static int add_sources(Main *program, sd_event *loop) {
     return r;
 }
 
+/* What is on the disk is whole at any instant, so that nothing is lost by not waiting for a TPM that does not answer.
+ */
+static void leave_hung_tpm(const Manager *manager, int r) {
+    const struct timespec pause = { .tv_nsec = 10 * 1000000L };
+
+    for (unsigned waited = 0; manager_waits_for_tpm(manager); waited += 10U) {
+        if (waited >= STOP_PATIENCE_MS) {
+            log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "The TPM does not answer; identityd ends without it.");
+            _exit(r == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+        }
+        (void) nanosleep(&pause, NULL);
+    }
+}
+
 static int run(void) {
     _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
     _cleanup_(manager_free_p) Manager *manager = NULL;
@@ -145,6 +162,10 @@ static int run(void) {
     sd_event_source_disable_unref(program.patience);
     if (r < 0)
         log_entry(LOG_ERR, NULL, NULL, "identityd ends: %s.", strerror(-r));
+    if (manager) {
+        bus = bus_free(bus);
+        leave_hung_tpm(manager, r);
+    }
     return r;
 }
 
@@ -165,5 +186,5 @@ int main(int argc, char **argv) {
     (void) sigaddset(&signals, SIGINT);
     (void) sigaddset(&signals, SIGHUP);
     (void) sigprocmask(SIG_BLOCK, &signals, NULL);
-    return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run() == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* above 0: the bus is gone */
 }

@@ -15,7 +15,8 @@
 #error "the build sets IDENTITYD_BUILD_TIME"
 #endif
 
-#define CLOCK_FILE  ".clock" /* no identity has such a name */
+#define CLOCK_MAX   (INT32_MAX * 100LL) /* what lies later is no instant that anybody has seen */
+#define CLOCK_FILE  ".clock"            /* no identity has such a name */
 #define BOOT_MARK   ".clock-was-behind"
 #define CLOCK_SLACK 60 /* seconds that the system clock may be behind a floor before it counts as wrong */
 
@@ -71,7 +72,7 @@ void clock_learn(Manager *manager, int64_t instant) {
     uint64_t boot = boottime_usec();
     int64_t floor_now = clock->floor + (int64_t) ((boot - clock->floor_since) / USEC_PER_SECOND);
 
-    if (instant <= floor_now)
+    if (instant <= floor_now || instant >= CLOCK_MAX)
         return;
     clock->floor = instant;
     clock->floor_since = boot;
@@ -93,7 +94,7 @@ int clock_load(Manager *manager) {
         return 0;
     ssize_t size = read(fd, line, sizeof line - 1U);
     if (size > 0 && sscanf(line, "%" SCNd64 " %" SCNu64, &floor, &since) == 2 && floor >= manager->clock.floor &&
-        floor < INT32_MAX * 100LL && since <= boottime_usec())
+        floor < CLOCK_MAX && since <= boottime_usec())
         manager->clock = (Clock) { .floor = floor, .floor_since = since };
     return 0;
 }

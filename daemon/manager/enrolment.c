@@ -311,6 +311,12 @@ static int question_sign(Enrolment *enrolment, const JobQuestion *question, Fail
             return failure_set(ret_failure, size, FAILURE_INVALID_ARGUMENT,
                                "The enroller asked for a signature on what is no TLS 1.3 transcript hash.");
     }
+    Identity *authenticator = identity_by_instance(enrolment->identity->manager, enrolment->authenticator);
+    if (!authenticator || identity_require_ready(authenticator, ret_failure) < 0)
+        return authenticator
+                   ? -EPERM
+                   : failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
+                                 "The identity that %s authenticates with was removed.", enrolment->identity->name);
     _cleanup_free_ EnrolmentToken *token = enrolment_token(enrolment, question);
     int r = !token ? -ENOMEM
                    : sign_start(enrolment->identity->manager, enrolment->authenticator_key, scheme,
@@ -484,37 +490,43 @@ int pending_from_key(const TpmKey *key, StoredPending *pending) {
 }
 
 /* Whether work that was left under pending/ is still what this attempt would do. */
-static bool pending_fits(const Enrolment *enrolment, const StoredPending *pending, const TpmKey *key) {
+static bool pending_fits(const Enrolment *enrolment, const StoredPending *pending, const TpmKey *key, bool new_key) {
     const Identity *identity = enrolment->identity;
     const TpmInformation *tpm = &identity->manager->tpm;
 
-    return !pending->manual && pending->reenroll == enrolment->renewal &&
+    /* Where a new key is a must (revoked, say), a request that was begun with the old one is none to go on with. */
+    return !pending->manual && !(new_key && pending->same_key) && pending->reenroll == enrolment->renewal &&
            tpm_key_algorithm(key) == identity->config->algorithm &&
            bytes_view_equal(bytes_view(&pending->parent_name), (BytesView) { tpm->parent_name, tpm->parent_name_size });
 }
 
-static bool enrolment_resume(Enrolment *enrolment) {
+/* 1: goes on with what is there; 0: there is nothing that fits. What cannot be read is left for a person to look at. */
+static int enrolment_resume(Enrolment *enrolment, bool new_key, Failure *ret_failure) {
     Identity *identity = enrolment->identity;
     _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
     _cleanup_tpm_key_ TpmKey *key = NULL;
-    Failure failure = FAILURE_INIT;
-    int r = store_pending_load(identity->store, &pending, &failure);
+    int r = store_pending_load(identity->store, &pending, ret_failure);
 
     if (r == -ENOENT)
-        return false;
+        return 0;
     if (r >= 0)
-        r = tpm_key_from_pem(bytes_view(&pending.key_pem), bytes_view(&pending.parent_name), &key, &failure);
-    if (r < 0 || !pending_fits(enrolment, &pending, key)) {
-        log_entry(LOG_NOTICE, NULL, identity->name, "Unfinished work is dropped: %s",
-                  r < 0 ? failure.text : "it does not fit the configuration any more.");
+        r = tpm_key_from_pem(bytes_view(&pending.key_pem), bytes_view(&pending.parent_name), &key, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, r,
+                              "Unfinished work in %s/pending cannot be read (mend it, or drop it with `idctl enroll "
+                              "--new-key`)",
+                              identity->name);
+    if (!pending_fits(enrolment, &pending, key, new_key)) {
+        log_entry(LOG_NOTICE, NULL, identity->name,
+                  "Unfinished work is dropped: it does not fit the configuration any more.");
         (void) store_pending_drop(identity->store, NULL);
-        return false;
+        return 0;
     }
     enrolment->pending = pending;
     pending = (StoredPending) { 0 };
     enrolment->has_pending = true;
     enrolment->key = TAKE_PTR(key);
-    return true;
+    return 1;
 }
 
 static int enrolment_same_key(Enrolment *enrolment, Failure *ret_failure) {
@@ -538,7 +550,8 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start) {
 
     if (!enrolment) {
         (void) failure_errno(&failure, -ENOMEM, "Starting an enrolment");
-        operations_finish(start->operations, &failure, (BytesView) { NULL, 0 });
+        if (start->operations)
+            operations_finish(start->operations, &failure, (BytesView) { NULL, 0 });
         return;
     }
     enrolment->identity = identity;
@@ -558,7 +571,12 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start) {
     }
     if (start->drop_pending)
         (void) store_pending_drop(identity->store, NULL);
-    if (enrolment_resume(enrolment)) {
+    r = enrolment_resume(enrolment, start->new_key, &failure);
+    if (r < 0) {
+        enrolment_fail(enrolment, &failure, false, 0);
+        return;
+    }
+    if (r > 0) {
         enrolment_connect(enrolment);
         return;
     }

@@ -35,6 +35,8 @@ static void identity_stop(Identity *identity, const Failure *why) {
     identity->enrolment = enrolment_abort(identity->enrolment, why);
     identity->check = revocation_abort(identity->check);
     identity->rollover = rollover_abort(identity->rollover);
+    identity->manual_request = 0;
+    identity->activity = ACTIVITY_IDLE;
 }
 
 Identity *identity_free(Identity *identity) {
@@ -92,6 +94,13 @@ void identity_set_activity(Identity *identity, IdentityActivity activity) {
 }
 
 void identity_set_error(Identity *identity, const char *text) {
+    Failure clean = FAILURE_INIT;
+
+    /* What a configuration file or a state file says may be no UTF-8, which the bus would end our connection for. */
+    if (text) {
+        (void) failure_set(&clean, 0, FAILURE_INTERNAL, "%.*s", (int) sizeof identity->stored.last_error - 1, text);
+        text = clean.text;
+    }
     if (strcmp(identity->last_error ? identity->last_error : "", text ? text : "") == 0)
         return;
     free(identity->last_error);
@@ -229,15 +238,18 @@ void identity_schedule(Identity *identity) {
 void identity_load(Identity *identity) {
     Failure failure = FAILURE_INIT;
     bool first = !identity->store;
+    _cleanup_free_ char *was_malformed = TAKE_PTR(identity->malformed);
 
-    identity->malformed = (free(identity->malformed), NULL);
+    /* What is read from the disk begins where a start of the daemon begins: a state of what was in memory before would
+     * speak of a certificate that may be gone. */
+    if (first)
+        identity->state = STATE_UNAVAILABLE;
     int r = identity_load_config(identity);
     if (r < 0 && !first) {
         /* A faulty edit: what the identity may do is no longer known, so nobody may use it. */
         (void) failure_set(&failure, r, FAILURE_NOT_READY, "%s",
                            identity->malformed ? identity->malformed : "its configuration cannot be read");
         identity_stop(identity, &failure);
-        identity_set_activity(identity, ACTIVITY_IDLE);
         identity->config = identity_config_free(identity->config);
     }
     if (r >= 0) {
@@ -253,11 +265,16 @@ void identity_load(Identity *identity) {
             identity->config = identity_config_free(identity->config);
             identity->store = store_free(identity->store);
             identity_drop_generation(identity);
+            identity->replaced = false;
         }
     }
+    if (was_malformed && !identity->malformed && !first)
+        identity_set_error(identity, NULL);
     if (identity->stored.retired)
         identity->state = STATE_RETIRED;
     if (!identity->malformed) {
+        if (identity->config->protocol == PROTOCOL_MANUAL && identity->activity == ACTIVITY_WAITING)
+            identity->activity = ACTIVITY_IDLE; /* nothing comes by itself any more */
         if (first) {
             revocation_load(identity);
             identity_note_old_generations(identity);

@@ -7,16 +7,28 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct Inquiry {
+struct Inquiry {
+    Manager *manager;
     Job *job;
     OperationDone done;
     void *userdata;
-} Inquiry;
+    Inquiry *next;
+};
 
 static void inquiry_end(Inquiry *inquiry, const Failure *failure, const char *text) {
+    for (Inquiry **link = &inquiry->manager->inquiries; *link; link = &(*link)->next)
+        if (*link == inquiry) {
+            *link = inquiry->next;
+            break;
+        }
     inquiry->done(failure, bytes_view_string(text), inquiry->userdata);
     job_free(inquiry->job);
     free(inquiry);
+}
+
+void inquiries_abort(Manager *manager, const Failure *failure) {
+    while (manager->inquiries)
+        inquiry_end(manager->inquiries, failure, "");
 }
 
 static void on_inquiry_question(const JobQuestion *question, void *userdata) {
@@ -71,14 +83,16 @@ void identity_probe_server(Identity *identity, OperationDone done, void *userdat
             .time = (uint64_t) manager_now(manager),
             .time_is_floor = manager->clock.below_floor,
         };
-        *inquiry = (Inquiry) { .done = done, .userdata = userdata };
+        *inquiry = (Inquiry) { .manager = manager, .done = done, .userdata = userdata };
         r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, inquiry, &inquiry->job,
                       &failure);
     }
     if (r < 0)
         done(&failure, (BytesView) { NULL, 0 }, userdata);
-    else
-        (void) TAKE_PTR(inquiry);
+    else {
+        inquiry->next = manager->inquiries;
+        manager->inquiries = TAKE_PTR(inquiry);
+    }
 }
 
 /* ---- metrics ---- */

@@ -27,6 +27,7 @@
 typedef struct Enrolment Enrolment;
 typedef struct RevocationCheck RevocationCheck;
 typedef struct Rollover Rollover;
+typedef struct Inquiry Inquiry;
 
 /* One who waits for an operation. */
 typedef struct Operation Operation;
@@ -74,6 +75,7 @@ struct Manager {
 
     Quota *quota;
     HandleRecord *handles;
+    Inquiry *inquiries;
     uint64_t next_id;
 
     Clock clock;
@@ -115,6 +117,7 @@ struct Identity {
     bool waits_for_authenticator, boot_renewal_due;
 
     Enrolment *enrolment;
+    uint64_t manual_request; /* the CreateRequest that is under way; 0: none */
     RevocationCheck *check;
     Rollover *rollover;
     uint64_t attempts, attempts_failed;
@@ -234,6 +237,9 @@ RevocationCheck *revocation_abort(RevocationCheck *check);
 void rollover_due(Identity *identity);
 int64_t rollover_when(Identity *identity);
 Rollover *rollover_abort(Rollover *rollover);
+
+/* ---- inquiry.c ---- */
+void inquiries_abort(Manager *manager, const Failure *failure);
 
 /* ---- credentials.c ---- */
 void handle_closed(uint64_t id, void *userdata);

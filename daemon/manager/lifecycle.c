@@ -219,6 +219,8 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
         identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
         identity->check = revocation_abort(identity->check);
         identity->rollover = rollover_abort(identity->rollover);
+        identity->manual_request = 0;
+        identity_set_activity(identity, ACTIVITY_IDLE);
         /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives
          * on without a key. */
         identity->stored.retired = true;
@@ -226,25 +228,32 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
         identity->stored.failures = 0;
         identity->stored.of_generation = identity->generation;
         r = store_state_save(identity->store, &identity->stored, &failure);
+        if (r < 0)
+            identity->stored.retired = false;
     }
-    if (r >= 0)
-        r = store_retire(identity->store, &failure);
     if (r < 0) {
         refuse(&failure, done, userdata);
         return;
     }
+    /* With the mark on the disk it is retired, whether or not every file could be deleted; who asked is told. */
+    (void) store_retire(identity->store, &failure);
     (void) signing_remove_identity(identity->manager->signing, identity->name);
     identity->generation = 0;
+    identity->replaced = false;
     identity->key = tpm_key_free(identity->key);
     certificate_list_clear(&identity->chain);
     identity->renew_at = 0;
     identity_set_error(identity, NULL);
-    identity_set_activity(identity, ACTIVITY_IDLE);
     identity_event(identity, EVENT_RETIRED, NULL);
-    log_entry(LOG_NOTICE, MESSAGE_RETIRED, identity->name,
-              "Retired: the key is deleted here. A copy of key.pem that somebody made earlier stays usable on this TPM "
-              "until the certificate expires or is "
-              "revoked at the CA.");
+    if (failure.kind != FAILURE_NONE)
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "Retired, but not everything was deleted: %s",
+                  failure.text);
+    else
+        log_entry(
+            LOG_NOTICE, MESSAGE_RETIRED, identity->name,
+            "Retired: the key is deleted here. A copy of key.pem that somebody made earlier stays usable on this TPM "
+            "until the certificate expires or is "
+            "revoked at the CA.");
     if (done)
         done(&failure, (BytesView) { NULL, 0 }, userdata);
 }

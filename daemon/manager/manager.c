@@ -182,6 +182,8 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (!manager)
         return -ENOMEM;
     manager->loop = sd_event_ref(loop);
+    manager->tpm.state = TPM_STATE_UNAVAILABLE;
+    (void) failure_set(&manager->tpm_failure, 0, FAILURE_TPM_UNAVAILABLE, "it has not answered yet since the start.");
     manager->state_fd = manager->runtime_fd = manager->clock_watch_fd = -1;
     if (sd_id128_get_machine_app_specific(MACHINE_ID_APPLICATION, &machine) >= 0)
         (void) sd_id128_to_string(machine, manager->machine_id);
@@ -218,10 +220,14 @@ int manager_new(sd_event *loop, Manager **ret) {
 }
 
 Manager *manager_free(Manager *manager) {
+    Failure stopping = FAILURE_INIT;
+
     if (!manager)
         return NULL;
     manager->callbacks = (ManagerCallbacks) { 0 };
     timers_stop(manager);
+    (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
+    inquiries_abort(manager, &stopping);
     while (manager->identity_count > 0) /* their files stay published: programs may outlive a restart of ours */
         identity_free(manager->identities[--manager->identity_count]);
     signing_free(manager->signing);
@@ -282,6 +288,10 @@ bool manager_is_alive(Manager *manager) {
     return alive;
 }
 
+bool manager_waits_for_tpm(const Manager *manager) {
+    return signing_busy_since(manager->signing) != 0;
+}
+
 bool manager_tpm_is_hung(const Manager *manager) {
     struct timespec now;
     uint64_t since = signing_busy_since(manager->signing);
@@ -336,9 +346,10 @@ const char *manager_host_name(Identity *identity) {
     if (stored->host_name[0])
         return stored->host_name;
     if (bytes_read_file("/etc/hostname", sizeof stored->host_name - 1U, &file) >= 0) {
-        size_t size = strcspn((const char *) file.data, "\r\n \t");
-        memcpy(stored->host_name, file.data, size);
-        stored->host_name[size] = '\0';
+        /* An empty file has no bytes at all. */
+        snprintf(stored->host_name, sizeof stored->host_name, "%.*s", (int) file.size,
+                 file.size > 0 ? (const char *) file.data : "");
+        stored->host_name[strcspn(stored->host_name, "\r\n \t")] = '\0';
     }
     if (stored->host_name[0] == '\0' && gethostname(stored->host_name, sizeof stored->host_name - 1U) < 0)
         stored->host_name[0] = '\0';

@@ -46,6 +46,8 @@ const TpmInformation *manager_tpm_information(const Manager *manager);
 
 /* The thread has been inside one TPM command for longer than any TPM takes. */
 bool manager_tpm_is_hung(const Manager *manager);
+/* The thread is inside a TPM command just now; manager_free would wait for its end. */
+bool manager_waits_for_tpm(const Manager *manager);
 
 /* OpenMetrics text; the caller frees. */
 int manager_metrics(Manager *manager, char **ret);

@@ -7,7 +7,7 @@
 
 typedef struct ManualRequest {
     Manager *manager;
-    uint64_t identity;
+    uint64_t identity, id;
     StoredPending pending;
     TpmKey *key;
     OperationDone done;
@@ -24,22 +24,35 @@ static ManualRequest *manual_request_free(ManualRequest *request) {
 }
 DEFINE_CLEANUP(ManualRequest, manual_request_free)
 
-static void manual_finish(ManualRequest *request, const Failure *failure, BytesView der) {
+/* The identity, unless it was removed, retired or put out of use since the request began. */
+static Identity *manual_identity(const ManualRequest *request, Failure *failure) {
     Identity *identity = identity_by_instance(request->manager, request->identity);
 
-    if (identity)
+    if (identity && identity->manual_request == request->id)
+        return identity;
+    if (failure->kind == FAILURE_NONE)
+        (void) failure_set(failure, -ECANCELED, FAILURE_NOT_READY,
+                           "The identity was removed, retired or put out of use meanwhile; ask again.");
+    return NULL;
+}
+
+static void manual_finish(ManualRequest *request, const Failure *failure, BytesView der) {
+    Failure ignored = FAILURE_INIT;
+    Identity *identity = manual_identity(request, &ignored);
+
+    if (identity) {
+        identity->manual_request = 0;
         identity_set_activity(identity, ACTIVITY_IDLE);
+    }
     request->done(failure, der, request->userdata);
     manual_request_free(request);
 }
 
 static void on_manual_request(const Failure *failure, BytesView der, void *userdata) {
     ManualRequest *request = userdata;
-    Identity *identity = identity_by_instance(request->manager, request->identity);
     Failure problem = *failure;
+    Identity *identity = manual_identity(request, &problem);
 
-    if (!identity || !identity->store)
-        (void) failure_set(&problem, -ENOENT, FAILURE_NO_SUCH_IDENTITY, "The identity was removed meanwhile.");
     if (problem.kind == FAILURE_NONE) {
         int r = bytes_copy(der, &request->pending.request);
         if (r < 0)
@@ -60,12 +73,10 @@ static void manual_make_request(ManualRequest *request, Identity *identity) {
 
 static void on_manual_key(const Failure *failure, TpmKey *key, void *userdata) {
     ManualRequest *request = userdata;
-    Identity *identity = identity_by_instance(request->manager, request->identity);
     Failure problem = *failure;
+    Identity *identity = manual_identity(request, &problem);
 
     request->key = key;
-    if (!identity || !identity->config)
-        (void) failure_set(&problem, -ENOENT, FAILURE_NO_SUCH_IDENTITY, "The identity was removed meanwhile.");
     if (problem.kind == FAILURE_NONE && pending_from_key(key, &request->pending) < 0)
         (void) failure_errno(&problem, -ENOMEM, "Keeping the new key");
     if (problem.kind != FAILURE_NONE)
@@ -80,7 +91,7 @@ static int manual_check(const Identity *identity, Failure *ret_failure) {
     if (identity->config->protocol != PROTOCOL_MANUAL)
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
                            "%s enrols by itself (Protocol=est); set Protocol=manual to do it by hand.", identity->name);
-    if (identity->activity != ACTIVITY_IDLE)
+    if (identity->manual_request || identity->enrolment)
         return failure_set(ret_failure, -EBUSY, FAILURE_BUSY, "A request for %s is being made just now; ask again.",
                            identity->name);
     return 0;
@@ -112,14 +123,25 @@ void identity_create_request(Identity *identity, bool new_key, OperationDone don
     }
     if (!new_key && manual_answer_pending(identity, done, userdata))
         return;
+    if (identity->manager->tpm.state != TPM_STATE_READY) {
+        (void) failure_set(&failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "No request for %s without its TPM: %s",
+                           identity->name, identity->manager->tpm_failure.text);
+        done(&failure, (BytesView) { NULL, 0 }, userdata);
+        return;
+    }
     ManualRequest *request = calloc(1, sizeof *request);
     bool same_key = !new_key && !identity->config->rotate_key && identity->state == STATE_READY;
     int r = request ? 0 : -ENOMEM;
     if (r >= 0) {
         *request = (ManualRequest) {
-            .manager = identity->manager, .identity = identity->instance, .done = done, .userdata = userdata
+            .manager = identity->manager,
+            .identity = identity->instance,
+            .id = ++identity->manager->next_id,
+            .done = done,
+            .userdata = userdata,
         };
         request->pending.manual = true;
+        identity->manual_request = request->id;
         identity_set_activity(identity, ACTIVITY_ENROLLING);
         if (same_key) {
             r = tpm_key_copy(identity->key, &request->key);
@@ -131,6 +153,7 @@ void identity_create_request(Identity *identity, bool new_key, OperationDone don
     }
     if (r < 0) {
         manual_request_free(request);
+        identity->manual_request = 0;
         identity_set_activity(identity, ACTIVITY_IDLE);
         (void) failure_errno(&failure, r, "Making a request");
         done(&failure, (BytesView) { NULL, 0 }, userdata);
