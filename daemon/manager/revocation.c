@@ -196,6 +196,12 @@ static void check_warn(RevocationCheck *check, const CheckTask *task, const char
               task->ocsp ? "OCSP" : "CRL", text);
 }
 
+/* The anchors may change (rollover, reload) while something is fetched. */
+static int no_issuer(const Certificate *certificate, Failure *ret_failure) {
+    return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+                       "the issuer of %s is no longer among the anchors.", certificate->subject);
+}
+
 static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
     Identity *identity = check->identity;
     const Certificate *certificate = identity->chain.list[task->position],
@@ -203,6 +209,8 @@ static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView dat
     _cleanup_(crl_free_p) Crl *fresh = NULL, *old = NULL;
     _cleanup_bytes_ Bytes old_der = BYTES_NULL;
 
+    if (!issuer)
+        return no_issuer(certificate, ret_failure);
     int r = crl_parse(data, &fresh, ret_failure);
     if (r >= 0)
         r = crl_check(fresh, certificate, issuer, manager_verification_time(identity->manager, certificate),
@@ -230,6 +238,8 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
     RevocationVerdict verdict;
     int64_t this_update = 0, next_update = 0;
 
+    if (!issuer)
+        return no_issuer(certificate, ret_failure);
     int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict,
                        &this_update, &next_update, ret_failure);
     if (r < 0)
@@ -247,6 +257,18 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
     return r;
 }
 
+/* A renewal in between: what was asked is about a chain that is no more, and so are the positions in it. Ends the
+ * check. */
+static bool check_is_outdated(RevocationCheck *check) {
+    Identity *identity = check->identity;
+
+    if (check->generation == identity->generation)
+        return false;
+    identity->next_check = 0;
+    identity->check = check_free(check);
+    return true;
+}
+
 static void check_task_done(RevocationCheck *check) {
     check->job = job_free(check->job);
     check->next++;
@@ -259,6 +281,8 @@ static void on_fetched(JobResult *result, void *userdata) {
     Failure failure = FAILURE_INIT;
     int r;
 
+    if (check_is_outdated(check))
+        return;
     if (!result->has_fetched)
         r = failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "nothing came.");
     else if (task->ocsp)
@@ -273,6 +297,8 @@ static void on_fetched(JobResult *result, void *userdata) {
 static void on_fetch_failed(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata) {
     RevocationCheck *check = userdata;
 
+    if (check_is_outdated(check))
+        return;
     check_warn(check, &check->tasks[check->next], failure->text);
     check_task_done(check);
 }
@@ -289,8 +315,13 @@ static int check_start_task(RevocationCheck *check, const CheckTask *task, Failu
     _cleanup_free_ char *path = NULL;
 
     int r = identity_server_anchors(identity, &server_anchors, ret_failure);
-    if (r >= 0 && task->ocsp)
-        r = ocsp_request(identity->chain.list[task->position], issuer_of(identity, task->position), &request);
+    if (r >= 0 && task->ocsp) {
+        const Certificate *certificate = identity->chain.list[task->position],
+                          *issuer = issuer_of(identity, task->position);
+        if (!issuer)
+            return no_issuer(certificate, ret_failure);
+        r = ocsp_request(certificate, issuer, &request);
+    }
     if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_FETCH_SOCKET) < 0)
         r = -ENOMEM;
     if (r < 0)
@@ -327,12 +358,8 @@ static void check_end(RevocationCheck *check) {
 }
 
 static void check_next(RevocationCheck *check) {
-    /* A renewal in between: what was to be asked is about a chain that is no more. */
-    if (check->generation != check->identity->generation) {
-        check->identity->next_check = 0;
-        check->identity->check = check_free(check);
+    if (check_is_outdated(check))
         return;
-    }
     while (check->next < check->count) {
         Failure failure = FAILURE_INIT;
         if (check_start_task(check, &check->tasks[check->next], &failure) >= 0)
