@@ -120,6 +120,12 @@ static int bus_connect(Bus *bus) {
     return r < 0 ? r : sd_bus_request_name(bus->bus, IDENTITYD_BUS_NAME, 0);
 }
 
+/* Before sd-bus closes the connection, which it does when the loop ends. */
+static int on_leave(sd_event_source *source, void *userdata) {
+    calls_abandon(userdata);
+    return 0;
+}
+
 int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
     _cleanup_(bus_free_p) Bus *bus = calloc(1, sizeof *bus);
 
@@ -130,6 +136,10 @@ int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
     int r = sd_event_add_defer(loop, &bus->flush, on_flush, bus);
     if (r >= 0)
         r = sd_event_source_set_enabled(bus->flush, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_exit(loop, &bus->leave, on_leave, bus);
+    if (r >= 0)
+        r = sd_event_source_set_priority(bus->leave, SD_EVENT_PRIORITY_IMPORTANT);
     if (r >= 0)
         r = bus_connect(bus);
     if (r < 0) {
@@ -153,6 +163,7 @@ Bus *bus_free(Bus *bus) {
     manager_set_callbacks(bus->manager, &none);
     calls_abandon(bus);
     sd_event_source_disable_unref(bus->flush);
+    sd_event_source_disable_unref(bus->leave);
     for (size_t i = 0; i < bus->changed_count; i++)
         free(bus->changed[i]);
     free(bus->changed);

@@ -9,6 +9,7 @@ struct Bus {
     sd_bus *bus;
     sd_event *loop;
     Manager *manager;
+    sd_event_source *leave;
     sd_event_source *flush; /* coalesces PropertiesChanged: one signal per object and turn of the loop */
     bool manager_changed;
     char **changed; /* names of identities, owned */
