@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The clock (DESIGN §10): behind what is certainly past, and spoofed ahead and back. What is "certainly past" is kept in the file
-`clock` of the runtime directory, so that writing that moves the system clock, relatively. Runs inside tests/sandbox."""
+`.clock` of the runtime directory, so that writing that moves the system clock, relatively. Runs inside tests/sandbox."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from lifecycle import SCHEME, Lifecycle, checking, configuration
 from sandboxed import CA, SANDBOX, control, requests, wait_until
 
 YEAR = 365 * 86400
-CLOCK, MARK = SANDBOX + "/run/clock", SANDBOX + "/run/clock-was-behind"
+CLOCK, MARK = SANDBOX + "/run/.clock", SANDBOX + "/run/.clock-was-behind"
 
 
 class Clock(Lifecycle):
