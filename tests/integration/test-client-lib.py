@@ -50,9 +50,9 @@ class Programs(unittest.TestCase):
                 self.check(run([], f"{HANDLES} --count 5 {identity} {purpose}"))
 
     def test_handles_across_restarts(self):
-        process = run(["--restart", "50"], f"{HANDLES} --handles 2 --count 60 --pause 5 --reopen demo data")
+        process = run(["--restart", "250"], f"{HANDLES} --handles 2 --count 120 --pause 10 --reopen demo data")
         # a signature that was under way is lost and said to be; the next works
-        self.assertRegex(process.stdout, r"signatures 120 failures \d ")
+        self.assertRegex(process.stdout, r"signatures 240 failures \d ", process.stdout + process.stderr)
 
     def test_handles_end_with_identityd(self):
         process = run(["--restart", "50"], f"{HANDLES} --count 100 --pause 5 demo data")
@@ -60,7 +60,7 @@ class Programs(unittest.TestCase):
         self.assertIn("closed the credential handle of demo", process.stderr)
 
     def test_handshakes_across_renewals(self):
-        process = run(["--renew", "60"], f"""
+        process = run(["--renew", "20"], f"""
             {HANDSHAKES} --listen --count 60 demo unix:$SCRATCH/tls > $SCRATCH/server &
             until [ -S $SCRATCH/tls ]; do sleep 0.02; done
             {HANDSHAKES} --count 60 --pause 10 --host demo.example demo unix:$SCRATCH/tls
