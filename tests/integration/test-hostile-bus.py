@@ -222,7 +222,7 @@ class Races(Hostile):
             time.sleep(0.5)
             began = time.monotonic()
             service("stop", "identityd")
-            self.assertLess(time.monotonic() - began, 9)
+            self.assertLess(time.monotonic() - began, 60, "it does not wait for the TPM")
             self.assertEqual(asked.get(), "NotReady")
         finally:
             os.kill(pid_of("swtpm"), signal.SIGCONT)
