@@ -23,7 +23,8 @@ MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", 
           "systemd-timesyncd.service", "systemd-pstore.service", "systemd-hwdb-update.service", "getty.target", "ldconfig.service",
           "systemd-networkd.service", "serial-getty@ttyS0.service", "systemd-update-done.service", "ssh.service",
           "systemd-firstboot.service", "redis-server.service", "docker.service", "containerd.service", "cron.service",
-          "apparmor.service", "systemd-binfmt.service", "ifupdown-pre.service", "networking.service"]
+          "apparmor.service", "systemd-binfmt.service", "ifupdown-pre.service", "networking.service", "haproxy.service",
+          "openvpn.service", "stunnel4.service", "hostapd.service", "tmp.mount"]
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
