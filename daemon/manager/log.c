@@ -61,27 +61,29 @@ static void log_emit(int priority, const char *message_id, const char *identity,
     (void) sd_journal_sendv(iov, (int) n);
 }
 
-void log_entry(int priority, const char *message_id, const char *identity, const char *format, ...) {
+static void _printf_(5, 0) log_formatted(int priority, const char *message_id, const char *identity,
+                                         const char *const *fields, const char *format, va_list arguments) {
     char text[LOG_LINE_MAX];
-    va_list arguments;
 
     if (priority > log_level)
         return;
-    va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
+    log_emit(priority, message_id, identity, fields, text);
+}
+
+void log_entry(int priority, const char *message_id, const char *identity, const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_formatted(priority, message_id, identity, NULL, format, arguments);
     va_end(arguments);
-    log_emit(priority, message_id, identity, NULL, text);
 }
 
 void log_fields(int priority, const char *message_id, const char *identity, const char *const *fields,
                 const char *format, ...) {
-    char text[LOG_LINE_MAX];
     va_list arguments;
 
-    if (priority > log_level)
-        return;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    log_formatted(priority, message_id, identity, fields, format, arguments);
     va_end(arguments);
-    log_emit(priority, message_id, identity, fields, text);
 }
