@@ -5,15 +5,13 @@
  * uptime twice. */
 #include "manager/internal.h"
 
+#include "manager/build-time.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#ifndef IDENTITYD_BUILD_TIME
-#error "the build sets IDENTITYD_BUILD_TIME"
-#endif
 
 #define CLOCK_MAX   (INT32_MAX * 100LL) /* what lies later is no instant that anybody has seen */
 #define CLOCK_FILE  ".clock"            /* no identity has such a name */
