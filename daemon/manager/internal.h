@@ -249,5 +249,7 @@ void handles_forget(Manager *manager);
 /* ---- probe.c ---- */
 void tpm_probe_start(Manager *manager);
 void tpm_probe_schedule(Manager *manager, uint64_t delay_usec);
-/* Where what failed on the signing thread is the TPM's fault: it is looked at, once a second at most. */
-void tpm_note_failure(Manager *manager, const Failure *failure);
+/* Where what failed on the signing thread is the TPM's fault: it is looked at, once a second at most. A failure within
+ * that second is no less a reason, since the look may have come before what caused it: the next look follows at the
+ * second's end. True: at once. */
+bool tpm_note_failure(Manager *manager, const Failure *failure);

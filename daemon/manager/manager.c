@@ -30,8 +30,9 @@ static void on_generation_unused(const char *name, uint32_t generation, void *us
 }
 
 static void on_tpm_trouble(const Failure *failure, void *userdata) {
-    log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s The TPM is looked at.", failure->text);
-    tpm_probe_start(userdata);
+    if (tpm_note_failure(userdata, failure))
+        log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s The TPM is looked at.",
+                  failure->text);
 }
 
 /* ---- starting ---- */

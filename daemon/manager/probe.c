@@ -103,14 +103,18 @@ void tpm_probe_start(Manager *manager) {
     manager->probing = true;
 }
 
-void tpm_note_failure(Manager *manager, const Failure *failure) {
-    uint64_t now = boottime_usec();
+bool tpm_note_failure(Manager *manager, const Failure *failure) {
+    uint64_t now = boottime_usec(), since = now - manager->last_tpm_failure;
 
-    if ((failure->kind != FAILURE_TPM_UNAVAILABLE && failure->kind != FAILURE_TPM_REPLACED) ||
-        (manager->last_tpm_failure != 0 && now - manager->last_tpm_failure < PROBE_AGAIN_FIRST))
-        return;
+    if (failure->kind != FAILURE_TPM_UNAVAILABLE && failure->kind != FAILURE_TPM_REPLACED)
+        return false;
+    if (manager->last_tpm_failure != 0 && since < PROBE_AGAIN_FIRST) {
+        tpm_probe_schedule(manager, PROBE_AGAIN_FIRST - since);
+        return false;
+    }
     manager->last_tpm_failure = now;
     tpm_probe_start(manager);
+    return true;
 }
 
 static int on_probe_timer(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -116,7 +116,6 @@ struct Signing {
     uint64_t review_at; /* UINT64_MAX: the timer is off */
     ServedIdentity *identities;
     Closer *closer;
-    uint64_t last_trouble; /* µs, CLOCK_MONOTONIC */
     PacketBuffer buffer;
 
     /* both: atomic, or lent back and forth as the flag beside it says */

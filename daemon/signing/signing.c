@@ -8,8 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TROUBLE_INTERVAL (1000U * 1000U)       /* µs */
-#define GRACE_DEFAULT    (60U * 1000U * 1000U) /* µs */
+#define GRACE_DEFAULT (60U * 1000U * 1000U) /* µs */
 
 uint64_t signing_now(void) {
     struct timespec now;
@@ -52,13 +51,8 @@ static void say_trouble(void *data) {
 }
 
 void signing_tell_trouble(Signing *signing, const Failure *failure) {
-    uint64_t now = signing_now();
-
-    if (signing->last_trouble != 0 && now - signing->last_trouble < TROUBLE_INTERVAL)
-        return;
     if (atomic_load(&signing->trouble_is_out))
-        return;
-    signing->last_trouble = now;
+        return; /* main has yet to hear of the one before, and looks at the TPM then */
     signing->trouble = *failure;
     atomic_store(&signing->trouble_is_out, true);
     mailbox_post_mail(signing->to_main, &signing->trouble_mail, say_trouble, signing);

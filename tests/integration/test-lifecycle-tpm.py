@@ -129,6 +129,10 @@ class Zz(Tpm):
     def test_cleared(self):
         """TPM2_Clear takes the storage key and with it ours: replaced, nothing deleted, a new key leads out."""
         key = bytes(self.data.get("PublicKey"))
+        # Right after another trouble, for which the TPM was looked at a moment ago: that look must not stand for this one.
+        self.faults("Create rc 0x902")
+        self.assertNotEqual(idctl("renew", "--rotate-key", "demo-data", check=False).returncode, 0)
+        self.faults()
         run("tpm2_clear", "-c", "p")
         with self.assertRaises(Exception):
             self.data.sign(SCHEME, b"x")
