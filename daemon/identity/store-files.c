@@ -227,6 +227,25 @@ static int move_to_trash(Place place, const char *name, Place trash, char ret[st
     return -EEXIST;
 }
 
+static int empty_trash(Place trash) {
+    unsigned depth = TREE_DEPTH_MAX;
+    int r = place_sync(trash);
+
+    return r < 0 ? r : place_each(trash, remove_entry, &depth);
+}
+
+int store_tidy(Store *store, Failure *ret_failure) {
+    _cleanup_close_ int fd = place_open_directory(store_place(store), TRASH);
+    int r = fd < 0 ? fd : empty_trash((Place) { fd, TRASH });
+
+    store->untidy = r < 0 && r != -ENOENT;
+    return store->untidy ? place_failure(store_place(store), TRASH, r, "emptied", ret_failure) : 0;
+}
+
+bool store_is_tidy(const Store *store) {
+    return !store->untidy;
+}
+
 int store_discard(Store *store, Place place, const char *name, Failure *ret_failure) {
     _cleanup_close_ int trash_fd = -1;
     char name_in_trash[NAME_LENGTH_MAX];
@@ -237,18 +256,12 @@ int store_discard(Store *store, Place place, const char *name, Failure *ret_fail
     int r = place_make_directory(store_place(store), TRASH, &trash_fd, ret_failure);
     if (r < 0)
         return r;
-    const Place trash = { trash_fd, TRASH };
-    r = move_to_trash(place, name, trash, name_in_trash);
+    r = move_to_trash(place, name, (Place) { trash_fd, TRASH }, name_in_trash);
     if (r > 0)
         return 0;
     if (r < 0)
         return place_failure(place, name, r, "moved to trash/", ret_failure);
     r = place_sync(place);
-    if (r == 0)
-        r = place_sync(trash);
-    if (r < 0)
-        return place_failure(place, name, r, "moved to trash/", ret_failure);
-    /* What remains of it is removed when the store is opened again. */
-    (void) place_remove_tree(trash, name_in_trash);
-    return 0;
+    store->untidy = r < 0 || empty_trash((Place) { trash_fd, TRASH }) < 0;
+    return r < 0 ? place_failure(place, name, r, "moved to trash/", ret_failure) : 0;
 }

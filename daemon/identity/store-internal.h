@@ -11,6 +11,7 @@ struct Store {
     int fd;           /* the identity's directory */
     char *path;       /* for complaints */
     uint32_t current; /* 0: none */
+    bool untidy;      /* something stayed in trash/ */
 };
 
 /* Names that begin so are unfinished work of a write, never content. */
@@ -69,8 +70,9 @@ int place_each(Place place, int (*each)(Place place, const char *name, void *dat
 /* Removes NAME, a file or a tree of at most four levels. 0 also when it is not there; -errno. */
 int place_remove_tree(Place place, const char *name);
 
-/* Moves NAME into trash/ of the store, syncs, and then removes it for good. `place` is where NAME is; it is gone for
- * all who look as soon as this returns 0, and stays as it was if the move failed. Not there: 0. */
+/* Moves NAME into trash/ of the store, syncs, and then removes for good what is in trash/. `place` is where NAME is; it
+ * is gone for all who look as soon as this returns 0, and stays as it was if the move failed. What cannot be removed
+ * then is a matter for store_tidy. Not there: 0. */
 int store_discard(Store *store, Place place, const char *name, Failure *ret_failure);
 
 /* A generation's directory, PATH in `ret_path`: a descriptor or -errno. */

@@ -462,5 +462,7 @@ int store_retire(Store *store, Failure *ret_failure) {
     if (unlinkat(store->fd, CURRENT, 0) < 0 && errno != ENOENT)
         return place_failure(store_place(store), CURRENT, -errno, "removed", ret_failure);
     r = place_sync(store_place(store));
-    return r < 0 ? place_failure(store_place(store), CURRENT, r, "removed", ret_failure) : 0;
+    if (r < 0)
+        return place_failure(store_place(store), CURRENT, r, "removed", ret_failure);
+    return store_is_tidy(store) ? 0 : store_tidy(store, ret_failure);
 }

@@ -63,6 +63,11 @@ int store_remove(Store *store, uint32_t number, Failure *ret_failure);
 /* Removes every key, generation and pending work; trust and state stay. */
 int store_retire(Store *store, Failure *ret_failure);
 
+/* Whether all that was discarded is gone from the disk. store_tidy tries again to remove the rest, as store_open does;
+ * kind STORAGE where something still stays. */
+bool store_is_tidy(const Store *store);
+int store_tidy(Store *store, Failure *ret_failure);
+
 /* trust/anchors.pem and trust/crls/ID.crl (DER). -ENOENT: none. `id` is [0-9a-f]{1,64}. */
 int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure);
 int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);

@@ -121,7 +121,6 @@ int identity_save_state(Identity *identity) {
 
 /* ---- loading ---- */
 
-static void identity_note_old_generations(Identity *identity);
 
 static void identity_set_malformed(Identity *identity, const char *why) {
     free(identity->malformed);
@@ -443,53 +442,4 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
     }
     identity_evaluate(identity);
     return r;
-}
-
-/* DESIGN §6: an old generation goes once no handle holds it and the new one has been used. */
-static void identity_remove_unused(Identity *identity) {
-    if (!identity->generation_used || !identity->store)
-        return;
-    for (size_t i = 0; i < identity->unused_count; i++) {
-        Failure failure = FAILURE_INIT;
-        uint32_t number = identity->unused[i];
-        if (number == identity->generation)
-            continue;
-        (void) signing_forget_generation(identity->manager->signing, identity->name, number);
-        int r = store_remove(identity->store, number, &failure);
-        if (r >= 0)
-            log_entry(LOG_INFO, MESSAGE_GENERATION_GONE, identity->name,
-                      "Generation %" PRIu32 " is used by nobody any more and was removed.", number);
-        else if (r != -ENOENT)
-            log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "%s", failure.text);
-    }
-    identity->unused_count = 0;
-}
-
-void identity_generation_unused(Identity *identity, uint32_t generation) {
-    uint32_t *list = reallocarray(identity->unused, identity->unused_count + 1U, sizeof *list);
-
-    if (!list)
-        return; /* it goes after the next start */
-    identity->unused = list;
-    list[identity->unused_count++] = generation;
-    identity_remove_unused(identity);
-}
-
-void identity_generation_used(Identity *identity, uint32_t generation) {
-    if (generation != identity->generation || identity->generation_used)
-        return;
-    identity->generation_used = true;
-    identity_remove_unused(identity);
-}
-
-/* Nobody holds anything after a start. */
-static void identity_note_old_generations(Identity *identity) {
-    _cleanup_free_ uint32_t *numbers = NULL;
-    size_t count = 0;
-
-    if (store_list(identity->store, &numbers, &count, NULL) < 0)
-        return;
-    for (size_t i = 0; i < count; i++)
-        if (numbers[i] != identity->generation)
-            identity_generation_unused(identity, numbers[i]);
 }

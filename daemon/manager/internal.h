@@ -114,6 +114,7 @@ struct Identity {
     int64_t renew_at;     /* 0: not scheduled */
     int64_t next_check;   /* of revocation */
     int64_t next_anchors; /* of /cacerts */
+    int64_t tidy_at, tidy_delay; /* of a removal that failed; 0: none did */
     bool waits_for_authenticator, boot_renewal_due;
 
     Enrolment *enrolment;
@@ -160,13 +161,20 @@ void identity_publish(Identity *identity);
 int identity_save_state(Identity *identity);
 /* After a commit: makes generation `number` with this chain current in memory and everywhere. */
 int identity_adopt(Identity *identity, uint32_t number, TpmKey *key /* taken */, CertificateList *chain /* taken */);
-void identity_generation_used(Identity *identity, uint32_t generation);
-void identity_generation_unused(Identity *identity, uint32_t generation);
 void identity_changed(Identity *identity);
 /* Refuses with the error of its state, unless it signs. */
 int identity_require_ready(Identity *identity, Failure *ret_failure);
 bool identity_is_malformed(const Identity *identity, Failure *ret_failure);
 const Certificate *identity_leaf(const Identity *identity);
+
+/* ---- tidy.c ---- */
+void identity_generation_used(Identity *identity, uint32_t generation);
+void identity_generation_unused(Identity *identity, uint32_t generation);
+/* After a start, when nobody holds anything. */
+void identity_note_old_generations(Identity *identity);
+/* Removes what is to be removed; plans the next try where something stays, and says so once. */
+void identity_tidy(Identity *identity);
+int64_t tidy_when(const Identity *identity); /* seconds; 0: nothing is to be removed */
 
 /* ---- trust.c ---- */
 int identity_load_anchors(Identity *identity, Failure *ret_failure);

@@ -246,8 +246,8 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
     identity_set_error(identity, NULL);
     identity_event(identity, EVENT_RETIRED, NULL);
     if (failure.kind != FAILURE_NONE)
-        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "Retired, but not everything was deleted: %s",
-                  failure.text);
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name,
+                  "Retired, but not everything was deleted yet: %s; it is tried again.", failure.text);
     else
         log_entry(
             LOG_NOTICE, MESSAGE_RETIRED, identity->name,

@@ -22,6 +22,7 @@ static int64_t identity_when(Identity *identity) {
         when = earlier(when, leaf->not_after + 1);
     when = earlier(when, enrolment_when(identity));
     when = earlier(when, rollover_when(identity));
+    when = earlier(when, tidy_when(identity));
     return earlier(when, revocation_when(identity));
 }
 
@@ -38,6 +39,9 @@ static void identity_run_due(Identity *identity, int64_t now) {
     when = rollover_when(identity);
     if (when != 0 && when <= now)
         rollover_due(identity);
+    when = tidy_when(identity);
+    if (when != 0 && when <= now)
+        identity_tidy(identity);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {

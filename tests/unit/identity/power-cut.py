@@ -243,6 +243,8 @@ class Operation:
         if done.returncode != 0:
             raise Wrong(f"{what}: status {done.returncode}\n{done.stdout}{done.stderr}")
         verdict, _, live = done.stdout.partition("\n")
+        if "trash=forgotten" in live or (not for_good and "trash=left" in live):
+            raise Wrong(f"{what}: something stays in trash/ and nobody removes it:\n{live}")
         outcome = describe(directory)
         if outcome not in self.allowed:
             raise Wrong(f"{what}: neither old nor new, but\n{outcome}")

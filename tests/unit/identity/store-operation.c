@@ -309,6 +309,20 @@ static void do_prepare(const struct Operation *operation, int fd) {
     (void) store_free(store);
 }
 
+static bool trash_is_empty(int fd) {
+    int trash = openat(fd, "demo/trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (trash < 0)
+        return errno == ENOENT;
+    DIR *stream = fdopendir(trash);
+    CHECK(stream);
+    unsigned entries = 0;
+    while (readdir(stream))
+        entries++;
+    (void) closedir(stream);
+    return entries == 2; /* . and .. */
+}
+
 static void do_run(const struct Operation *operation, int fd) {
     Store *store = operation->opens ? NULL : open_demo(fd);
     Failure failure = FAILURE_INIT;
@@ -320,8 +334,12 @@ static void do_run(const struct Operation *operation, int fd) {
         say("failed %s %s\n", failure_kind_to_string(failure.kind), failure.text);
     else
         say("ok\n");
-    if (store)
+    if (store) {
         describe(store, fd);
+        /* A fault that happened once leaves nothing that the next try does not remove. */
+        r = store_is_tidy(store) ? 0 : store_tidy(store, NULL);
+        say("trash=%s\n", r < 0 ? "left" : trash_is_empty(fd) ? "empty" : "forgotten");
+    }
     (void) store_free(store);
 }
 
