@@ -33,7 +33,7 @@ static int ask_data(const void *message, size_t size) {
     _cleanup_free_ uint8_t *exact = malloc(size ?: 1);
     if (size > 0)
         memcpy(exact, message, size);
-    return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView){ exact, size });
+    return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView) { exact, size });
 }
 
 static void table(void **state) {
@@ -59,9 +59,9 @@ static void table(void **state) {
                 assert_int_equal(r, purpose != PURPOSE_DIGEST ? -EPERM : size == (size_t) scheme->hash ? 0 : -EINVAL);
             }
             for (size_t size = 32; size <= 48; size += 16) {
-                int length = certificate_verify_build(side, (BytesView){ hash, size }, own);
+                int length = certificate_verify_build(side, (BytesView) { hash, size }, own);
                 assert_int_equal(certificate_verify_build(side == TLS_SIDE_CLIENT ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT,
-                                                          (BytesView){ hash, size }, other),
+                                                          (BytesView) { hash, size }, other),
                                  length);
                 BytesView right = { own, (size_t) length }, wrong = { other, (size_t) length };
                 bool digest = purpose == PURPOSE_DIGEST;
@@ -72,10 +72,10 @@ static void table(void **state) {
             assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, bytes_view_string("hello")),
                              tls ? -EPERM : 0);
             for (size_t t = 3; t < ARRAY_LENGTH(types); t++)
-                assert_int_equal(ask((Purpose) purpose, types[t], scheme, (BytesView){ hash, 32 }), -EPERM);
+                assert_int_equal(ask((Purpose) purpose, types[t], scheme, (BytesView) { hash, 32 }), -EPERM);
         }
-    assert_int_equal(ask(_PURPOSE_INVALID, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }), -EPERM);
-    assert_int_equal(ask(_PURPOSE_COUNT, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }), -EPERM);
+    assert_int_equal(ask(_PURPOSE_INVALID, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }), -EPERM);
+    assert_int_equal(ask(_PURPOSE_COUNT, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }), -EPERM);
 }
 
 static void digests_are_the_right_ones(void **state) {
@@ -91,17 +91,17 @@ static void digests_are_the_right_ones(void **state) {
                     continue;
                 /* the transcript's hash is the cipher suite's, the digest's is the scheme's: any pair */
                 int n = certificate_verify_build(server ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT,
-                                                 (BytesView){ hash, length }, content);
+                                                 (BytesView) { hash, length }, content);
                 int m = scheme_digest(scheme, content, (size_t) n, expected);
                 Purpose purpose = server ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT;
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView){ hash, length },
+                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView) { hash, length },
                                                digest, &size, NULL),
                                  0);
                 assert_int_equal(size, m);
                 assert_memory_equal(digest, expected, size);
                 memset(digest, 0, sizeof(digest));
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ content, (size_t) n },
-                                               digest, &size, NULL),
+                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_MESSAGE, scheme,
+                                               (BytesView) { content, (size_t) n }, digest, &size, NULL),
                                  0);
                 assert_int_equal(size, m);
                 assert_memory_equal(digest, expected, size);
@@ -111,7 +111,7 @@ static void digests_are_the_right_ones(void **state) {
     assert_int_equal(scheme_digest(P256, "abc", 3, expected), size);
     assert_memory_equal(digest, expected, size);
     assert_int_equal(
-        purpose_check(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView){ hash, 32 }, digest, &size, NULL), 0);
+        purpose_check(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }, digest, &size, NULL), 0);
     assert_memory_equal(digest, hash, 32);
 }
 
@@ -121,18 +121,18 @@ static void mutations_of_the_content(void **state) {
 
     for (int purpose = PURPOSE_TLS_CLIENT; purpose <= PURPOSE_TLS_SERVER; purpose++) {
         TlsSide side = purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
-        size_t size = (size_t) certificate_verify_build(side, (BytesView){ hash, 48 }, content);
+        size_t size = (size_t) certificate_verify_build(side, (BytesView) { hash, 48 }, content);
         for (size_t bit = 0; bit < size * 8; bit++) {
             content[bit / 8] ^= (uint8_t) (1U << bit % 8);
-            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content, size });
+            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content, size });
             assert_int_equal(r, bit < 98 * 8 ? -EPERM : 0); /* beyond it lies the hash, which is anything */
             content[bit / 8] ^= (uint8_t) (1U << bit % 8);
         }
         for (size_t cut = 0; cut <= size + 1; cut++) {
-            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content, cut });
+            int r = ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content, cut });
             assert_int_equal(r, cut == 130 || cut == 146 ? 0 : -EPERM);
         }
-        assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView){ content + 1, size - 1 }),
+        assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, P256, (BytesView) { content + 1, size - 1 }),
                          -EPERM);
     }
 }
@@ -276,6 +276,88 @@ static void data_and_sequences(void **state) {
     assert_int_equal(ask_data(message, 40), -EPERM);
 }
 
+/* OpenSSL reads the identifier for high tag numbers as SEQUENCE too. */
+static void data_and_long_identifiers(void **state) {
+    assert_int_equal(ask_data("\x3f\x10\x03\x02\x01\x05", 6), -EPERM);
+    assert_int_equal(ask_data("\x3f\x80\x80\x10\x03\x02\x01\x05", 8), -EPERM);
+    assert_int_equal(ask_data("\x3f\x10\x80\x02\x01\x05\x00\x00", 8), -EPERM);
+    assert_int_equal(ask_data("\x3f\x10\x04\x02\x01\x05", 6), 0); /* not whole */
+    assert_int_equal(ask_data("\x3f\x0f\x03\x02\x01\x05", 6), 0); /* another tag */
+    assert_int_equal(ask_data("\x3f\x90\x10\x03\x02\x01\x05", 7), 0);
+    assert_int_equal(ask_data("\x1f\x10\x03\x02\x01\x05", 6), 0); /* primitive */
+    assert_int_equal(ask_data("?\x80\x80\x80\x80\x80\x80", 7), 0);
+    assert_int_equal(ask_data("?", 1), 0);
+    assert_int_equal(ask_data("? or not", 8), 0);
+}
+
+static void data_and_v2_hellos(void **state) {
+    /* msg_type, version 3.3, cipher_spec_length 3, session_id_length 0, challenge_length 16 (RFC 5246 §E.2) */
+    uint8_t message[300] = { 1, 3, 3, 0, 3, 0, 0, 0, 16, 0, 0x00, 0x2f };
+
+    for (uint8_t minor = 0; minor <= 4; minor++) {
+        message[2] = minor;
+        assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
+        assert_int_equal(ask_data(message, 3), -EPERM);
+    }
+    message[2] = 5;
+    assert_int_equal(ask_data(message, sizeof(message)), 0);
+    memcpy(message, "\x01\x00\x02", 3); /* version 2 */
+    message[3] = 0xff;                  /* no handshake message that fits */
+    assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
+}
+
+static void data_and_ike(void **state) {
+    /* SPIs, next payload SA, version 2.0, IKE_SA_INIT, flags, message id 0, length 28 + 40 */
+    uint8_t message[200] = "IIIIIIII\0\0\0\0\0\0\0\0\x21\x20\x22\x08\0\0\0\0\0\0\0\x44";
+
+    memset(message + 28, 'x', sizeof(message) - 28); /* payloads, then the other's nonce and the MAC of the identity */
+    assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
+    assert_int_equal(ask_data(message, 68), -EPERM);
+    assert_int_equal(ask_data(message, 67), 0);
+    static const size_t fixed[] = { 17, 18, 24 };
+    for (size_t i = 0; i < ARRAY_LENGTH(fixed); i++) {
+        message[fixed[i]] ^= 1;
+        assert_int_equal(ask_data(message, sizeof(message)), 0);
+        message[fixed[i]] ^= 1;
+    }
+}
+
+/* ContentType with a value that follows, and a MessageDigest of four bytes: what every signature of CMS has. */
+#define CONTENT_TYPE   "\x30\x18\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03\x31\x0b"
+#define ID_DATA        "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"
+#define ID_PKI_DATA    "\x06\x09\x2b\x06\x01\x05\x05\x07\x0c\x02\x00"
+#define MESSAGE_DIGEST "\x30\x13\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04\x31\x06\x04\x04\x64\x65\x66\x67"
+/* 2.16.840.1.113733.1.9.2, a PrintableString "17": the message type of SCEP, RenewalReq */
+#define SCEP_TYPE "\x30\x12\x06\x0a\x60\x86\x48\x01\x86\xf8\x45\x01\x09\x02\x31\x04\x13\x02\x31\x37"
+
+static void data_and_cms(void **state) {
+    static const struct {
+        const char *message;
+        size_t size;
+        int verdict;
+    } sets[] = {
+#define SET(length, text, verdict) { "\x31" length text, sizeof("\x31" length text) - 1, verdict }
+        SET("\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, 0),
+        SET("\x15", MESSAGE_DIGEST, 0),
+        SET("\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_PKI_DATA, -EPERM),
+        SET("\x43", SCEP_TYPE MESSAGE_DIGEST CONTENT_TYPE ID_DATA, -EPERM),
+        SET("\x81\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, -EPERM), /* not DER */
+        SET("\x80", MESSAGE_DIGEST "\x00\x00", -EPERM),
+        SET("\x2f", CONTENT_TYPE ID_DATA MESSAGE_DIGEST, -EPERM), /* in another order than that of DER */
+        SET("\x02", "\x30\x00", -EPERM),                          /* no attribute */
+        SET("\x30", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, 0),      /* not whole: no SET of anybody */
+        SET("\x00", "", 0),
+        SET("\x03", "abc", 0), /* a text that begins with the digit 1 */
+#undef SET
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(sets); i++) {
+        int r = ask_data(sets[i].message, sets[i].size);
+        if (r != sets[i].verdict)
+            fail_msg("set %zu: %d", i, r);
+    }
+}
+
 /* The same refusals do not depend on the scheme, and the limit of a packet is served. */
 static void data_is_refused_for_every_scheme(void **state) {
     static uint8_t big[65536];
@@ -283,9 +365,9 @@ static void data_is_refused_for_every_scheme(void **state) {
     memset(big, 'x', sizeof(big));
     for (size_t s = 0; s < ARRAY_LENGTH(scheme_ids); s++) {
         const SignatureScheme *scheme = scheme_by_id(scheme_ids[s]);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ (const uint8_t *) "0\0", 2 }),
+        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { (const uint8_t *) "0\0", 2 }),
                          -EPERM);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView){ big, sizeof(big) }), 0);
+        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { big, sizeof(big) }), 0);
     }
 }
 
@@ -298,6 +380,10 @@ int main(void) {
         cmocka_unit_test(data_and_handshakes),
         cmocka_unit_test(data_and_key_exchanges),
         cmocka_unit_test(data_and_sequences),
+        cmocka_unit_test(data_and_long_identifiers),
+        cmocka_unit_test(data_and_v2_hellos),
+        cmocka_unit_test(data_and_ike),
+        cmocka_unit_test(data_and_cms),
         cmocka_unit_test(data_is_refused_for_every_scheme),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The messages that a `data` handle refuses, as pure tests of the bytes: see data.h. */
+#include "signing/data.h"
+
+#include "signing/asn1.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SPACES_SIZE      64U /* RFC 8446 §4.4.3 */
+#define RANDOMS_SIZE     64U /* client_random and server_random, RFC 5246 §7.4.3 */
+#define TAG_SEQUENCE     16U
+#define TAG_SET          17U
+#define IKE_HEADER_SIZE  28U
+#define IKE_VERSION      0x20 /* 2.0 */
+#define IKE_SA_INIT      34
+#define OID_CONTENT_TYPE "1.2.840.113549.1.9.3"
+
+/* ---- TLS and IKE ---- */
+
+/* RFC 8446 §4.4.3: whatever TLS 1.3 signs begins with 64 spaces, exported authenticators (RFC 9261) and delegated
+ * credentials (RFC 9345) included. */
+static bool begins_with_spaces(BytesView message) {
+    for (size_t i = 0; i < SPACES_SIZE; i++)
+        if (i >= message.size || message.data[i] != 0x20)
+            return false;
+    return true;
+}
+
+/* A TLS 1.2 CertificateVerify signs all handshake messages so far (RFC 5246 §7.4.8): type, 24-bit length, body. The
+ * DTLS header (RFC 6347 §4.2.2) begins with the same four bytes and is eight longer, so what fits as DTLS fits as TLS.
+ */
+static bool begins_with_handshake(BytesView message) {
+    static const uint8_t others[] = { 67, 254 }; /* next_protocol, message_hash */
+
+    if (message.size < 4)
+        return false;
+    uint8_t type = message.data[0];
+    if (type > 26 && !memchr(others, type, sizeof(others)))
+        return false;
+    size_t length = (size_t) message.data[1] << 16 | (size_t) message.data[2] << 8 | message.data[3];
+    return length <= message.size - 4;
+}
+
+/* Where a client begins in the format of SSL 2 (RFC 5246 §E.2), TLS 1.2 signs that message as it came, without a
+ * handshake header: type 1, then the version. */
+static bool begins_with_v2_hello(BytesView message) {
+    static const uint8_t ssl2[] = { 1, 0, 2 };
+
+    return message.size >= 3 && (memcmp(message.data, ssl2, sizeof(ssl2)) == 0 ||
+                                 (message.data[0] == 1 && message.data[1] == 3 && message.data[2] <= 4));
+}
+
+/* RFC 7296 §2.15: an IKEv2 peer signs its own first message, whose header (§3.1) has the version, the exchange type and
+ * the message's length, and what follows it. */
+static bool begins_with_ike(BytesView message) {
+    const uint8_t *header = message.data;
+
+    if (message.size < IKE_HEADER_SIZE)
+        return false;
+    uint32_t length =
+        (uint32_t) header[24] << 24 | (uint32_t) header[25] << 16 | (uint32_t) header[26] << 8 | header[27];
+    return header[17] == IKE_VERSION && header[18] == IKE_SA_INIT && length >= IKE_HEADER_SIZE &&
+           length <= message.size;
+}
+
+/* Whether `rest` is exactly a row of length-prefixed vectors; `prefixes` holds the bytes of each length, 0 ends it. */
+static bool is_vectors(BytesView rest, const uint8_t *prefixes) {
+    for (; *prefixes; prefixes++) {
+        size_t length = 0;
+        if (rest.size < *prefixes)
+            return false;
+        for (unsigned i = 0; i < *prefixes; i++)
+            length = length << 8 | rest.data[i];
+        rest.data += *prefixes;
+        rest.size -= *prefixes;
+        if (length == 0 || length > rest.size)
+            return false;
+        rest.data += length;
+        rest.size -= length;
+    }
+    return rest.size == 0;
+}
+
+/* The parameters that a TLS 1.2 server signs behind the two randoms: DHE (RFC 5246 §7.4.3), SRP (RFC 5054 §2.5.3) and
+ * ECDHE (RFC 8422 §5.4, with the explicit curves of RFC 4492). */
+static bool has_key_exchange(BytesView message) {
+    static const struct {
+        uint8_t header_size, first, third; /* bytes before the vectors; what the first and (for char2) fourth must be */
+        uint8_t prefixes[10];
+    } shapes[] = {
+        { 0, 0, 0, { 2, 2, 2 } },                   /* dh_p, dh_g, dh_Ys */
+        { 0, 0, 0, { 2, 2, 1, 2 } },                /* srp N, g, s, B */
+        { 3, 3, 0, { 1 } },                         /* named_curve, group, point */
+        { 1, 1, 0, { 1, 1, 1, 1, 1, 1, 1 } },       /* explicit_prime: p, a, b, base, order, cofactor, point */
+        { 4, 2, 1, { 1, 1, 1, 1, 1, 1, 1 } },       /* explicit_char2, m, trinomial: k, a, b, … */
+        { 4, 2, 2, { 1, 1, 1, 1, 1, 1, 1, 1, 1 } }, /* pentanomial: k1, k2, k3, a, b, … */
+    };
+
+    if (message.size <= RANDOMS_SIZE)
+        return false;
+    BytesView parameters = { message.data + RANDOMS_SIZE, message.size - RANDOMS_SIZE };
+    for (size_t i = 0; i < ARRAY_LENGTH(shapes); i++) {
+        size_t header = shapes[i].header_size;
+        if (parameters.size < header || (header > 0 && parameters.data[0] != shapes[i].first))
+            continue;
+        if (header == 4 && parameters.data[3] != shapes[i].third)
+            continue;
+        if (is_vectors((BytesView) { parameters.data + header, parameters.size - header }, shapes[i].prefixes))
+            return true;
+    }
+    return false;
+}
+
+/* ---- ASN.1 ---- */
+
+/* Takes the identifier octets (X.690 §8.1.2) of something constructed and universal off the front; its tag, 0 for
+ * anything else. The form for high tag numbers counts for low ones too: OpenSSL reads it so. */
+static size_t take_tag(BytesView *rest) {
+    if (rest->size < 2 || (rest->data[0] & 0xe0) != 0x20)
+        return 0;
+    size_t tag = rest->data[0] & 0x1f, used = 1;
+    if (tag == 0x1f) {
+        tag = 0;
+        do
+            tag = tag << 7 | (rest->data[used] & 0x7f);
+        while (rest->data[used++] & 0x80 && used < rest->size && tag < 0x10000);
+    }
+    rest->data += used;
+    rest->size -= used;
+    return tag;
+}
+
+/* Whether what follows the identifier is exactly one length with its content. Lengths that only BER allows count as
+ * well, since some who verify accept them. */
+static bool take_content(BytesView *rest) {
+    if (rest->size < 1)
+        return false;
+    uint8_t first = rest->data[0];
+    size_t octets = first < 0x80 ? 0 : first & 0x7f, length = first < 0x80 ? first : 0;
+    if (first == 0x80) { /* indefinite: ends with end-of-contents */
+        if (rest->size < 3 || rest->data[rest->size - 1] != 0 || rest->data[rest->size - 2] != 0)
+            return false;
+        *rest = (BytesView) { rest->data + 1, rest->size - 3 };
+        return true;
+    }
+    if (octets > rest->size - 1)
+        return false;
+    for (size_t i = 0; i < octets; i++) {
+        if (length > SIZE_MAX >> 8)
+            return false;
+        length = length << 8 | rest->data[1 + i];
+    }
+    *rest = (BytesView) { rest->data + 1 + octets, rest->size - 1 - octets };
+    return length == rest->size;
+}
+
+static bool is_whole(BytesView message, size_t tag, BytesView *ret_content) {
+    *ret_content = message;
+    return take_tag(ret_content) == tag && take_content(ret_content);
+}
+
+/* A certificate request, a certificate, a CRL, an OCSP response: each is signed as one SEQUENCE. */
+static bool is_sequence(BytesView message) {
+    BytesView content;
+
+    return is_whole(message, TAG_SEQUENCE, &content);
+}
+
+/* ---- CMS ---- */
+
+/* What the attributes of a signature on plain data are made of (RFC 5652 §11, RFC 5035, RFC 6211, RFC 8551 §2.5.2). */
+static const char *const plain_attributes[] = {
+    OID_CONTENT_TYPE,        /* which must be id-data */
+    "1.2.840.113549.1.9.4",  /* messageDigest */
+    "1.2.840.113549.1.9.5",  /* signingTime */
+    "1.2.840.113549.1.9.15", /* smimeCapabilities */
+    "1.2.840.113549.1.9.52", /* cmsAlgorithmProtection */
+    "1.2.840.113549.1.9.16.2.12" /* signingCertificate */,
+    "1.2.840.113549.1.9.16.2.47" /* signingCertificateV2 */,
+};
+
+static bool attribute_is_plain(asn1_node attributes, unsigned number) {
+    static const uint8_t id_data[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01 };
+    char field[32], type[64];
+    uint8_t value[sizeof(id_data)];
+    int size = sizeof(type);
+
+    (void) snprintf(field, sizeof(field), "?%u.attrType", number);
+    if (asn1_read_value(attributes, field, type, &size) != ASN1_SUCCESS)
+        return false;
+    for (size_t i = 0; i < ARRAY_LENGTH(plain_attributes); i++) {
+        if (strcmp(type, plain_attributes[i]) != 0)
+            continue;
+        if (strcmp(type, OID_CONTENT_TYPE) != 0)
+            return true;
+        (void) snprintf(field, sizeof(field), "?%u.attrValues.?1", number);
+        size = sizeof(value);
+        return asn1_read_value(attributes, field, value, &size) == ASN1_SUCCESS && size == sizeof(id_data) &&
+               memcmp(value, id_data, sizeof(id_data)) == 0;
+    }
+    return false;
+}
+
+/* Whether the bytes are DER: a verifier encodes the attributes anew (RFC 5652 §5.4), and another encoding could be read
+ * in two ways. libtasn1's decoder takes some BER whatever it is told. */
+static bool is_encoded_so(asn1_node attributes, BytesView message) {
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+    int size = (int) message.size;
+
+    der.data = malloc(message.size);
+    der.size = message.size;
+    return der.data && asn1_der_coding(attributes, "", der.data, &size, NULL) == ASN1_SUCCESS &&
+           (size_t) size == message.size && bytes_view_equal(bytes_view(&der), message);
+}
+
+static bool attributes_are_plain(BytesView message) {
+    _cleanup_asn1_ asn1_node definitions = NULL, attributes = NULL;
+    int size = (int) message.size, count = 0;
+
+    if (asn1_array2tree(signing_asn1_table, &definitions, NULL) != ASN1_SUCCESS ||
+        asn1_create_element(definitions, "Signing.SignedAttributes", &attributes) != ASN1_SUCCESS ||
+        asn1_der_decoding2(&attributes, message.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL) != ASN1_SUCCESS ||
+        !is_encoded_so(attributes, message) || asn1_number_of_elements(attributes, "", &count) != ASN1_SUCCESS)
+        return false;
+    for (int i = 1; i <= count; i++)
+        if (!attribute_is_plain(attributes, (unsigned) i))
+            return false;
+    return true;
+}
+
+/* With signed attributes CMS signs a SET of SEQUENCEs: so do SCEP and CMC, which ask for certificates. */
+static bool is_other_cms(BytesView message) {
+    BytesView content;
+
+    return is_whole(message, TAG_SET, &content) && take_tag(&content) == TAG_SEQUENCE && !attributes_are_plain(message);
+}
+
+/* ---- all of it ---- */
+
+const char *data_refusal(BytesView message) {
+    if (begins_with_spaces(message))
+        return "it begins with 64 spaces, as what TLS 1.3 signs does";
+    if (begins_with_handshake(message))
+        return "it begins with the header of a TLS handshake message";
+    if (begins_with_v2_hello(message))
+        return "it begins like a ClientHello in the format of SSL 2, which TLS 1.2 signs";
+    if (begins_with_ike(message))
+        return "it begins with the header of an IKE_SA_INIT message, as what IKEv2 signs does";
+    if (has_key_exchange(message))
+        return "after 64 bytes it looks like the key exchange of a TLS 1.2 server";
+    if (is_sequence(message))
+        return "it is one whole DER SEQUENCE, as certificates and requests for them are";
+    if (is_other_cms(message))
+        return "it is a SET of attributes of CMS that are not those of a signature on plain data: requests for "
+               "certificates are signed so";
+    return NULL;
+}
