@@ -3,6 +3,7 @@
 #include "common/failure.h"
 
 #include "common/names.h"
+#include "common/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,64 +33,6 @@ static const struct {
     [FAILURE_STORAGE] = { "storage", "org.freedesktop.DBus.Error.IOError" },
 };
 
-/* Length of the UTF-8 character at `text` (Unicode 15, table 3-7), 0 if it is none, -1 if it is cut short by the end.
- */
-static int utf8_length(const uint8_t *text, size_t size) {
-    uint8_t first = text[0], low = 0x80, high = 0xbf;
-    size_t length;
-
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        length = 2;
-    else if (first >= 0xe0 && first <= 0xef)
-        length = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (first == 0xe0)
-        low = 0xa0;
-    else if (first == 0xed)
-        high = 0x9f;
-    else if (first == 0xf0)
-        low = 0x90;
-    else if (first == 0xf4)
-        high = 0x8f;
-    for (size_t i = 1; i < length; i++) {
-        if (i >= size)
-            return -1;
-        if (text[i] < low || text[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return (int) length;
-}
-
-/* Control characters (C0, DEL, C1) would let a peer write lines of its own into a log or a terminal, and D-Bus takes
- * only valid UTF-8. Replaces in place, one byte for one; `cut` says that the end may lie within a character. */
-static void sanitize(char *text, size_t size, bool cut) {
-    uint8_t *bytes = (uint8_t *) text;
-
-    for (size_t i = 0; i < size;) {
-        int length = utf8_length(bytes + i, size - i);
-        bool control = bytes[i] < 0x20 || bytes[i] == 0x7f || (length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0);
-
-        if (length < 0 && cut) {
-            bytes[i] = 0;
-            return;
-        }
-        if (length <= 0 || control) {
-            bool space = bytes[i] == '\n' || bytes[i] == '\t' || bytes[i] == '\r';
-            for (int k = 0; k < (length > 0 ? length : 1); k++)
-                bytes[i + (size_t) k] = space ? ' ' : '?';
-            length = length > 0 ? length : 1;
-        }
-        i += (size_t) length;
-    }
-}
-
 /* Through a buffer of its own, since the arguments may point into `text`. */
 static void format_text(char *text, const char *tail, const char *format, va_list arguments) {
     char buffer[FAILURE_TEXT_MAX];
@@ -103,7 +46,7 @@ static void format_text(char *text, const char *tail, const char *format, va_lis
         length = n < 0 ? length : cut ? sizeof(buffer) - 1 : length + (size_t) n;
     }
     buffer[length] = '\0';
-    sanitize(buffer, length, cut);
+    text_sanitize(buffer, length, cut);
     memcpy(text, buffer, length + 1);
 }
 

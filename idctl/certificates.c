@@ -119,7 +119,8 @@ ExitCode certificates_read(const char *path, Certificates *ret) {
         return code;
     int r = certificates_parse(bytes_view(&data), ret);
     if (r == -EBADMSG)
-        complain("%s holds no certificates: expected PEM (\"-----BEGIN CERTIFICATE-----\"), PKCS#7, or one certificate in DER.",
+        complain("%s holds no certificates: expected PEM (\"-----BEGIN CERTIFICATE-----\"), PKCS#7, or one certificate "
+                 "in DER.",
                  path);
     else if (r < 0)
         complain("cannot read certificates from %s: %s.", path, strerror(-r));
@@ -229,11 +230,13 @@ json_t *certificates_to_json(const Certificates *certificates) {
             json_decref(array);
             return NULL;
         }
-        json_array_append_new(
-            array, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "subject", subject, "issuer", issuer, "serial_number", serial,
-                             "not_before", time_to_json(to_microseconds(gnutls_x509_crt_get_activation_time(certificate))),
-                             "not_after", time_to_json(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate))),
-                             "pem", pem_to_json("CERTIFICATE", bytes_view(&der))));
+        json_array_append_new(array,
+                              json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "subject", text_to_json(subject), "issuer",
+                                        text_to_json(issuer), "serial_number", serial, "not_before",
+                                        time_to_json(to_microseconds(gnutls_x509_crt_get_activation_time(certificate))),
+                                        "not_after",
+                                        time_to_json(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate))),
+                                        "pem", pem_to_json("CERTIFICATE", bytes_view(&der))));
     }
     return array;
 }

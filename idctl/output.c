@@ -2,6 +2,8 @@
 /* Terminal, colours, times, tables and JSON: see output.h. */
 #include "idctl/output.h"
 
+#include "common/text.h"
+
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -15,8 +17,8 @@ bool output_has_colours(FILE *stream) {
 static const struct {
     const char *sequence, *name;
 } colours[] = {
-    [COLOUR_NONE] = { "\033[0m", NULL },          [COLOUR_GOOD] = { "\033[32m", "green" },
-    [COLOUR_BAD] = { "\033[1;31m", "red" },       [COLOUR_ATTENTION] = { "\033[33m", "brown" },
+    [COLOUR_NONE] = { "\033[0m", NULL },        [COLOUR_GOOD] = { "\033[32m", "green" },
+    [COLOUR_BAD] = { "\033[1;31m", "red" },     [COLOUR_ATTENTION] = { "\033[33m", "brown" },
     [COLOUR_FAINT] = { "\033[2m", "darkgray" }, [COLOUR_STRONG] = { "\033[1m", "bold" },
 };
 
@@ -56,18 +58,15 @@ void complain(const char *format, ...) {
 char *text_printable(const char *text) {
     char *copy = strdup(text);
 
-    if (!copy)
-        return NULL;
-    for (unsigned char *c = (unsigned char *) copy; *c; c++) {
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
-        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f) {
-            /* A C1 control in UTF-8: two bytes become two marks. */
-            c[0] = c[1] = '?';
-            c++;
-        }
-    }
+    if (copy)
+        text_sanitize(copy, strlen(copy), false);
     return copy;
+}
+
+json_t *text_to_json(const char *text) {
+    _cleanup_free_ char *printable = text_printable(text);
+
+    return printable ? json_string(printable) : NULL;
 }
 
 uint64_t time_now(void) {

@@ -25,8 +25,10 @@ Colour colour_of_state(const char *state);
 /* "idctl: …" on standard error, in one line. */
 void complain(const char *format, ...) _printf_(1, 2);
 
-/* A copy in which control characters (C0, DEL, C1) are "?"; NULL only without memory. */
+/* A copy that common/text.h has made harmless; NULL only without memory. */
 char *text_printable(const char *text);
+/* The same as a string of JSON. NULL without memory. */
+json_t *text_to_json(const char *text);
 
 /* "2026-03-01 12:00:00 CET (in 3 days)"; "-" for 0. `now` 0: without the second part. Microseconds since the epoch. The
  * caller frees; NULL without memory. */

@@ -2,6 +2,8 @@
 /* GnuTLS's trust lists: see trust.h. */
 #include "idctl/trust.h"
 
+#include "config/values.h"
+
 #include <gnutls/pkcs7.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,8 +100,8 @@ void trust_verify(const Trust *trust, const Certificates *chain, const char *nam
         data[count++] = (gnutls_typed_vdata_st) { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *) usage };
     if (name)
         data[count++] = (gnutls_typed_vdata_st) { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *) name };
-    int r = gnutls_x509_trust_list_verify_crt2(trust->list, chain->list, (unsigned) chain->count, data, count, 0, &status,
-                                               NULL);
+    int r = gnutls_x509_trust_list_verify_crt2(trust->list, chain->list, (unsigned) chain->count, data, count, 0,
+                                               &status, NULL);
     if (r < 0)
         verdict_set(ret, false, "%s", gnutls_strerror(r));
     else
@@ -141,70 +143,136 @@ bool trust_is_cms(BytesView data) {
     return pkcs7_import(data, &pkcs7) == 0;
 }
 
-/* The subject of the certificate inside that made signature 0. */
-static char *signer_subject(gnutls_pkcs7_t pkcs7) {
-    gnutls_pkcs7_signature_info_st info;
-    char *subject = NULL;
+/* ---- signers ---- */
 
-    if (gnutls_pkcs7_get_signature_info(pkcs7, 0, &info) < 0)
-        return NULL;
-    int count = gnutls_pkcs7_get_crt_count(pkcs7);
-    for (int i = 0; i < count && !subject; i++) {
-        _cleanup_certificates_ Certificates one = { 0 };
-        gnutls_datum_t der;
-        unsigned char serial[64];
-        size_t size = sizeof serial;
-        if (gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &der) < 0)
+static int certificates_inside(gnutls_pkcs7_t pkcs7, Certificates *ret) {
+    int count = gnutls_pkcs7_get_crt_count(pkcs7), r = 0;
+    gnutls_datum_t *list =
+        count > 0 && (unsigned) count <= CERTIFICATES_MAX ? calloc((size_t) count, sizeof *list) : NULL;
+
+    if (count <= 0)
+        return count < 0 ? -EBADMSG : 0;
+    if (!list)
+        return (unsigned) count > CERTIFICATES_MAX ? -E2BIG : -ENOMEM;
+    for (int i = 0; i < count && r == 0; i++)
+        r = gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &list[i]) < 0 ? -EBADMSG : 0;
+    if (r == 0)
+        r = certificates_from_views(list, (size_t) count, ret);
+    for (int i = 0; i < count; i++)
+        gnutls_free(list[i].data);
+    free(list);
+    return r;
+}
+
+/* Whether the signature names this certificate, by issuer and serial number or by its key identifier (RFC 5652 §5.3).
+ */
+static bool is_named(const gnutls_pkcs7_signature_info_st *info, gnutls_x509_crt_t certificate) {
+    unsigned char id[256];
+    size_t size = sizeof id;
+    gnutls_datum_t issuer;
+
+    if (info->issuer_dn.size == 0)
+        return gnutls_x509_crt_get_subject_key_id(certificate, id, &size, NULL) >= 0 &&
+               size == info->issuer_keyid.size && memcmp(id, info->issuer_keyid.data, size) == 0;
+    if (gnutls_x509_crt_get_serial(certificate, id, &size) < 0 || size != info->signer_serial.size ||
+        memcmp(id, info->signer_serial.data, size) != 0 || gnutls_x509_crt_get_raw_issuer_dn(certificate, &issuer) < 0)
+        return false;
+    bool same = issuer.size == info->issuer_dn.size && memcmp(issuer.data, info->issuer_dn.data, issuer.size) == 0;
+    gnutls_free(issuer.data);
+    return same;
+}
+
+/* The chain that begins with one of the certificates. `list` has room for all. */
+static Certificates begin_with(const Certificates *all, size_t first, gnutls_x509_crt_t *list) {
+    Certificates chain = { list, 0 };
+
+    list[chain.count++] = all->list[first];
+    for (size_t i = 0; i < all->count; i++)
+        if (i != first)
+            list[chain.count++] = all->list[i];
+    return chain;
+}
+
+typedef struct SignedFile {
+    gnutls_pkcs7_t pkcs7;
+    gnutls_datum_t content;
+    Certificates certificates; /* all that are inside, in any order */
+} SignedFile;
+
+static void signed_file_clear(SignedFile *file) {
+    pkcs7_deinit(&file->pkcs7);
+    certificates_clear(&file->certificates);
+}
+
+/* One signature: the certificate that it names must have made it, and must itself end in an anchor. Whoever signs puts
+ * the certificates in, so there may be several of the same issuer and number, and not all need be the CA's.
+ * `ret_signer` is the subject of the one for which both is true. */
+static int verify_signature(const Trust *trust, const SignedFile *file, unsigned number, Verdict *ret,
+                            char **ret_signer) {
+    gnutls_pkcs7_signature_info_st info;
+    gnutls_x509_crt_t *list = calloc(file->certificates.count + 1, sizeof(gnutls_x509_crt_t));
+    bool found = false;
+
+    if (!list || gnutls_pkcs7_get_signature_info(file->pkcs7, number, &info) < 0) {
+        int r = list ? -EBADMSG : -ENOMEM;
+        free(list);
+        return r;
+    }
+    verdict_set(ret, false, "its signer's certificate is not in it");
+    for (size_t i = 0; i < file->certificates.count && !ret->good; i++) {
+        if (!is_named(&info, file->certificates.list[i]))
             continue;
-        if (certificates_from_views(&der, 1, &one) == 0 && gnutls_x509_crt_get_serial(one.list[0], serial, &size) >= 0 &&
-            size == info.signer_serial.size && memcmp(serial, info.signer_serial.data, size) == 0)
-            subject = certificate_subject(one.list[0]);
-        gnutls_free(der.data);
+        if (gnutls_pkcs7_verify_direct(file->pkcs7, file->certificates.list[i], number, &file->content, 0) < 0) {
+            /* GnuTLS takes the hash of every RSA-PSS in CMS for SHA-256. */
+            if (!found)
+                verdict_set(
+                    ret, false,
+                    info.algo == GNUTLS_SIGN_RSA_PSS_SHA256
+                        ? "the signature is not one of this file, or it is RSA-PSS with another hash than SHA-256, "
+                          "which cannot be verified here: see \"openssl cms -verify\""
+                        : "the signature is not one of this file");
+            continue;
+        }
+        found = true;
+        Certificates chain = begin_with(&file->certificates, i, list);
+        trust_verify(trust, &chain, NULL, NULL, ret);
+        if (ret->good)
+            *ret_signer = certificate_subject(file->certificates.list[i]);
     }
     gnutls_pkcs7_signature_info_deinit(&info);
-    return subject;
+    free(list);
+    return ret->good && !*ret_signer ? -ENOMEM : 0;
 }
 
-/* GnuTLS takes the hash of every RSA-PSS in CMS for SHA-256. */
-static bool is_pss(gnutls_pkcs7_t pkcs7) {
-    gnutls_pkcs7_signature_info_st info;
-
-    if (gnutls_pkcs7_get_signature_info(pkcs7, 0, &info) < 0)
-        return false;
-    bool pss = info.algo == GNUTLS_SIGN_RSA_PSS_SHA256;
-    gnutls_pkcs7_signature_info_deinit(&info);
-    return pss;
-}
-
-int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char **ret_signer) {
-    _cleanup_(pkcs7_deinit) gnutls_pkcs7_t pkcs7 = NULL;
-    gnutls_datum_t data = { (unsigned char *) content.data, (unsigned) content.size };
+int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char ***ret_signers) {
+    _cleanup_(signed_file_clear)
+        SignedFile file = { .content = { (unsigned char *) content.data, (unsigned) content.size } };
+    _cleanup_strings_ char **signers = NULL;
 
     if (content.size > UINT32_MAX)
         return -EFBIG;
-    int r = pkcs7_import(cms, &pkcs7);
+    int r = pkcs7_import(cms, &file.pkcs7);
+    if (r == 0)
+        r = certificates_inside(file.pkcs7, &file.certificates);
     if (r < 0)
         return r;
-    int count = gnutls_pkcs7_get_signature_count(pkcs7);
+    int count = gnutls_pkcs7_get_signature_count(file.pkcs7);
     if (count <= 0)
         return -EBADMSG;
+    signers = calloc((size_t) count + 1, sizeof *signers);
+    if (!signers)
+        return -ENOMEM;
     /* Several signers: all of them, since a reader would take the file for signed by each. */
     for (int i = 0; i < count; i++) {
-        r = gnutls_pkcs7_verify(pkcs7, trust->list, NULL, 0, (unsigned) i, &data, 0);
+        r = verify_signature(trust, &file, (unsigned) i, ret, &signers[i]);
         if (r < 0)
-            break;
+            return r;
+        if (!ret->good)
+            return 0;
     }
-    if (r == GNUTLS_E_PK_SIG_VERIFY_FAILED && is_pss(pkcs7))
-        verdict_set(ret, false, "the signature is not one of this file, or it is RSA-PSS with another hash than SHA-256, which "
-                                "cannot be verified here: see \"openssl cms -verify\"");
-    else if (r == GNUTLS_E_PK_SIG_VERIFY_FAILED)
-        verdict_set(ret, false, "the signature is not one of this file");
-    else if (r < 0)
-        verdict_set(ret, false, "the signer's chain does not verify, or the signature is not one of this file: %s",
-                    gnutls_strerror(r));
-    else
-        verdict_set(ret, true, "the signature is good, and its signer's chain ends in an anchor");
-    if (ret_signer)
-        *ret_signer = signer_subject(pkcs7);
+    verdict_set(ret, true,
+                count == 1 ? "the signature is good, and its signer's chain ends in an anchor"
+                           : "all signatures are good, and their signers' chains end in anchors");
+    *ret_signers = TAKE_PTR(signers);
     return 0;
 }

@@ -33,6 +33,7 @@ void trust_verify(const Trust *trust, const Certificates *chain, const char *nam
 /* Whether this is CMS or PKCS#7, PEM or DER. */
 bool trust_is_cms(BytesView data);
 
-/* A detached CMS signature of `content` whose signer's chain ends in an anchor now. `ret_signer` (may be NULL) is the subject of
- * the signer, where it could be found. -EBADMSG: `cms` is no CMS SignedData (PEM or DER); else 0 and the verdict. */
-int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char **ret_signer);
+/* A detached CMS signature of `content`, whose signers' chains, all of them, end in anchors now. With a good verdict
+ * `ret_signers` has their subjects (NULL-terminated, the caller's), each of the certificate that made the signature and was
+ * verified. -EBADMSG: `cms` is no CMS SignedData (PEM or DER); -E2BIG; -ENOMEM; else 0 and the verdict. */
+int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char ***ret_signers);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl verify: a signature of a file, or a peer's chain, with the anchors of an identity. Needs no right to sign. */
+#include "config/values.h"
 #include "idctl/file.h"
 #include "idctl/identity.h"
 #include "idctl/output.h"
@@ -22,7 +23,7 @@ typedef struct Verification {
     Trust *trust;
     Verdict verdict;
     const char *kind;   /* "raw", "cms", "chain" or "peer" */
-    char *signer;       /* subject; or NULL */
+    char **signers;     /* subjects of those whose signature is good; or NULL */
     const char *scheme; /* of a raw signature */
     Certificates chain; /* of a peer or a file */
 } Verification;
@@ -31,7 +32,7 @@ static void verification_clear(Verification *verification) {
     identity_properties_clear(&verification->properties);
     trust_free(verification->trust);
     verdict_clear(&verification->verdict);
-    free(verification->signer);
+    strings_free(verification->signers);
     certificates_clear(&verification->chain);
 }
 
@@ -49,9 +50,10 @@ static ExitCode load_trust(const Command *command, Verification *verification) {
     } else
         r = certificates_from_der(properties->anchors.list, properties->anchors.count, &anchors);
     if (r == 0 && anchors.count == 0) {
-        complain("%s has no anchors to verify with. Set [Peers] Anchors= or [Enrollment] Anchors= in its configuration, or "
-                 "name a file with --anchors.",
-                 properties->name);
+        complain(
+            "%s has no anchors to verify with. Set [Peers] Anchors= or [Enrollment] Anchors= in its configuration, or "
+            "name a file with --anchors.",
+            properties->name);
         return EXIT_FAILED;
     }
     if (r == 0)
@@ -116,13 +118,15 @@ static ExitCode verify_raw(Verification *verification, const char *wanted, Bytes
         if ((!wanted || strcmp(wanted, schemes[i]->name) == 0) &&
             signature_verify(own.list[0], schemes[i], content, signature) == 0) {
             verification->scheme = schemes[i]->name;
-            verification->signer = strdup(properties->subject);
+            verification->signers = calloc(2, sizeof *verification->signers);
+            if (verification->signers)
+                verification->signers[0] = strdup(properties->subject);
             verdict_set(&verification->verdict, true, "the signature is good (%s)", schemes[i]->name);
             return EXIT_OK;
         }
     verdict_set(&verification->verdict, false,
-                "it is no signature of this file by the present certificate of %s (generation %u)%s%s", properties->name,
-                properties->generation, wanted ? " with " : "", wanted ? wanted : "");
+                "it is no signature of this file by the present certificate of %s (generation %u)%s%s",
+                properties->name, properties->generation, wanted ? " with " : "", wanted ? wanted : "");
     return EXIT_OK;
 }
 
@@ -143,7 +147,7 @@ static ExitCode verify_file(const Command *command, Verification *verification) 
             return code;
         verification->kind = "cms";
         int r = trust_verify_cms(verification->trust, bytes_view(&signature), view, &verification->verdict,
-                                 &verification->signer);
+                                 &verification->signers);
         if (r < 0)
             verdict_set(&verification->verdict, false, "it is no CMS signature");
         return EXIT_OK;
@@ -171,8 +175,17 @@ static ExitCode verify_chain(const Command *command, Verification *verification)
             certificates_leaf_first(&verification->chain);
     }
     if (code == EXIT_OK)
-        trust_verify(verification->trust, &verification->chain, name, peer ? USAGE_SERVER : NULL, &verification->verdict);
+        trust_verify(verification->trust, &verification->chain, name, peer ? USAGE_SERVER : NULL,
+                     &verification->verdict);
     return code;
+}
+
+static json_t *signers_to_json(char *const *signers) {
+    json_t *array = json_array();
+
+    for (; signers && *signers; signers++)
+        (void) json_array_append_new(array, text_to_json(*signers));
+    return array;
 }
 
 static ExitCode report(const Command *command, const Verification *verification) {
@@ -180,9 +193,10 @@ static ExitCode report(const Command *command, const Verification *verification)
     ExitCode code = verdict->good ? EXIT_OK : EXIT_FAILED;
 
     if (command_has(command, "json")) {
-        json_t *object = json_pack("{s:b, s:s, s:s?, s:s?, s:s?, s:o}", "verified", verdict->good, "kind",
-                                   verification->kind, "reason", verdict->reason, "signer", verification->signer, "scheme",
-                                   verification->scheme, "chain", certificates_to_json(&verification->chain));
+        json_t *object =
+            json_pack("{s:b, s:s, s:s?, s:o, s:s?, s:o}", "verified", verdict->good, "kind", verification->kind,
+                      "reason", verdict->reason, "signers", signers_to_json(verification->signers), "scheme",
+                      verification->scheme, "chain", certificates_to_json(&verification->chain));
         return json_print(object, false) < 0 ? EXIT_FAILED : code;
     }
     if (command_has(command, "quiet"))
@@ -190,9 +204,10 @@ static ExitCode report(const Command *command, const Verification *verification)
     if (verification->chain.count > 0)
         certificates_print(&verification->chain, stdout, "");
     _cleanup_free_ char *reason = text_printable(verdict->reason ? verdict->reason : "out of memory");
-    _cleanup_free_ char *signer = verification->signer ? text_printable(verification->signer) : NULL;
-    if (signer)
-        printf("signer: %s\n", signer);
+    for (char **signer = verification->signers; signer && *signer; signer++) {
+        _cleanup_free_ char *text = text_printable(*signer);
+        printf("signer: %s\n", text ? text : "");
+    }
     printf("%s%s%s: %s\n", colour_of(stdout, verdict->good ? COLOUR_GOOD : COLOUR_BAD),
            verdict->good ? "verified" : "NOT verified", colour_of(stdout, COLOUR_NONE), reason ? reason : "");
     return code;

@@ -181,7 +181,7 @@ class Idctl(unittest.TestCase):
             self.openssl("cms", "-sign", "-binary", "-in", message, "-signer", self.path("root.pem"), "-inkey",
                          self.path("root.key"), "-outform", form, "-out", cms)
             result = self.verify("evil", message, cms, good=True)
-            self.assertEqual((result["kind"], result["signer"]), ("cms", "CN=root"))
+            self.assertEqual((result["kind"], result["signers"]), ("cms", ["CN=root"]))
             self.verify("evil", forged, cms, good=False)
             self.verify("evil", self.path("empty"), cms, good=False)
             self.verify("evil", message, cms, "--anchors", self.path("leaf.pem"), good=False)

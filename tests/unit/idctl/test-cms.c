@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CMS as idctl writes it: OpenSSL must accept it with every scheme, and both OpenSSL and idctl must refuse what was changed. */
+/* CMS as idctl writes it: OpenSSL must accept it with every scheme, and both OpenSSL and idctl must refuse what was
+ * changed. */
+#include "config/values.h"
 #include "idctl/cms.h"
 #include "idctl/signature.h"
 #include "idctl/trust.h"
@@ -57,15 +59,15 @@ static void make_cms(const LabCertificate *leaf, const Certificates *chain, cons
     assert_true(gnutls_privkey_init(&key) >= 0);
     assert_true(gnutls_privkey_import_x509(key, leaf->key, 0) >= 0);
     gnutls_datum_t data = { attributes.data, (unsigned) attributes.size };
-    gnutls_sign_algorithm_t algorithm = scheme->padding == SCHEME_ECDSA
-                                            ? scheme->hash == SCHEME_SHA256 ? GNUTLS_SIGN_ECDSA_SHA256 : GNUTLS_SIGN_ECDSA_SHA384
-                                        : scheme->padding == SCHEME_RSA_PKCS1
-                                            ? scheme->hash == SCHEME_SHA256   ? GNUTLS_SIGN_RSA_SHA256
-                                              : scheme->hash == SCHEME_SHA384 ? GNUTLS_SIGN_RSA_SHA384
-                                                                              : GNUTLS_SIGN_RSA_SHA512
-                                        : scheme->hash == SCHEME_SHA256   ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA256
-                                        : scheme->hash == SCHEME_SHA384   ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA384
-                                                                          : GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
+    gnutls_sign_algorithm_t algorithm =
+        scheme->padding == SCHEME_ECDSA
+            ? scheme->hash == SCHEME_SHA256 ? GNUTLS_SIGN_ECDSA_SHA256 : GNUTLS_SIGN_ECDSA_SHA384
+        : scheme->padding == SCHEME_RSA_PKCS1 ? scheme->hash == SCHEME_SHA256   ? GNUTLS_SIGN_RSA_SHA256
+                                                : scheme->hash == SCHEME_SHA384 ? GNUTLS_SIGN_RSA_SHA384
+                                                                                : GNUTLS_SIGN_RSA_SHA512
+        : scheme->hash == SCHEME_SHA256       ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA256
+        : scheme->hash == SCHEME_SHA384       ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA384
+                                              : GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
     assert_true(gnutls_privkey_sign_data2(key, algorithm, 0, &data, &signature) >= 0);
     assert_int_equal(signature_verify(leaf->certificate, scheme, bytes_view(&attributes),
                                       (BytesView) { signature.data, signature.size }),
@@ -89,7 +91,7 @@ static void check_scheme(const Lab *lab, const LabCertificate *leaf, const char 
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
     _cleanup_trust_ Trust *trust = NULL, *strangers = NULL;
     _cleanup_verdict_ Verdict verdict = { 0 };
-    _cleanup_free_ char *signer = NULL;
+    _cleanup_strings_ char **signers = NULL, **nobody = NULL;
     const SignatureScheme *scheme = scheme_by_name(name);
 
     assert_non_null(scheme);
@@ -100,29 +102,31 @@ static void check_scheme(const Lab *lab, const LabCertificate *leaf, const char 
     assert_true(openssl_accepts(lab));
 
     trust_of(&lab->root, &trust);
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signer), 0);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signers), 0);
     if (!verdict.good)
         fail_msg("%s: %s", name, verdict.reason);
-    assert_string_equal(signer, "CN=leaf");
+    assert_string_equal(signers[0], "CN=leaf");
+    assert_null(signers[1]);
 
     /* Another content, other anchors, another signature. */
     write_file(lab, "content", bytes_view_string("line one\nline 2\r\n"));
     assert_false(openssl_accepts(lab));
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string("line 1"), &verdict, NULL), 0);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string("line 1"), &verdict, &nobody), 0);
     assert_false(verdict.good);
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(""), &verdict, NULL), 0);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(""), &verdict, &nobody), 0);
     assert_false(verdict.good);
     trust_of(&lab->stranger, &strangers);
-    assert_int_equal(trust_verify_cms(strangers, bytes_view(&cms), bytes_view_string(content), &verdict, NULL), 0);
+    assert_int_equal(trust_verify_cms(strangers, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
     assert_false(verdict.good);
     cms.data[cms.size - 2] ^= 1;
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, NULL), 0);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
     assert_false(verdict.good);
+    assert_null(nobody);
 }
 
 static void test_every_scheme(void **state) {
     const Lab *lab = *state;
-    static const char *const rsa_schemes[] = { "rsa_pkcs1_sha256",    "rsa_pkcs1_sha384",    "rsa_pkcs1_sha512",
+    static const char *const rsa_schemes[] = { "rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512",
                                                "rsa_pss_rsae_sha256" };
 
     check_scheme(lab, &lab->p256, "ecdsa_secp256r1_sha256");
@@ -146,10 +150,67 @@ static void test_signing_time(void **state) {
     assert_true(openssl_accepts(lab));
     bytes_clear(&cms);
     make_cms(&lab->p256, &chain, scheme_by_id(0x0403), INT64_C(2524607999), &cms);
-    assert_non_null(memmem(cms.data, cms.size, "\x17\x0d"
-                                               "491231235959Z",
+    assert_non_null(memmem(cms.data, cms.size,
+                           "\x17\x0d"
+                           "491231235959Z",
                            15));
     assert_int_equal(cms_signed_attributes((BytesView) { digest, 32 }, INT64_C(300000000000), &attributes), -ERANGE);
+}
+
+/* A certificate with issuer name, number and key of `leaf` that its holder made, with another name. */
+static void forge(const LabCertificate *leaf, const LabCertificate *false_issuer, LabCertificate *ret) {
+    unsigned char serial[64];
+    size_t size = sizeof serial;
+
+    *ret = (LabCertificate) { 0 };
+    assert_true(gnutls_x509_crt_get_serial(leaf->certificate, serial, &size) >= 0);
+    assert_true(gnutls_x509_crt_init(&ret->certificate) >= 0 && gnutls_x509_crt_set_version(ret->certificate, 3) >= 0);
+    assert_true(gnutls_x509_crt_set_serial(ret->certificate, serial, size) >= 0);
+    assert_true(gnutls_x509_crt_set_dn(ret->certificate, "CN=Release key", NULL) >= 0);
+    assert_true(gnutls_x509_crt_set_activation_time(ret->certificate, time(NULL) - 60) >= 0);
+    assert_true(gnutls_x509_crt_set_expiration_time(ret->certificate, time(NULL) + 3600) >= 0);
+    assert_true(gnutls_x509_crt_set_key(ret->certificate, leaf->key) >= 0);
+    assert_true(gnutls_x509_crt_sign2(ret->certificate, false_issuer->certificate, false_issuer->key, GNUTLS_DIG_SHA256,
+                                      0) >= 0);
+}
+
+/* The name that is shown is that of the certificate which was verified, wherever another one of the same number stands.
+ */
+static void test_forged_name(void **state) {
+    const Lab *lab = *state;
+    LabCertificate false_intermediate, forged;
+    _cleanup_trust_ Trust *trust = NULL;
+
+    lab_certificate_new("intermediate", true, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 100,
+                        NULL, &false_intermediate);
+    forge(&lab->p256, &false_intermediate, &forged);
+    trust_of(&lab->root, &trust);
+    const LabCertificate *orders[][4] = {
+        { &forged, &lab->p256, &lab->intermediate, &false_intermediate },
+        { &lab->p256, &forged, &false_intermediate, &lab->intermediate },
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(orders); i++) {
+        _cleanup_certificates_ Certificates chain = { 0 };
+        _cleanup_bytes_ Bytes cms = BYTES_NULL;
+        _cleanup_verdict_ Verdict verdict = { 0 };
+        _cleanup_strings_ char **signers = NULL;
+        lab_chain(&chain, 4, orders[i]);
+        make_cms(&lab->p256, &chain, scheme_by_id(0x0403), time(NULL), &cms);
+        assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signers), 0);
+        assert_true(verdict.good);
+        assert_string_equal(signers[0], "CN=leaf");
+    }
+    _cleanup_certificates_ Certificates alone = { 0 };
+    _cleanup_bytes_ Bytes cms = BYTES_NULL;
+    _cleanup_verdict_ Verdict verdict = { 0 };
+    _cleanup_strings_ char **nobody = NULL;
+    lab_chain(&alone, 2, (const LabCertificate *[]) { &forged, &false_intermediate });
+    make_cms(&lab->p256, &alone, scheme_by_id(0x0403), time(NULL), &cms);
+    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
+    assert_false(verdict.good);
+    assert_null(nobody);
+    lab_certificate_clear(&forged);
+    lab_certificate_clear(&false_intermediate);
 }
 
 static void test_refusals(void **state) {
@@ -158,27 +219,30 @@ static void test_refusals(void **state) {
     _cleanup_trust_ Trust *trust = NULL;
     _cleanup_verdict_ Verdict verdict = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
+    _cleanup_strings_ char **nobody = NULL;
     uint8_t byte = 0x31;
 
     assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0403), &none, { &byte, 1 }, { &byte, 1 } }, &cms),
                      -EINVAL);
     _cleanup_certificates_ Certificates chain = { 0 };
     lab_chain(&chain, 1, (const LabCertificate *[]) { &lab->rsa });
-    assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0805), &chain, { &byte, 1 }, { &byte, 1 } }, &cms),
-                     -EINVAL);
+    assert_int_equal(
+        cms_signed_data(&(CmsSignature) { scheme_by_id(0x0805), &chain, { &byte, 1 }, { &byte, 1 } }, &cms), -EINVAL);
     assert_int_equal(trust_new(&none, &trust), -EINVAL);
     trust_of(&lab->root, &trust);
-    assert_int_equal(trust_verify_cms(trust, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, NULL),
+    assert_int_equal(
+        trust_verify_cms(trust, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, &nobody),
+        -EBADMSG);
+    assert_int_equal(trust_verify_cms(trust, (BytesView) { 0 }, bytes_view_string(content), &verdict, &nobody),
                      -EBADMSG);
-    assert_int_equal(trust_verify_cms(trust, (BytesView) { 0 }, bytes_view_string(content), &verdict, NULL), -EBADMSG);
     assert_false(trust_is_cms(bytes_view_string("-----BEGIN CMS-----\nAAAA\n-----END CMS-----\n")));
     /* A scheme of another key. */
-    assert_int_equal(signature_verify(lab->p256.certificate, scheme_by_id(0x0503), bytes_view_string("x"),
-                                      (BytesView) { &byte, 1 }),
-                     -ENOTSUP);
-    assert_int_equal(signature_verify(lab->p256.certificate, scheme_by_id(0x0403), bytes_view_string("x"),
-                                      (BytesView) { &byte, 1 }),
-                     -EBADMSG);
+    assert_int_equal(
+        signature_verify(lab->p256.certificate, scheme_by_id(0x0503), bytes_view_string("x"), (BytesView) { &byte, 1 }),
+        -ENOTSUP);
+    assert_int_equal(
+        signature_verify(lab->p256.certificate, scheme_by_id(0x0403), bytes_view_string("x"), (BytesView) { &byte, 1 }),
+        -EBADMSG);
 }
 
 static int setup(void **state) {
@@ -220,6 +284,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_scheme),
         cmocka_unit_test(test_signing_time),
+        cmocka_unit_test(test_forged_name),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -60,7 +60,9 @@ static void test_texts(void **state) {
         assert_string_equal(duration_to_text(durations[i].seconds * 1000000U, duration), durations[i].text);
     _cleanup_free_ char *clean = text_printable("a\x1b[0mb\nc\x7f\xc2\x9b"
                                                 "dü");
-    assert_string_equal(clean, "a?[0mb?c???dü");
+    assert_string_equal(clean, "a?[0mb c???dü");
+    _cleanup_free_ char *bytes = text_printable("\x9b\xff \u202e\u2066\u2067x");
+    assert_string_equal(bytes, "?? ?????????x");
     _cleanup_free_ char *never = time_to_text(0, 5), *far = time_to_text(UINT64_MAX, 1);
     assert_string_equal(never, "-");
     assert_non_null(far);
