@@ -148,3 +148,12 @@ DaemonConfig *daemon_config_free(DaemonConfig *config) {
     free(config);
     return NULL;
 }
+
+bool daemon_config_credential_is_secret(const DaemonConfig *config, const char *name) {
+    const char *secrets[] = { config->owner_authorization, config->endorsement_authorization };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(secrets); i++)
+        if (secrets[i] && strcmp(secrets[i], name) == 0)
+            return true;
+    return false;
+}

@@ -48,9 +48,13 @@ void config_directories_clear(ConfigDirectories *directories);
  * the default and is in `problems`. */
 int daemon_config_load(const ConfigDirectories *directories, Problems *problems, DaemonConfig **ret);
 
+/* Whether the systemd credential of this name is an authorization of the TPM, which nobody else must get. */
+bool daemon_config_credential_is_secret(const DaemonConfig *config, const char *name);
+
 /* Names of all configured identities (NULL-terminated, sorted), from identities/NAME.conf in every directory;
  * a file of the same name in a later directory replaces the earlier one; an empty file or /dev/null masks it. Files
- * whose name is no identity name, and directories that cannot be read, are in `problems`. -ENOMEM. */
+ * whose name is no identity name, and directories that cannot be read, are in `problems`. 1: the list lacks what is in
+ * such a directory; -ENOMEM. */
 int config_list_identities(const ConfigDirectories *directories, Problems *problems, char ***ret);
 
 /* Files of one identity in the order in which they apply: its main file, then drop-ins sorted by name as systemd

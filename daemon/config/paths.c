@@ -259,6 +259,7 @@ int config_identity_paths(const ConfigDirectories *directories, const char *name
 int config_list_identities(const ConfigDirectories *directories, Problems *problems, char ***ret) {
     _cleanup_(found_list_clear) FoundList found = { NULL, 0 };
     _cleanup_strings_ char **names = calloc(1, sizeof(*names));
+    bool incomplete = false;
 
     if (!names)
         return -ENOMEM;
@@ -269,6 +270,7 @@ int config_list_identities(const ConfigDirectories *directories, Problems *probl
             return -ENOMEM;
         }
         int r = scan_directory(directory, ".conf", &found);
+        incomplete = incomplete || r < 0;
         if (r == -E2BIG)
             r = problems_add(problems, false, directory, 0, "holds more than %u configuration files", FILES_MAX);
         else if (r < 0 && r != -ENOMEM)
@@ -294,5 +296,5 @@ int config_list_identities(const ConfigDirectories *directories, Problems *probl
             return r;
     }
     *ret = TAKE_PTR(names);
-    return 0;
+    return incomplete ? 1 : 0;
 }

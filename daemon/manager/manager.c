@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define TPM_HUNG_USEC (30U * USEC_PER_SECOND)
+#define TPM_HUNG_USEC      (30U * USEC_PER_SECOND)
+#define HOST_NAME_FILE_MAX 4096U
 /* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
 #define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
 
@@ -141,22 +142,26 @@ static bool listed(char *const *names, const char *name) {
     return false;
 }
 
-/* Brings the set of identities in line with the files that are there. */
-static int load_identities(Manager *manager) {
-    _cleanup_(strings_free_p) char **names = NULL;
+/* 1: not all of them could be found out. */
+static int list_identities(Manager *manager, char ***ret_names) {
     _cleanup_(problems_clear) Problems problems = { 0 };
-    int r = config_list_identities(&manager->directories, &problems, &names);
+    int r = config_list_identities(&manager->directories, &problems, ret_names);
 
     for (size_t i = 0; i < problems.count; i++) {
         _cleanup_free_ char *text = problem_to_string(&problems.list[i]);
         log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "%s", text ? text : "out of memory");
     }
-    if (r < 0)
-        return r;
+    return r;
+}
+
+/* Brings the set of identities in line with the files that are there. */
+static int load_identities(Manager *manager, char *const *names) {
+    int r;
+
     for (size_t i = manager->identity_count; i > 0; i--)
         if (!listed(names, manager->identities[i - 1U]->name))
             remove_identity(manager, i - 1U);
-    for (char **name = names; name && *name; name++) {
+    for (char *const *name = names; name && *name; name++) {
         Identity *present = manager_find_identity(manager, *name, NULL);
         if (present) {
             identity_load(present);
@@ -178,6 +183,7 @@ static int load_identities(Manager *manager) {
 int manager_new(sd_event *loop, Manager **ret) {
     _cleanup_(manager_free_p) Manager *manager = calloc(1, sizeof *manager);
     _cleanup_(problems_clear) Problems problems = { 0 };
+    _cleanup_strings_ char **names = NULL;
     sd_id128_t machine;
 
     if (!manager)
@@ -212,7 +218,9 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (r >= 0)
         r = timers_start(manager);
     if (r >= 0)
-        r = load_identities(manager);
+        r = list_identities(manager, &names);
+    if (r >= 0)
+        r = load_identities(manager, names);
     if (r < 0)
         return r;
     tpm_probe_start(manager);
@@ -255,16 +263,23 @@ void manager_set_callbacks(Manager *manager, const ManagerCallbacks *callbacks) 
 
 int manager_reload(Manager *manager, Failure *ret_failure) {
     _cleanup_(problems_clear) Problems problems = { 0 };
-    DaemonConfig *old = TAKE_PTR(manager->config);
+    _cleanup_strings_ char **names = NULL;
 
-    int r = load_config(manager, &problems);
+    /* Nobody loses an identity because a directory could not be read just now. */
+    int r = list_identities(manager, &names);
+    if (r != 0)
+        return failure_set(ret_failure, r < 0 ? r : -EIO, FAILURE_STORAGE,
+                           "Not every directory with identities could be read, so all stays as it was: see the log, or "
+                           "`idctl check`.");
+    DaemonConfig *old = TAKE_PTR(manager->config);
+    r = load_config(manager, &problems);
     if (r < 0) {
         manager->config = old;
         return failure_errno(ret_failure, r, "Reading identityd.conf");
     }
     daemon_config_free(old);
     quota_set_limits(manager->quota, manager->config->handles_per_user, manager->config->handles);
-    r = load_identities(manager);
+    r = load_identities(manager, names);
     if (r < 0)
         return failure_errno(ret_failure, r, "Reading the identities");
     tpm_probe_start(manager);
@@ -338,6 +353,20 @@ const char *manager_machine_id(Manager *manager) {
     return manager->machine_id[0] ? manager->machine_id : NULL;
 }
 
+/* The first line of hostname(5) that is neither empty nor a comment. */
+static bool host_name_from_file(const char *text, char *ret, size_t size) {
+    while (*text) {
+        size_t length = strcspn(text, "\r\n \t");
+        if (length > 0 && *text != '#') {
+            (void) snprintf(ret, size, "%.*s", (int) length, text);
+            return length < size;
+        }
+        text += strcspn(text, "\n");
+        text += strspn(text, "\n");
+    }
+    return false;
+}
+
 /* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its
  * certificate's name. */
 const char *manager_host_name(Identity *identity) {
@@ -346,15 +375,8 @@ const char *manager_host_name(Identity *identity) {
 
     if (stored->host_name[0])
         return stored->host_name;
-    if (bytes_read_file("/etc/hostname", sizeof stored->host_name - 1U, &file) >= 0) {
-        /* An empty file has no bytes at all. */
-        snprintf(stored->host_name, sizeof stored->host_name, "%.*s", (int) file.size,
-                 file.size > 0 ? (const char *) file.data : "");
-        stored->host_name[strcspn(stored->host_name, "\r\n \t")] = '\0';
-    }
-    if (stored->host_name[0] == '\0' && gethostname(stored->host_name, sizeof stored->host_name - 1U) < 0)
-        stored->host_name[0] = '\0';
-    if (stored->host_name[0] == '\0')
+    if (bytes_read_file("/etc/hostname", HOST_NAME_FILE_MAX, &file) < 0 || file.size == 0 ||
+        !host_name_from_file((const char *) file.data, stored->host_name, sizeof stored->host_name))
         return NULL;
     (void) identity_save_state(identity);
     return stored->host_name;

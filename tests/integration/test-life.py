@@ -234,6 +234,23 @@ class Configuration(Life):
         self.demo.wait("ready")
         self.assertEqual(self.demo.get("SerialNumber"), serial)
 
+    def test_directory_that_cannot_be_read(self):
+        """A reload that cannot see all identities takes none away."""
+        directory = f"{SANDBOX}/etc/identities"
+        os.rename(directory, directory + ".away")
+        os.symlink("identities", directory)
+        try:
+            said = idctl("reload", check=False)
+            self.assertNotEqual(said.returncode, 0)
+            self.assertIn(b"stays as it was", said.stderr)
+            self.both_ready()
+            self.assertTrue(os.path.exists(f"{SANDBOX}/run/demo/chain.pem"))
+        finally:
+            os.unlink(directory)
+            os.rename(directory + ".away", directory)
+        idctl("reload")
+        self.both_ready()
+
     def test_drop_in(self):
         directory = SANDBOX + "/etc/identities/demo-data.conf.d"
         os.mkdir(directory)

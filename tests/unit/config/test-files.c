@@ -113,7 +113,7 @@ static void test_unreadable_directory(void **state) {
 
     fixture_write(fixture, "vendor/identities/a.conf", "x");
     fixture_write(fixture, "etc/identities", "a file where a directory should be");
-    assert_int_equal(config_list_identities(&fixture->directories, &problems, &names), 0);
+    assert_int_equal(config_list_identities(&fixture->directories, &problems, &names), 1);
     static const char *const expected[] = { "a" };
     expect_list(NULL, names, expected, 1);
     expect_problem(fixture, &problems, false, "etc/identities", 0, "cannot be read: Not a directory");
