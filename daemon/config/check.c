@@ -88,16 +88,13 @@ static int check_loop(const All *all, const IdentityConfig *start) {
 
 /* The password of an enrolment goes to the CA; the TPM's authorizations must never. */
 static int check_credential(const All *all, const char *section, const Authenticate *authenticate) {
-    if (!all->daemon || authenticate->kind != AUTHENTICATE_CREDENTIAL)
+    if (!all->daemon || authenticate->kind != AUTHENTICATE_CREDENTIAL ||
+        !daemon_config_credential_is_secret(all->daemon, authenticate->name))
         return 0;
-    const char *secrets[] = { all->daemon->owner_authorization, all->daemon->endorsement_authorization };
-    for (size_t i = 0; i < ARRAY_LENGTH(secrets); i++)
-        if (secrets[i] && strcmp(secrets[i], authenticate->name) == 0)
-            return problems_add(all->problems, false, authenticate->file, authenticate->line,
-                                "[%s] Authenticate=credential:%s: that credential is an authorization of the TPM in "
-                                "identityd.conf and must not be sent to a CA; use another",
-                                section, authenticate->name);
-    return 0;
+    return problems_add(all->problems, false, authenticate->file, authenticate->line,
+                        "[%s] Authenticate=credential:%s: that credential is an authorization of the TPM in "
+                        "identityd.conf and must not be sent to a CA; use another",
+                        section, authenticate->name);
 }
 
 static int check_identity(const All *all, const IdentityConfig *config) {

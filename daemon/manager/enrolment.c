@@ -45,6 +45,10 @@ static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate
     Specifiers specifiers;
     const char *problem = NULL;
 
+    if (daemon_config_credential_is_secret(identity->manager->config, authenticate->name))
+        return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
+                           "The credential %s is an authorization of the TPM and is not sent to a CA: use another.",
+                           authenticate->name);
     int r = secret_from_credential(authenticate->name, &enrolment->password);
     if (r < 0)
         return failure_set(
@@ -56,10 +60,9 @@ static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate
     if (r >= 0)
         r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
                               &problem);
-    return r < 0
-               ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
-                             authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
-               : 0;
+    return r >= 0 ? 0
+                  : failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
+                                authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r));
 }
 
 static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
@@ -83,8 +86,7 @@ static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
         if (identity->state == STATE_EXPIRED)
             return failure_set(ret_failure, -EKEYEXPIRED, FAILURE_ENROLLMENT_FAILED,
                                "The certificate of %s has expired and nothing else may authenticate its enrolment: set "
-                               "Authenticate= in "
-                               "[Enrollment] (identity:NAME or credential:NAME).",
+                               "Authenticate= in [Enrollment] (identity:NAME or credential:NAME).",
                                identity->name);
         return 0;
     }
@@ -367,9 +369,9 @@ static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *c
         return r < 0 ? failure_errno(ret_failure, r, "Keeping the anchor")
                      : identity_set_anchors(identity, &anchors, ret_failure);
     }
+    /* Logs; a rollover that is refused does not hinder a renewal under the old root. */
     if (identity->anchors.count > 0)
-        (void) identity_follow_rollover(
-            identity, cacerts); /* logs; a rollover that is refused does not hinder a renewal under the old root */
+        (void) identity_follow_rollover(identity, cacerts);
     return 0;
 }
 
