@@ -415,6 +415,7 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
 
     StoredState *stored = &identity->stored;
     BytesView parent = tpm_key_parent_name(key);
+    bool was_revoked = stored->revoked;
     stored->revoked = stored->hold = stored->retired = false;
     stored->revoked_at = 0;
     stored->failures = 0;
@@ -440,6 +441,8 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
         identity_publish(identity);
         identity_changed(identity);
     }
+    if (was_revoked)
+        identity_drop_old_generations(identity);
     identity_evaluate(identity);
     return r;
 }

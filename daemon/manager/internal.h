@@ -172,6 +172,8 @@ void identity_generation_used(Identity *identity, uint32_t generation);
 void identity_generation_unused(Identity *identity, uint32_t generation);
 /* After a start, when nobody holds anything. */
 void identity_note_old_generations(Identity *identity);
+/* After a revocation: what came before signs no more, whether or not the new generation was used. */
+void identity_drop_old_generations(Identity *identity);
 /* Removes what is to be removed; plans the next try where something stays, and says so once. */
 void identity_tidy(Identity *identity);
 int64_t tidy_when(const Identity *identity); /* seconds; 0: nothing is to be removed */

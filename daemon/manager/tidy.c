@@ -74,8 +74,10 @@ int64_t tidy_when(const Identity *identity) {
 }
 
 void identity_generation_unused(Identity *identity, uint32_t generation) {
+    for (size_t i = 0; i < identity->unused_count; i++)
+        if (identity->unused[i] == generation)
+            return;
     uint32_t *list = reallocarray(identity->unused, identity->unused_count + 1U, sizeof *list);
-
     if (!list)
         return; /* it goes after the next start */
     identity->unused = list;
@@ -88,6 +90,11 @@ void identity_generation_used(Identity *identity, uint32_t generation) {
         return;
     identity->generation_used = true;
     identity_tidy(identity);
+}
+
+void identity_drop_old_generations(Identity *identity) {
+    identity->generation_used = true;
+    identity_note_old_generations(identity);
 }
 
 void identity_note_old_generations(Identity *identity) {

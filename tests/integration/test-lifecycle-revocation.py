@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the CA takes back stops signing, and nothing else does. Runs inside tests/sandbox."""
 
+import os
 import re
 import subprocess
 import time
 import unittest
 
-from handle import Closed
+from handle import Closed, Refused
 from lifecycle import SCHEME, Lifecycle, checking, configuration, revoke
 from sandboxed import CA, SANDBOX, control, idctl, requests, run, wait_until
 
@@ -85,6 +86,7 @@ class Crl(Lifecycle):
         self.restart()
         self.demo.wait("ready")
         one.wait("revoked")
+        generation = one.generation()
         self.stays(one, "revoked", 2)  # AfterRevocation=wait
         self.assertEqual(self.published("one"), [])
         self.assertEqual(len(requests("simpleenroll")), asked)
@@ -94,7 +96,10 @@ class Crl(Lifecycle):
         self.assertEqual(one.get("LastError"), "")
         self.assertIn("chain.pem", self.published("one"))
         with one.open("digest") as opened:
+            with self.assertRaises(Refused, msg="the revoked key signs again"):
+                opened.sign_digest(SCHEME, bytes(32), generation)
             opened.sign_digest(SCHEME, bytes(32))
+        wait_until(lambda: not os.path.exists(f"{SANDBOX}/state/one/generations/{generation}"), "the revoked key to be gone")
         self.stays(one, "ready", 2)
 
     def test_new_key_by_the_admin(self):
