@@ -99,7 +99,7 @@ static uint64_t to_usec(int64_t seconds) {
 
 void identity_view(Identity *identity, IdentityView *ret) {
     const Certificate *leaf = identity_leaf(identity);
-    const CertificateList *anchors = &identity->anchors;
+    const CertificateList *anchors = peer_anchors(identity);
 
     BytesView *views = reallocarray(identity->view_anchors, anchors->count + 1U, sizeof *views);
     if (views)

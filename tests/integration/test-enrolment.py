@@ -9,7 +9,7 @@ import shutil
 import time
 import unittest
 
-from sandboxed import CA, EST, SANDBOX, Case, control, log, pem_to_der, read, requests, service, verify_chain, wait_until
+from sandboxed import CA, EST, SANDBOX, Case, control, log, pem_to_der, read, requests, run, service, verify_chain, wait_until
 
 SCHEME = "ecdsa_secp256r1_sha256"
 
@@ -225,6 +225,31 @@ class Ways(Enrolment):
         wait_until(lambda: two.get("LastError") != "", "a refusal")
         self.assertEqual(two.state(), "empty")
         self.assertEqual(len(requests("simpleenroll")), seen, "nothing is sent to a server that is not known")
+
+    def test_anchors_of_peers(self):
+        """[Peers] Anchors= is what programs verify with, on every way that they get them, and ours is not."""
+        anchor = SANDBOX + "/peers.pem"
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=the peers' CA",
+            "-keyout", SANDBOX + "/peers.key", "-out", anchor)
+        one = self.made("peers", configuration(f"{USUAL}\n{PASSWORD}", more=f"[Peers]\nAnchors={anchor}\n"))
+        one.wait("ready")
+        expected = pem_to_der(read(anchor))
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], expected)
+        self.assertEqual(pem_to_der(read(f"{SANDBOX}/run/peers/anchors.pem")), expected)
+        self.assertEqual(verify_chain(one.get("Certificates")), "")
+
+    def test_secrets_of_the_tpm_are_not_sent(self):
+        """What identityd.conf calls an authorization of the TPM is no password for a CA, whatever an identity says."""
+        path = f"{SANDBOX}/etc/identityd.conf.d"
+        os.makedirs(path, exist_ok=True)
+        with open(path + "/secret.conf", "w", encoding="ascii") as file:
+            file.write("[TPM]\nEndorsementAuthCredential=enrollment-password\n")
+        self.addCleanup(self.manager, "Reload")
+        self.addCleanup(os.unlink, path + "/secret.conf")
+        asked = len(requests("simpleenroll"))
+        one = self.made("leaks", configuration(f"{USUAL}\n{PASSWORD}"))
+        wait_until(lambda: "is not sent to a CA" in one.get("LastError"), "the refusal")
+        self.assertEqual(len(requests("simpleenroll")), asked)
 
     def test_several_servers(self):
         one = self.made("one", configuration(
