@@ -69,13 +69,18 @@ static void handle_probe(Call *call) {
 }
 
 static int method_probe_server(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Bus *bus = userdata;
+    Failure failure = FAILURE_INIT;
     const char *name;
     int r = sd_bus_message_read(m, "s", &name);
 
     if (r < 0)
         return r;
+    /* Before the name is shown to anybody: to the log, or to polkit. */
+    if (!manager_find_identity(bus->manager, name, &failure))
+        return bus_error_from_failure(error, &failure);
     CallStart start = { "org.identityd1.probe", _PURPOSE_INVALID, name, handle_probe };
-    return call_begin(userdata, m, &start, error);
+    return call_begin(bus, m, &start, error);
 }
 
 static void handle_reload(Call *call) {

@@ -13,7 +13,7 @@ import unittest
 import dbus
 import dbus.bus
 
-from sandboxed import CA, ERROR, EST, NAME, SANDBOX, Case, read, service, wait_until
+from sandboxed import CA, ERROR, EST, NAME, SANDBOX, Case, log, read, service, wait_until
 
 SCHEME = "ecdsa_secp256r1_sha256"
 MANUAL = f"[Identity]\nSubject=CN=hostile\n[Enrollment]\nProtocol=manual\nAnchors={CA}/root.pem\n"
@@ -68,6 +68,15 @@ class Hostile(Case):
 
 
 class Arguments(Hostile):
+    def test_names_do_not_reach_the_log(self):
+        """Nobody writes lines of their own into the log by asking for an identity that is not there."""
+        evil = "x\nidentityd: demo: ready → revoked\x1b[31m"
+        begins = len(log("identityd"))
+        self.refused("NoSuchIdentity", self.manager, "ProbeServer", evil)
+        self.refused("NoSuchIdentity", self.manager, "GetIdentity", evil)
+        self.refused("NoSuchIdentity", self.manager, "OpenCredential", evil, "digest", {}, signature="ssa{sv}")
+        self.assertNotIn("revoked", log("identityd")[begins:])
+
     def test_texts_that_are_cut(self):
         """Where a name is cut within a character, the answer is still a message that the bus takes."""
         for n in range(4):
