@@ -65,6 +65,28 @@ static int unpublish(int runtime_fd, const char *temporary, const char *name) {
     return place_remove_tree((Place) { runtime_fd, "" }, temporary);
 }
 
+static int count_entry(Place place, const char *name, void *data) {
+    (*(size_t *) data)++;
+    return 0;
+}
+
+static bool is_published(int runtime_fd, const char *name, const PublishedFile *files, size_t count) {
+    _cleanup_close_ int fd = place_open_directory((Place) { runtime_fd, "" }, name);
+    const Place place = { fd, name };
+    size_t entries = 0;
+
+    if (fd < 0 || place_each(place, count_entry, &entries) < 0 || entries != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_bytes_ Bytes content = BYTES_NULL;
+        if (!file_name_is_valid(files[i].name) ||
+            place_read(place, files[i].name, files[i].content.size, &content, NULL) < 0 ||
+            !bytes_view_equal(bytes_view(&content), files[i].content))
+            return false;
+    }
+    return true;
+}
+
 int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure) {
     char temporary[TEMPORARY_NAME_SIZE];
     _cleanup_free_ char *path = path_of_directory(runtime_fd, NULL);
@@ -79,6 +101,8 @@ int publish_set(int runtime_fd, const char *name, const PublishedFile *files, si
         int r = unpublish(runtime_fd, temporary, name);
         return r < 0 ? place_failure(runtime, name, r, "removed", ret_failure) : 0;
     }
+    if (is_published(runtime_fd, name, files, count))
+        return 0;
     int r = build(runtime_fd, temporary, files, count);
     if (r == 0)
         r = swap_in(runtime_fd, temporary, name);

@@ -102,5 +102,6 @@ typedef struct PublishedFile {
     BytesView content;
 } PublishedFile;
 /* Writes the set beside and swaps it in with one rename (RENAME_EXCHANGE), so that a reader who has the directory open
- * never sees a mix. No file: the directory is removed. */
+ * never sees a mix. A set that is there already is left alone, since programs are reloaded when it changes. No file: the
+ * directory is removed. */
 int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure);

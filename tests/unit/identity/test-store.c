@@ -503,6 +503,19 @@ static void test_publish(void **state) {
     assert_false(exists(fixture, "demo/key.pem") || exists(fixture, "demo/..#demo") || exists(fixture, ".#demo"));
     assert_int_equal(openat(reader, "chain.pem", O_RDONLY | O_CLOEXEC), -1);
 
+    /* What is there already stays, so that nobody who watches the directory is told of a change. */
+    assert_int_equal(lstat(path_in(fixture, "demo"), &status), 0);
+    ino_t inode = status.st_ino;
+    assert_int_equal(publish_set(fixture->fd, "demo", second, 1, &failure), 0);
+    assert_int_equal(lstat(path_in(fixture, "demo"), &status), 0);
+    assert_true(status.st_ino == inode);
+    write_raw(fixture, "demo/chain.pem", "tw");
+    assert_int_equal(publish_set(fixture->fd, "demo", second, 1, &failure), 0);
+    expect_published(fixture, "demo/chain.pem", "two");
+    write_raw(fixture, "demo/other", "not ours");
+    assert_int_equal(publish_set(fixture->fd, "demo", second, 1, &failure), 0);
+    assert_false(exists(fixture, "demo/other"));
+
     for (size_t i = 0; i < ARRAY_LENGTH(bad_names); i++) {
         const PublishedFile bad[] = { { bad_names[i], bytes_view_string("x") } };
         assert_int_equal(publish_set(fixture->fd, "demo", bad, 1, &failure), -EINVAL);
