@@ -109,6 +109,8 @@ struct Identity {
     uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
     Bytes crls_pem, ocsp;
+    StoredOcsp ocsp_seen[STORE_OCSP_MAX];
+    size_t ocsp_seen_count;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
     int64_t renew_at;     /* 0: not scheduled */
@@ -182,8 +184,8 @@ int identity_load_peers(Identity *identity, Failure *ret_failure);
 int identity_set_anchors(Identity *identity, CertificateList *anchors /* taken */, Failure *ret_failure);
 /* PEM of what the CA's HTTPS server must chain to; empty when only a fingerprint is known. */
 int identity_server_anchors(Identity *identity, Bytes *ret_pem, Failure *ret_failure);
-/* Rollover by an authenticated /cacerts answer. */
-int identity_follow_rollover(Identity *identity, const CertificateList *answer);
+/* Rollover by an authenticated /cacerts answer; `server_chain`: PEM of the server that it came from, may be empty. */
+int identity_follow_rollover(Identity *identity, const CertificateList *answer, BytesView server_chain);
 
 /* ---- operations ---- */
 int operation_add(Operation **list, OperationDone done, void *userdata);
@@ -241,10 +243,22 @@ void revocation_due(Identity *identity);
 int64_t revocation_when(Identity *identity);
 RevocationCheck *revocation_abort(RevocationCheck *check);
 
+/* ---- ocsp-seen.c ---- */
+void ocsp_seen_load(Identity *identity);
+/* Refuses (-ESTALE) an answer that is older than one that was seen about this certificate, before or after the last
+ * start; else takes note of it. */
+int ocsp_seen_take(Identity *identity, const Certificate *certificate, int64_t this_update, Failure *ret_failure);
+
 /* ---- rollover.c: /cacerts on its own interval ---- */
 void rollover_due(Identity *identity);
 int64_t rollover_when(Identity *identity);
 Rollover *rollover_abort(Rollover *rollover);
+
+/* ---- identity-job.c ---- */
+/* job_start for an identity. The caller fills in what is its job's own: kind, authentication, requests, and of a fetch
+ * the URLs (`servers`); the rest is filled in here. */
+int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
+                       Job **ret, Failure *ret_failure);
 
 /* ---- inquiry.c ---- */
 void inquiries_abort(Manager *manager, const Failure *failure);
