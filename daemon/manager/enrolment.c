@@ -63,7 +63,6 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
         (void) store_pending_drop(identity->store, NULL); /* the next attempt makes a new request */
     tpm_note_failure(manager, failure);
     identity->attempts_failed++;
-    manager->enrolments_failed++;
     if (identity->stored.failures < UINT32_MAX)
         identity->stored.failures++;
     identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0,
@@ -166,7 +165,6 @@ static int enrolment_take_result(Enrolment *enrolment, const JobResult *result, 
 
 static void on_job_result(JobResult *result, void *userdata) {
     Enrolment *enrolment = userdata;
-    Identity *identity = enrolment->identity;
     Failure failure = FAILURE_INIT;
 
     int r = enrolment_take_result(enrolment, result, &failure);
@@ -178,7 +176,6 @@ static void on_job_result(JobResult *result, void *userdata) {
         enrolment_later(enrolment, result->later);
         return;
     }
-    identity->manager->enrolments_succeeded++;
     enrolment_end(enrolment, NULL, "done", ACTIVITY_IDLE);
 }
 

@@ -83,7 +83,7 @@ struct Manager {
     int clock_watch_fd;
     uint64_t timer_at;
     PacketBuffer packet_buffer;
-    uint64_t enrolments_succeeded, enrolments_failed, checks_failed;
+    uint64_t tpm_jobs_failed, checks_failed; /* since the start */
 };
 
 struct Identity {
@@ -275,3 +275,5 @@ void tpm_probe_schedule(Manager *manager, uint64_t delay_usec);
  * that second is no less a reason, since the look may have come before what caused it: the next look follows at the
  * second's end. True: at once. */
 bool tpm_note_failure(Manager *manager, const Failure *failure);
+/* The same at the end of a job of the signing thread, which counts. */
+void tpm_note_job(Manager *manager, const Failure *failure);

@@ -8,6 +8,7 @@
 /* ---- keys ---- */
 
 typedef struct KeyJob {
+    Manager *manager;
     KeyAlgorithm algorithm;
     uint8_t parent_name[sizeof((TpmInformation *) NULL)->parent_name];
     size_t parent_name_size;
@@ -29,6 +30,8 @@ static void key_job_done(void *data, bool cancelled) {
 
     if (cancelled)
         (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
+    else
+        tpm_note_job(job->manager, &job->failure);
     job->done(&job->failure, job->key, job->userdata);
     free(job);
 }
@@ -38,7 +41,7 @@ int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, voi
 
     if (!job)
         return -ENOMEM;
-    *job = (KeyJob) { .algorithm = algorithm, .done = done, .userdata = userdata };
+    *job = (KeyJob) { .manager = manager, .algorithm = algorithm, .done = done, .userdata = userdata };
     /* The parent that this daemon has looked at: an identity whose key has another one is `replaced` and gets its new
      * key here only when somebody asks for it. */
     memcpy(job->parent_name, manager->tpm.parent_name, manager->tpm.parent_name_size);
@@ -86,7 +89,7 @@ static void sign_job_done(void *data, bool cancelled) {
     if (cancelled)
         (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
     else
-        tpm_note_failure(job->manager, &job->failure);
+        tpm_note_job(job->manager, &job->failure);
     job->done(&job->failure, (BytesView) { job->signature, job->signature_size }, job->userdata);
 }
 
@@ -192,7 +195,7 @@ static void request_job_done(void *data, bool cancelled) {
     if (cancelled)
         (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
     else
-        tpm_note_failure(job->manager, &job->failure);
+        tpm_note_job(job->manager, &job->failure);
     job->done(&job->failure, bytes_view(&job->der), job->userdata);
 }
 
