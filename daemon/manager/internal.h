@@ -113,10 +113,11 @@ struct Identity {
     size_t ocsp_seen_count;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
-    int64_t renew_at;     /* 0: not scheduled */
-    int64_t next_check;   /* of revocation */
-    int64_t next_anchors; /* of /cacerts */
-    int64_t tidy_at, tidy_delay; /* of a removal that failed; 0: none did */
+    int64_t renew_at;                  /* 0: not scheduled */
+    int64_t next_check;                /* of revocation */
+    int64_t next_anchors;              /* of /cacerts */
+    int64_t tidy_at, tidy_delay;       /* of a removal that failed; 0: none did */
+    int64_t publish_at, publish_delay; /* the same of published files */
     bool waits_for_authenticator, boot_renewal_due;
 
     Enrolment *enrolment;
@@ -160,6 +161,9 @@ void identity_set_activity(Identity *identity, IdentityActivity activity);
 void identity_set_error(Identity *identity, const char *text); /* NULL: none */
 /* Tells signing thread, published files and bus what the identity is now. */
 void identity_publish(Identity *identity);
+/* The files alone; what cannot be written or removed is tried again at publish_when (seconds; 0: all is right). */
+void identity_publish_files(Identity *identity);
+int64_t publish_when(const Identity *identity);
 int identity_save_state(Identity *identity);
 /* After a commit: makes generation `number` with this chain current in memory and everywhere. */
 int identity_adopt(Identity *identity, uint32_t number, TpmKey *key /* taken */, CertificateList *chain /* taken */);
