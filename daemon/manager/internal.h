@@ -23,11 +23,28 @@
 #include <time.h>
 
 #define USEC_PER_SECOND 1000000ULL
+#define TPM_HUNG_USEC   (30U * USEC_PER_SECOND)
+#define TPM_HUNG_TEXT   "the TPM has not answered for half a minute."
 
 typedef struct Enrolment Enrolment;
 typedef struct RevocationCheck RevocationCheck;
 typedef struct Rollover Rollover;
 typedef struct Inquiry Inquiry;
+
+/* A job of the signing thread that somebody waits for; what is made of it has this as its first member (request.c). */
+typedef struct TpmJob TpmJob;
+struct TpmJob {
+    Manager *manager;
+    void (*run)(Tpm *tpm, TpmJob *job);                  /* on the signing thread: fills in `failure` and results */
+    void (*answer)(TpmJob *job, const Failure *failure); /* on main, once: results only where it is of the kind NONE */
+    void (*free)(TpmJob *job);                           /* on main, last */
+    uint64_t patience;                                   /* µs, before a hung TPM ends the wait */
+    Failure failure;
+    /* for tpm-job.c */
+    uint64_t started;
+    bool answered;
+    TpmJob *next;
+};
 
 /* One who waits for an operation. */
 typedef struct Operation Operation;
@@ -65,7 +82,9 @@ struct Manager {
 
     Signing *signing;
     TpmInformation tpm;
-    bool tpm_known, probing, probe_again, settled;
+    bool tpm_known, probing, probe_again, settled, tpm_hang_said;
+    TpmJob *tpm_jobs;
+    sd_event_source *tpm_job_timer;
     uint64_t probe_delay;
     Failure tpm_failure;
     uint64_t last_heartbeat, last_tpm_failure;
@@ -109,6 +128,7 @@ struct Identity {
     uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
     Bytes crls_pem, ocsp;
+    int64_t ocsp_until; /* that answer counts for nothing afterwards */
     StoredOcsp ocsp_seen[STORE_OCSP_MAX];
     size_t ocsp_seen_count;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
@@ -241,10 +261,18 @@ typedef void (*SignDone)(const Failure *failure, BytesView signature, void *user
 int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done,
                void *userdata);
 
+/* ---- tpm-job.c ---- */
+/* Takes the job over, unless it fails (0 or -errno). */
+int tpm_job_start(TpmJob *job);
+
 /* ---- revocation.c ---- */
 void revocation_load(Identity *identity);
 void revocation_due(Identity *identity);
 int64_t revocation_when(Identity *identity);
+/* An OCSP answer for stapling that nothing newer has replaced in time: peers would refuse it, so it goes (seconds; 0:
+ * there is none). */
+int64_t staple_when(const Identity *identity);
+void staple_expired(Identity *identity);
 RevocationCheck *revocation_abort(RevocationCheck *check);
 
 /* ---- ocsp-seen.c ---- */

@@ -134,6 +134,9 @@ static int require_est(const Identity *identity, Failure *ret_failure) {
     if (identity->manager->tpm.state != TPM_STATE_READY)
         return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot be enrolled without its TPM: %s",
                            identity->name, identity->manager->tpm_failure.text);
+    if (manager_tpm_is_hung(identity->manager))
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE,
+                           "%s cannot be enrolled without its TPM: " TPM_HUNG_TEXT, identity->name);
     return 0;
 }
 

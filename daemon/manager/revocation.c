@@ -260,9 +260,19 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
     if (verdict == REVOCATION_GOOD && task->position == 0) {
         bytes_clear(&identity->ocsp);
         r = bytes_copy(data, &identity->ocsp);
+        identity->ocsp_until = next_update > 0 ? next_update : this_update + OCSP_AGE_MAX;
         identity_publish(identity);
     }
     return r;
+}
+
+int64_t staple_when(const Identity *identity) {
+    return identity->ocsp.size > 0 ? identity->ocsp_until + 1 : 0;
+}
+
+void staple_expired(Identity *identity) {
+    bytes_clear(&identity->ocsp);
+    identity_publish(identity);
 }
 
 /* A renewal in between: what was asked is about a chain that is no more, and so are the positions in it. Ends the

@@ -75,6 +75,7 @@ class Cuts(Lifecycle):
         if died:
             service("start", "identityd")
             self.reconnect()
+            self.demo.wait("ready", 60)  # the TPM has been looked at
             self.tried += 1
         return died
 

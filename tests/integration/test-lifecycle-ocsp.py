@@ -4,6 +4,7 @@
 
 import http.server
 import os
+import subprocess
 import threading
 import time
 import unittest
@@ -12,12 +13,16 @@ from lifecycle import Lifecycle, checking, revoke
 from sandboxed import CA, SANDBOX, control, run, service, wait_until
 
 
+SERVER = os.path.join(os.environ["BUILD"], "tests/integration/handshake-client")
+
+
 class Responder(http.server.BaseHTTPRequestHandler):
     """Each answer is made by openssl anew, since its own server reads the records only once."""
 
     signer = "intermediate"  # None: there is no answer
     answers = {}  # the last one to each request
     replay = {}  # what is answered instead of the truth
+    clock = []  # the responder's
 
     def do_POST(self):
         request = self.rfile.read(int(self.headers["Content-Length"]))
@@ -30,8 +35,8 @@ class Responder(http.server.BaseHTTPRequestHandler):
         path = f"{SANDBOX}/ocsp.{threading.get_ident()}"
         with open(path, "wb") as file:
             file.write(request)
-        run("openssl", "ocsp", "-index", CA + "/index.txt", "-rsigner", f"{CA}/{self.signer}.pem", "-rkey", f"{CA}/private/{self.signer}-1.key",
-            "-CA", CA + "/intermediate.pem", "-nmin", "30", "-reqin", path, "-respout", path + ".answer")
+        run(*Responder.clock, "openssl", "ocsp", "-index", CA + "/index.txt", "-rsigner", f"{CA}/{self.signer}.pem", "-rkey", f"{CA}/private/{self.signer}-1.key",
+            "-CA", CA + "/intermediate.pem", "-nmin", "1" if Responder.clock else "30", "-reqin", path, "-respout", path + ".answer")
         with open(path + ".answer", "rb") as file:
             Responder.answers[request] = file.read()
         return Responder.answers[request]
@@ -73,7 +78,7 @@ class Ocsp(Lifecycle):
         super().setUp()
         self.signed_by("intermediate")
         self.addCleanup(self.signed_by, "intermediate")
-        Responder.replay = {}
+        Responder.replay, Responder.clock = {}, []
 
     def signed_by(self, signer):
         Responder.signer = signer
@@ -90,9 +95,31 @@ class Ocsp(Lifecycle):
         self.assertIn("OCSP", one.get("LastError"))
 
     def test_stapling(self):
+        """The answer is in the State of a handle, and a server on libidentityd's GnuTLS binding staples it."""
         one = self.made("one", checking("ocsp", access="tls-server"))
         with one.open("tls-server") as opened:
             wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 60)
+        path = SANDBOX + "/stapling"
+        server = subprocess.Popen([SERVER, "--listen", "--count", "1000", "one", "unix:" + path], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        wait_until(lambda: os.path.exists(path), "the server's socket", 60)
+        text = run("openssl", "s_client", "-unix", path, "-status", "-CAfile", CA + "/root.pem", check=False, data=b"").stdout.decode()
+        self.assertIn("OCSP Response Status: successful", text)
+        self.assertIn("Cert Status: good", text)
+        self.assertIn(str(one.get("SerialNumber")).upper().lstrip("0"), text)
+
+    def test_a_staple_ends(self):
+        """Where no newer answer comes in time the old one is no longer given to anybody: peers would refuse it."""
+        Responder.clock = ["faketime", "-f", "-40s"]
+        one = self.made("one", checking("ocsp", access="tls-server"))
+        with one.open("tls-server") as opened:
+            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 60)
+            self.signed_by(None)
+            wait_until(lambda: opened.get_state() is not None and "ocsp" not in opened.state, "it to be gone", 60)
+        self.assertEqual(one.state(), "ready")
+        self.assertEqual(one.get("LastError"), "")
 
     def test_hold(self):
         """What OCSP says to be on hold is not released by a CRL that is older or is about the intermediate."""
