@@ -61,6 +61,8 @@
 #define JOB_RESULT_FETCHED_FD 51 /* u8: what was fetched, as it came */
 #define JOB_RESULT_SERVER     52 /* string: the URL that answered */
 #define JOB_RESULT_TLS        53 /* string: e.g. "TLS1.3 ECDHE-SECP256R1 AES-256-GCM", for idctl check */
+#define JOB_RESULT_CHAIN_FD   54 /* u8: PEM, leaf first: what the server showed in the session that brought /cacerts.
+                                   * A claim like all else here: whoever once saw the chain can show it again */
 
 #define JOB_FAILURE_TEXT      56 /* string: one sentence: step, expected, came */
 #define JOB_FAILURE_RETRY     57 /* u8 1: the same may work later; 0: somebody must change something */
@@ -69,6 +71,7 @@
 
 #define JOB_ISSUED_MAX  (256U * 1024U)
 #define JOB_CACERTS_MAX (1024U * 1024U)
+#define JOB_CHAIN_MAX   (256U * 1024U) /* of a server */
 #define JOB_FETCH_MAX   (8U * 1024U * 1024U)
 #define JOB_ANCHORS_MAX (2U * 1024U * 1024U)
 #define JOB_REQUEST_MAX (16U * 1024U)

@@ -235,6 +235,8 @@ int channel_send_result(Channel *channel, const EnrollResult *result) {
     if (r >= 0)
         r = result_body_file(&body, JOB_RESULT_CACERTS_FD, result->cacerts);
     if (r >= 0)
+        r = result_body_file(&body, JOB_RESULT_CHAIN_FD, result->server_chain);
+    if (r >= 0)
         r = result_body_file(&body, JOB_RESULT_FETCHED_FD, result->fetched);
     if (r >= 0 && result->is_later)
         r = tlv_append_u32(&body.tlvs, JOB_RESULT_LATER, result->later);

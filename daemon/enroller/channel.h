@@ -14,7 +14,7 @@ typedef struct Channel Channel;
 
 /* What a job comes to; views are lent to channel_send_result. */
 typedef struct EnrollResult {
-    BytesView issued, cacerts, fetched; /* data NULL: none */
+    BytesView issued, cacerts, server_chain, fetched; /* data NULL: none */
     bool is_later;
     uint32_t later;
     const char *server, *tls; /* NULL: none */

@@ -49,6 +49,7 @@ static const EstStep step_reenroll = { "simplereenroll", "application/pkcs7-mime
 void est_answer_clear(EstAnswer *answer) {
     bytes_clear(&answer->issued);
     bytes_clear(&answer->cacerts);
+    bytes_clear(&answer->server_chain);
     free(answer->server);
     answer->server = NULL;
 }
@@ -382,8 +383,12 @@ static int est_steps(EstServer *server) {
     int r = est_connect(server);
     if (r >= 0)
         r = est_get_cacerts(server, server->http, &server->answer.cacerts, &cacerts);
-    if (r < 0 || kind == JOB_KIND_CACERTS || kind == JOB_KIND_PROBE)
+    if (r < 0 || kind == JOB_KIND_PROBE)
         return r;
+    if (bytes_copy(http_session_server_chain(server->http), &server->answer.server_chain) < 0)
+        return fault_memory(server->est);
+    if (kind == JOB_KIND_CACERTS)
+        return 0;
     r = est_make_request(server);
     return r < 0 ? r : est_post_request(server);
 }

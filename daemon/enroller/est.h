@@ -12,6 +12,7 @@
 
 typedef struct EstAnswer {
     Bytes issued, cacerts; /* DER PKCS#7; empty where the job asks for none */
+    Bytes server_chain;    /* PEM, leaf first: the server's, of the session that brought `cacerts` */
     bool is_later;
     uint32_t later; /* seconds */
     char *server;   /* base URL that answered */

@@ -21,6 +21,7 @@ struct HttpSession {
     char *host;
     TlsServerPolicy policy;
     char tls[TLS_DESCRIPTION_MAX];
+    Bytes server_chain;
     char error[CURL_ERROR_SIZE];
     Failure server_failure; /* why the server does not verify */
 
@@ -49,6 +50,10 @@ void http_response_clear(HttpResponse *response) {
 
 const char *http_session_tls(const HttpSession *session) {
     return session->tls;
+}
+
+BytesView http_session_server_chain(const HttpSession *session) {
+    return bytes_view(&session->server_chain);
 }
 
 /* ---- verification ---- */
@@ -86,6 +91,7 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
     HttpSession *session = userdata;
 
     session->tls[0] = '\0';
+    bytes_clear(&session->server_chain);
     if (session->settings->allow_http && strncasecmp(session->request->url, "http:", 5) == 0) {
         session->is_sent = true;
         return CURL_PREREQFUNC_OK;
@@ -99,6 +105,8 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
     if (tls_server_verify(tls, &session->policy, &session->server_failure) < 0)
         return CURL_PREREQFUNC_ABORT;
     tls_describe(tls, session->tls);
+    if (session->settings->anchors && tls_server_chain(tls, &session->server_chain) < 0)
+        return CURL_PREREQFUNC_ABORT; /* out of memory: it verified just now */
     session->is_sent = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -280,6 +288,7 @@ HttpSession *http_session_free(HttpSession *session) {
         return NULL;
     curl_easy_cleanup(session->easy);
     free(session->host);
+    bytes_clear(&session->server_chain);
     free(session);
     return NULL;
 }

@@ -65,3 +65,6 @@ void http_response_clear(HttpResponse *response);
 
 /* The TLS session of the last exchange (tls_describe), "" without one. */
 const char *http_session_tls(const HttpSession *session);
+/* The certificates, PEM, leaf first, with which the server of the last exchange was verified; empty in a provisional
+ * session and over http. Borrowed until the next exchange. */
+BytesView http_session_server_chain(const HttpSession *session);

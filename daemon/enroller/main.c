@@ -47,13 +47,15 @@ static int run_est(const EnrollJob *job, Channel *channel, EnrollFault *fault) {
 
     int r = est_run(job, channel, &answer, fault);
     if (r < 0) {
-        /* The server's certificate may have been refused as well: that is not what the bus calls CertificateRejected. */
+        /* The server's certificate may have been refused as well: that is not what the bus calls CertificateRejected.
+         */
         fault->failure.kind = fault->is_rejection ? FAILURE_CERTIFICATE_REJECTED : FAILURE_ENROLLMENT_FAILED;
         return channel_send_failure(channel, &fault->failure, !fault->is_permanent, fault->retry_after);
     }
     EnrollResult result = {
         .issued = bytes_view(&answer.issued),
         .cacerts = bytes_view(&answer.cacerts),
+        .server_chain = bytes_view(&answer.server_chain),
         .is_later = answer.is_later,
         .later = answer.later,
         .server = answer.server,

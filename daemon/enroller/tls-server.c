@@ -86,6 +86,18 @@ int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, F
     return 0;
 }
 
+int tls_server_chain(gnutls_session_t session, Bytes *ret_pem) {
+    _cleanup_certificates_ CertificateList chain = { 0 }, others = { 0 };
+    _cleanup_certificate_ Certificate *leaf = NULL;
+    int r = server_certificates(session, &leaf, &others, NULL);
+
+    if (r >= 0)
+        r = certificate_list_add(&chain, TAKE_PTR(leaf));
+    for (size_t i = 0; r >= 0 && i < others.count; i++)
+        r = certificate_list_add_copy(&chain, others.list[i]);
+    return r < 0 ? r : certificate_list_to_pem(&chain, ret_pem);
+}
+
 void tls_describe(gnutls_session_t session, char ret[static TLS_DESCRIPTION_MAX]) {
     const char *protocol = gnutls_protocol_get_name(gnutls_protocol_get_version(session));
     const char *group = gnutls_group_get_name(gnutls_group_get(session));

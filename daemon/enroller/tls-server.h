@@ -19,6 +19,9 @@ typedef struct TlsServerPolicy {
  * servers. -EKEYREJECTED, kind CERTIFICATE_REJECTED, and what is wrong with which certificate. */
 int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, Failure *ret_failure);
 
+/* The certificates that the peer presented, leaf first, as PEM. -EKEYREJECTED without any, -ENOMEM. */
+int tls_server_chain(gnutls_session_t session, Bytes *ret_pem);
+
 /* E.g. "TLS1.3 ECDHE-SECP256R1 AES-256-GCM". */
 #define TLS_DESCRIPTION_MAX 128U
 void tls_describe(gnutls_session_t session, char ret[static TLS_DESCRIPTION_MAX]);

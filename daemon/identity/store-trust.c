@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* trust/: the anchors as they are after rollovers, and the newest CRLs that verified. */
+/* trust/: the anchors as they are after rollovers, the newest CRLs that verified, and how new the OCSP answers were. */
 #include "identity/store-internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -163,4 +164,62 @@ int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure) {
     *ret_ids = TAKE_PTR(ids.list);
     ids.count = 0;
     return 0;
+}
+
+/* ---- OCSP ---- */
+
+static const TrustFile ocsp_file = { false, "ocsp", STORE_OCSP_MAX * 128U };
+
+/* Lines DIGEST=SECONDS, and nothing else. */
+static int parse_ocsp(const char *text, StoredOcsp ret[static STORE_OCSP_MAX], size_t *ret_count, unsigned *ret_line) {
+    size_t count = 0;
+
+    for (; *text; text = strchr(text, '\n') + 1) {
+        int length = 0;
+        *ret_line = (unsigned) count + 1U;
+        if (count == STORE_OCSP_MAX ||
+            sscanf(text, "%64[0-9a-f]=%" SCNd64 "%n", ret[count].certificate, &ret[count].this_update, &length) != 2 ||
+            text[length] != '\n' || strlen(ret[count].certificate) != sizeof(ret[count].certificate) - 1U ||
+            !strchr("-0123456789", text[sizeof(ret[count].certificate)]))
+            return -EBADMSG;
+        count++;
+    }
+    *ret_count = count;
+    return 0;
+}
+
+int store_ocsp_load(Store *store, StoredOcsp ret[static STORE_OCSP_MAX], size_t *ret_count, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    StoredOcsp list[STORE_OCSP_MAX];
+    unsigned line = 0;
+
+    int r = load(store, &ocsp_file, &content, ret_failure);
+    if (r == -ENOENT) {
+        *ret_count = 0;
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    bool has_nul = memchr(content.data, 0, content.size);
+    r = bytes_append(&content, (BytesView) { (const uint8_t *) "", 1 });
+    if (r < 0)
+        return failure_errno(ret_failure, r, store->path);
+    if (has_nul || parse_ocsp((const char *) content.data, list, ret_count, &line) < 0)
+        return place_malformed(store_place(store), TRUST "/ocsp", line,
+                               "must be lines of a certificate's SHA-256, \"=\" and seconds", ret_failure);
+    memcpy(ret, list, sizeof(list));
+    return 0;
+}
+
+int store_ocsp_save(Store *store, const StoredOcsp *list, size_t count, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    char line[128];
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < count && i < STORE_OCSP_MAX; i++) {
+        (void) snprintf(line, sizeof(line), "%s=%" PRId64 "\n", list[i].certificate, list[i].this_update);
+        r = bytes_append(&content, bytes_view_string(line));
+    }
+    return r < 0 ? failure_errno(ret_failure, r, store->path)
+                 : save(store, &ocsp_file, bytes_view(&content), ret_failure);
 }

@@ -75,6 +75,17 @@ int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_fa
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
 int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure); /* NULL-terminated, owned by the caller */
 
+/* trust/ocsp: of when the newest OCSP answer about a certificate was, so that an older one is known as such after a
+ * restart too. Replaced as a whole. */
+#define STORE_OCSP_MAX 16U
+typedef struct StoredOcsp {
+    char certificate[65]; /* SHA-256, lower-case hex */
+    int64_t this_update;  /* seconds */
+} StoredOcsp;
+/* No file: count 0. -EBADMSG with the line. */
+int store_ocsp_load(Store *store, StoredOcsp ret[static STORE_OCSP_MAX], size_t *ret_count, Failure *ret_failure);
+int store_ocsp_save(Store *store, const StoredOcsp *list, size_t count, Failure *ret_failure);
+
 /* The file `state`: what survives a restart, as strict KEY=VALUE lines. Unknown keys and bad values are errors with a
  * line. */
 typedef struct StoredState {

@@ -4,94 +4,11 @@
  * goes on with the same. */
 #include "manager/enrolment.h"
 
-#include "common/certificate-verify.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LATER_MAX (7 * 24 * 3600U) /* seconds that a 202 may put us off */
-
-/* ---- authentication ---- */
-
-static const Authenticate *enrolment_authenticate(const Identity *identity, bool renewal) {
-    static const Authenticate none = { .kind = AUTHENTICATE_NONE };
-    const IdentityConfig *config = identity->config;
-
-    if (!renewal)
-        return &config->authenticate;
-    return config->renewal_authenticate.kind != AUTHENTICATE_NONE ? &config->renewal_authenticate : &none;
-}
-
-static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authenticator, Failure *ret_failure) {
-    int r = identity_require_ready(authenticator, ret_failure);
-
-    if (r < 0) {
-        if (authenticator != enrolment->identity)
-            enrolment->identity->waits_for_authenticator = true;
-        return failure_prefix(ret_failure, r, "%s authenticates with %s", enrolment->identity->name,
-                              authenticator->name);
-    }
-    enrolment->authenticator = authenticator->instance;
-    enrolment->authenticator_generation = authenticator->generation;
-    r = tpm_key_copy(authenticator->key, &enrolment->authenticator_key);
-    if (r >= 0)
-        r = certificate_list_to_pem(&authenticator->chain, &enrolment->authenticator_chain);
-    return r < 0 ? failure_errno(ret_failure, r, "Preparing the authentication") : 0;
-}
-
-static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate *authenticate, Failure *ret_failure) {
-    Identity *identity = enrolment->identity;
-    Specifiers specifiers;
-    const char *problem = NULL;
-
-    if (daemon_config_credential_is_secret(identity->manager->config, authenticate->name))
-        return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
-                           "The credential %s is an authorization of the TPM and is not sent to a CA: use another.",
-                           authenticate->name);
-    int r = secret_from_credential(authenticate->name, &enrolment->password);
-    if (r < 0)
-        return failure_set(
-            ret_failure, r, FAILURE_ENROLLMENT_FAILED,
-            "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
-            "identityd.service.",
-            identity->name, authenticate->name, strerror(-r), authenticate->name);
-    r = identity_specifiers(identity, &specifiers);
-    if (r >= 0)
-        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
-                              &problem);
-    return r >= 0 ? 0
-                  : failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
-                                authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r));
-}
-
-static int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
-    Identity *identity = enrolment->identity;
-    const Authenticate *authenticate = enrolment_authenticate(identity, enrolment->renewal);
-
-    identity->waits_for_authenticator = false;
-    switch (authenticate->kind) {
-    case AUTHENTICATE_IDENTITY: {
-        Identity *authenticator = manager_find_identity(identity->manager, authenticate->name, ret_failure);
-        if (!authenticator)
-            return failure_prefix(ret_failure, -ENOENT, "%s: Authenticate=identity:%s", identity->name,
-                                  authenticate->name);
-        return enrolment_prepare_identity(enrolment, authenticator, ret_failure);
-    }
-    case AUTHENTICATE_CREDENTIAL:
-        return enrolment_prepare_credential(enrolment, authenticate, ret_failure);
-    case AUTHENTICATE_NONE:
-        if (enrolment->renewal)
-            return enrolment_prepare_identity(enrolment, identity, ret_failure);
-        if (identity->state == STATE_EXPIRED)
-            return failure_set(ret_failure, -EKEYEXPIRED, FAILURE_ENROLLMENT_FAILED,
-                               "The certificate of %s has expired and nothing else may authenticate its enrolment: set "
-                               "Authenticate= in [Enrollment] (identity:NAME or credential:NAME).",
-                               identity->name);
-        return 0;
-    }
-    return -EINVAL;
-}
 
 /* ---- the end of an attempt ---- */
 
@@ -146,7 +63,6 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
         (void) store_pending_drop(identity->store, NULL); /* the next attempt makes a new request */
     tpm_note_failure(manager, failure);
     identity->attempts_failed++;
-    manager->enrolments_failed++;
     if (identity->stored.failures < UINT32_MAX)
         identity->stored.failures++;
     identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0,
@@ -162,7 +78,7 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     enrolment_end(enrolment, &copy, "", ACTIVITY_WAITING);
 }
 
-static void enrolment_fail_errno(Enrolment *enrolment, int r, const char *what) {
+void enrolment_fail_errno(Enrolment *enrolment, int r, const char *what) {
     Failure failure = FAILURE_INIT;
 
     (void) failure_errno(&failure, r, what);
@@ -186,160 +102,7 @@ static void enrolment_later(Enrolment *enrolment, uint32_t seconds) {
     enrolment_end(enrolment, NULL, "pending", ACTIVITY_WAITING);
 }
 
-/* ---- what the enroller asks and brings ---- */
-
-static Enrolment *enrolment_by_token(const EnrolmentToken *token) {
-    Identity *identity = identity_by_instance(token->manager, token->identity);
-
-    return identity && identity->enrolment && identity->enrolment->id == token->enrolment ? identity->enrolment : NULL;
-}
-
-static EnrolmentToken *enrolment_token(Enrolment *enrolment, const JobQuestion *question) {
-    EnrolmentToken *token = malloc(sizeof *token);
-
-    if (token)
-        *token = (EnrolmentToken) { enrolment->identity->manager, enrolment->identity->instance, enrolment->id,
-                                    question ? question->type : 0, question ? question->serial : 0 };
-    return token;
-}
-
-static void enrolment_answer(Enrolment *enrolment, const EnrolmentToken *token, const Failure *failure,
-                             BytesView body) {
-    int r = job_answer(enrolment->job, token->type, token->serial, failure, body);
-
-    if (r < 0)
-        enrolment_fail_errno(enrolment, r, "Answering the enroller");
-    else if (failure->kind != FAILURE_NONE)
-        enrolment->own_failure = *failure; /* ours is the better text than what the enroller makes of it */
-}
-
-static void on_request_made(const Failure *failure, BytesView der, void *userdata) {
-    _cleanup_free_ EnrolmentToken *token = userdata;
-    Enrolment *enrolment = enrolment_by_token(token);
-    Failure refusal = *failure;
-
-    if (!enrolment)
-        return;
-    if (refusal.kind == FAILURE_NONE) {
-        int r = bytes_copy(der, &enrolment->pending.request);
-        if (r < 0)
-            (void) failure_errno(&refusal, r, "Keeping the request");
-        else
-            (void) store_pending_save(enrolment->identity->store, &enrolment->pending, &refusal);
-    }
-    enrolment_answer(enrolment, token, &refusal, der);
-}
-
-static int question_check_request(const Enrolment *enrolment, const JobQuestion *question, Failure *ret_failure) {
-    const IdentityConfig *config = enrolment->identity->config;
-
-    if (enrolment->pending.request.size > 0)
-        return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-                           "The enroller asked for a request although it was given one.");
-    if (question->key_type >= 0 && (KeyAlgorithm) question->key_type != tpm_key_algorithm(enrolment->key))
-        return failure_set(ret_failure, -EINVAL, FAILURE_ENROLLMENT_FAILED,
-                           "The CA asks for a key of the type %s (/csrattrs) but %s has one of the type %s: set "
-                           "Algorithm=%s in [Key].",
-                           key_algorithm_to_string((KeyAlgorithm) question->key_type), enrolment->identity->name,
-                           key_algorithm_to_string(tpm_key_algorithm(enrolment->key)),
-                           key_algorithm_to_string((KeyAlgorithm) question->key_type));
-    for (size_t i = 0; i < question->eku_count; i++) {
-        bool client = strcmp(question->eku[i], EKU_CLIENT_AUTH) == 0,
-             server = strcmp(question->eku[i], EKU_SERVER_AUTH) == 0;
-        if ((client || server) && config->access[PURPOSE_DATA].count > 0)
-            return failure_set(
-                ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
-                "The CA asks for a TLS extended key usage (/csrattrs), which %s must not have since it grants `data`.",
-                enrolment->identity->name);
-        if (!client && !server)
-            return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
-                               "The CA asks for the extended key usage %s (/csrattrs); only TLS client and server "
-                               "authentication are given.",
-                               question->eku[i]);
-    }
-    return 0;
-}
-
-static int question_request(Enrolment *enrolment, const JobQuestion *question, Failure *ret_failure) {
-    int r = question_check_request(enrolment, question, ret_failure);
-
-    if (r < 0)
-        return r;
-    _cleanup_free_ EnrolmentToken *token = enrolment_token(enrolment, question);
-    if (!token)
-        return failure_errno(ret_failure, -ENOMEM, "Making a request");
-    RequestInput input = {
-        .key = enrolment->key, .renew = enrolment->copy_names, .eku = question->eku, .eku_count = question->eku_count
-    };
-    r = request_start(enrolment->identity, &input, on_request_made, token, ret_failure);
-    if (r >= 0)
-        (void) TAKE_PTR(token);
-    return r;
-}
-
-static void on_signed(const Failure *failure, BytesView signature, void *userdata) {
-    _cleanup_free_ EnrolmentToken *token = userdata;
-    Enrolment *enrolment = enrolment_by_token(token);
-
-    if (!enrolment)
-        return;
-    if (failure->kind == FAILURE_NONE && enrolment->authenticator) {
-        Identity *authenticator = identity_by_instance(token->manager, enrolment->authenticator);
-        if (authenticator)
-            identity_generation_used(authenticator, enrolment->authenticator_generation);
-    }
-    enrolment_answer(enrolment, token, failure, signature);
-}
-
-static int question_sign(Enrolment *enrolment, const JobQuestion *question, Failure *ret_failure) {
-    uint8_t content[CERTIFICATE_VERIFY_MAX], digest[64];
-    const SignatureScheme *scheme = question->scheme;
-    int size;
-
-    if (!enrolment->authenticator_key || !scheme_fits(scheme, tpm_key_algorithm(enrolment->authenticator_key)))
-        return failure_set(ret_failure, -EINVAL, FAILURE_PURPOSE_VIOLATION,
-                           "The enroller asked for a signature that its job has no key for (%s).", scheme->name);
-    if (question->type == JOB_PACKET_SIGN_DIGEST) {
-        size = (int) question->hash.size;
-        if (question->hash.size != (size_t) scheme->hash)
-            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "A digest for %s has %d bytes, not %zu.",
-                               scheme->name, (int) scheme->hash, question->hash.size);
-        memcpy(digest, question->hash.data, question->hash.size);
-    } else {
-        size = scheme->tls ? certificate_verify_build(TLS_SIDE_CLIENT, question->hash, content) : -EINVAL;
-        if (size >= 0)
-            size = scheme_digest(scheme, content, (size_t) size, digest);
-        if (size < 0)
-            return failure_set(ret_failure, size, FAILURE_INVALID_ARGUMENT,
-                               "The enroller asked for a signature on what is no TLS 1.3 transcript hash.");
-    }
-    Identity *authenticator = identity_by_instance(enrolment->identity->manager, enrolment->authenticator);
-    if (!authenticator || identity_require_ready(authenticator, ret_failure) < 0)
-        return authenticator
-                   ? -EPERM
-                   : failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
-                                 "The identity that %s authenticates with was removed.", enrolment->identity->name);
-    _cleanup_free_ EnrolmentToken *token = enrolment_token(enrolment, question);
-    int r = !token ? -ENOMEM
-                   : sign_start(enrolment->identity->manager, enrolment->authenticator_key, scheme,
-                                (BytesView) { digest, (size_t) size }, on_signed, token);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "Signing for the enroller");
-    (void) TAKE_PTR(token);
-    return 0;
-}
-
-static void on_job_question(const JobQuestion *question, void *userdata) {
-    Enrolment *enrolment = userdata;
-    Failure failure = FAILURE_INIT;
-    int r = question->type == JOB_PACKET_CREATE_REQUEST ? question_request(enrolment, question, &failure)
-                                                        : question_sign(enrolment, question, &failure);
-
-    if (r < 0) {
-        EnrolmentToken token = { .type = question->type, .serial = question->serial };
-        enrolment_answer(enrolment, &token, &failure, (BytesView) { NULL, 0 });
-    }
-}
+/* ---- what the enroller brings ---- */
 
 static void on_job_progress(const char *step, void *userdata) {
     Enrolment *enrolment = userdata;
@@ -355,7 +118,8 @@ static void on_job_failed(const Failure *failure, bool permanent, uint32_t retry
 }
 
 /* /cacerts: the first anchors by fingerprint, or a rollover of those that are there. */
-static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *cacerts, Failure *ret_failure) {
+static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *cacerts, BytesView server_chain,
+                                  Failure *ret_failure) {
     Identity *identity = enrolment->identity;
 
     if (identity->anchors.count == 0 && identity->config->has_anchors_fingerprint) {
@@ -371,7 +135,7 @@ static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *c
     }
     /* Logs; a rollover that is refused does not hinder a renewal under the old root. */
     if (identity->anchors.count > 0)
-        (void) identity_follow_rollover(identity, cacerts);
+        (void) identity_follow_rollover(identity, cacerts, server_chain);
     return 0;
 }
 
@@ -383,7 +147,7 @@ static int enrolment_take_result(Enrolment *enrolment, const JobResult *result, 
         r = certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &cacerts, ret_failure);
         if (r < 0)
             return failure_prefix(ret_failure, r, "The CA's answer to /cacerts");
-        r = enrolment_take_cacerts(enrolment, &cacerts, ret_failure);
+        r = enrolment_take_cacerts(enrolment, &cacerts, bytes_view(&result->server_chain), ret_failure);
     }
     if (r < 0 || result->is_later)
         return r;
@@ -401,7 +165,6 @@ static int enrolment_take_result(Enrolment *enrolment, const JobResult *result, 
 
 static void on_job_result(JobResult *result, void *userdata) {
     Enrolment *enrolment = userdata;
-    Identity *identity = enrolment->identity;
     Failure failure = FAILURE_INIT;
 
     int r = enrolment_take_result(enrolment, result, &failure);
@@ -413,7 +176,6 @@ static void on_job_result(JobResult *result, void *userdata) {
         enrolment_later(enrolment, result->later);
         return;
     }
-    identity->manager->enrolments_succeeded++;
     enrolment_end(enrolment, NULL, "done", ACTIVITY_IDLE);
 }
 
@@ -421,39 +183,19 @@ static void on_job_result(JobResult *result, void *userdata) {
 
 static void enrolment_connect(Enrolment *enrolment) {
     Identity *identity = enrolment->identity;
-    Manager *manager = identity->manager;
-    const IdentityConfig *config = identity->config;
-    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL;
-    _cleanup_free_ char *path = NULL;
     Failure failure = FAILURE_INIT;
-    static const JobCallbacks callbacks = { on_job_progress, on_job_question, on_job_result, on_job_failed };
-
-    int r = identity_server_anchors(identity, &server_anchors, &failure);
-    if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_ENROLLER_SOCKET) < 0)
-        r = failure_errno(&failure, -ENOMEM, "Finding the enroller");
-    if (r < 0) {
-        enrolment_fail(enrolment, &failure, false, 0);
-        return;
-    }
+    static const JobCallbacks callbacks = { on_job_progress, enrolment_question, on_job_result, on_job_failed };
     JobRequest request = {
         .kind = enrolment->renewal ? JOB_KIND_REENROLL : JOB_KIND_ENROLL,
-        .identity = identity->name,
-        .servers = (const char *const *) config->servers,
-        .server_anchors = bytes_view(&server_anchors),
-        .fingerprint = server_anchors.size == 0 && config->has_anchors_fingerprint ? config->anchors_fingerprint : NULL,
-        .proxy = config->proxy,
-        .time = (uint64_t) manager_now(manager),
-        .time_is_floor = manager->clock.below_floor,
         .client_chain = bytes_view(&enrolment->authenticator_chain),
         .client_algorithm =
             enrolment->authenticator_key ? tpm_key_algorithm(enrolment->authenticator_key) : KEY_ECDSA_P256,
         .user = enrolment->user,
         .password = enrolment->password,
         .request = bytes_view(&enrolment->pending.request),
-        .allow_tls12 = config->allow_tls12,
+        .allow_tls12 = identity->config->allow_tls12,
     };
-    r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, enrolment, &enrolment->job,
-                  &failure);
+    int r = identity_job_start(identity, &request, &callbacks, enrolment, &enrolment->job, &failure);
     enrolment->password = secret_free(enrolment->password);
     if (r < 0)
         enrolment_fail(enrolment, &failure, false, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An attempt at EST enrolment; shared by enrolment.c (the attempt itself) and lifecycle.c (when one begins, and who
- * asks for one). */
+/* An attempt at EST enrolment; shared by enrolment.c (the attempt itself), enrolment-authentication.c and
+ * enrolment-question.c (parts of it), and lifecycle.c (when one begins, and who asks for one). */
 #pragma once
 
 #include "manager/internal.h"
@@ -45,7 +45,27 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start);
 /* Ends the attempt as failed: counts, schedules the next one, tells everybody. Frees it. */
 void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent, uint32_t retry_after);
 
+void enrolment_fail_errno(Enrolment *enrolment, int r, const char *what);
+
 Enrolment *enrolment_free(Enrolment *enrolment);
+
+/* The attempt that a token was made for; NULL if that is over. */
+Enrolment *enrolment_by_token(const EnrolmentToken *token);
+/* The caller frees; NULL for want of memory. `question` may be NULL. */
+EnrolmentToken *enrolment_token(Enrolment *enrolment, const JobQuestion *question);
+
+/* ---- enrolment-authentication.c ---- */
+
+/* Fills in what the attempt authenticates with. Fails where that is not to be had just now: the identity that it names
+ * is not ready (its becoming so ends the wait), the credential cannot be read, or nothing is left that may. */
+int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure);
+
+/* ---- enrolment-question.c ---- */
+
+/* JobCallbacks.question; `userdata` is the Enrolment. */
+void enrolment_question(const JobQuestion *question, void *userdata);
+
+/* ---- enrolment.c ---- */
 
 /* Fills in key and parent Name; 0 or -errno. */
 int pending_from_key(const TpmKey *key, StoredPending *pending);

@@ -121,7 +121,6 @@ int identity_save_state(Identity *identity) {
 
 /* ---- loading ---- */
 
-
 static void identity_set_malformed(Identity *identity, const char *why) {
     free(identity->malformed);
     identity->malformed = strdup(why);
@@ -385,8 +384,8 @@ int identity_require_ready(Identity *identity, Failure *ret_failure) {
     if (identity_is_malformed(identity, ret_failure))
         return -EBADMSG;
     if (manager_tpm_is_hung(identity->manager))
-        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE,
-                           "%s cannot sign: the TPM has not answered for half a minute.", identity->name);
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot sign: " TPM_HUNG_TEXT,
+                           identity->name);
     if (identity_state_signs(identity->state))
         return 0;
     FailureKind kind = identity_state_failure(identity->state, identity->replaced);

@@ -23,11 +23,28 @@
 #include <time.h>
 
 #define USEC_PER_SECOND 1000000ULL
+#define TPM_HUNG_USEC   (30U * USEC_PER_SECOND)
+#define TPM_HUNG_TEXT   "the TPM has not answered for half a minute."
 
 typedef struct Enrolment Enrolment;
 typedef struct RevocationCheck RevocationCheck;
 typedef struct Rollover Rollover;
 typedef struct Inquiry Inquiry;
+
+/* A job of the signing thread that somebody waits for; what is made of it has this as its first member (request.c). */
+typedef struct TpmJob TpmJob;
+struct TpmJob {
+    Manager *manager;
+    void (*run)(Tpm *tpm, TpmJob *job);                  /* on the signing thread: fills in `failure` and results */
+    void (*answer)(TpmJob *job, const Failure *failure); /* on main, once: results only where it is of the kind NONE */
+    void (*free)(TpmJob *job);                           /* on main, last */
+    uint64_t patience;                                   /* µs, before a hung TPM ends the wait */
+    Failure failure;
+    /* for tpm-job.c */
+    uint64_t started;
+    bool answered;
+    TpmJob *next;
+};
 
 /* One who waits for an operation. */
 typedef struct Operation Operation;
@@ -65,7 +82,9 @@ struct Manager {
 
     Signing *signing;
     TpmInformation tpm;
-    bool tpm_known, probing, probe_again, settled;
+    bool tpm_known, probing, probe_again, settled, tpm_hang_said;
+    TpmJob *tpm_jobs;
+    sd_event_source *tpm_job_timer;
     uint64_t probe_delay;
     Failure tpm_failure;
     uint64_t last_heartbeat, last_tpm_failure;
@@ -83,7 +102,7 @@ struct Manager {
     int clock_watch_fd;
     uint64_t timer_at;
     PacketBuffer packet_buffer;
-    uint64_t enrolments_succeeded, enrolments_failed, checks_failed;
+    uint64_t tpm_jobs_failed, checks_failed; /* since the start */
 };
 
 struct Identity {
@@ -109,12 +128,16 @@ struct Identity {
     uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
     Bytes crls_pem, ocsp;
+    int64_t ocsp_until; /* that answer counts for nothing afterwards */
+    StoredOcsp ocsp_seen[STORE_OCSP_MAX];
+    size_t ocsp_seen_count;
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
-    int64_t renew_at;     /* 0: not scheduled */
-    int64_t next_check;   /* of revocation */
-    int64_t next_anchors; /* of /cacerts */
-    int64_t tidy_at, tidy_delay; /* of a removal that failed; 0: none did */
+    int64_t renew_at;                  /* 0: not scheduled */
+    int64_t next_check;                /* of revocation */
+    int64_t next_anchors;              /* of /cacerts */
+    int64_t tidy_at, tidy_delay;       /* of a removal that failed; 0: none did */
+    int64_t publish_at, publish_delay; /* the same of published files */
     bool waits_for_authenticator, boot_renewal_due;
 
     Enrolment *enrolment;
@@ -158,6 +181,9 @@ void identity_set_activity(Identity *identity, IdentityActivity activity);
 void identity_set_error(Identity *identity, const char *text); /* NULL: none */
 /* Tells signing thread, published files and bus what the identity is now. */
 void identity_publish(Identity *identity);
+/* The files alone; what cannot be written or removed is tried again at publish_when (seconds; 0: all is right). */
+void identity_publish_files(Identity *identity);
+int64_t publish_when(const Identity *identity);
 int identity_save_state(Identity *identity);
 /* After a commit: makes generation `number` with this chain current in memory and everywhere. */
 int identity_adopt(Identity *identity, uint32_t number, TpmKey *key /* taken */, CertificateList *chain /* taken */);
@@ -184,8 +210,8 @@ int identity_load_peers(Identity *identity, Failure *ret_failure);
 int identity_set_anchors(Identity *identity, CertificateList *anchors /* taken */, Failure *ret_failure);
 /* PEM of what the CA's HTTPS server must chain to; empty when only a fingerprint is known. */
 int identity_server_anchors(Identity *identity, Bytes *ret_pem, Failure *ret_failure);
-/* Rollover by an authenticated /cacerts answer. */
-int identity_follow_rollover(Identity *identity, const CertificateList *answer);
+/* Rollover by an authenticated /cacerts answer; `server_chain`: PEM of the server that it came from, may be empty. */
+int identity_follow_rollover(Identity *identity, const CertificateList *answer, BytesView server_chain);
 
 /* ---- operations ---- */
 int operation_add(Operation **list, OperationDone done, void *userdata);
@@ -237,16 +263,36 @@ typedef void (*SignDone)(const Failure *failure, BytesView signature, void *user
 int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done,
                void *userdata);
 
+/* ---- tpm-job.c ---- */
+/* Takes the job over, unless it fails (0 or -errno). */
+int tpm_job_start(TpmJob *job);
+
 /* ---- revocation.c ---- */
 void revocation_load(Identity *identity);
 void revocation_due(Identity *identity);
 int64_t revocation_when(Identity *identity);
+/* An OCSP answer for stapling that nothing newer has replaced in time: peers would refuse it, so it goes (seconds; 0:
+ * there is none). */
+int64_t staple_when(const Identity *identity);
+void staple_expired(Identity *identity);
 RevocationCheck *revocation_abort(RevocationCheck *check);
+
+/* ---- ocsp-seen.c ---- */
+void ocsp_seen_load(Identity *identity);
+/* Refuses (-ESTALE) an answer that is older than one that was seen about this certificate, before or after the last
+ * start; else takes note of it. */
+int ocsp_seen_take(Identity *identity, const Certificate *certificate, int64_t this_update, Failure *ret_failure);
 
 /* ---- rollover.c: /cacerts on its own interval ---- */
 void rollover_due(Identity *identity);
 int64_t rollover_when(Identity *identity);
 Rollover *rollover_abort(Rollover *rollover);
+
+/* ---- identity-job.c ---- */
+/* job_start for an identity. The caller fills in what is its job's own: kind, authentication, requests, and of a fetch
+ * the URLs (`servers`); the rest is filled in here. */
+int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
+                       Job **ret, Failure *ret_failure);
 
 /* ---- inquiry.c ---- */
 void inquiries_abort(Manager *manager, const Failure *failure);
@@ -263,3 +309,5 @@ void tpm_probe_schedule(Manager *manager, uint64_t delay_usec);
  * that second is no less a reason, since the look may have come before what caused it: the next look follows at the
  * second's end. True: at once. */
 bool tpm_note_failure(Manager *manager, const Failure *failure);
+/* The same at the end of a job of the signing thread, which counts. */
+void tpm_note_job(Manager *manager, const Failure *failure);

@@ -16,7 +16,7 @@ struct Job {
     PacketBuffer *buffer;
     JobCallbacks callbacks;
     void *userdata;
-    bool allow_digest, is_fetch, ended;
+    bool allow_digest, may_ask, ended;
     unsigned progress, requests, signatures;
     char last_step[64];
 };
@@ -139,6 +139,7 @@ static int job_take_file(const Packet *packet, BytesView value, size_t maximum, 
 static void job_result_clear(JobResult *result) {
     bytes_clear(&result->issued);
     bytes_clear(&result->cacerts);
+    bytes_clear(&result->server_chain);
     bytes_clear(&result->fetched);
     free(result->server);
     free(result->tls);
@@ -152,6 +153,8 @@ static int job_result_field(const Packet *packet, uint16_t tag, BytesView value,
         return job_take_file(packet, value, JOB_CACERTS_MAX, &result->has_cacerts, &result->cacerts);
     case JOB_RESULT_FETCHED_FD:
         return job_take_file(packet, value, JOB_FETCH_MAX, &result->has_fetched, &result->fetched);
+    case JOB_RESULT_CHAIN_FD:
+        return job_take_file(packet, value, JOB_CHAIN_MAX, &result->has_server_chain, &result->server_chain);
     case JOB_RESULT_LATER:
         result->is_later = true;
         return tlv_value_u32(value, &result->later);
@@ -255,7 +258,7 @@ static void job_on_question(Job *job, const Packet *packet) {
         good = job->signatures++ < JOB_SIGNATURES_MAX && question.scheme &&
                (question.type == JOB_PACKET_SIGN_TRANSCRIPT || job->allow_digest);
     }
-    if (job->is_fetch || !good)
+    if (!job->may_ask || !good)
         job_broken(job, "asked for something that its job does not allow");
     else
         job->callbacks.question(&question, job->userdata);
@@ -359,7 +362,7 @@ int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, con
     job->callbacks = *callbacks;
     job->userdata = userdata;
     job->allow_digest = request->allow_tls12;
-    job->is_fetch = request->kind == JOB_KIND_FETCH;
+    job->may_ask = callbacks->question && request->kind != JOB_KIND_FETCH;
 
     int r = job_body_build(&body, request);
     if (r < 0)

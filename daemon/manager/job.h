@@ -34,7 +34,8 @@ typedef struct JobRequest {
 /* What came back; lent during the callback. */
 typedef struct JobResult {
     Bytes issued, cacerts, fetched;
-    bool has_issued, has_cacerts, has_fetched;
+    Bytes server_chain; /* PEM: the server's that /cacerts came from, says the enroller */
+    bool has_issued, has_cacerts, has_fetched, has_server_chain;
     bool is_later;
     uint32_t later; /* seconds */
     char *server, *tls;
@@ -55,8 +56,8 @@ typedef struct JobQuestion {
 /* Exactly one of `result` and `failed` is called, last; the callee frees the job, then or later. Questions are counted
  * and bounded here; each is answered with job_answer. */
 typedef struct JobCallbacks {
-    void (*progress)(const char *step, void *userdata); /* may be NULL */
-    void (*question)(const JobQuestion *question, void *userdata);
+    void (*progress)(const char *step, void *userdata);            /* may be NULL */
+    void (*question)(const JobQuestion *question, void *userdata); /* NULL: one that asks ends the job */
     void (*result)(JobResult *result, void *userdata);
     void (*failed)(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata);
 } JobCallbacks;

@@ -134,13 +134,16 @@ static int require_est(const Identity *identity, Failure *ret_failure) {
     if (identity->manager->tpm.state != TPM_STATE_READY)
         return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "%s cannot be enrolled without its TPM: %s",
                            identity->name, identity->manager->tpm_failure.text);
+    if (manager_tpm_is_hung(identity->manager))
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE,
+                           "%s cannot be enrolled without its TPM: " TPM_HUNG_TEXT, identity->name);
     return 0;
 }
 
-/* Joins an attempt that runs already; -EBUSY where it does something else. */
-static int join(Identity *identity, bool wants_renewal, bool wants_new_key, OperationDone done, void *userdata,
+/* Joins an attempt that runs already; -EBUSY where that does something else. */
+static int join(Identity *identity, const EnrolmentStart *start, bool wants_new_key, OperationDone done, void *userdata,
                 Failure *ret_failure) {
-    if (identity->enrolment->renewal != wants_renewal || wants_new_key)
+    if (identity->enrolment->renewal != start->renewal || wants_new_key)
         return failure_set(ret_failure, -EBUSY, FAILURE_BUSY,
                            "%s is being %s just now; ask again when that has ended (`idctl monitor`).", identity->name,
                            identity->enrolment->renewal ? "renewed" : "enrolled");
@@ -148,22 +151,34 @@ static int join(Identity *identity, bool wants_renewal, bool wants_new_key, Oper
     return r < 0 ? failure_errno(ret_failure, r, "Waiting for the attempt that runs") : 0;
 }
 
-void identity_enroll(Identity *identity, bool new_key, OperationDone done, void *userdata) {
+/* Begins what was asked for, or joins what runs; `wants_new_key`: one that it would not get by joining. */
+static void begin_or_join(Identity *identity, EnrolmentStart *start, bool wants_new_key, OperationDone done,
+                          void *userdata) {
     Failure failure = FAILURE_INIT;
     Operation *operations = NULL;
-    bool leads_out = identity->state == STATE_REVOKED || identity->state == STATE_RETIRED || identity->replaced;
+    bool joins = identity->enrolment != NULL;
+    int r;
 
-    int r = require_est(identity, &failure);
-    if (r >= 0 && identity->enrolment) {
-        r = join(identity, false, new_key, done, userdata, &failure);
-        if (r >= 0)
-            return;
-    } else if (r >= 0) {
+    if (joins)
+        r = join(identity, start, wants_new_key, done, userdata, &failure);
+    else {
         r = operation_add(&operations, done, userdata);
         if (r < 0)
-            (void) failure_errno(&failure, r, "Enrolling");
+            (void) failure_errno(&failure, r, "Beginning an attempt");
     }
-    if (r < 0) {
+    if (r < 0)
+        refuse(&failure, done, userdata);
+    else if (!joins) {
+        start->operations = &operations;
+        enrolment_begin(identity, start);
+    }
+}
+
+void identity_enroll(Identity *identity, bool new_key, OperationDone done, void *userdata) {
+    Failure failure = FAILURE_INIT;
+    bool leads_out = identity->state == STATE_REVOKED || identity->state == STATE_RETIRED || identity->replaced;
+
+    if (require_est(identity, &failure) < 0) {
         refuse(&failure, done, userdata);
         return;
     }
@@ -171,28 +186,16 @@ void identity_enroll(Identity *identity, bool new_key, OperationDone done, void 
         .new_key = new_key || leads_out || identity->config->rotate_key,
         .drop_pending = new_key || identity->state == STATE_RETIRED,
         .copy_names = identity->state == STATE_EXPIRED,
-        .operations = &operations,
     };
-    enrolment_begin(identity, &start);
+    begin_or_join(identity, &start, new_key, done, userdata);
 }
 
 void identity_renew(Identity *identity, int rotate_key, OperationDone done, void *userdata) {
     Failure failure = FAILURE_INIT;
-    Operation *operations = NULL;
-
     int r = require_est(identity, &failure);
+
     if (r >= 0 && identity->state != STATE_EXPIRED)
         r = identity_require_ready(identity, &failure);
-    if (r >= 0 && identity->enrolment) {
-        r = join(identity, identity->state == STATE_READY, rotate_key > 0 && !identity->config->rotate_key, done,
-                 userdata, &failure);
-        if (r >= 0)
-            return;
-    } else if (r >= 0) {
-        r = operation_add(&operations, done, userdata);
-        if (r < 0)
-            (void) failure_errno(&failure, r, "Renewing");
-    }
     if (r < 0) {
         refuse(&failure, done, userdata);
         return;
@@ -202,9 +205,8 @@ void identity_renew(Identity *identity, int rotate_key, OperationDone done, void
         .copy_names = true,
         .new_key = rotate_key < 0 ? identity->config->rotate_key : rotate_key > 0,
         .drop_pending = rotate_key >= 0,
-        .operations = &operations,
     };
-    enrolment_begin(identity, &start);
+    begin_or_join(identity, &start, rotate_key > 0 && !identity->config->rotate_key, done, userdata);
 }
 
 void identity_retire(Identity *identity, OperationDone done, void *userdata) {

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define TPM_HUNG_USEC      (30U * USEC_PER_SECOND)
 #define HOST_NAME_FILE_MAX 4096U
 /* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
 #define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
@@ -244,6 +243,7 @@ Manager *manager_free(Manager *manager) {
     free(manager->identities);
     quota_free(manager->quota);
     sd_event_source_disable_unref(manager->probe_timer);
+    sd_event_source_disable_unref(manager->tpm_job_timer);
     daemon_config_free(manager->config);
     config_directories_clear(&manager->directories);
     secret_free(manager->owner_authorization);

@@ -123,9 +123,10 @@ void identity_create_request(Identity *identity, bool new_key, OperationDone don
     }
     if (!new_key && manual_answer_pending(identity, done, userdata))
         return;
-    if (identity->manager->tpm.state != TPM_STATE_READY) {
+    bool is_hung = manager_tpm_is_hung(identity->manager);
+    if (identity->manager->tpm.state != TPM_STATE_READY || is_hung) {
         (void) failure_set(&failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "No request for %s without its TPM: %s",
-                           identity->name, identity->manager->tpm_failure.text);
+                           identity->name, is_hung ? TPM_HUNG_TEXT : identity->manager->tpm_failure.text);
         done(&failure, (BytesView) { NULL, 0 }, userdata);
         return;
     }

@@ -103,10 +103,20 @@ void tpm_probe_start(Manager *manager) {
     manager->probing = true;
 }
 
+static bool is_of_tpm(const Failure *failure) {
+    return failure->kind == FAILURE_TPM_UNAVAILABLE || failure->kind == FAILURE_TPM_REPLACED;
+}
+
+void tpm_note_job(Manager *manager, const Failure *failure) {
+    if (is_of_tpm(failure))
+        manager->tpm_jobs_failed++;
+    (void) tpm_note_failure(manager, failure);
+}
+
 bool tpm_note_failure(Manager *manager, const Failure *failure) {
     uint64_t now = boottime_usec(), since = now - manager->last_tpm_failure;
 
-    if (failure->kind != FAILURE_TPM_UNAVAILABLE && failure->kind != FAILURE_TPM_REPLACED)
+    if (!is_of_tpm(failure))
         return false;
     if (manager->last_tpm_failure != 0 && since < PROBE_AGAIN_FIRST) {
         tpm_probe_schedule(manager, PROBE_AGAIN_FIRST - since);

@@ -9,22 +9,33 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PUBLISH_AGAIN_FIRST 1 /* seconds, doubled with each failure */
+#define PUBLISH_AGAIN_MAX   60
+
 static const CertificateList *peer_anchors(const Identity *identity) {
     return identity->peers.count > 0 ? &identity->peers : &identity->anchors;
 }
 
-static int publish_files(Identity *identity, BytesView chain, BytesView anchors, Failure *ret_failure) {
-    _cleanup_bytes_ Bytes key = BYTES_NULL;
-    int r = key_reference_to_pem(identity->name, &key);
+static int publish_files(Identity *identity, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes key = BYTES_NULL, chain = BYTES_NULL, anchors = BYTES_NULL;
+    Manager *manager = identity->manager;
 
+    if (identity->generation == 0 || identity->state == STATE_REVOKED || identity->state == STATE_RETIRED ||
+        identity->malformed)
+        return publish_set(manager->runtime_fd, identity->name, NULL, 0, ret_failure);
+    int r = key_reference_to_pem(identity->name, &key);
+    if (r >= 0)
+        r = certificate_list_to_pem(&identity->chain, &chain);
+    if (r >= 0 && peer_anchors(identity)->count > 0)
+        r = certificate_list_to_pem(peer_anchors(identity), &anchors);
     if (r < 0)
         return failure_errno(ret_failure, r, "Publishing files");
     const PublishedFile files[] = {
-        { "chain.pem", chain },
-        { "anchors.pem", anchors },
+        { "chain.pem", bytes_view(&chain) },
+        { "anchors.pem", bytes_view(&anchors) },
         { "key.pem", bytes_view(&key) },
     };
-    return publish_set(identity->manager->runtime_fd, identity->name, files, ARRAY_LENGTH(files), ret_failure);
+    return publish_set(manager->runtime_fd, identity->name, files, ARRAY_LENGTH(files), ret_failure);
 }
 
 static int publish_memfd(const char *name, BytesView content, int *ret) {
@@ -38,16 +49,21 @@ static int publish_memfd(const char *name, BytesView content, int *ret) {
     return 0;
 }
 
-static int publish_to_signing(Identity *identity, BytesView chain, BytesView anchors) {
+static int publish_to_signing(Identity *identity) {
+    _cleanup_bytes_ Bytes chain = BYTES_NULL, anchors = BYTES_NULL;
     _cleanup_close_ int chain_fd = -1, anchors_fd = -1, crls_fd = -1, ocsp_fd = -1;
     const Certificate *leaf = identity_leaf(identity);
     Failure blocked = FAILURE_INIT;
 
     if (identity_require_ready(identity, &blocked) >= 0)
         blocked.kind = FAILURE_NONE;
-    int r = publish_memfd("identityd-chain", chain, &chain_fd);
+    int r = identity->chain.count > 0 ? certificate_list_to_pem(&identity->chain, &chain) : 0;
+    if (r >= 0 && peer_anchors(identity)->count > 0)
+        r = certificate_list_to_pem(peer_anchors(identity), &anchors);
     if (r >= 0)
-        r = publish_memfd("identityd-anchors", anchors, &anchors_fd);
+        r = publish_memfd("identityd-chain", bytes_view(&chain), &chain_fd);
+    if (r >= 0)
+        r = publish_memfd("identityd-anchors", bytes_view(&anchors), &anchors_fd);
     if (r >= 0)
         r = publish_memfd("identityd-crls", bytes_view(&identity->crls_pem), &crls_fd);
     if (r >= 0)
@@ -70,27 +86,42 @@ static int publish_to_signing(Identity *identity, BytesView chain, BytesView anc
     return signing_set_identity(identity->manager->signing, &view);
 }
 
-void identity_publish(Identity *identity) {
-    _cleanup_bytes_ Bytes chain = BYTES_NULL, anchors = BYTES_NULL;
-    Failure failure = FAILURE_INIT;
-    int r = 0;
+/* Files that are older than the key (or that should be gone) are no state to stay in: tried again until they are right.
+ */
+static void publish_again(Identity *identity) {
+    identity->publish_delay = identity->publish_delay == 0 ? PUBLISH_AGAIN_FIRST : identity->publish_delay * 2;
+    if (identity->publish_delay > PUBLISH_AGAIN_MAX)
+        identity->publish_delay = PUBLISH_AGAIN_MAX;
+    identity->publish_at = manager_now(identity->manager) + identity->publish_delay;
+}
 
-    if (identity->chain.count > 0)
-        r = certificate_list_to_pem(&identity->chain, &chain);
-    if (r >= 0 && peer_anchors(identity)->count > 0)
-        r = certificate_list_to_pem(peer_anchors(identity), &anchors);
-    if (r >= 0)
-        r = publish_to_signing(identity, bytes_view(&chain), bytes_view(&anchors));
+int64_t publish_when(const Identity *identity) {
+    /* One that lies further away was planned while the clock was elsewhere. */
+    return identity->publish_at > manager_now(identity->manager) + PUBLISH_AGAIN_MAX ? 1 : identity->publish_at;
+}
+
+void identity_publish_files(Identity *identity) {
+    Failure failure = FAILURE_INIT;
+
+    if (publish_files(identity, &failure) >= 0) {
+        identity->publish_at = 0;
+        identity->publish_delay = 0;
+        return;
+    }
+    if (identity->publish_delay == 0)
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name,
+                  "%s; the files stay as they were, and are written as soon as that is possible.", failure.text);
+    publish_again(identity);
+}
+
+void identity_publish(Identity *identity) {
+    int r = publish_to_signing(identity);
+
     if (r < 0) {
         log_entry(LOG_ERR, NULL, identity->name, "Cannot tell the signing thread of a change: %s.", strerror(-r));
         return;
     }
-    bool visible = identity->generation != 0 && identity->state != STATE_REVOKED && identity->state != STATE_RETIRED &&
-                   !identity->malformed;
-    r = visible ? publish_files(identity, bytes_view(&chain), bytes_view(&anchors), &failure)
-                : publish_set(identity->manager->runtime_fd, identity->name, NULL, 0, &failure);
-    if (r < 0)
-        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s", failure.text);
+    identity_publish_files(identity);
 }
 
 static uint64_t to_usec(int64_t seconds) {

@@ -5,31 +5,38 @@
 
 #include <string.h>
 
+/* A chip may search for the primes of an RSA key for minutes; all else is done in a moment. */
+#define KEY_PATIENCE (300U * USEC_PER_SECOND)
+
 /* ---- keys ---- */
 
 typedef struct KeyJob {
+    TpmJob job;
     KeyAlgorithm algorithm;
     uint8_t parent_name[sizeof((TpmInformation *) NULL)->parent_name];
     size_t parent_name_size;
     TpmKey *key;
-    Failure failure;
     KeyDone done;
     void *userdata;
 } KeyJob;
 
-static void key_job_run(Tpm *tpm, void *data) {
-    KeyJob *job = data;
+static void key_job_run(Tpm *tpm, TpmJob *base) {
+    KeyJob *job = (KeyJob *) base;
 
     (void) tpm_key_create_under(tpm, job->algorithm, (BytesView) { job->parent_name, job->parent_name_size }, &job->key,
-                                &job->failure);
+                                &base->failure);
 }
 
-static void key_job_done(void *data, bool cancelled) {
-    KeyJob *job = data;
+static void key_job_answer(TpmJob *base, const Failure *failure) {
+    KeyJob *job = (KeyJob *) base;
 
-    if (cancelled)
-        (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
-    job->done(&job->failure, job->key, job->userdata);
+    job->done(failure, failure->kind == FAILURE_NONE ? TAKE_PTR(job->key) : NULL, job->userdata);
+}
+
+static void key_job_free(TpmJob *base) {
+    KeyJob *job = (KeyJob *) base;
+
+    tpm_key_free(job->key);
     free(job);
 }
 
@@ -38,85 +45,87 @@ int key_create_start(Manager *manager, KeyAlgorithm algorithm, KeyDone done, voi
 
     if (!job)
         return -ENOMEM;
-    *job = (KeyJob) { .algorithm = algorithm, .done = done, .userdata = userdata };
+    *job = (KeyJob) { .job = { .manager = manager,
+                               .run = key_job_run,
+                               .answer = key_job_answer,
+                               .free = key_job_free,
+                               .patience = KEY_PATIENCE },
+                      .algorithm = algorithm,
+                      .done = done,
+                      .userdata = userdata };
     /* The parent that this daemon has looked at: an identity whose key has another one is `replaced` and gets its new
      * key here only when somebody asks for it. */
     memcpy(job->parent_name, manager->tpm.parent_name, manager->tpm.parent_name_size);
     job->parent_name_size = manager->tpm.parent_name_size;
-    int r = signing_run(manager->signing, key_job_run, key_job_done, job);
+    int r = tpm_job_start(&job->job);
     if (r < 0)
-        free(job);
+        key_job_free(&job->job);
     return r;
 }
 
 /* ---- signatures ---- */
 
 typedef struct SignJob {
-    Manager *manager;
+    TpmJob job;
     TpmKey *key;
     const SignatureScheme *scheme;
     uint8_t digest[64];
     size_t digest_size;
     uint8_t signature[SIGNATURE_MAX];
     size_t signature_size;
-    Failure failure;
     SignDone done;
     void *userdata;
 } SignJob;
 
-static SignJob *sign_job_free(SignJob *job) {
-    if (!job)
-        return NULL;
-    tpm_key_free(job->key);
-    free(job);
-    return NULL;
-}
-DEFINE_CLEANUP(SignJob, sign_job_free)
-
-static void sign_job_run(Tpm *tpm, void *data) {
-    SignJob *job = data;
+static void sign_job_run(Tpm *tpm, TpmJob *base) {
+    SignJob *job = (SignJob *) base;
 
     (void) tpm_key_sign(tpm, job->key, job->scheme, (BytesView) { job->digest, job->digest_size }, job->signature,
-                        &job->signature_size, &job->failure);
+                        &job->signature_size, &base->failure);
 }
 
-static void sign_job_done(void *data, bool cancelled) {
-    _cleanup_(sign_job_free_p) SignJob *job = data;
+static void sign_job_answer(TpmJob *base, const Failure *failure) {
+    SignJob *job = (SignJob *) base;
+    bool good = failure->kind == FAILURE_NONE;
 
-    if (cancelled)
-        (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
-    else
-        tpm_note_failure(job->manager, &job->failure);
-    job->done(&job->failure, (BytesView) { job->signature, job->signature_size }, job->userdata);
+    job->done(failure, good ? (BytesView) { job->signature, job->signature_size } : (BytesView) { NULL, 0 },
+              job->userdata);
+}
+
+static void sign_job_free(TpmJob *base) {
+    SignJob *job = (SignJob *) base;
+
+    tpm_key_free(job->key);
+    free(job);
 }
 
 int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *scheme, BytesView digest, SignDone done,
                void *userdata) {
-    _cleanup_(sign_job_free_p) SignJob *job = calloc(1, sizeof *job);
-
+    if (digest.size > sizeof((SignJob *) NULL)->digest)
+        return -EINVAL;
+    SignJob *job = malloc(sizeof *job);
     if (!job)
         return -ENOMEM;
-    if (digest.size > sizeof job->digest)
-        return -EINVAL;
-    int r = tpm_key_copy(key, &job->key);
-    if (r < 0)
-        return r;
-    job->manager = manager;
-    job->scheme = scheme;
+    *job = (SignJob) {
+        .job = { .manager = manager, .run = sign_job_run, .answer = sign_job_answer, .free = sign_job_free },
+        .scheme = scheme,
+        .digest_size = digest.size,
+        .done = done,
+        .userdata = userdata
+    };
     memcpy(job->digest, digest.data, digest.size);
-    job->digest_size = digest.size;
-    job->done = done;
-    job->userdata = userdata;
-    r = signing_run(manager->signing, sign_job_run, sign_job_done, job);
+    int r = tpm_key_copy(key, &job->key);
     if (r >= 0)
-        (void) TAKE_PTR(job);
+        r = tpm_job_start(&job->job);
+    if (r < 0)
+        sign_job_free(&job->job);
     return r;
 }
 
 /* ---- certification requests ---- */
 
 typedef struct RequestJob {
-    Manager *manager;
+    TpmJob job;
     TpmKey *key;
     char *subject;
     Certificate *renew;
@@ -126,15 +135,15 @@ typedef struct RequestJob {
     char *eku[CSR_EKU_MAX];
     size_t eku_count;
     Bytes der;
-    Failure failure, sign_failure;
+    Failure sign_failure;
     Tpm *tpm; /* during run only */
     RequestDone done;
     void *userdata;
 } RequestJob;
 
-static RequestJob *request_job_free(RequestJob *job) {
-    if (!job)
-        return NULL;
+static void request_job_free(TpmJob *base) {
+    RequestJob *job = (RequestJob *) base;
+
     tpm_key_free(job->key);
     certificate_free(job->renew);
     for (size_t i = 0; i < job->san_count; i++)
@@ -144,9 +153,12 @@ static RequestJob *request_job_free(RequestJob *job) {
     bytes_clear(&job->der);
     free(job->subject);
     free(job);
-    return NULL;
 }
-DEFINE_CLEANUP(RequestJob, request_job_free)
+
+static void request_job_drop(RequestJob **job) {
+    if (*job)
+        request_job_free(&(*job)->job);
+}
 
 static int request_job_sign(uint16_t scheme_id, BytesView digest, uint8_t *ret_signature, size_t *ret_size,
                             void *userdata) {
@@ -163,8 +175,8 @@ static void privkey_deinit_p(gnutls_privkey_t *key) {
         gnutls_privkey_deinit(*key);
 }
 
-static void request_job_run(Tpm *tpm, void *data) {
-    RequestJob *job = data;
+static void request_job_run(Tpm *tpm, TpmJob *base) {
+    RequestJob *job = (RequestJob *) base;
     _cleanup_(privkey_deinit_p) gnutls_privkey_t key = NULL;
     CsrTemplate template = {
         .subject = job->subject,
@@ -178,22 +190,18 @@ static void request_job_run(Tpm *tpm, void *data) {
     job->tpm = tpm;
     int r = external_key_new(tpm_key_spki(job->key), request_job_sign, job, &key);
     if (r < 0)
-        (void) failure_errno(&job->failure, r, "Preparing the key for a certification request");
+        (void) failure_errno(&base->failure, r, "Preparing the key for a certification request");
     else
-        r = csr_create(&template, key, tpm_key_spki(job->key), &job->der, &job->failure);
+        r = csr_create(&template, key, tpm_key_spki(job->key), &job->der, &base->failure);
     if (r < 0 && job->sign_failure.kind != FAILURE_NONE)
-        job->failure = job->sign_failure;
+        base->failure = job->sign_failure;
     job->tpm = NULL;
 }
 
-static void request_job_done(void *data, bool cancelled) {
-    _cleanup_(request_job_free_p) RequestJob *job = data;
+static void request_job_answer(TpmJob *base, const Failure *failure) {
+    RequestJob *job = (RequestJob *) base;
 
-    if (cancelled)
-        (void) failure_set(&job->failure, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
-    else
-        tpm_note_failure(job->manager, &job->failure);
-    job->done(&job->failure, bytes_view(&job->der), job->userdata);
+    job->done(failure, failure->kind == FAILURE_NONE ? bytes_view(&job->der) : (BytesView) { NULL, 0 }, job->userdata);
 }
 
 int identity_specifiers(Identity *identity, Specifiers *ret) {
@@ -272,12 +280,14 @@ static int request_usages(Identity *identity, const RequestInput *input, Request
 
 int request_start(Identity *identity, const RequestInput *input, RequestDone done, void *userdata,
                   Failure *ret_failure) {
-    _cleanup_(request_job_free_p) RequestJob *job = calloc(1, sizeof *job);
+    _cleanup_(request_job_drop) RequestJob *job = calloc(1, sizeof *job);
     int r;
 
     if (!job)
         return failure_errno(ret_failure, -ENOMEM, "Making a certification request");
-    job->manager = identity->manager;
+    job->job = (TpmJob) {
+        .manager = identity->manager, .run = request_job_run, .answer = request_job_answer, .free = request_job_free
+    };
     job->done = done;
     job->userdata = userdata;
     r = tpm_key_copy(input->key, &job->key);
@@ -292,7 +302,7 @@ int request_start(Identity *identity, const RequestInput *input, RequestDone don
         if (r < 0)
             return r;
     }
-    r = signing_run(identity->manager->signing, request_job_run, request_job_done, job);
+    r = tpm_job_start(&job->job);
     if (r < 0)
         return failure_errno(ret_failure, r, "Making a certification request");
     (void) TAKE_PTR(job);

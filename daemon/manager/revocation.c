@@ -179,8 +179,10 @@ static void judge_stored(Identity *identity, Findings *findings) {
 void revocation_load(Identity *identity) {
     Findings findings = { 0 };
 
-    if (identity->store && is_configured(identity))
-        judge_stored(identity, &findings);
+    if (!identity->store || !is_configured(identity))
+        return;
+    ocsp_seen_load(identity);
+    judge_stored(identity, &findings);
 }
 
 /* ---- fetching ---- */
@@ -224,6 +226,10 @@ static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView dat
         else
             r = crl_supersedes(fresh, old, ret_failure);
     }
+    if (r >= 0) { /* it counts though it cannot be kept: a full disk must not hide a revocation */
+        bool used = false;
+        judge_by_crl(identity, fresh, &check->findings, &used);
+    }
     if (r == 0)
         r = store_crl_save(identity->store, task->id, bytes_view(&fresh->der), ret_failure);
     if (r >= 0 && fresh->next_update > 0 && (check->renew_by == 0 || fresh->next_update < check->renew_by))
@@ -242,6 +248,8 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
         return no_issuer(certificate, ret_failure);
     int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict,
                        &this_update, &next_update, ret_failure);
+    if (r >= 0)
+        r = ocsp_seen_take(identity, certificate, this_update, ret_failure);
     if (r < 0)
         return r;
     clock_learn(identity->manager, this_update);
@@ -252,9 +260,19 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
     if (verdict == REVOCATION_GOOD && task->position == 0) {
         bytes_clear(&identity->ocsp);
         r = bytes_copy(data, &identity->ocsp);
+        identity->ocsp_until = next_update > 0 ? next_update : this_update + OCSP_AGE_MAX;
         identity_publish(identity);
     }
     return r;
+}
+
+int64_t staple_when(const Identity *identity) {
+    return identity->ocsp.size > 0 ? identity->ocsp_until + 1 : 0;
+}
+
+void staple_expired(Identity *identity) {
+    bytes_clear(&identity->ocsp);
+    identity_publish(identity);
 }
 
 /* A renewal in between: what was asked is about a chain that is no more, and so are the positions in it. Ends the
@@ -303,40 +321,26 @@ static void on_fetch_failed(const Failure *failure, bool permanent, uint32_t ret
     check_task_done(check);
 }
 
-static void on_fetch_question(const JobQuestion *question, void *userdata) {
-    /* job.c ends a fetch that asks anything */
-}
-
 static int check_start_task(RevocationCheck *check, const CheckTask *task, Failure *ret_failure) {
-    static const JobCallbacks callbacks = { NULL, on_fetch_question, on_fetched, on_fetch_failed };
+    static const JobCallbacks callbacks = { .result = on_fetched, .failed = on_fetch_failed };
     Identity *identity = check->identity;
-    Manager *manager = identity->manager;
-    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL, request = BYTES_NULL;
-    _cleanup_free_ char *path = NULL;
+    _cleanup_bytes_ Bytes request = BYTES_NULL;
 
-    int r = identity_server_anchors(identity, &server_anchors, ret_failure);
-    if (r >= 0 && task->ocsp) {
+    if (task->ocsp) {
         const Certificate *certificate = identity->chain.list[task->position],
                           *issuer = issuer_of(identity, task->position);
         if (!issuer)
             return no_issuer(certificate, ret_failure);
-        r = ocsp_request(certificate, issuer, &request);
+        int r = ocsp_request(certificate, issuer, &request);
+        if (r < 0)
+            return failure_errno(ret_failure, r, "Preparing a fetch");
     }
-    if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_FETCH_SOCKET) < 0)
-        r = -ENOMEM;
-    if (r < 0)
-        return failure_errno(ret_failure, r, "Preparing a fetch");
     JobRequest job = {
         .kind = JOB_KIND_FETCH,
-        .identity = identity->name,
         .servers = (const char *const *) task->urls,
-        .server_anchors = bytes_view(&server_anchors),
-        .proxy = identity->config->proxy,
-        .time = (uint64_t) manager_now(manager),
-        .time_is_floor = manager->clock.below_floor,
         .ocsp_request = bytes_view(&request),
     };
-    return job_start(manager->loop, path, &manager->packet_buffer, &job, &callbacks, check, &check->job, ret_failure);
+    return identity_job_start(identity, &job, &callbacks, check, &check->job, ret_failure);
 }
 
 static void check_end(RevocationCheck *check) {

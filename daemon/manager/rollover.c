@@ -33,14 +33,6 @@ static void rollover_end(Rollover *rollover, bool failed) {
     identity->rollover = rollover_free(rollover);
 }
 
-static void on_question(const JobQuestion *question, void *userdata) {
-    Rollover *rollover = userdata;
-    Failure failure = FAILURE_INIT;
-
-    (void) failure_set(&failure, -EPROTO, FAILURE_PURPOSE_VIOLATION, "A fetch of /cacerts has no key.");
-    (void) job_answer(rollover->job, question->type, question->serial, &failure, (BytesView) { NULL, 0 });
-}
-
 static void on_result(JobResult *result, void *userdata) {
     Rollover *rollover = userdata;
     _cleanup_certificates_ CertificateList answer = { 0 };
@@ -50,7 +42,7 @@ static void on_result(JobResult *result, void *userdata) {
                 ? certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &answer, &failure)
                 : failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "Nothing came.");
     if (r >= 0)
-        r = identity_follow_rollover(rollover->identity, &answer);
+        r = identity_follow_rollover(rollover->identity, &answer, bytes_view(&result->server_chain));
     else
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, rollover->identity->name,
                   "The CA's certificates could not be read: %s", failure.text);
@@ -66,32 +58,16 @@ static void on_failed(const Failure *failure, bool permanent, uint32_t retry_aft
 }
 
 void rollover_due(Identity *identity) {
-    static const JobCallbacks callbacks = { NULL, on_question, on_result, on_failed };
-    Manager *manager = identity->manager;
-    const IdentityConfig *config = identity->config;
-    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL;
-    _cleanup_free_ char *path = NULL;
+    static const JobCallbacks callbacks = { .result = on_result, .failed = on_failed };
     Failure failure = FAILURE_INIT;
     Rollover *rollover = calloc(1, sizeof *rollover);
+    int r = rollover ? 0 : failure_errno(&failure, -ENOMEM, "Fetching /cacerts");
 
-    identity->next_anchors = manager_now(manager) + ROLLOVER_RETRY;
-    int r = rollover ? identity_server_anchors(identity, &server_anchors, &failure)
-                     : failure_errno(&failure, -ENOMEM, "Fetching /cacerts");
-    if (r >= 0 && asprintf(&path, "%s/%s", manager->runtime_directory, IDENTITYD_ENROLLER_SOCKET) < 0)
-        r = failure_errno(&failure, -ENOMEM, "Fetching /cacerts");
+    identity->next_anchors = manager_now(identity->manager) + ROLLOVER_RETRY;
     if (r >= 0) {
-        JobRequest request = {
-            .kind = JOB_KIND_CACERTS,
-            .identity = identity->name,
-            .servers = (const char *const *) config->servers,
-            .server_anchors = bytes_view(&server_anchors),
-            .proxy = config->proxy,
-            .time = (uint64_t) manager_now(manager),
-            .time_is_floor = manager->clock.below_floor,
-        };
+        JobRequest request = { .kind = JOB_KIND_CACERTS };
         rollover->identity = identity;
-        r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, rollover, &rollover->job,
-                      &failure);
+        r = identity_job_start(identity, &request, &callbacks, rollover, &rollover->job, &failure);
     }
     if (r < 0) {
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "%s", failure.text);

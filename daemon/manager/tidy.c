@@ -70,7 +70,9 @@ void identity_tidy(Identity *identity) {
 int64_t tidy_when(const Identity *identity) {
     if (!has_unused(identity) && !retirement_is_unfinished(identity) && store_is_tidy(identity->store))
         return 0;
-    return identity->tidy_at != 0 ? identity->tidy_at : 1;
+    /* One that lies further away was planned while the clock was elsewhere. */
+    bool is_planned = identity->tidy_at != 0 && identity->tidy_at <= manager_now(identity->manager) + TIDY_AGAIN_MAX;
+    return is_planned ? identity->tidy_at : 1;
 }
 
 void identity_generation_unused(Identity *identity, uint32_t generation) {

@@ -23,6 +23,8 @@ static int64_t identity_when(Identity *identity) {
     when = earlier(when, enrolment_when(identity));
     when = earlier(when, rollover_when(identity));
     when = earlier(when, tidy_when(identity));
+    when = earlier(when, publish_when(identity));
+    when = earlier(when, staple_when(identity));
     return earlier(when, revocation_when(identity));
 }
 
@@ -42,6 +44,12 @@ static void identity_run_due(Identity *identity, int64_t now) {
     when = tidy_when(identity);
     if (when != 0 && when <= now)
         identity_tidy(identity);
+    when = staple_when(identity);
+    if (when != 0 && when <= now)
+        staple_expired(identity);
+    when = publish_when(identity);
+    if (when != 0 && when <= now)
+        identity_publish_files(identity);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -147,24 +147,57 @@ int identity_server_anchors(Identity *identity, Bytes *ret_pem, Failure *ret_fai
     *ret_pem = BYTES_NULL;
     if (identity->config->server_anchors) {
         int r = read_anchor_file(identity, identity->config->server_anchors, &list, ret_failure);
-        return r < 0 ? r : certificate_list_to_pem(&list, ret_pem);
-    }
-    return identity->anchors.count == 0 ? 0 : certificate_list_to_pem(&identity->anchors, ret_pem);
+        if (r < 0)
+            return r;
+    } else if (identity->anchors.count == 0)
+        return 0;
+    int r = certificate_list_to_pem(list.count > 0 ? &list : &identity->anchors, ret_pem);
+    return r < 0 ? failure_errno(ret_failure, r, "Reading the anchors of the CA's server") : 0;
 }
 
-int identity_follow_rollover(Identity *identity, const CertificateList *answer) {
-    _cleanup_certificates_ CertificateList fresh = { 0 };
+/* Which of the anchors that stay authenticated the session that brought the answer; without one, none leaves. It is
+ * what the enroller says, and identityd has no way to prove it: TLS gives the client no evidence for third parties, and
+ * a server's chain is public. Therefore:
+ *  - an honest enroller's word keeps an anchor that the CA's own server still needs: whether our chain does without it
+ *    says nothing of that, and a device that dropped it would not reach its CA again;
+ *  - a lying enroller wins no trust. New anchors need what the old key signed (trust_rollover). It can have an anchor
+ *    dropped that our own chain, which was verified here, does not need, by omitting it and showing a chain that it saw
+ *    elsewhere; then whoever is below that anchor, perhaps a server of the CA, is refused until the admin changes the
+ *    file of Anchors=. It cannot add, keep or swap one.
+ * Asking for more than both (an admin's word, say) would leave an old root, perhaps one whose key is known to others by
+ * now, in devices that nobody visits: that is the worse end. Where ServerAnchors= is set, the server never speaks for
+ * our anchors, and none leaves by itself. */
+static const Certificate *authenticating_anchor(Identity *identity, const CertificateList *answer,
+                                                BytesView server_chain, CertificateList *staying) {
+    _cleanup_certificates_ CertificateList chain = { 0 };
     const Certificate *anchor = NULL;
+    Failure failure = FAILURE_INIT;
+    int r = 0;
+
+    if (identity->config->server_anchors || !identity_leaf(identity) || server_chain.size == 0)
+        return NULL;
+    for (size_t i = 0; r >= 0 && i < identity->anchors.count; i++)
+        if (certificate_list_contains(answer, identity->anchors.list[i]))
+            r = certificate_list_add_copy(staying, identity->anchors.list[i]);
+    if (r >= 0)
+        r = certificate_list_from_pem(server_chain, CHAIN_MAX, &chain, &failure);
+    if (r < 0 || chain.count == 0) {
+        log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name,
+                  "The chain of the CA's server cannot be read, so no anchor leaves: %s",
+                  failure.kind != FAILURE_NONE ? failure.text : "it is empty.");
+        return NULL;
+    }
+    int64_t now = manager_verification_time(identity->manager, chain.list[0]);
+    return chain_build(chain.list[0], &chain, staying, now, NULL, &anchor, NULL) < 0 ? NULL : anchor;
+}
+
+int identity_follow_rollover(Identity *identity, const CertificateList *answer, BytesView server_chain) {
+    _cleanup_certificates_ CertificateList fresh = { 0 }, staying = { 0 };
     Failure failure = FAILURE_INIT;
     bool changed = false;
     int64_t now = manager_verification_time(identity->manager, identity_leaf(identity));
+    const Certificate *anchor = authenticating_anchor(identity, answer, server_chain, &staying);
 
-    /* Which anchor authenticated the answer is known only where our own chain and the server share the anchors; an
-     * anchor leaves only then. */
-    if (!identity->config->server_anchors && identity_leaf(identity)) {
-        _cleanup_certificates_ CertificateList chain = { 0 };
-        (void) chain_build(identity_leaf(identity), answer, &identity->anchors, now, &chain, &anchor, NULL);
-    }
     int r = trust_rollover(&identity->anchors, answer, anchor, &identity->chain, now, &fresh, &changed, &failure);
     if (r < 0) {
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "The CA's certificates were not taken over: %s",

@@ -4,6 +4,7 @@
 
 import http.server
 import os
+import subprocess
 import threading
 import time
 import unittest
@@ -12,23 +13,35 @@ from lifecycle import Lifecycle, checking, revoke
 from sandboxed import CA, SANDBOX, control, run, service, wait_until
 
 
+SERVER = os.path.join(os.environ["BUILD"], "tests/integration/handshake-client")
+
+
 class Responder(http.server.BaseHTTPRequestHandler):
     """Each answer is made by openssl anew, since its own server reads the records only once."""
 
     signer = "intermediate"  # None: there is no answer
+    answers = {}  # the last one to each request
+    replay = {}  # what is answered instead of the truth
+    clock = []  # the responder's
 
     def do_POST(self):
         request = self.rfile.read(int(self.headers["Content-Length"]))
         if Responder.signer is None:
             self.send_error(503)
             return
+        self.reply(Responder.replay.get(request) or self.make(request))
+
+    def make(self, request):
         path = f"{SANDBOX}/ocsp.{threading.get_ident()}"
         with open(path, "wb") as file:
             file.write(request)
-        run("openssl", "ocsp", "-index", CA + "/index.txt", "-rsigner", f"{CA}/{self.signer}.pem", "-rkey", f"{CA}/private/{self.signer}-1.key",
-            "-CA", CA + "/intermediate.pem", "-nmin", "1", "-reqin", path, "-respout", path + ".answer")
+        run(*Responder.clock, "openssl", "ocsp", "-index", CA + "/index.txt", "-rsigner", f"{CA}/{self.signer}.pem", "-rkey", f"{CA}/private/{self.signer}-1.key",
+            "-CA", CA + "/intermediate.pem", "-nmin", "1" if Responder.clock else "30", "-reqin", path, "-respout", path + ".answer")
         with open(path + ".answer", "rb") as file:
-            answer = file.read()
+            Responder.answers[request] = file.read()
+        return Responder.answers[request]
+
+    def reply(self, answer):
         self.send_response(200)
         self.send_header("Content-Type", "application/ocsp-response")
         self.send_header("Content-Length", str(len(answer)))
@@ -65,6 +78,7 @@ class Ocsp(Lifecycle):
         super().setUp()
         self.signed_by("intermediate")
         self.addCleanup(self.signed_by, "intermediate")
+        Responder.replay, Responder.clock = {}, []
 
     def signed_by(self, signer):
         Responder.signer = signer
@@ -77,13 +91,35 @@ class Ocsp(Lifecycle):
         self.stays(one, "ready", 1.5)
         self.assertFalse(self.warned())
         revoke(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         self.assertIn("OCSP", one.get("LastError"))
 
     def test_stapling(self):
+        """The answer is in the State of a handle, and a server on libidentityd's GnuTLS binding staples it."""
         one = self.made("one", checking("ocsp", access="tls-server"))
         with one.open("tls-server") as opened:
-            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 15)
+            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 60)
+        path = SANDBOX + "/stapling"
+        server = subprocess.Popen([SERVER, "--listen", "--count", "1000", "one", "unix:" + path], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        wait_until(lambda: os.path.exists(path), "the server's socket", 60)
+        text = run("openssl", "s_client", "-unix", path, "-status", "-CAfile", CA + "/root.pem", check=False, data=b"").stdout.decode()
+        self.assertIn("OCSP Response Status: successful", text)
+        self.assertIn("Cert Status: good", text)
+        self.assertIn(str(one.get("SerialNumber")).upper().lstrip("0"), text)
+
+    def test_a_staple_ends(self):
+        """Where no newer answer comes in time the old one is no longer given to anybody: peers would refuse it."""
+        Responder.clock = ["faketime", "-f", "-40s"]
+        one = self.made("one", checking("ocsp", access="tls-server"))
+        with one.open("tls-server") as opened:
+            wait_until(lambda: opened.get_state() is not None and "ocsp" in opened.state, "an OCSP answer on the handle", 60)
+            self.signed_by(None)
+            wait_until(lambda: opened.get_state() is not None and "ocsp" not in opened.state, "it to be gone", 60)
+        self.assertEqual(one.state(), "ready")
+        self.assertEqual(one.get("LastError"), "")
 
     def test_hold(self):
         """What OCSP says to be on hold is not released by a CRL that is older or is about the intermediate."""
@@ -92,20 +128,37 @@ class Ocsp(Lifecycle):
         time.sleep(1.1)
         control("fault", "crl", "status", "code=500", "count=0")
         revoke(one, "certificateHold")
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         self.assertIn("hold", one.get("LastError"))
         self.signed_by(None)
-        wait_until(self.warned, "a warning", 15)
+        wait_until(self.warned, "a warning", 60)
         self.stays(one, "revoked", 2.5)
         control("release", str(one.get("SerialNumber")).upper())
         self.signed_by("intermediate")
-        one.wait("ready", 15)
+        one.wait("ready", 60)
         self.assertEqual(one.get("LastError"), "")
+
+    def test_older_answer(self):
+        """One that was replaced by a newer one counts no more, also after a restart, though it is valid still."""
+        one = self.made("one", checking("ocsp"))
+        revoke(one, "certificateHold")
+        one.wait("revoked", 60)
+        held = dict(Responder.answers)
+        control("release", str(one.get("SerialNumber")).upper())
+        one.wait("ready", 60)
+        Responder.replay = held
+        older = "older than one that was seen"
+        wait_until(lambda: older in self.logged(), "the refusal", 60)
+        self.assertEqual(one.state(), "ready")
+        self.restart()
+        begins = len(self.logged())
+        wait_until(lambda: older in self.logged()[begins:], "the refusal after a restart", 60)
+        self.assertEqual(one.state(), "ready")
 
     def test_responder_gone(self):
         one = self.made("one", checking("ocsp"))
         self.signed_by(None)
-        wait_until(self.warned, "a warning", 15)
+        wait_until(self.warned, "a warning", 60)
         self.stays(one, "ready", 1)
 
     def test_foreign_responder(self):
@@ -113,10 +166,10 @@ class Ocsp(Lifecycle):
         one = self.made("one", checking("ocsp"))
         self.signed_by("root")
         revoke(one)
-        wait_until(self.warned, "a warning", 15)
+        wait_until(self.warned, "a warning", 60)
         self.stays(one, "ready", 1.5)
         self.signed_by("intermediate")
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
 
 
 if __name__ == "__main__":

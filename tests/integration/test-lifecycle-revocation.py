@@ -4,6 +4,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import time
 import unittest
@@ -45,7 +46,7 @@ class Crl(Lifecycle):
         older = run("curl", "-sS", "--noproxy", "*", self.crl_url()).stdout
         time.sleep(1.1)
         self.put_on_hold(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         opened.wait_closed(3)
         self.assertIn("hold", one.get("LastError"))
         self.restart()
@@ -53,12 +54,12 @@ class Crl(Lifecycle):
         with open(SANDBOX + "/older.crl", "wb") as file:
             file.write(older)
         control("crl-file", SANDBOX + "/older.crl")
-        wait_until(lambda: "could not be checked by CRL" in self.logged(), "a warning", 15)
+        wait_until(lambda: "could not be checked by CRL" in self.logged(), "a warning", 60)
         self.stays(one, "revoked", 1.2)
         self.assertEqual(len(requests("simpleenroll")), asked)
         control("release", serial)
         self.serve_crl()
-        one.wait("ready", 15)
+        one.wait("ready", 60)
         self.assertEqual((one.get("LastError"), str(one.get("SerialNumber")).upper()), ("", serial))
         with one.open("digest") as again:
             again.sign_digest(SCHEME, bytes(32))
@@ -76,7 +77,7 @@ class Crl(Lifecycle):
         with one.open("digest") as opened:
             opened.sign_digest(SCHEME, bytes(32))
             revoke(one, "keyCompromise")
-            one.wait("revoked", 15)
+            one.wait("revoked", 60)
             opened.wait_closed(3)
         self.assertEqual(self.published("one"), [])
         self.assertIn("revoked", one.get("LastError"))
@@ -106,7 +107,7 @@ class Crl(Lifecycle):
         one = self.made("one", checking())
         key = bytes(one.get("PublicKey"))
         revoke(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         idctl("enroll", "--new-key", "one")
         one.wait("ready")
         self.assertNotEqual(bytes(one.get("PublicKey")), key)
@@ -117,7 +118,7 @@ class Crl(Lifecycle):
         one = self.made("one", checking(more="AfterRevocation=enroll\n"))
         key = bytes(one.get("PublicKey"))
         revoke(one)
-        wait_until(lambda: one.generation() == 2 and one.state() == "ready", "a new generation", 15)
+        wait_until(lambda: one.generation() == 2 and one.state() == "ready", "a new generation", 60)
         self.assertNotEqual(bytes(one.get("PublicKey")), key)
         self.assertIn("ready → revoked", self.logged())
 
@@ -130,7 +131,7 @@ class Crl(Lifecycle):
         self.addCleanup(renewal.stderr.close)
         wait_until(lambda: one.get("Activity") == "renewing", "the renewal")
         revoke(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         self.assertIn("revoked", renewal.communicate(timeout=20)[1])
         self.assertNotEqual(renewal.returncode, 0)
         self.stays(one, "revoked", 1.5)
@@ -139,12 +140,23 @@ class Crl(Lifecycle):
     def test_hold_becomes_a_revocation(self):
         one = self.made("one", checking())
         self.put_on_hold(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
         control("release", str(one.get("SerialNumber")).upper())
         revoke(one, "superseded")
         self.serve_crl()
-        wait_until(lambda: "hold" not in one.get("LastError"), "the revocation", 15)
+        wait_until(lambda: "hold" not in one.get("LastError"), "the revocation", 60)
         self.stays(one, "revoked", 1.5)
+
+    def test_a_crl_that_cannot_be_stored_counts(self):
+        """A disk that is full hides no revocation."""
+        one = self.made("one", checking())
+        crls = SANDBOX + "/state/one/trust/crls"
+        wait_until(lambda: os.path.isdir(crls) and os.listdir(crls), "CRLs", 60)
+        shutil.rmtree(crls)
+        with open(crls, "w", encoding="utf-8"):
+            pass  # no directory: nothing can be written into it
+        revoke(one)
+        one.wait("revoked", 60)
 
     def test_no_answer_is_a_warning(self):
         one = self.made("one", checking())
@@ -153,17 +165,17 @@ class Crl(Lifecycle):
                 control("crl-renew")
                 begins = len(self.logged())
                 control("fault", "crl", *fault, "count=0")
-                wait_until(lambda: "could not be checked by CRL" in self.logged()[begins:], "a warning", 15)  # pylint: disable=cell-var-from-loop
+                wait_until(lambda: "could not be checked by CRL" in self.logged()[begins:], "a warning", 60)  # pylint: disable=cell-var-from-loop
                 self.assertEqual(one.state(), "ready")
                 control("clear")
         revoke(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
 
     def test_configured_crl(self):
         """A CRL= of the configuration beside the distribution point."""
         one = self.made("one", configuration(f"[Revocation]\nCheck=crl\nInterval=1s\nCRL={self.crl_url()}?again\n"))
         revoke(one)
-        one.wait("revoked", 15)
+        one.wait("revoked", 60)
 
 
 class Zz(Lifecycle):
@@ -176,7 +188,7 @@ class Zz(Lifecycle):
         subject = re.search(r"CN ?= ?([^,\n]+)", str(wait.get("Issuer")))[1]
         with again.open("digest") as opened:
             control("revoke", "name=" + subject, "CACompromise")
-            wait.wait("revoked", 15)
+            wait.wait("revoked", 60)
             with self.assertRaises(Closed):
                 for _ in range(100):
                     opened.sign_digest(SCHEME, bytes(32))

@@ -37,7 +37,7 @@ class Attack(Lifecycle):
         one = self.made("one", following("tls-client", CA + "/root.pem"))
         control("fault", "cacerts", "foreign-root", "count=0")
         seen = len(requests("cacerts"))
-        wait_until(lambda: len([line for line in requests("cacerts")[seen:] if "foreign-root" in line]) > 2, "the attack", 10)
+        wait_until(lambda: len([line for line in requests("cacerts")[seen:] if "foreign-root" in line]) > 2, "the attack", 60)
         one.renew()
         time.sleep(0.5)
         self.assertEqual(anchors_of(one), self.root)
@@ -59,6 +59,31 @@ class Attack(Lifecycle):
                 file.write(read(directory + "/another.pem"))
             self.manager("Reload")
             self.assertEqual(sorted(anchors_of(one)), sorted(self.root + pem_to_der(read(directory + "/another.pem"))))
+
+
+class Server(Lifecycle):
+    """The CA's own server is below an anchor that it leaves out of /cacerts: that one must stay, whatever our chain needs."""
+
+    def test_an_anchor_that_the_server_needs(self):
+        first = SANDBOX + "/root-of-server.pem"
+        shutil.copy(CA + "/root.pem", first)
+        one = self.made("one", following("tls-client", first))
+        old = pem_to_der(read(first))
+        control("rollover", "begin")
+        wait_until(lambda: len(anchors_of(one)) == 2, "both anchors", 60)
+        control("rollover", "switch")
+        control("fault", "cacerts", "new-alone", "count=0")
+        one.renew()
+        self.assertNotEqual(verify_chain([bytes(c) for c in one.get("Certificates")], first), "", "our chain does without the old root")
+        seen = len(requests("cacerts"))
+        wait_until(lambda: len([line for line in requests("cacerts")[seen:] if "new-alone" in line]) > 2, "answers without it", 60)
+        self.assertIn(old[0], anchors_of(one))
+        one.renew()
+        control("clear")
+        control("rollover", "finish")  # now the server has a certificate of the new root
+        wait_until(lambda: old[0] not in anchors_of(one), "the old root to leave", 60)
+        self.assertEqual(len(anchors_of(one)), 1)
+        one.renew()
 
 
 class Rollover(Lifecycle):
@@ -114,7 +139,7 @@ class Rollover(Lifecycle):
         client.renew()
 
     def until(self, client, server, count):
-        wait_until(lambda: all(len(anchors_of(i)) == count for i in (client, server)), f"{count} anchors", 10)
+        wait_until(lambda: all(len(anchors_of(i)) == count for i in (client, server)), f"{count} anchors", 60)
         return anchors_of(client)
 
 

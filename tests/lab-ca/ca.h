@@ -7,6 +7,7 @@
 
 #define CA_ROOTS_MAX   8U /* after so many rollovers it wants a new directory */
 #define CA_CACERTS_MAX 8U
+#define CA_CACERTS_NEW 4U /* in a rollover, where the new root and its intermediate begin in ca_cacerts */
 
 /* The way to a new root. The old one is an anchor up to `switched`; `finished` is `stable` with the new one. */
 typedef enum CaPhase {

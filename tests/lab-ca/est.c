@@ -112,6 +112,8 @@ static int answer_cacerts(Server *server, const Fault *fault, Reply *reply) {
 
     (void) pthread_mutex_lock(&server->lock);
     count = ca_cacerts(server->ca, list);
+    if (fault->kind == FAULT_NEW_ALONE && server->ca->phase != CA_STABLE)
+        first = CA_CACERTS_NEW;
     if (fault->kind == FAULT_FOREIGN_ROOT) {
         r = foreign_root(server->ca, &attacker, &old_with_new);
         if (r == 0) {

@@ -53,6 +53,7 @@ static const struct {
     [FAULT_WITH_CHAIN] = { "with-chain", ON_ENROLL },
     [FAULT_FOREIGN_ROOT] = { "foreign-root", ON_CACERTS },
     [FAULT_NO_INTERMEDIATE] = { "no-intermediate", ON_CACERTS },
+    [FAULT_NEW_ALONE] = { "new-alone", ON_CACERTS },
     [FAULT_NOT_CRL] = { "not-crl", ON_CRL },
     [FAULT_STALE] = { "stale", ON_CRL },
     [FAULT_WRONG_SIGNER] = { "wrong-signer", ON_CRL },

@@ -48,6 +48,7 @@ typedef enum FaultKind {
     /* cacerts */
     FAULT_FOREIGN_ROOT, /* an attacker's root of the same name, with an OldWithNew that it signed itself */
     FAULT_NO_INTERMEDIATE,
+    FAULT_NEW_ALONE, /* in a rollover: only the new root and what is below it, as if it had ended */
     /* crl */
     FAULT_NOT_CRL,
     FAULT_STALE, /* nextUpdate has passed */

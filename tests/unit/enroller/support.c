@@ -296,6 +296,9 @@ static void on_end(const Packet *packet, Outcome *outcome) {
         case JOB_RESULT_CACERTS_FD:
             take_file(packet, value, &outcome->cacerts);
             break;
+        case JOB_RESULT_CHAIN_FD:
+            take_file(packet, value, &outcome->server_chain);
+            break;
         case JOB_RESULT_FETCHED_FD:
             take_file(packet, value, &outcome->fetched);
             break;
@@ -465,6 +468,7 @@ void run_job(const Order *order, Outcome *ret) {
 void outcome_clear(Outcome *outcome) {
     bytes_clear(&outcome->issued);
     bytes_clear(&outcome->cacerts);
+    bytes_clear(&outcome->server_chain);
     bytes_clear(&outcome->fetched);
     bytes_clear(&outcome->request);
 }

@@ -84,7 +84,7 @@ typedef struct Order {
 /* What came of it. */
 typedef struct Outcome {
     bool has_result, has_failure;
-    Bytes issued, cacerts, fetched;
+    Bytes issued, cacerts, server_chain, fetched;
     bool is_later;
     uint32_t later;
     char server[256], tls[256];

@@ -93,10 +93,17 @@ static void test_cacerts_and_probe(void **state) {
     _cleanup_certificates_ CertificateList list = pkcs7_list(&cacerts.cacerts);
     assert_true(list.count >= 2);
     assert_int_equal(cacerts.issued.size, 0);
+    /* What the server showed comes along: it is the lab CA's. */
+    _cleanup_certificates_ CertificateList server = { 0 };
+    Failure failure = FAILURE_INIT;
+    assert_int_equal(certificate_list_from_pem(bytes_view(&cacerts.server_chain), CHAIN_MAX, &server, &failure), 0);
+    assert_true(server.count >= 1);
+    assert_non_null(strstr(server.list[0]->subject, "EST server"));
     order.kind = JOB_KIND_PROBE;
     run_job(&order, &probe);
     assert_result(&probe);
     assert_int_equal(probe.cacerts.size, 0);
+    assert_int_equal(probe.server_chain.size, 0);
     assert_non_null(strstr(probe.tls, "TLS1."));
     assert_string_equal(probe.server, lab.url);
 }

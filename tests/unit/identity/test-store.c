@@ -229,6 +229,42 @@ static void test_trust(void **state) {
     (void) store_free(store);
 }
 
+#define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static void test_ocsp(void **state) {
+    static const char *const bad[] = { "x", "\n", DIGEST "=5", DIGEST "=\n", DIGEST "=\n5\n", DIGEST "=5 \n", "0" DIGEST "=5\n", "00=5\n",
+                                       DIGEST "=5\n" DIGEST "\n" };
+    const StoreFixture *fixture = *state;
+    Store *store = open_demo(fixture->fd);
+    StoredOcsp list[STORE_OCSP_MAX] = { 0 }, read[STORE_OCSP_MAX];
+    size_t count = 7;
+
+    assert_int_equal(store_ocsp_load(store, read, &count, NULL), 0);
+    assert_int_equal(count, 0);
+    for (size_t i = 0; i < STORE_OCSP_MAX; i++) {
+        memcpy(list[i].certificate, DIGEST, sizeof DIGEST);
+        list[i].certificate[0] = "0123456789abcdef"[i];
+        list[i].this_update = (int64_t) i * 1000000000;
+    }
+    for (size_t n = 1; n <= STORE_OCSP_MAX; n++) {
+        assert_int_equal(store_ocsp_save(store, list, n, NULL), 0);
+        assert_int_equal(store_ocsp_load(store, read, &count, NULL), 0);
+        assert_int_equal(count, n);
+        for (size_t i = 0; i < n; i++) {
+            assert_string_equal(read[i].certificate, list[i].certificate);
+            assert_int_equal(read[i].this_update, list[i].this_update);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        Failure failure = FAILURE_INIT;
+        write_raw(fixture, "demo/trust/ocsp", bad[i]);
+        assert_int_equal(store_ocsp_load(store, read, &count, &failure), -EBADMSG);
+        assert_non_null(strstr(failure.text, "trust/ocsp:"));
+        assert_int_equal(count, STORE_OCSP_MAX);
+    }
+    (void) store_free(store);
+}
+
 static void test_state(void **state) {
     const StoreFixture *fixture = *state;
     Store *store = open_demo(fixture->fd);
@@ -548,6 +584,7 @@ int main(void) {
         TEST(test_pending),
         TEST(test_sizes),
         TEST(test_trust),
+        TEST(test_ocsp),
         TEST(test_state),
         TEST(test_malformed_state),
         TEST(test_malformed_files),

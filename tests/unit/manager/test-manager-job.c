@@ -93,7 +93,7 @@ static int teardown(void **state) {
 
 static const JobCallbacks callbacks = { on_progress, on_question, on_result, on_failed };
 
-static void start(Fixture *f, uint8_t kind, bool allow_tls12) {
+static void start_with(Fixture *f, uint8_t kind, bool allow_tls12, const JobCallbacks *with) {
     const char *const servers[] = { "https://ca.example/.well-known/est", NULL };
     JobRequest request = { .kind = kind,
                            .identity = "test",
@@ -104,12 +104,16 @@ static void start(Fixture *f, uint8_t kind, bool allow_tls12) {
     _cleanup_packet_ Packet packet = PACKET_INIT;
     Failure failure = FAILURE_INIT;
 
-    assert_int_equal(job_start(f->loop, f->path, &f->buffer, &request, &callbacks, f, &f->job, &failure), 0);
+    assert_int_equal(job_start(f->loop, f->path, &f->buffer, &request, with, f, &f->job, &failure), 0);
     f->peer = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(f->peer >= 0);
     assert_int_equal(packet_receive(f->peer, &f->peer_buffer, true, &packet), PACKET_RECEIVED);
     assert_int_equal(packet.header.type, JOB_PACKET_JOB);
     assert_int_equal(packet.fd_count, 1);
+}
+
+static void start(Fixture *f, uint8_t kind, bool allow_tls12) {
+    start_with(f, kind, allow_tls12, &callbacks);
 }
 
 static void run(Fixture *f) {
@@ -244,6 +248,16 @@ static void test_fetch_asks(void **state) {
     assert_broken(f, "does not allow");
 }
 
+/* A look at the server and /cacerts have no key to ask for. */
+static void test_asks_where_nobody_answers(void **state) {
+    static const JobCallbacks silent = { .result = on_result, .failed = on_failed };
+    Fixture *f = *state;
+
+    start_with(f, JOB_KIND_CACERTS, false, &silent);
+    send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 }, -1);
+    assert_broken(f, "does not allow");
+}
+
 static void test_unknown_scheme(void **state) {
     Fixture *f = *state;
 
@@ -340,6 +354,7 @@ int main(void) {
         TEST(test_digest),
         TEST(test_digest_where_allowed),
         TEST(test_fetch_asks),
+        TEST(test_asks_where_nobody_answers),
         TEST(test_unknown_scheme),
         TEST(test_bad_results),
         TEST(test_unsealed),

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an attempt shows the CA that it is: another identity's certificate or its own, a user and a password, or
+ * nothing. The key that signs for it is copied, so that a renewal of that identity in the meantime does not pull it
+ * away. */
+#include "manager/enrolment.h"
+
+#include <string.h>
+
+static const Authenticate *enrolment_authenticate(const Identity *identity, bool renewal) {
+    static const Authenticate none = { .kind = AUTHENTICATE_NONE };
+    const IdentityConfig *config = identity->config;
+
+    if (!renewal)
+        return &config->authenticate;
+    return config->renewal_authenticate.kind != AUTHENTICATE_NONE ? &config->renewal_authenticate : &none;
+}
+
+static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authenticator, Failure *ret_failure) {
+    int r = identity_require_ready(authenticator, ret_failure);
+
+    if (r < 0) {
+        if (authenticator != enrolment->identity)
+            enrolment->identity->waits_for_authenticator = true;
+        return failure_prefix(ret_failure, r, "%s authenticates with %s", enrolment->identity->name,
+                              authenticator->name);
+    }
+    enrolment->authenticator = authenticator->instance;
+    enrolment->authenticator_generation = authenticator->generation;
+    r = tpm_key_copy(authenticator->key, &enrolment->authenticator_key);
+    if (r >= 0)
+        r = certificate_list_to_pem(&authenticator->chain, &enrolment->authenticator_chain);
+    return r < 0 ? failure_errno(ret_failure, r, "Preparing the authentication") : 0;
+}
+
+static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate *authenticate, Failure *ret_failure) {
+    Identity *identity = enrolment->identity;
+    Specifiers specifiers;
+    const char *problem = NULL;
+
+    if (daemon_config_credential_is_secret(identity->manager->config, authenticate->name))
+        return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
+                           "The credential %s is an authorization of the TPM and is not sent to a CA: use another.",
+                           authenticate->name);
+    int r = secret_from_credential(authenticate->name, &enrolment->password);
+    if (r < 0)
+        return failure_set(
+            ret_failure, r, FAILURE_ENROLLMENT_FAILED,
+            "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
+            "identityd.service.",
+            identity->name, authenticate->name, strerror(-r), authenticate->name);
+    r = identity_specifiers(identity, &specifiers);
+    if (r >= 0)
+        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
+                              &problem);
+    return r < 0
+               ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
+                             authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
+               : 0;
+}
+
+int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {
+    Identity *identity = enrolment->identity;
+    const Authenticate *authenticate = enrolment_authenticate(identity, enrolment->renewal);
+
+    identity->waits_for_authenticator = false;
+    switch (authenticate->kind) {
+    case AUTHENTICATE_IDENTITY: {
+        Identity *authenticator = manager_find_identity(identity->manager, authenticate->name, ret_failure);
+        if (!authenticator)
+            return failure_prefix(ret_failure, -ENOENT, "%s: Authenticate=identity:%s", identity->name,
+                                  authenticate->name);
+        return enrolment_prepare_identity(enrolment, authenticator, ret_failure);
+    }
+    case AUTHENTICATE_CREDENTIAL:
+        return enrolment_prepare_credential(enrolment, authenticate, ret_failure);
+    case AUTHENTICATE_NONE:
+        if (enrolment->renewal)
+            return enrolment_prepare_identity(enrolment, identity, ret_failure);
+        if (identity->state == STATE_EXPIRED)
+            return failure_set(ret_failure, -EKEYEXPIRED, FAILURE_ENROLLMENT_FAILED,
+                               "The certificate of %s has expired and nothing else may authenticate its enrolment: set "
+                               "Authenticate= in "
+                               "[Enrollment] (identity:NAME or credential:NAME).",
+                               identity->name);
+        return 0;
+    }
+    return -EINVAL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A job at the enroller for an identity: which of the two sockets it goes to, and what every job says of the identity,
+ * its servers and the time. */
+#include "manager/internal.h"
+
+#include <stdio.h>
+
+int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
+                       Job **ret, Failure *ret_failure) {
+    Manager *manager = identity->manager;
+    const IdentityConfig *config = identity->config;
+    bool fetches = request->kind == JOB_KIND_FETCH;
+    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL;
+    _cleanup_free_ char *path = NULL;
+
+    int r = identity_server_anchors(identity, &server_anchors, ret_failure);
+    if (r < 0)
+        return r;
+    if (asprintf(&path, "%s/%s", manager->runtime_directory,
+                 fetches ? IDENTITYD_FETCH_SOCKET : IDENTITYD_ENROLLER_SOCKET) < 0)
+        return failure_errno(ret_failure, -ENOMEM, "Finding the enroller");
+    request->identity = identity->name;
+    if (!fetches)
+        request->servers = (const char *const *) config->servers;
+    request->server_anchors = bytes_view(&server_anchors);
+    /* The provisional connection is for the first meeting with the CA alone. */
+    request->fingerprint =
+        !fetches && server_anchors.size == 0 && config->has_anchors_fingerprint ? config->anchors_fingerprint : NULL;
+    request->proxy = config->proxy;
+    request->time = (uint64_t) manager_now(manager);
+    request->time_is_floor = manager->clock.below_floor;
+    r = job_start(manager->loop, path, &manager->packet_buffer, request, callbacks, userdata, ret, ret_failure);
+    request->server_anchors = (BytesView) { NULL, 0 }; /* they go with this call */
+    return r;
+}
