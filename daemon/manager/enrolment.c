@@ -450,8 +450,7 @@ static void enrolment_connect(Enrolment *enrolment) {
         .request = bytes_view(&enrolment->pending.request),
         .allow_tls12 = config->allow_tls12,
     };
-    r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, enrolment, &enrolment->job,
-                  &failure);
+    r = job_start(&manager->jobs, path, &request, &callbacks, enrolment, &enrolment->job, &failure);
     enrolment->password = secret_free(enrolment->password);
     if (r < 0)
         enrolment_fail(enrolment, &failure, false, 0);

@@ -84,8 +84,7 @@ void identity_probe_server(Identity *identity, OperationDone done, void *userdat
             .time_is_floor = manager->clock.below_floor,
         };
         *inquiry = (Inquiry) { .manager = manager, .done = done, .userdata = userdata };
-        r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, inquiry, &inquiry->job,
-                      &failure);
+        r = job_start(&manager->jobs, path, &request, &callbacks, inquiry, &inquiry->job, &failure);
     }
     if (r < 0)
         done(&failure, (BytesView) { NULL, 0 }, userdata);

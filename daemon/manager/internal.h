@@ -82,7 +82,7 @@ struct Manager {
     sd_event_source *timer, *post, *clock_watch, *probe_timer;
     int clock_watch_fd;
     uint64_t timer_at;
-    PacketBuffer packet_buffer;
+    JobLoop jobs;
     uint64_t enrolments_succeeded, enrolments_failed, checks_failed;
 };
 

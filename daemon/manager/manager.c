@@ -182,6 +182,7 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (!manager)
         return -ENOMEM;
     manager->loop = sd_event_ref(loop);
+    manager->jobs.loop = loop;
     manager->tpm.state = TPM_STATE_UNAVAILABLE;
     (void) failure_set(&manager->tpm_failure, 0, FAILURE_TPM_UNAVAILABLE, "it has not answered yet since the start.");
     manager->state_fd = manager->runtime_fd = manager->clock_watch_fd = -1;
@@ -204,6 +205,8 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (manager->config->serial_credential)
         (void) secret_from_credential(manager->config->serial_credential, &manager->serial);
     r = clock_load(manager);
+    if (r >= 0)
+        r = closer_new(&manager->jobs.closer);
     if (r >= 0)
         r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
     if (r >= 0)
@@ -233,6 +236,7 @@ Manager *manager_free(Manager *manager) {
     signing_free(manager->signing);
     handles_forget(manager);
     free(manager->identities);
+    closer_free(manager->jobs.closer);
     quota_free(manager->quota);
     sd_event_source_disable_unref(manager->probe_timer);
     daemon_config_free(manager->config);

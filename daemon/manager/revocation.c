@@ -336,7 +336,7 @@ static int check_start_task(RevocationCheck *check, const CheckTask *task, Failu
         .time_is_floor = manager->clock.below_floor,
         .ocsp_request = bytes_view(&request),
     };
-    return job_start(manager->loop, path, &manager->packet_buffer, &job, &callbacks, check, &check->job, ret_failure);
+    return job_start(&manager->jobs, path, &job, &callbacks, check, &check->job, ret_failure);
 }
 
 static void check_end(RevocationCheck *check) {

@@ -90,8 +90,7 @@ void rollover_due(Identity *identity) {
             .time_is_floor = manager->clock.below_floor,
         };
         rollover->identity = identity;
-        r = job_start(manager->loop, path, &manager->packet_buffer, &request, &callbacks, rollover, &rollover->job,
-                      &failure);
+        r = job_start(&manager->jobs, path, &request, &callbacks, rollover, &rollover->job, &failure);
     }
     if (r < 0) {
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "%s", failure.text);
