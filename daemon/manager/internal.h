@@ -66,6 +66,8 @@ struct Manager {
     Signing *signing;
     TpmInformation tpm;
     bool tpm_known, probing, probe_again, settled;
+    bool clock_judged;          /* once a TPM was there: what a clock that is behind calls for */
+    StoredDevice stored_device; /* as it is on the disk */
     uint64_t probe_delay;
     Failure tpm_failure;
     uint64_t last_heartbeat, last_tpm_failure;

@@ -181,7 +181,7 @@ class Callers(Case):
         self.systemd.say("unit app.service")
         self.assert_works(open_credential(first))
         before, buses = descriptors(), []
-        for _ in range(3 * KNOWN_MAX):
+        for _ in range(KNOWN_MAX + 30):
             buses.append(connect())
             self.assert_works(open_credential(buses[-1]))
         wait_until(lambda: descriptors() <= before + KNOWN_MAX, "handles to be closed", 60)

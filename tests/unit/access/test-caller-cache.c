@@ -9,16 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 static pid_t spawn(void) {
     pid_t pid = fork();
 
-    if (pid == 0)
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         for (;;)
             pause();
+    }
     assert_true(pid > 0);
     return pid;
 }
