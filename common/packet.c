@@ -4,6 +4,7 @@
 #include "common/packet.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -39,7 +40,7 @@ static int decode_header(const uint8_t *data, size_t size, PacketHeader *ret) {
         return -EPROTO;
     if (data[0] != PACKET_VERSION || data[14] != 0 || data[15] != 0)
         return -EPROTO;
-    *ret = (PacketHeader){
+    *ret = (PacketHeader) {
         .version = data[0],
         .type = data[1],
         .status = (uint16_t) (data[2] | data[3] << 8),
@@ -59,16 +60,25 @@ static ssize_t receive(int socket, struct msghdr *message, int flags) {
     return n < 0 ? -errno : n;
 }
 
+typedef struct Peek {
+    ssize_t size;
+    uint8_t header[PACKET_HEADER_SIZE];
+    bool has_descriptors;
+} Peek;
+
 /* Looks whether the next packet carries descriptors, without taking it or them: with room for no more than the
  * credentials, which come first, the kernel reports descriptors by MSG_CTRUNC and installs none. */
-static int refuse_descriptors(int socket, size_t control_size) {
+static int peek(int socket, size_t control_size, Peek *ret) {
     Control control;
-    struct msghdr message = { .msg_control = control_size > 0 ? control.bytes : NULL, .msg_controllen = control_size };
-    ssize_t n = receive(socket, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
+    struct iovec part = { ret->header, sizeof(ret->header) };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = control_size > 0 ? control.bytes : NULL,
+                              .msg_controllen = control_size };
 
-    if (n < 0)
-        return (int) n;
-    return message.msg_flags & MSG_CTRUNC ? -EPROTO : 0;
+    ret->size = receive(socket, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
+    ret->has_descriptors = ret->size >= 0 && message.msg_flags & MSG_CTRUNC;
+    return ret->size < 0 ? (int) ret->size : 0;
 }
 
 static int credentials_room(int socket, size_t *ret) {
@@ -110,29 +120,17 @@ static bool take_control(struct msghdr *message, Packet *packet) {
     return excess;
 }
 
-int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *ret) {
+/* Receives what no longer needs a look. */
+static int receive_packet(int socket, PacketBuffer *buffer, size_t control_size, Packet *ret) {
     _cleanup_packet_ Packet packet = PACKET_INIT;
-    size_t control_size = sizeof(Control);
     Control control;
-    int r;
-
-    if (!fds_allowed) {
-        r = credentials_room(socket, &control_size);
-        if (r >= 0)
-            r = refuse_descriptors(socket, control_size);
-        if (r == -EAGAIN)
-            return PACKET_NONE;
-        if (r == -ECONNRESET)
-            return PACKET_CLOSED;
-        if (r < 0)
-            return r;
-    }
     struct iovec part = { buffer->bytes, sizeof(buffer->bytes) };
     struct msghdr message = { .msg_iov = &part,
                               .msg_iovlen = 1,
                               .msg_control = control_size > 0 ? control.bytes : NULL,
                               .msg_controllen = control_size };
     ssize_t n = receive(socket, &message, MSG_CMSG_CLOEXEC);
+
     if (n == -EAGAIN)
         return PACKET_NONE;
     if (n == -ECONNRESET)
@@ -144,13 +142,75 @@ int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *r
         return PACKET_CLOSED;
     if (excess || message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
         return -EPROTO;
-    r = decode_header(buffer->bytes, (size_t) n, &packet.header);
+    int r = decode_header(buffer->bytes, (size_t) n, &packet.header);
     if (r < 0)
         return r;
-    packet.payload = (BytesView){ buffer->bytes + PACKET_HEADER_SIZE, (size_t) n - PACKET_HEADER_SIZE };
+    packet.payload = (BytesView) { buffer->bytes + PACKET_HEADER_SIZE, (size_t) n - PACKET_HEADER_SIZE };
     *ret = packet;
     packet = PACKET_INIT;
     return PACKET_RECEIVED;
+}
+
+static int peek_result(int r) {
+    return r == -EAGAIN ? PACKET_NONE : r == -ECONNRESET ? PACKET_CLOSED : r;
+}
+
+int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *ret) {
+    size_t control_size = sizeof(Control);
+    Peek next;
+
+    if (!fds_allowed) {
+        int r = credentials_room(socket, &control_size);
+        if (r >= 0)
+            r = peek(socket, control_size, &next);
+        if (r < 0)
+            return peek_result(r);
+        if (next.has_descriptors)
+            return -EPROTO;
+    }
+    return receive_packet(socket, buffer, control_size, ret);
+}
+
+/* Looks at copies of the next packet's descriptors; the queue keeps the originals, so that what is no memfd can still
+ * be closed by somebody who has the time. 0: all of them are memfds. */
+static int peek_at_memfds(int socket, const PacketMemfds *memfds, size_t control_size) {
+    Packet packet = PACKET_INIT;
+    Control control;
+    struct msghdr message = { .msg_control = control.bytes, .msg_controllen = control_size };
+    ssize_t n = receive(socket, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
+
+    if (n < 0)
+        return (int) n;
+    bool excess = take_control(&message, &packet);
+    assert(!excess); /* there was no room for more than a packet may carry */
+    int r = message.msg_flags & MSG_CTRUNC ? -EPROTO : 0;
+    for (size_t i = 0; i < packet.fd_count; i++)
+        if (fcntl(packet.fds[i], F_GET_SEALS) < 0) { /* which only a memfd has */
+            r = -EPROTO;
+            memfds->dispose(TAKE_FD(packet.fds[i]), memfds->userdata);
+        }
+    packet_clear(&packet);
+    return r;
+}
+
+int packet_receive_memfds(int socket, PacketBuffer *buffer, const PacketMemfds *memfds, Packet *ret) {
+    size_t control_size;
+    Peek next;
+    int r = credentials_room(socket, &control_size);
+
+    if (r >= 0)
+        r = peek(socket, control_size, &next);
+    if (r < 0)
+        return peek_result(r);
+    if (next.has_descriptors) {
+        if (next.size < (ssize_t) sizeof(next.header) || next.header[1] != memfds->type)
+            return -EPROTO;
+        control_size += CONTROL_FDS;
+        r = peek_at_memfds(socket, memfds, control_size);
+        if (r < 0)
+            return peek_result(r);
+    }
+    return receive_packet(socket, buffer, control_size, ret);
 }
 
 int packet_send(int socket, const PacketHeader *header, BytesView payload, const int *fds, size_t fd_count) {

@@ -57,6 +57,18 @@ typedef enum PacketResult {
  * unwanted descriptors (all are closed); or -errno of recvmsg. MSG_CMSG_CLOEXEC is always set. */
 int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *ret);
 
+/* What a loop that waits for nobody takes from a peer that it does not trust: memfds, with packets of one type. */
+typedef struct PacketMemfds {
+    uint8_t type;
+    void (*dispose)(int fd, void *userdata); /* closes something else that was looked at: that close() may wait */
+    void *userdata;
+} PacketMemfds;
+
+/* As packet_receive, but descriptors are taken only with packets of that type, and only if each is a memfd: closing one
+ * of those waits for nobody. Any other is -EPROTO, and stays in the socket's queue: whoever closes the socket drops the
+ * last reference to it. */
+int packet_receive_memfds(int socket, PacketBuffer *buffer, const PacketMemfds *memfds, Packet *ret);
+
 /* Sends one packet; descriptors are lent, not taken. Never raises SIGPIPE. 0; -EAGAIN: the socket is full and
  * nothing was sent; -EMSGSIZE: above the limits; -EPIPE or -ECONNRESET: the peer is gone; other -errno. */
 int packet_send(int socket, const PacketHeader *header, BytesView payload, const int *fds, size_t fd_count);

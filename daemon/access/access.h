@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is asking (caller.c), whether a rule admits them (policy.c, pure), and how much one user may hold (quota.c). */
+/* Who is asking (caller.c), what is known of them from earlier (caller-cache.c), whether a rule admits them (policy.c,
+ * pure), and how much one user may hold (quota.c). */
 #pragma once
 
 #include "common/access-rule.h"
 #include "common/macros.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #define CALLER_GROUPS_MAX 1024U
@@ -14,15 +16,34 @@ typedef struct Caller {
     uid_t uid;     /* (uid_t) -1: unknown, admitted by no rule */
     gid_t *groups; /* primary and supplementary, owned */
     size_t group_count;
-    pid_t pid;      /* 0 unknown */
-    int pidfd;      /* owned, -1 without */
-    char *unit;     /* of the system manager, owned; NULL: none, unknown or not looked up */
-    char *bus_name; /* unique name, owned */
+    pid_t pid;          /* 0 unknown */
+    int pidfd;          /* owned, -1 without */
+    char *unit;         /* of the system manager, owned; NULL: none, unknown or not looked up */
+    bool unit_is_known; /* systemd has answered: `unit` is what it said */
+    char *bus_name;     /* unique name, owned */
 } Caller;
 #define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .pidfd = -1 })
 /* Frees and closes what it holds and makes it CALLER_INIT. */
 void caller_clear(Caller *caller);
 #define _cleanup_caller_ _cleanup_(caller_clear)
+/* A copy of all but the pidfd. 0 or -ENOMEM. */
+int caller_copy(const Caller *caller, Caller *ret);
+/* Whether there is a pidfd, and its process has not ended. */
+bool caller_is_alive(const Caller *caller);
+
+/* ---- what is known of connections ---- */
+typedef struct CallerCache CallerCache;
+/* At most `total` in all, `per_user` of one user (each holds a descriptor). 0 or -ENOMEM. */
+int caller_cache_new(size_t total, size_t per_user, CallerCache **ret);
+CallerCache *caller_cache_free(CallerCache *cache);
+DEFINE_CLEANUP(CallerCache, caller_cache_free)
+#define _cleanup_caller_cache_ _cleanup_(caller_cache_free_p)
+/* By unique name; borrowed until the next call. NULL: nothing is known, or the process has ended meanwhile. */
+const Caller *caller_cache_find(CallerCache *cache, const char *bus_name);
+/* Keeps a copy in place of what was known of that name. -EINVAL: without name or pidfd nothing is kept; -ENOMEM,
+ * -EMFILE. */
+int caller_cache_put(CallerCache *cache, const Caller *caller);
+size_t caller_cache_count(const CallerCache *cache);
 
 /* Names to numbers; a table of functions so that the policy is tested without /etc/passwd. */
 typedef struct AccessNames {

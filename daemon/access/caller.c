@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define RECORD_MAX (1024U * 1024U) /* bytes of one passwd or group entry: groups can be large */
 
@@ -14,6 +15,25 @@ void caller_clear(Caller *caller) {
     free(caller->unit);
     free(caller->bus_name);
     *caller = CALLER_INIT;
+}
+
+int caller_copy(const Caller *caller, Caller *ret) {
+    _cleanup_caller_ Caller copy = CALLER_INIT;
+
+    copy.uid = caller->uid;
+    copy.pid = caller->pid;
+    copy.unit_is_known = caller->unit_is_known;
+    copy.group_count = caller->group_count;
+    copy.groups = calloc(caller->group_count + 1U, sizeof *copy.groups);
+    copy.unit = caller->unit ? strdup(caller->unit) : NULL;
+    copy.bus_name = caller->bus_name ? strdup(caller->bus_name) : NULL;
+    if (!copy.groups || (caller->unit && !copy.unit) || (caller->bus_name && !copy.bus_name))
+        return -ENOMEM;
+    if (caller->group_count > 0)
+        memcpy(copy.groups, caller->groups, caller->group_count * sizeof *copy.groups);
+    *ret = copy;
+    copy = CALLER_INIT;
+    return 0;
 }
 
 /* One lookup into a buffer; 0 with the number, -ERANGE if the buffer is too small. getpwnam_r(3) has several codes for

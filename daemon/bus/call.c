@@ -8,9 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Open at once, of one user: each may wait for polkit, and the bus bounds how many answers we may wait for. */
-#define CALLS_PER_USER_MAX 64U
-
 Call *call_free(Call *call) {
     if (!call)
         return NULL;
@@ -20,7 +17,6 @@ Call *call_free(Call *call) {
                 *link = call->next;
                 break;
             }
-    free(call->finding);
     sd_bus_slot_unref(call->slot);
     sd_bus_message_unref(call->message);
     caller_clear(&call->caller);
@@ -94,7 +90,7 @@ static unsigned calls_of_user(const Bus *bus, uid_t uid) {
     return count;
 }
 
-static void on_caller(Call *call, int r) {
+void call_found(Call *call, int r) {
     Failure failure = FAILURE_INIT;
 
     if (r < 0) {
@@ -129,12 +125,16 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
         if (!call->identity)
             return -ENOMEM;
     }
-    int r = caller_find(call, on_caller);
-    if (r < 0)
-        return r;
     call->next = bus->calls;
     bus->calls = call;
-    (void) TAKE_PTR(call);
+    int r = caller_find(call);
+    if (r == -EDQUOT)
+        return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "LimitsExceeded",
+                                 "%s has %u calls open already: wait for their answers.",
+                                 sd_bus_message_get_sender(message), CALLS_PER_USER_MAX);
+    if (r < 0)
+        return r;
+    (void) TAKE_PTR(call); /* it may be answered by now */
     return 1;
 }
 

@@ -1,36 +1,81 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who calls. The bus vouches for uid, groups and process of a connection; the unit is the system manager's for that
  * process, which is held by a pidfd over the question, so that a process id that was taken over meanwhile is noticed
- * (FACTS). */
+ * (FACTS). Both are asked for once for each connection (access/caller-cache): calls that come in the meantime wait for
+ * the same answer, later ones get it at once. */
 #include "bus/internal.h"
 
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <string.h>
 #include <sys/pidfd.h>
 
 #define CREDENTIALS_TIMEOUT_USEC (10U * 1000000U)
 
-typedef struct Finding {
-    Call *call;
-    void (*done)(Call *call, int r);
-} Finding; /* owned by its call */
+/* A question about one connection that is not answered yet. Without calls that wait for it, it is nobody's. */
+struct Lookup {
+    Bus *bus;
+    Caller caller;
+    bool wants_unit;
+    sd_bus_slot *slot;
+    Lookup *next;
+};
 
-static void finding_end(Finding *finding, int r) {
-    Call *call = finding->call;
-    void (*done)(Call *, int) = finding->done;
+static Lookup *lookup_free(Lookup *lookup) {
+    if (!lookup)
+        return NULL;
+    for (Lookup **link = &lookup->bus->lookups; *link; link = &(*link)->next)
+        if (*link == lookup) {
+            *link = lookup->next;
+            break;
+        }
+    sd_bus_slot_unref(lookup->slot);
+    caller_clear(&lookup->caller);
+    free(lookup);
+    return NULL;
+}
+DEFINE_CLEANUP(Lookup, lookup_free)
 
-    call->finding = NULL;
-    free(finding);
-    done(call, r);
+void lookups_abandon(Bus *bus) {
+    while (bus->lookups)
+        lookup_free(bus->lookups);
 }
 
-static bool process_is_alive(int pidfd) {
-    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+/* What is known goes into the call: a copy of its own, with a descriptor of its own. */
+static int call_take_caller(Call *call, const Caller *known) {
+    caller_clear(&call->caller);
+    int r = caller_copy(known, &call->caller);
+    if (r < 0)
+        return r;
+    if (known->pidfd >= 0)
+        call->caller.pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
+    /* Only while the process is the one that the bus named does its unit count. */
+    if (!caller_is_alive(&call->caller))
+        call->caller.unit = (free(call->caller.unit), NULL);
+    return 0;
+}
 
-    return poll(&p, 1, 0) == 0;
+/* Answers the calls that wait for this, or, with `all` false, those of them that no unit matters to. */
+static void lookup_answer(Lookup *lookup, int r, bool all) {
+    for (Call *call = lookup->bus->calls; call;) {
+        if (call->lookup != lookup || (!all && call->wants_unit)) {
+            call = call->next;
+            continue;
+        }
+        call->lookup = NULL;
+        int copied = r < 0 ? r : call_take_caller(call, &lookup->caller);
+        Bus *bus = lookup->bus;
+        call_found(call, copied);
+        call = bus->calls; /* that call is gone, and others may be */
+    }
+}
+
+static void lookup_end(Lookup *lookup, int r) {
+    if (r >= 0)
+        (void) caller_cache_put(lookup->bus->callers, &lookup->caller); /* else it is asked for again */
+    lookup_answer(lookup, r, true);
+    lookup_free(lookup);
 }
 
 /* Without UnixGroupIDs from the bus: what the system's databases say. */
@@ -110,75 +155,130 @@ static int read_credentials(sd_bus_message *m, Caller *caller) {
 }
 
 static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-    Finding *finding = userdata;
-    Caller *caller = &finding->call->caller;
+    Lookup *lookup = userdata;
+    Caller *caller = &lookup->caller;
     const char *path;
 
-    finding->call->slot = sd_bus_slot_unref(finding->call->slot);
-    if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "o", &path) < 0 ||
-        sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &caller->unit) <= 0)
-        caller->unit = (free(caller->unit), NULL);
-    /* Only if the process is still the one that the bus named did systemd speak of it. */
-    if (!process_is_alive(caller->pidfd))
-        caller->unit = (free(caller->unit), NULL);
-    finding_end(finding, 0);
+    /* What is no answer about this process (systemd is busy, or not there) is not kept. */
+    if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "o", &path) >= 0) {
+        caller->unit_is_known = true;
+        if (sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &caller->unit) <= 0)
+            caller->unit = (free(caller->unit), NULL);
+    } else if (sd_bus_message_is_method_error(m, "org.freedesktop.systemd1.NoUnitForPID"))
+        caller->unit_is_known = true;
+    lookup_end(lookup, 0);
     return 1;
 }
 
-static int find_unit(Finding *finding) {
-    Caller *caller = &finding->call->caller;
+static int find_unit(Lookup *lookup) {
+    sd_bus *connection = lookup->bus->bus;
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
-    if (caller->pid <= 0)
+    if (lookup->caller.pidfd < 0)
         return -ESRCH;
-    if (caller->pidfd < 0)
-        caller->pidfd = pidfd_open(caller->pid, 0);
-    if (caller->pidfd < 0)
-        return -errno;
-    int r =
-        sd_bus_message_new_method_call(finding->call->bus->bus, &m, "org.freedesktop.systemd1",
-                                       "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnitByPID");
+    int r = sd_bus_message_new_method_call(connection, &m, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                                           "org.freedesktop.systemd1.Manager", "GetUnitByPID");
     if (r >= 0)
         r = sd_bus_message_set_auto_start(m, false);
     if (r >= 0)
-        r = sd_bus_message_append(m, "u", (uint32_t) caller->pid);
-    return r < 0 ? r
-                 : sd_bus_call_async(finding->call->bus->bus, &finding->call->slot, m, on_unit, finding,
-                                     CREDENTIALS_TIMEOUT_USEC);
+        r = sd_bus_message_append(m, "u", (uint32_t) lookup->caller.pid);
+    lookup->slot = sd_bus_slot_unref(lookup->slot);
+    return r < 0 ? r : sd_bus_call_async(connection, &lookup->slot, m, on_unit, lookup, CREDENTIALS_TIMEOUT_USEC);
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-    Finding *finding = userdata;
-    Call *call = finding->call;
+    Lookup *lookup = userdata;
+    Caller *caller = &lookup->caller;
 
-    call->slot = sd_bus_slot_unref(call->slot);
-    int r = sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : read_credentials(m, &call->caller);
-    if (r >= 0 && call->unit_purpose != _PURPOSE_INVALID) {
-        Identity *identity = manager_find_identity(call->bus->manager, call->identity, NULL);
-        if (identity && identity_admits_units(identity, call->unit_purpose) && find_unit(finding) >= 0)
-            return 1;
-    }
-    finding_end(finding, r);
+    int r = sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : read_credentials(m, caller);
+    if (r >= 0 && caller->pidfd < 0 && caller->pid > 0)
+        caller->pidfd = pidfd_open(caller->pid, 0);
+    if (r >= 0 && lookup->wants_unit && find_unit(lookup) >= 0) {
+        (void) caller_cache_put(lookup->bus->callers, caller);
+        lookup_answer(lookup, 0, false);
+    } else
+        lookup_end(lookup, r);
     return 1;
 }
 
-int caller_find(Call *call, void (*done)(Call *call, int r)) {
-    Finding *finding = malloc(sizeof *finding);
-    const char *sender = sd_bus_message_get_sender(call->message);
-    int r;
+static int lookup_new(Bus *bus, const char *sender, Lookup **ret) {
+    _cleanup_(lookup_free_p) Lookup *lookup = calloc(1, sizeof *lookup);
 
-    if (!finding)
+    if (!lookup)
         return -ENOMEM;
-    *finding = (Finding) { call, done };
-    call->caller.bus_name = sender ? strdup(sender) : NULL;
-    r = call->caller.bus_name ? 0 : -EBADMSG;
+    lookup->bus = bus;
+    lookup->caller = CALLER_INIT;
+    lookup->caller.bus_name = strdup(sender);
+    lookup->next = bus->lookups;
+    bus->lookups = lookup;
+    if (!lookup->caller.bus_name)
+        return -ENOMEM;
+    *ret = TAKE_PTR(lookup);
+    return 0;
+}
+
+static unsigned calls_that_wait(const Lookup *lookup) {
+    unsigned count = 0;
+
+    for (const Call *call = lookup->bus->calls; call; call = call->next)
+        count += call->lookup == lookup;
+    return count;
+}
+
+static Lookup *lookup_of(Bus *bus, const char *sender) {
+    Lookup *lookup = bus->lookups;
+
+    while (lookup && strcmp(lookup->caller.bus_name, sender) != 0)
+        lookup = lookup->next;
+    return lookup;
+}
+
+/* Begins with the bus, or, where all but the unit is known, with systemd. */
+static int lookup_start(Lookup *lookup, const Caller *known) {
+    if (!known)
+        return sd_bus_call_method_async(lookup->bus->bus, &lookup->slot, "org.freedesktop.DBus",
+                                        "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionCredentials",
+                                        on_credentials, lookup, "s", lookup->caller.bus_name);
+    caller_clear(&lookup->caller);
+    int r = caller_copy(known, &lookup->caller);
     if (r >= 0)
-        r = sd_bus_call_method_async(call->bus->bus, &call->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                                     "org.freedesktop.DBus", "GetConnectionCredentials", on_credentials, finding, "s",
-                                     sender);
-    if (r < 0)
-        free(finding);
-    else
-        call->finding = finding;
-    return r;
+        lookup->caller.pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
+    return r < 0 ? r : find_unit(lookup);
+}
+
+int caller_find(Call *call) {
+    Bus *bus = call->bus;
+    const char *sender = sd_bus_message_get_sender(call->message);
+    const Identity *identity =
+        call->unit_purpose == _PURPOSE_INVALID ? NULL : manager_find_identity(bus->manager, call->identity, NULL);
+    Lookup *lookup = NULL;
+    int r = 0;
+
+    if (!sender)
+        return -EBADMSG;
+    call->wants_unit = identity && identity_admits_units(identity, call->unit_purpose);
+    const Caller *known = caller_cache_find(bus->callers, sender);
+    if (known && (!call->wants_unit || known->unit_is_known)) {
+        r = call_take_caller(call, known);
+        if (r >= 0)
+            call_found(call, 0);
+        return r;
+    }
+    lookup = lookup_of(bus, sender);
+    if (!lookup) {
+        r = lookup_new(bus, sender, &lookup);
+        if (r < 0)
+            return r;
+        lookup->wants_unit = call->wants_unit;
+        r = lookup_start(lookup, known);
+        if (r < 0) {
+            lookup_free(lookup);
+            return r;
+        }
+    }
+    if (calls_that_wait(lookup) >= CALLS_PER_USER_MAX)
+        return -EDQUOT;
+    lookup->wants_unit |= call->wants_unit;
+    call->lookup = lookup;
+    return 0;
 }

@@ -14,10 +14,13 @@ struct Bus {
     bool manager_changed;
     char **changed; /* names of identities, owned */
     size_t changed_count;
-    struct Call *calls; /* not answered yet */
+    struct Call *calls;     /* not answered yet */
+    struct Lookup *lookups; /* who calls: not answered yet */
+    CallerCache *callers;   /* answered earlier */
 };
 
 typedef struct Call Call;
+typedef struct Lookup Lookup;
 /* Continues a call once its caller is known and, where an action was named, authorized. Must end in call_reply_… sooner
  * or later. */
 typedef void (*CallHandler)(Call *call);
@@ -31,12 +34,16 @@ struct Call {
     CallHandler handler;
     Caller caller;
     sd_bus_slot *slot;
-    struct Finding *finding; /* while it is found out who calls */
-    bool handed_over;        /* to its handler, which ends it */
+    Lookup *lookup;   /* while it is found out who calls; borrowed */
+    bool wants_unit;  /* that is part of the question */
+    bool handed_over; /* to its handler, which ends it */
     Call *next;
 };
 
 /* ---- call.c ---- */
+/* Open at once, of one user: each may wait for polkit, and the bus bounds how many answers we may wait for. */
+#define CALLS_PER_USER_MAX 64U
+
 typedef struct CallStart {
     const char *action;
     Purpose unit_purpose;
@@ -58,10 +65,17 @@ void call_hand_over(Call *call);
 /* Before the bus is left: nobody waits in vain. */
 void calls_abandon(Bus *bus);
 DEFINE_CLEANUP(Call, call_free)
+/* Goes on with a call whose caller is known, or, with a negative errno, cannot be: may end it. */
+void call_found(Call *call, int r);
 
 /* ---- caller.c ---- */
-/* Who is behind the call's sender, race-free as FACTS describes; then `done`. */
-int caller_find(Call *call, void (*done)(Call *call, int r));
+#define CALLERS_MAX          256U /* connections of which something is kept, a descriptor each; … */
+#define CALLERS_PER_USER_MAX 64U  /* … and of one user */
+
+/* Who is behind the call's sender, race-free as FACTS describes; then call_found, now or later. On -errno the call is
+ * untouched; -EDQUOT: too many of this sender wait already. */
+int caller_find(Call *call);
+void lookups_abandon(Bus *bus);
 
 /* ---- authorize.c ---- */
 /* Root, identityd's own user, polkit's yes, or without polkit the group identityd-admin; then the handler or

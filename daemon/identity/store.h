@@ -106,6 +106,18 @@ void stored_state_clear(StoredState *state);
 int store_state_load(Store *store, StoredState *ret, Failure *ret_failure); /* no file: all zero, 0 */
 int store_state_save(Store *store, const StoredState *state, Failure *ret_failure);
 
+/* ---- the file `.device` of the state directory: what is known of the TPM, of which a disk's clone has another ---- */
+
+#define STORE_ENDORSEMENT_MAX 1024U
+
+typedef struct StoredDevice {
+    Bytes parent_name; /* TPM Name of the parent key in whose TPM … */
+    Bytes endorsement; /* … this was found: DER SubjectPublicKeyInfo that the device ID is the hash of */
+} StoredDevice;
+void stored_device_clear(StoredDevice *device);
+int store_device_load(int state_fd, StoredDevice *ret, Failure *ret_failure); /* no file: empty, 0; -EBADMSG, … */
+int store_device_save(int state_fd, BytesView parent_name, BytesView endorsement, Failure *ret_failure);
+
 /* ---- published files: /run/identityd/NAME/ (0755, files 0644), replaced as a set ---- */
 
 typedef struct PublishedFile {

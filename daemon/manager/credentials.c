@@ -100,15 +100,9 @@ static int handle_record_new(const Identity *identity, Purpose purpose, const Ca
     record->id = ++identity->manager->next_id;
     record->purpose = purpose;
     strcpy(record->identity, identity->name);
-    record->caller.uid = caller->uid;
-    record->caller.pid = caller->pid;
-    record->caller.groups = calloc(caller->group_count + 1U, sizeof *record->caller.groups);
-    record->caller.unit = caller->unit ? strdup(caller->unit) : NULL;
-    if (!record->caller.groups || (caller->unit && !record->caller.unit))
-        return -ENOMEM;
-    if (caller->group_count > 0)
-        memcpy(record->caller.groups, caller->groups, caller->group_count * sizeof *caller->groups);
-    record->caller.group_count = caller->group_count;
+    int r = caller_copy(caller, &record->caller);
+    if (r < 0)
+        return r;
     *ret = TAKE_PTR(record);
     return 0;
 }

@@ -29,7 +29,7 @@ int identity_job_start(Identity *identity, JobRequest *request, const JobCallbac
     request->proxy = config->proxy;
     request->time = (uint64_t) manager_now(manager);
     request->time_is_floor = manager->clock.below_floor;
-    r = job_start(manager->loop, path, &manager->packet_buffer, request, callbacks, userdata, ret, ret_failure);
+    r = job_start(&manager->jobs, path, request, callbacks, userdata, ret, ret_failure);
     request->server_anchors = (BytesView) { NULL, 0 }; /* they go with this call */
     return r;
 }

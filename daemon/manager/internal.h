@@ -85,6 +85,8 @@ struct Manager {
     bool tpm_known, probing, probe_again, settled, tpm_hang_said;
     TpmJob *tpm_jobs;
     sd_event_source *tpm_job_timer;
+    bool clock_judged;          /* once a TPM was there: what a clock that is behind calls for */
+    StoredDevice stored_device; /* as it is on the disk */
     uint64_t probe_delay;
     Failure tpm_failure;
     uint64_t last_heartbeat, last_tpm_failure;
@@ -101,7 +103,7 @@ struct Manager {
     sd_event_source *timer, *post, *clock_watch, *probe_timer;
     int clock_watch_fd;
     uint64_t timer_at;
-    PacketBuffer packet_buffer;
+    JobLoop jobs;
     uint64_t tpm_jobs_failed, checks_failed; /* since the start */
 };
 

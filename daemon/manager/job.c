@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One job at the enroller. Everything that arrives is checked for order, number, size and shape before anybody sees it;
- * the first thing that is not as written ends the job. */
+ * the first thing that is not as written ends the job. An enroller that was taken over chooses what it sends: nothing
+ * here waits for what stands behind a descriptor of its. */
 #include "manager/job.h"
 
 #include "common/tlv.h"
@@ -10,10 +11,9 @@
 #include <sys/un.h>
 
 struct Job {
-    sd_event *loop;
+    JobLoop *shared;
     sd_event_source *io, *timeout;
     int socket;
-    PacketBuffer *buffer;
     JobCallbacks callbacks;
     void *userdata;
     bool allow_digest, may_ask, ended;
@@ -26,8 +26,8 @@ Job *job_free(Job *job) {
         return NULL;
     sd_event_source_disable_unref(job->io);
     sd_event_source_disable_unref(job->timeout);
-    sd_event_unref(job->loop);
-    close_safe(job->socket);
+    if (job->socket >= 0)
+        (void) closer_close_socket(job->shared->closer, job->socket, NULL, NULL);
     free(job);
     return NULL;
 }
@@ -285,10 +285,15 @@ static void job_on_progress(Job *job, const Packet *packet) {
         job->callbacks.progress(step, job->userdata);
 }
 
+static void job_dispose(int fd, void *userdata) {
+    closer_close(userdata, fd, NULL, NULL);
+}
+
 static int job_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
     Job *job = userdata;
     _cleanup_packet_ Packet packet = PACKET_INIT;
-    int r = packet_receive(fd, job->buffer, true, &packet);
+    const PacketMemfds memfds = { JOB_PACKET_RESULT, job_dispose, job->shared->closer };
+    int r = packet_receive_memfds(fd, &job->shared->buffer, &memfds, &packet);
 
     if (r == PACKET_NONE)
         return 0;
@@ -348,8 +353,8 @@ static int job_connect(const char *path, Failure *ret_failure) {
     return TAKE_FD(fd);
 }
 
-int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request,
-              const JobCallbacks *callbacks, void *userdata, Job **ret, Failure *ret_failure) {
+int job_start(JobLoop *loop, const char *socket_path, const JobRequest *request, const JobCallbacks *callbacks,
+              void *userdata, Job **ret, Failure *ret_failure) {
     _cleanup_(job_body_clear) JobBody body = { 0 };
     _cleanup_(job_free_p) Job *job = calloc(1, sizeof *job);
     PacketHeader header = { .type = JOB_PACKET_JOB, .serial = 1 };
@@ -357,8 +362,7 @@ int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, con
     if (!job)
         return failure_errno(ret_failure, -ENOMEM, "Starting a job at the enroller");
     job->socket = -1;
-    job->loop = sd_event_ref(loop);
-    job->buffer = buffer;
+    job->shared = loop;
     job->callbacks = *callbacks;
     job->userdata = userdata;
     job->allow_digest = request->allow_tls12;
@@ -373,9 +377,9 @@ int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, con
     r = packet_send(job->socket, &header, bytes_view(&body.tlvs), body.fds, body.fd_count);
     if (r < 0)
         return failure_errno(ret_failure, r, "Sending the job to the enroller");
-    r = sd_event_add_io(loop, &job->io, job->socket, EPOLLIN, job_on_io, job);
+    r = sd_event_add_io(loop->loop, &job->io, job->socket, EPOLLIN, job_on_io, job);
     if (r >= 0)
-        r = sd_event_add_time_relative(loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0,
+        r = sd_event_add_time_relative(loop->loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0,
                                        job_on_timeout, job);
     if (r < 0)
         return failure_errno(ret_failure, r, "Waiting for the enroller");

@@ -7,10 +7,18 @@
 #include "common/packet.h"
 #include "common/scheme.h"
 #include "common/secret.h"
+#include "signing/closer.h"
 
 #include <systemd/sd-event.h>
 
 typedef struct Job Job;
+
+/* What the jobs of one thread share. */
+typedef struct JobLoop {
+    sd_event *loop;
+    Closer *closer; /* of what an enroller sends that is not as agreed */
+    PacketBuffer buffer;
+} JobLoop;
 
 /* What is asked for; lent during job_start. */
 typedef struct JobRequest {
@@ -62,10 +70,10 @@ typedef struct JobCallbacks {
     void (*failed)(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata);
 } JobCallbacks;
 
-/* Connects to `socket_path` and sends the job. `buffer` is where packets are received: the thread's. Nothing is called
- * back before the loop turns. -ECONNREFUSED, -ENOENT, …: kind ENROLLMENT_FAILED, with what to do. */
-int job_start(sd_event *loop, const char *socket_path, PacketBuffer *buffer, const JobRequest *request,
-              const JobCallbacks *callbacks, void *userdata, Job **ret, Failure *ret_failure);
+/* Connects to `socket_path` and sends the job. `loop` outlives it. Nothing is called back before the loop turns.
+ * -ECONNREFUSED, -ENOENT, …: kind ENROLLMENT_FAILED, with what to do. */
+int job_start(JobLoop *loop, const char *socket_path, const JobRequest *request, const JobCallbacks *callbacks,
+              void *userdata, Job **ret, Failure *ret_failure);
 
 /* Answers a question: with a body, or with a failure. */
 int job_answer(Job *job, uint8_t type, uint32_t serial, const Failure *failure, BytesView body);

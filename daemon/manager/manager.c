@@ -84,6 +84,14 @@ static int load_config(Manager *manager, Problems *problems) {
     return r;
 }
 
+/* What cannot be read is looked for in the TPM again, and then written anew. */
+static void load_device(Manager *manager) {
+    Failure failure = FAILURE_INIT;
+
+    if (store_device_load(manager->state_fd, &manager->stored_device, &failure) < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "%s; the device ID is computed anew.", failure.text);
+}
+
 static int start_signing(Manager *manager) {
     _cleanup_tpm_ Tpm *tpm = NULL;
     const DaemonConfig *config = manager->config;
@@ -92,10 +100,16 @@ static int start_signing(Manager *manager) {
         .parent_handle = config->parent_handle,
         .owner_authorization = manager->owner_authorization,
         .endorsement_authorization = manager->endorsement_authorization,
+        .known_parent_name = bytes_view(&manager->stored_device.parent_name),
+        .known_endorsement = bytes_view(&manager->stored_device.endorsement),
     };
     SigningCallbacks callbacks = { handle_closed, on_generation_used, on_generation_unused, on_tpm_trouble, manager };
     int r = tpm_new(&options, &tpm);
 
+    if (r == -EINVAL) { /* what was recorded is no TPM Name */
+        options.known_endorsement = options.known_parent_name = (BytesView) { NULL, 0 };
+        r = tpm_new(&options, &tpm);
+    }
     return r < 0 ? r : signing_new(TAKE_PTR(tpm), manager->loop, &callbacks, &manager->signing);
 }
 
@@ -188,6 +202,7 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (!manager)
         return -ENOMEM;
     manager->loop = sd_event_ref(loop);
+    manager->jobs.loop = loop;
     manager->tpm.state = TPM_STATE_UNAVAILABLE;
     (void) failure_set(&manager->tpm_failure, 0, FAILURE_TPM_UNAVAILABLE, "it has not answered yet since the start.");
     manager->state_fd = manager->runtime_fd = manager->clock_watch_fd = -1;
@@ -209,7 +224,10 @@ int manager_new(sd_event *loop, Manager **ret) {
                 "EndorsementAuthCredential=", &manager->endorsement_authorization);
     if (manager->config->serial_credential)
         (void) secret_from_credential(manager->config->serial_credential, &manager->serial);
+    load_device(manager);
     r = clock_load(manager);
+    if (r >= 0)
+        r = closer_new(&manager->jobs.closer);
     if (r >= 0)
         r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
     if (r >= 0)
@@ -241,6 +259,7 @@ Manager *manager_free(Manager *manager) {
     signing_free(manager->signing);
     handles_forget(manager);
     free(manager->identities);
+    closer_free(manager->jobs.closer);
     quota_free(manager->quota);
     sd_event_source_disable_unref(manager->probe_timer);
     sd_event_source_disable_unref(manager->tpm_job_timer);
@@ -250,6 +269,7 @@ Manager *manager_free(Manager *manager) {
     secret_free(manager->endorsement_authorization);
     secret_free(manager->serial);
     free(manager->runtime_directory);
+    stored_device_clear(&manager->stored_device);
     close_safe(manager->state_fd);
     close_safe(manager->runtime_fd);
     sd_event_unref(manager->loop);
@@ -259,6 +279,31 @@ Manager *manager_free(Manager *manager) {
 
 void manager_set_callbacks(Manager *manager, const ManagerCallbacks *callbacks) {
     manager->callbacks = *callbacks;
+}
+
+static bool differs(const char *a, const char *b) {
+    return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* What was read at the start alone: said, lest somebody waits for it. */
+static void tell_of_restart(const DaemonConfig *old, const DaemonConfig *new) {
+    const struct {
+        const char *key;
+        bool changed;
+    } settings[] = {
+        { "TCTI=", differs(old->tcti, new->tcti) },
+        { "ParentHandle=", old->parent_handle != new->parent_handle },
+        { "OwnerAuthCredential=", differs(old->owner_authorization, new->owner_authorization) },
+        { "EndorsementAuthCredential=", differs(old->endorsement_authorization, new->endorsement_authorization) },
+        { "SerialCredential=", differs(old->serial_credential, new->serial_credential) },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(settings); i++)
+        if (settings[i].changed)
+            log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL,
+                      "%s of [TPM] in identityd.conf was changed; that takes effect when identityd is started again "
+                      "(systemctl restart identityd.service).",
+                      settings[i].key);
 }
 
 int manager_reload(Manager *manager, Failure *ret_failure) {
@@ -277,6 +322,7 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
         manager->config = old;
         return failure_errno(ret_failure, r, "Reading identityd.conf");
     }
+    tell_of_restart(old, manager->config);
     daemon_config_free(old);
     quota_set_limits(manager->quota, manager->config->handles_per_user, manager->config->handles);
     r = load_identities(manager, names);

@@ -52,6 +52,26 @@ static void take_information(Manager *manager, const ProbeJob *job) {
         log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "There is no device ID: %s", manager->tpm.device_id_problem);
 }
 
+static void save_device(Manager *manager) {
+    const TpmInformation *tpm = &manager->tpm;
+    StoredDevice *stored = &manager->stored_device;
+    BytesView parent_name = { tpm->parent_name, tpm->parent_name_size },
+              endorsement = { tpm->endorsement, tpm->endorsement_size };
+    Failure failure = FAILURE_INIT;
+
+    if (tpm->state != TPM_STATE_READY || endorsement.size == 0 || parent_name.size == 0 ||
+        (bytes_view_equal(parent_name, bytes_view(&stored->parent_name)) &&
+         bytes_view_equal(endorsement, bytes_view(&stored->endorsement))))
+        return;
+    stored_device_clear(stored);
+    int r = store_device_save(manager->state_fd, parent_name, endorsement, &failure);
+    if (r < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "The device ID is not kept for the next start: %s", failure.text);
+    if (r >= 0 &&
+        (bytes_copy(parent_name, &stored->parent_name) < 0 || bytes_copy(endorsement, &stored->endorsement) < 0))
+        stored_device_clear(stored);
+}
+
 static void probe_done(void *data, bool cancelled) {
     _cleanup_(probe_job_free_p) ProbeJob *job = data;
     Manager *manager = job->manager;
@@ -60,8 +80,11 @@ static void probe_done(void *data, bool cancelled) {
     if (cancelled)
         return;
     take_information(manager, job);
-    if (!manager->settled && manager->tpm.state == TPM_STATE_READY)
+    save_device(manager);
+    if (!manager->clock_judged && manager->tpm.state == TPM_STATE_READY) {
         clock_plan_boot_renewal(manager);
+        manager->clock_judged = true;
+    }
     manager->settled = true;
     for (size_t i = 0; i < manager->identity_count; i++) {
         identity_schedule(manager->identities[i]);

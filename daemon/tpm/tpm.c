@@ -48,6 +48,10 @@ int tpm_new(const TpmOptions *options, Tpm **ret) {
     if (r < 0)
         return r;
     r = copy_authorization(options->endorsement_authorization, &tpm->endorsement_authorization);
+    if (r >= 0 && options->known_endorsement.size > 0)
+        r = tpm_name_from_bytes(options->known_parent_name, &tpm->endorsement_parent);
+    if (r >= 0 && options->known_endorsement.size > 0)
+        r = bytes_copy(options->known_endorsement, &tpm->endorsement_spki);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(tpm);
@@ -253,7 +257,7 @@ bool tpm_patience(Tpm *tpm, TpmPatience *patience, TSS2_RC rc) {
     if (patience->tries >= (class == TPM_ERROR_BUSY ? TRIES_BUSY : TRIES_MEMORY))
         return false;
     us = (uint64_t) WAIT_FIRST_US << patience->tries++;
-    wait = (struct timespec){ .tv_sec = (time_t) (us / 1000000U), .tv_nsec = (long) (us % 1000000U) * 1000L };
+    wait = (struct timespec) { .tv_sec = (time_t) (us / 1000000U), .tv_nsec = (long) (us % 1000000U) * 1000L };
     (void) nanosleep(&wait, NULL);
     return true;
 }
@@ -358,6 +362,10 @@ static void fill_information(const Tpm *tpm, const char *salt, TpmInformation *r
     if (tpm->parent.object != ESYS_TR_NONE) {
         ret->parent_name_size = tpm->parent.name.size;
         memcpy(ret->parent_name, tpm->parent.name.name, tpm->parent.name.size);
+    }
+    if (tpm->endorsement_spki.size > 0 && tpm->endorsement_spki.size <= sizeof ret->endorsement) {
+        ret->endorsement_size = tpm->endorsement_spki.size;
+        memcpy(ret->endorsement, tpm->endorsement_spki.data, tpm->endorsement_spki.size);
     }
     strcpy(ret->device_id_problem, tpm->device_id_problem);
     if (tpm_device_id(tpm, salt, ret->device_id) < 0 && ret->device_id_problem[0] == '\0')

@@ -25,6 +25,8 @@ typedef struct TpmOptions {
     uint32_t parent_handle;            /* 0: 0x81000001 */
     const Secret *owner_authorization; /* may be NULL (empty) */
     const Secret *endorsement_authorization;
+    /* What an earlier life found (TpmInformation): not looked for again in the TPM with this parent. */
+    BytesView known_parent_name, known_endorsement;
     size_t loaded_keys_max; /* 0: what the TPM has room for (TPM2_PT_HR_TRANSIENT_MIN), at most 8 */
 } TpmOptions;
 
@@ -41,6 +43,8 @@ typedef struct TpmInformation {
     char firmware[32];  /* "20240125.123456" */
     char device_id[65]; /* SHA-256 hex as DESIGN §4 defines it, or "" with device_id_problem set */
     char device_id_problem[160];
+    uint8_t endorsement[1024]; /* DER SubjectPublicKeyInfo that the device ID is the hash of */
+    size_t endorsement_size;   /* 0: unknown */
     uint8_t parent_name[68];
     size_t parent_name_size; /* TPM Name: nameAlg, digest */
     bool parent_is_persistent;
@@ -49,7 +53,8 @@ typedef struct TpmInformation {
 } TpmInformation;
 
 /* Only allocates and copies the options; may be used by another thread afterwards. 0; -ENOMEM; -E2BIG: an authorization
- * value of more than 64 bytes or a TCTI string of more than 1024. No TPM is needed. */
+ * value of more than 64 bytes or a TCTI string of more than 1024; -EINVAL: known_parent_name is no TPM Name. No TPM is
+ * needed. */
 int tpm_new(const TpmOptions *options, Tpm **ret);
 Tpm *tpm_free(Tpm *tpm);
 DEFINE_CLEANUP(Tpm, tpm_free)

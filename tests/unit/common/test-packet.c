@@ -19,7 +19,7 @@ typedef struct Pair {
 static Pair pair_new(void) {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    return (Pair){ fds[0], fds[1] };
+    return (Pair) { fds[0], fds[1] };
 }
 
 static void pair_clear(Pair *pair) {
@@ -49,11 +49,11 @@ static void raw_send(int socket, const void *data, size_t size, unsigned fd_coun
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
-                               .cmsg_level = SOL_SOCKET,
-                               .cmsg_type = SCM_RIGHTS };
+        *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS };
         for (unsigned i = 0; i < fd_count; i++)
-            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int){ STDERR_FILENO }, sizeof(int));
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int) { STDERR_FILENO }, sizeof(int));
     }
     assert_int_equal(sendmsg(socket, &message, MSG_NOSIGNAL), size);
 }
@@ -112,9 +112,9 @@ static void sizes(void **state) {
         assert_int_equal(packet_receive(pair.ours, &buffer, fds_allowed, &packet), PACKET_CLOSED);
     }
     PacketHeader header = { .type = 1 };
-    assert_int_equal(packet_send(pair.ours, &header, (BytesView){ big, PACKET_PAYLOAD_MAX + 1 }, NULL, 0), -EMSGSIZE);
+    assert_int_equal(packet_send(pair.ours, &header, (BytesView) { big, PACKET_PAYLOAD_MAX + 1 }, NULL, 0), -EMSGSIZE);
     int fds[5] = { 0 };
-    assert_int_equal(packet_send(pair.ours, &header, (BytesView){ big, 0 }, fds, 5), -EMSGSIZE);
+    assert_int_equal(packet_send(pair.ours, &header, (BytesView) { big, 0 }, fds, 5), -EMSGSIZE);
 }
 
 /* Each single bit of a valid header flipped: a wrong version or a reserved bit is refused, all else arrives as sent. */
@@ -190,10 +190,77 @@ static void descriptors_where_not(void **state) {
     assert_int_equal(count_fds(), before);
 }
 
+static unsigned disposed;
+
+static void dispose(int fd, void *userdata) {
+    assert_ptr_equal(userdata, &disposed);
+    disposed++;
+    close(fd);
+}
+
+/* Sends `memfds` memfds and then `others` descriptors of something else. */
+static void send_mixture(int socket, uint8_t type, unsigned memfds, unsigned others) {
+    int fds[PACKET_FDS_MAX];
+    PacketHeader header = { .type = type };
+
+    for (unsigned i = 0; i < memfds + others; i++)
+        fds[i] = i < memfds ? bytes_to_memfd("test", bytes_view_string("content")) : dup(STDERR_FILENO);
+    assert_int_equal(packet_send(socket, &header, bytes_view_string("x"), fds, memfds + others), 0);
+    for (unsigned i = 0; i < memfds + others; i++)
+        close(fds[i]);
+}
+
+static void memfds_alone(void **state) {
+    const PacketMemfds expected = { 2, dispose, &disposed };
+    unsigned before = count_fds();
+
+    for (int passcred = 0; passcred < 2; passcred++)
+        for (unsigned count = 0; count <= PACKET_FDS_MAX; count++)
+            for (unsigned others = 0; others <= count; others++)
+                for (uint8_t type = 1; type <= 2; type++) {
+                    _cleanup_pair_ Pair pair = pair_new();
+                    Packet packet = PACKET_INIT;
+                    bool refused = others > 0 || (type == 1 && count > 0);
+                    assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &passcred, sizeof(passcred)), 0);
+                    assert_int_equal(packet_receive_memfds(pair.ours, &buffer, &expected, &packet), PACKET_NONE);
+                    send_mixture(pair.theirs, type, count - others, others);
+                    disposed = 0;
+                    for (unsigned again = 0; again < (refused ? 2 : 1); again++) { /* it is not consumed */
+                        int r = packet_receive_memfds(pair.ours, &buffer, &expected, &packet);
+                        assert_int_equal(r, refused ? -EPROTO : PACKET_RECEIVED);
+                    }
+                    assert_int_equal(disposed, type == 2 ? 2 * others : 0);
+                    assert_int_equal(packet.fd_count, refused ? 0 : count);
+                    assert_int_equal(count_fds(), before + 2 + packet.fd_count);
+                    if (!refused)
+                        assert_int_equal(packet.header.type, type);
+                    packet_clear(&packet);
+                }
+    assert_int_equal(count_fds(), before);
+}
+
+static void more_than_a_packet_may_carry(void **state) {
+    const PacketMemfds expected = { valid[1], dispose, &disposed };
+    unsigned before = count_fds();
+
+    for (int passcred = 0; passcred < 2; passcred++)
+        for (unsigned count = PACKET_FDS_MAX + 1; count < 64; count += 11) {
+            _cleanup_pair_ Pair pair = pair_new();
+            Packet packet = PACKET_INIT;
+            assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &passcred, sizeof(passcred)), 0);
+            raw_send(pair.theirs, valid, sizeof(valid), count);
+            disposed = 0;
+            assert_int_equal(packet_receive_memfds(pair.ours, &buffer, &expected, &packet), -EPROTO);
+            assert_int_equal(disposed, PACKET_FDS_MAX); /* what fitted; nothing else was installed */
+            assert_int_equal(count_fds(), before + 2);
+        }
+    assert_int_equal(count_fds(), before);
+}
+
 static void credentials(void **state) {
     _cleanup_pair_ Pair pair = pair_new();
 
-    assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
+    assert_int_equal(setsockopt(pair.ours, SOL_SOCKET, SO_PASSCRED, &(int) { 1 }, sizeof(int)), 0);
     for (int fds_allowed = 0; fds_allowed < 2; fds_allowed++) {
         _cleanup_packet_ Packet packet = PACKET_INIT;
         raw_send(pair.theirs, valid, sizeof(valid), fds_allowed ? 4 : 0);
@@ -211,7 +278,7 @@ static void a_full_socket_takes_nothing(void **state) {
     unsigned sent = 0, received = 0;
     int r;
 
-    while ((r = packet_send(pair.theirs, &header, (BytesView){ big, sizeof(big) }, NULL, 0)) == 0)
+    while ((r = packet_send(pair.theirs, &header, (BytesView) { big, sizeof(big) }, NULL, 0)) == 0)
         assert_true(sent++ < 1000);
     assert_int_equal(r, -EAGAIN);
     Packet packet = PACKET_INIT;
@@ -227,6 +294,8 @@ int main(void) {
         cmocka_unit_test(every_bit),
         cmocka_unit_test(descriptors_where_allowed),
         cmocka_unit_test(descriptors_where_not),
+        cmocka_unit_test(memfds_alone),
+        cmocka_unit_test(more_than_a_packet_may_carry),
         cmocka_unit_test(credentials),
         cmocka_unit_test(a_full_socket_takes_nothing),
     };

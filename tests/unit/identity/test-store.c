@@ -574,6 +574,39 @@ static void test_publish(void **state) {
     (void) umask(mask);
 }
 
+static void test_device(void **state) {
+    const StoreFixture *fixture = *state;
+    static const char *const malformed[] = {
+        "format=1\nparent-name=00\n",
+        "format=2\nparent-name=00\nendorsement=11\n",
+        "format=1\nparent-name=\nendorsement=11\n",
+        "format=1\nparent-name=00\nendorsement=\n",
+        "format=1\nparent-name=00\nendorsement=1\n",
+        "format=1\nparent-name=00\nendorsement=11",
+        "format=1\nparent-name=00\nendorsement=11\nmore=1\n",
+    };
+    BytesView name = { (const uint8_t *) "\0\v\1\2", 4 }, endorsement = bytes_view_string("public key");
+    StoredDevice device = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    assert_int_equal(store_device_load(fixture->fd, &device, &failure), 0); /* nothing is known */
+    assert_int_equal(device.parent_name.size + device.endorsement.size, 0);
+    for (unsigned i = 0; i < 2; i++) { /* replaces what was there */
+        assert_int_equal(store_device_save(fixture->fd, i == 0 ? endorsement : name, endorsement, &failure), 0);
+        stored_device_clear(&device);
+        assert_int_equal(store_device_load(fixture->fd, &device, &failure), 0);
+    }
+    assert_true(bytes_view_equal(bytes_view(&device.parent_name), name));
+    assert_true(bytes_view_equal(bytes_view(&device.endorsement), endorsement));
+    stored_device_clear(&device);
+    for (size_t i = 0; i < ARRAY_LENGTH(malformed); i++) {
+        write_raw(fixture, ".device", malformed[i]);
+        assert_int_equal(store_device_load(fixture->fd, &device, &failure), -EBADMSG);
+        assert_non_null(strstr(failure.text, path_in(fixture, ".device")));
+        assert_null(device.parent_name.data);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, store_fixture_setup, store_fixture_teardown)
 
 int main(void) {
@@ -591,6 +624,7 @@ int main(void) {
         TEST(test_malformed_current),
         TEST(test_sweep),
         TEST(test_publish),
+        TEST(test_device),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

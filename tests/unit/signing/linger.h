@@ -41,10 +41,10 @@ static inline int linger_socket(int seconds, LingeringPeer *ret_peer) {
     return client;
 }
 
-/* Sends such a descriptor with what is otherwise a valid GetState, and keeps no reference to it. The other end must not
- * be read from before this returns: whoever closes last waits, and that would be we. */
-static inline LingeringPeer linger_send(int channel, int seconds) {
-    static const uint8_t packet[16] = { 1, 1, 0, 0, 1 };
+/* Sends such a descriptor with an otherwise valid packet of this type, and keeps no reference to it. The other end must
+ * not be read from before this returns: whoever closes last waits, and that would be we. */
+static inline LingeringPeer linger_send_as(int channel, uint8_t type, int seconds) {
+    const uint8_t packet[16] = { 1, type, 0, 0, 1 };
     LingeringPeer peer;
     int fd = linger_socket(seconds, &peer);
     union {
@@ -57,9 +57,14 @@ static inline LingeringPeer linger_send(int channel, int seconds) {
     };
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
-    *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
     assert_int_equal(sendmsg(channel, &message, MSG_NOSIGNAL), sizeof(packet));
     close(fd);
     return peer;
+}
+
+/* With a GetState. */
+static inline LingeringPeer linger_send(int channel, int seconds) {
+    return linger_send_as(channel, 1, seconds);
 }

@@ -4,6 +4,7 @@
 
 #include "tpm/certificate-spki.h"
 
+#include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -211,6 +212,50 @@ static void hostile_certificates(void **state) {
         }
 }
 
+/* A probe by a Tpm that knows this from an earlier life. */
+static TpmInformation look_knowing(const Swtpm *swtpm, BytesView parent_name, BytesView endorsement) {
+    const TpmOptions options = { .tcti = swtpm_tcti(swtpm),
+                                 .known_parent_name = parent_name,
+                                 .known_endorsement = endorsement };
+    _cleanup_tpm_ Tpm *tpm = NULL;
+    TpmInformation information;
+
+    assert_int_equal(tpm_new(&options, &tpm), 0);
+    assert_success(tpm_probe(tpm, NULL, &information, failure));
+    return information;
+}
+
+/* What an earlier life found counts in the same TPM, without looking again, and in no other. */
+static void known_from_earlier(void **state) {
+    Swtpm *swtpm = *state;
+    const TpmInformation first = look(swtpm, NULL);
+    BytesView parent_name = { first.parent_name, first.parent_name_size },
+              found = { first.endorsement, first.endorsement_size }, other = bytes_view_string("something else");
+    uint8_t digest[32], another[sizeof first.parent_name];
+    char wanted[65];
+
+    assert_true(found.size > 64);
+    TpmInformation again = look_knowing(swtpm, parent_name, found);
+    assert_string_equal(again.device_id, first.device_id);
+    assert_int_equal(again.endorsement_size, found.size);
+    /* That this is taken at its word shows that the TPM was not asked. */
+    again = look_knowing(swtpm, parent_name, other);
+    assert_int_equal(gnutls_hash_fast(GNUTLS_DIG_SHA256, other.data, other.size, digest), 0);
+    for (size_t i = 0; i < sizeof digest; i++)
+        (void) snprintf(wanted + 2 * i, 3, "%02x", digest[i]);
+    assert_string_equal(again.device_id, wanted);
+    /* The image was cloned: its parent is another one. */
+    memcpy(another, first.parent_name, sizeof another);
+    another[10] ^= 1;
+    again = look_knowing(swtpm, (BytesView){ another, parent_name.size }, other);
+    assert_string_equal(again.device_id, first.device_id);
+    assert_memory_equal(again.endorsement, found.data, found.size);
+
+    const TpmOptions bad = { .known_parent_name = other, .known_endorsement = found };
+    Tpm *none = NULL;
+    assert_int_equal(tpm_new(&bad, &none), -EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(from_template, start, stop),
@@ -220,6 +265,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(unreadable_index, start, stop),
         cmocka_unit_test_setup_teardown(endorsement_authorization, start, stop),
         cmocka_unit_test_setup_teardown(salted, start, stop),
+        cmocka_unit_test_setup_teardown(known_from_earlier, start, stop),
         cmocka_unit_test_setup_teardown(hostile_certificates, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

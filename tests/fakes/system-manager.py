@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Answers GetUnitByPID on the bus in systemd's place, and counts how often it is asked. A line on the standard input says what to
+answer from now on: "unit NAME", "none" (no unit), "fail" (any other error), "wait" (not before the next line); each is
+acknowledged by a line with the number of questions so far. Ends with its standard input."""
+
+import sys
+
+import dbus
+import dbus.mainloop.glib
+import dbus.service
+from gi.repository import GLib
+
+
+class Error(dbus.DBusException):
+    def __init__(self, name):
+        super().__init__("as the test wants it")
+        self._dbus_error_name = name
+
+
+class Manager(dbus.service.Object):
+    def __init__(self, bus):
+        super().__init__(bus, "/org/freedesktop/systemd1")
+        self.asked, self.mood, self.waiting = 0, "none", []
+
+    @dbus.service.method("org.freedesktop.systemd1.Manager", "u", "o", async_callbacks=("good", "bad"))
+    def GetUnitByPID(self, pid, good, bad):
+        self.asked += 1
+        self.answer(good, bad)
+
+    def answer(self, good, bad):
+        word, _, unit = self.mood.partition(" ")
+        if word == "wait":
+            self.waiting.append((good, bad))
+        elif word == "unit":
+            good("/org/freedesktop/systemd1/unit/" + "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in unit))
+        else:
+            bad(Error("org.freedesktop.systemd1.NoUnitForPID" if word == "none" else "org.freedesktop.DBus.Error.Failed"))
+
+    def on_line(self, *_):
+        line = sys.stdin.readline()
+        if not line:
+            loop.quit()
+            return False
+        self.mood = line.strip()
+        waiting, self.waiting = self.waiting, []
+        for good, bad in waiting:
+            self.answer(good, bad)
+        print(self.asked, flush=True)
+        return True
+
+
+dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+connection = dbus.SystemBus()
+name = dbus.service.BusName("org.freedesktop.systemd1", connection)
+manager = Manager(connection)
+loop = GLib.MainLoop()
+GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP, manager.on_line)
+print("ready", flush=True)
+loop.run()
