@@ -65,26 +65,40 @@ static int session_reserve(gnutls_session_t session) {
 
 /* ---- for each handshake: chain and key ---- */
 
-/* The leaf is parsed, for its key usage; of those above it GnuTLS needs the bytes alone. */
-static int make_certificate(const gnutls_datum_t *der, bool is_leaf, gnutls_pcert_st *ret) {
-    if (is_leaf)
-        return gnutls_pcert_import_x509_raw(ret, der, GNUTLS_X509_FMT_DER, 0);
-    ret->cert.data = gnutls_malloc(der->size);
-    if (!ret->cert.data)
-        return GNUTLS_E_MEMORY_ERROR;
-    memcpy(ret->cert.data, der->data, der->size);
-    ret->cert.size = der->size;
-    ret->type = GNUTLS_CRT_X509;
+/* Of the leaf GnuTLS needs the public key and its usage, which the snapshot has read once: parsing the certificate
+ * again for each handshake would cost more than all else here. Of those above it the bytes alone. */
+static int make_certificate(const identityd_snapshot *snapshot, const gnutls_datum_t *der, bool is_leaf,
+                            gnutls_pcert_st *ret) {
+    gnutls_pcert_st certificate = { .type = GNUTLS_CRT_X509 };
+    int code = 0;
+
+    if (is_leaf) {
+        code = gnutls_pubkey_init(&certificate.pubkey);
+        if (code >= 0)
+            code = gnutls_pubkey_import(certificate.pubkey, &snapshot->public_key, GNUTLS_X509_FMT_DER);
+        if (code >= 0)
+            code = gnutls_pubkey_set_key_usage(certificate.pubkey, snapshot->key_usage);
+    }
+    certificate.cert.data = code >= 0 ? gnutls_malloc(der->size) : NULL;
+    if (!certificate.cert.data) {
+        if (certificate.pubkey)
+            gnutls_pubkey_deinit(certificate.pubkey);
+        return code < 0 ? code : GNUTLS_E_MEMORY_ERROR;
+    }
+    memcpy(certificate.cert.data, der->data, der->size);
+    certificate.cert.size = der->size;
+    *ret = certificate;
     return 0;
 }
 
-static int make_certificates(const gnutls_datum_t *chain, unsigned count, gnutls_pcert_st **ret) {
+static int make_certificates(const identityd_snapshot *snapshot, const gnutls_datum_t *chain, unsigned count,
+                             gnutls_pcert_st **ret) {
     gnutls_pcert_st *certificates = gnutls_calloc(count, sizeof(*certificates));
 
     if (!certificates)
         return GNUTLS_E_MEMORY_ERROR;
     for (unsigned i = 0; i < count; i++) {
-        int code = make_certificate(&chain[i], i == 0, &certificates[i]);
+        int code = make_certificate(snapshot, &chain[i], i == 0, &certificates[i]);
         if (code < 0) {
             while (i-- > 0)
                 gnutls_pcert_deinit(&certificates[i]);
@@ -157,7 +171,7 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
     code = gnutls_key_import(
         key, &(GnutlsKey) { .credential = session->credentials->credential, .snapshot = snapshot, .session = tls });
     if (code >= 0)
-        code = make_certificates(chain, count, &certificates);
+        code = make_certificates(snapshot, chain, count, &certificates);
     if (code < 0) {
         gnutls_privkey_deinit(key);
         return code;

@@ -160,6 +160,8 @@ static int make_public_key(identityd_snapshot *snapshot) {
     if (code >= 0)
         code = gnutls_pubkey_import_x509(pubkey, leaf, 0);
     if (code >= 0) {
+        if (gnutls_x509_crt_get_key_usage(leaf, &snapshot->key_usage, NULL) < 0)
+            snapshot->key_usage = 0;
         snapshot->algorithm = (gnutls_pk_algorithm_t) gnutls_pubkey_get_pk_algorithm(pubkey, &snapshot->bits);
         code = gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &snapshot->public_key);
     }

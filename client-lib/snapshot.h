@@ -35,7 +35,7 @@ struct identityd_snapshot {
     unsigned chain_count;
     gnutls_datum_t public_key; /* the leaf's SubjectPublicKeyInfo */
     gnutls_pk_algorithm_t algorithm;
-    unsigned bits;
+    unsigned bits, key_usage; /* GNUTLS_KEY_…; 0: any */
 };
 
 /* From a packet of type HANDLE_STATE with status 0, whose descriptors are read but not taken. 0; -EBADMSG with this
@@ -52,7 +52,8 @@ int snapshot_trust(identityd_snapshot *snapshot, gnutls_x509_trust_list_t *ret);
  * Thread-safe. */
 int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret, unsigned *ret_count);
 
-/* The leaf's public key: reads `public_key`, `algorithm` and `bits`, which stay as they are from then on. 0, or as
+/* The leaf's public key: reads `public_key`, `algorithm`, `bits` and `key_usage`, which stay as they are
+ * from then on. 0, or as
  * snapshot_chain_der(). Thread-safe. */
 int snapshot_read_public_key(identityd_snapshot *snapshot);
 
