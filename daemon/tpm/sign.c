@@ -3,6 +3,8 @@
  * here outlives tpm_forget_loaded. */
 #include "tpm/internal.h"
 
+#include "common/gnutls-scheme.h"
+
 #include <assert.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -185,17 +187,6 @@ static int scheme_to_tpm(const SignatureScheme *scheme, TPMT_SIG_SCHEME *ret) {
     default:
         return -EINVAL;
     }
-}
-
-static gnutls_sign_algorithm_t scheme_to_gnutls(const SignatureScheme *scheme) {
-    static const gnutls_sign_algorithm_t algorithms[][3] = {
-        [SCHEME_ECDSA] = { GNUTLS_SIGN_ECDSA_SHA256, GNUTLS_SIGN_ECDSA_SHA384, GNUTLS_SIGN_ECDSA_SHA512 },
-        [SCHEME_RSA_PKCS1] = { GNUTLS_SIGN_RSA_SHA256, GNUTLS_SIGN_RSA_SHA384, GNUTLS_SIGN_RSA_SHA512 },
-        [SCHEME_RSA_PSS] = { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, GNUTLS_SIGN_RSA_PSS_RSAE_SHA384,
-                             GNUTLS_SIGN_RSA_PSS_RSAE_SHA512 },
-    };
-
-    return algorithms[scheme->padding][scheme->hash == SCHEME_SHA256 ? 0 : scheme->hash == SCHEME_SHA384 ? 1 : 2];
 }
 
 static gnutls_datum_t integer_datum(const TPM2B_ECC_PARAMETER *parameter) {
