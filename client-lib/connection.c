@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define PROCESS_PACKETS_MAX 64U /* taken in one go without waiting: a flood must not hold a program */
@@ -27,8 +28,17 @@ bool connection_is_alive(const Connection *connection) {
     return connection->line.fd >= 0 && !connection->line.dead;
 }
 
-void connection_hang_up(Connection *connection) {
-    connection->line.fd = close_safe(connection->line.fd);
+static bool is_same_socket(const ConnectionLine *line) {
+    struct stat status;
+
+    return line->fd >= 0 && fstat(line->fd, &status) == 0 && status.st_dev == line->device &&
+           status.st_ino == line->inode;
+}
+
+void connection_hang_up(ConnectionLine *line) {
+    if (is_same_socket(line))
+        (void) close(line->fd);
+    line->fd = -1;
 }
 
 static int closed(Connection *connection) {
@@ -36,6 +46,16 @@ static int closed(Connection *connection) {
     return client_error(-EPIPE,
                         "identityd closed the credential handle: the identity was revoked or retired, identityd was "
                         "restarted, or its configuration no longer admits this process");
+}
+
+/* Before anything is said or heard: a program that closes all descriptors (to become a daemon) closes ours too, and what
+ * it opens next gets the number. */
+static int check_socket(Connection *connection) {
+    if (is_same_socket(&connection->line))
+        return 0;
+    connection->line.fd = -1;
+    connection->line.dead = true;
+    return client_error(-EPIPE, "this program closed the descriptor of the credential handle");
 }
 
 static int violated(Connection *connection, const char *what) {
@@ -120,7 +140,7 @@ static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
 int connection_process(Connection *connection) {
     bool changed = false;
 
-    if (!connection_is_alive(connection))
+    if (!connection_is_alive(connection) || check_socket(connection) < 0)
         return -EPIPE;
     for (unsigned i = 0; i < PROCESS_PACKETS_MAX; i++) {
         Packet unused = PACKET_INIT;
@@ -224,16 +244,23 @@ static int wait_for_answer(Connection *connection, const ConnectionRequest *requ
 int connection_ask(Connection *connection, const ConnectionRequest *request, ConnectionAnswer *answer) {
     if (!connection_is_alive(connection))
         return closed(connection);
+    int r = check_socket(connection);
+    if (r < 0)
+        return r;
     next_serial(connection);
-    int r = send_request(connection, request);
+    r = send_request(connection, request);
     return r < 0 ? r : wait_for_answer(connection, request, answer);
 }
 
-static int set_flags(int fd) {
-    int flags = fcntl(fd, F_GETFL);
+static int set_flags(ConnectionLine *line) {
+    struct stat status;
+    int flags = fcntl(line->fd, F_GETFL);
 
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (flags < 0 || fcntl(line->fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(line->fd, F_SETFD, FD_CLOEXEC) < 0 ||
+        fstat(line->fd, &status) < 0)
         return client_errno(-errno, "preparing the credential handle");
+    line->device = status.st_dev;
+    line->inode = status.st_ino;
     return 0;
 }
 
@@ -243,11 +270,12 @@ int connection_begin(Connection *connection, int fd, uint64_t deadline) {
     connection->line = (ConnectionLine) { .fd = fd };
     int r = open_check_socket(fd);
     if (r >= 0)
-        r = set_flags(fd);
+        r = set_flags(&connection->line);
     if (r >= 0)
         r = connection_ask(connection, &(ConnectionRequest) { .type = HANDLE_GET_STATE, .deadline = deadline }, NULL);
     if (r < 0) {
-        connection_hang_up(connection);
+        if (connection->line.fd >= 0)
+            (void) close(fd);
         connection->line = before;
     }
     return r;

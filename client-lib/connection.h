@@ -6,12 +6,16 @@
 #include "client-lib/snapshot.h"
 #include "common/packet.h"
 
+#include <sys/types.h>
+
 /* A State came; takes over `snapshot`. 0, or a negative errno with this thread's text: the line is dead then. */
 typedef int (*ConnectionState)(identityd_snapshot *snapshot, void *userdata);
 
 /* One socket and where the conversation on it stands. */
 typedef struct ConnectionLine {
     int fd;                   /* -1: none */
+    dev_t device;             /* which socket that is: a program may close what is not its own, and the number … */
+    ino_t inode;              /* … then be given to another file */
     bool dead;                /* nothing more is said on it; the owner closes it with connection_hang_up */
     uint32_t serial;          /* of the last question */
     uint32_t first_abandoned; /* oldest question whose answer was given up and may still come; 0: none */
@@ -43,7 +47,7 @@ typedef struct ConnectionAnswer {
  * closed. */
 int connection_begin(Connection *connection, int fd, uint64_t deadline);
 
-/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd; -EBADMSG:
+/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd, or by the program; -EBADMSG:
  * what came is not the protocol; the line is dead after both. */
 int connection_process(Connection *connection);
 
@@ -54,7 +58,7 @@ int connection_ask(Connection *connection, const ConnectionRequest *request, Con
 /* Whether something can be said. */
 bool connection_is_alive(const Connection *connection);
 
-/* Closes the descriptor, if there is one. */
-void connection_hang_up(Connection *connection);
+/* Closes the descriptor, if there is one and it still is the socket that it was. */
+void connection_hang_up(ConnectionLine *line);
 
 uint64_t connection_now(void); /* CLOCK_MONOTONIC, µs */

@@ -98,7 +98,7 @@ static void leave(identityd_credential *credential) {
     if (credential->connection.line.dead && !credential->closed) {
         credential->closed = true;
         unwatch(credential); /* before it is closed: a forked child may have the socket open still */
-        connection_hang_up(&credential->connection);
+        connection_hang_up(&credential->connection.line);
         note_change(credential);
     }
     if (credential->unannounced) {
@@ -166,14 +166,15 @@ static int closed_error(identityd_credential *credential) {
         return client_error(-ENOKEY, "%s is retired: its key was destroyed", credential->identity);
     return client_error(-EPIPE,
                         "identityd closed the credential handle of %s: it was revoked or retired, identityd was "
-                        "restarted, or its configuration no longer admits this process",
+                        "restarted, or its configuration no longer admits this process; or this program closed its "
+                        "descriptor",
                         credential->identity);
 }
 
 /* ---- opening and closing ---- */
 
 static identityd_credential *credential_release(identityd_credential *credential) {
-    connection_hang_up(&credential->connection);
+    connection_hang_up(&credential->connection.line);
     close_safe(credential->epoll_fd);
     close_safe(credential->event_fd);
     identityd_snapshot_free(credential->snapshot);
@@ -368,7 +369,7 @@ _public_ int identityd_credential_snapshot(identityd_credential *credential, ide
 /* Under `io`: exchanges the connection. The new one is complete before the old one goes. */
 static int exchange(identityd_credential *credential, int fd) {
     bool in_child = !is_own_process(credential);
-    int old = credential->connection.line.fd;
+    ConnectionLine old = credential->connection.line;
 
     int r = connection_begin(&credential->connection, fd, seconds_from_now(OPEN_SECONDS));
     if (r < 0)
@@ -383,7 +384,7 @@ static int exchange(identityd_credential *credential, int fd) {
     credential->closed = false;
     note_change(credential);
     unlock_state(credential);
-    close_safe(old);
+    connection_hang_up(&old);
     credential->shared->owner = getpid();
     return r;
 }

@@ -6,15 +6,16 @@
 
 #include "client-lib/credential.h"
 #include "client-lib/error.h"
+#include "common/gnutls-scheme.h"
 #include "common/handle-protocol.h"
-#include "common/scheme.h"
 #include "common/transcript.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>
 
 typedef struct KeyContext {
-    GnutlsKey key; /* `snapshot` is a reference of its own, and its public key was read */
+    GnutlsKey key; /* `snapshot` is a reference of its own */
+    const SnapshotKey *public;
 } KeyContext;
 
 int gnutls_error_of(int r) {
@@ -37,66 +38,14 @@ int gnutls_error_of(int r) {
         return GNUTLS_E_INVALID_REQUEST;
     case -EKEYREJECTED:
         return GNUTLS_E_CERTIFICATE_ERROR;
+    case -EHOSTDOWN:
+    case -EPIPE:
+        return GNUTLS_E_TPM_SESSION_ERROR;
+    case -ENODEV:
+        return GNUTLS_E_TPM_ERROR;
     default:
         return GNUTLS_E_PK_SIGN_FAILED;
     }
-}
-
-static const struct {
-    gnutls_sign_algorithm_t algorithm;
-    uint16_t scheme;
-} algorithms[] = {
-    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },        { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },        { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 }, { GNUTLS_SIGN_RSA_PSS_SHA256, 0x0804 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 }, { GNUTLS_SIGN_RSA_PSS_SHA384, 0x0805 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 }, { GNUTLS_SIGN_RSA_PSS_SHA512, 0x0806 },
-    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },          { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
-    { GNUTLS_SIGN_RSA_SHA512, 0x0601 },
-};
-
-static uint16_t scheme_of(gnutls_sign_algorithm_t algorithm) {
-    for (size_t i = 0; i < ARRAY_LENGTH(algorithms); i++)
-        if (algorithms[i].algorithm == algorithm)
-            return algorithms[i].scheme;
-    return 0;
-}
-
-static uint16_t pkcs1_scheme_of(gnutls_digest_algorithm_t hash) {
-    return hash == GNUTLS_DIG_SHA256   ? 0x0401
-           : hash == GNUTLS_DIG_SHA384 ? 0x0501
-           : hash == GNUTLS_DIG_SHA512 ? 0x0601
-                                       : 0;
-}
-
-/* For PKCS#1 GnuTLS brings a ready DigestInfo (FACTS): identityd wants the digest alone and makes its own. */
-static int unwrap_digest(gnutls_sign_algorithm_t algorithm, const gnutls_datum_t *hash, uint16_t *ret_scheme,
-                         uint8_t ret_digest[static 64], size_t *ret_size) {
-    if (algorithm == GNUTLS_SIGN_RSA_RAW) {
-        gnutls_digest_algorithm_t digest_algorithm;
-        unsigned size = 64;
-        int code = gnutls_decode_ber_digest_info(hash, &digest_algorithm, ret_digest, &size);
-        *ret_scheme = code < 0 ? 0 : pkcs1_scheme_of(digest_algorithm);
-        *ret_size = size;
-    } else {
-        *ret_scheme = scheme_of(algorithm);
-        if (hash->size > 64)
-            *ret_scheme = 0;
-        else
-            memcpy(ret_digest, hash->data, hash->size);
-        *ret_size = hash->size;
-    }
-    const SignatureScheme *scheme = scheme_by_id(*ret_scheme);
-    if (!scheme || *ret_size != (size_t) scheme->hash)
-        return client_error(-EINVAL, "GnuTLS wants a signature %s that identityd does not make",
-                            gnutls_sign_get_name(algorithm) ? gnutls_sign_get_name(algorithm) : "(unknown)");
-    return 0;
-}
-
-static gnutls_digest_algorithm_t hash_of(const SignatureScheme *scheme) {
-    return scheme->hash == SCHEME_SHA256   ? GNUTLS_DIG_SHA256
-           : scheme->hash == SCHEME_SHA384 ? GNUTLS_DIG_SHA384
-                                           : GNUTLS_DIG_SHA512;
 }
 
 /* The request for a tls-client or tls-server credential: its session's transcript hash into `hash`. */
@@ -108,7 +57,8 @@ static int transcript_request(const KeyContext *context, BytesView digest, SignR
 
     int r = -ENOMSG;
     if (transcript)
-        r = transcript_hash_for(transcript, side, hash_of(scheme_by_id(request->scheme)), digest, hash, &size);
+        r = transcript_hash_for(transcript, side, scheme_hash_to_gnutls(scheme_by_id(request->scheme)->hash), digest,
+                                hash, &size);
     if (r == -ENOMSG)
         return client_error(-EPERM,
                             "a %s credential signs TLS 1.3 handshakes of its side in sessions begun with "
@@ -142,19 +92,20 @@ static int sign_or_follow(KeyContext *context, SignRequest *request, uint8_t *si
 static int sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata, unsigned flags,
                      const gnutls_datum_t *hash, gnutls_datum_t *ret) {
     KeyContext *context = userdata;
-    uint8_t digest[64], transcript[48], signature[IDENTITYD_SIGNATURE_MAX];
+    uint8_t plain[64], transcript[48], signature[IDENTITYD_SIGNATURE_MAX];
     SignRequest request = { .type = HANDLE_SIGN_DIGEST, .generation = context->key.snapshot->generation };
     size_t size = 0;
 
-    int r = unwrap_digest(algorithm, hash, &request.scheme, digest, &size);
+    const SignatureScheme *scheme = scheme_from_gnutls_hash(algorithm, hash, plain, &request.payload);
+    if (!scheme)
+        return gnutls_error_of(client_error(-EINVAL, "GnuTLS wants a signature %s that identityd does not make",
+                                            gnutls_sign_get_name(algorithm) ?: "(unknown)"));
+    request.scheme = scheme->id;
+    int r = context->key.snapshot->purpose == PURPOSE_DIGEST
+                ? 0
+                : transcript_request(context, request.payload, &request, transcript);
     if (r < 0)
         return gnutls_error_of(r);
-    request.payload = (BytesView) { digest, size };
-    if (context->key.snapshot->purpose != PURPOSE_DIGEST) {
-        r = transcript_request(context, (BytesView) { digest, size }, &request, transcript);
-        if (r < 0)
-            return gnutls_error_of(r);
-    }
     r = sign_or_follow(context, &request, signature, &size);
     if (r < 0)
         return gnutls_error_of(r);
@@ -166,18 +117,16 @@ static int sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, vo
     return 0;
 }
 
+static bool has_scheme(const SignatureScheme *scheme, const void *userdata) {
+    return snapshot_has_scheme(userdata, scheme->id);
+}
+
 static int key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
     const KeyContext *context = userdata;
+    const KeyInformation information = { context->public->algorithm, context->public->bits, has_scheme,
+                                         context->key.snapshot };
 
-    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
-        return (int) context->key.snapshot->algorithm;
-    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
-        return (int) context->key.snapshot->bits;
-    if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO) {
-        uint16_t scheme = scheme_of(GNUTLS_FLAGS_TO_SIGN_ALGO(flags));
-        return scheme != 0 && snapshot_has_scheme(context->key.snapshot, scheme);
-    }
-    return -1;
+    return key_information_answer(&information, flags);
 }
 
 static void context_free(KeyContext *context) {
@@ -192,10 +141,11 @@ static void key_deinit(gnutls_privkey_t key, void *userdata) {
 }
 
 static bool same_public_key(const KeyContext *context, identityd_snapshot *snapshot) {
-    const gnutls_datum_t *ours = &context->key.snapshot->public_key, *theirs = &snapshot->public_key;
+    const gnutls_datum_t *ours = &context->public->spki;
+    const SnapshotKey *theirs;
 
-    return snapshot_read_public_key(snapshot) >= 0 && ours->size == theirs->size &&
-           memcmp(ours->data, theirs->data, ours->size) == 0;
+    return snapshot_key(snapshot, &theirs) >= 0 && ours->size == theirs->spki.size &&
+           memcmp(ours->data, theirs->spki.data, ours->size) == 0;
 }
 
 int gnutls_key_import(gnutls_privkey_t key, const GnutlsKey *from) {
@@ -205,7 +155,7 @@ int gnutls_key_import(gnutls_privkey_t key, const GnutlsKey *from) {
         (void) client_errno(-ENOMEM, "importing a key");
         return GNUTLS_E_MEMORY_ERROR;
     }
-    int r = snapshot_read_public_key(from->snapshot);
+    int r = snapshot_key(from->snapshot, &context->public);
     int code = r < 0 ? gnutls_error_of(r) : 0;
     if (code >= 0) {
         context->key = *from;

@@ -59,21 +59,21 @@ static int url_import_key(gnutls_privkey_t key, const char *url, unsigned flags)
     int code = open_url(url, &credential, &snapshot);
     if (code < 0)
         return code;
-    code =
-        gnutls_key_import(key, &(GnutlsKey) { .credential = credential, .owns_credential = true, .snapshot = snapshot });
+    code = gnutls_key_import(key,
+                             &(GnutlsKey) { .credential = credential, .owns_credential = true, .snapshot = snapshot });
     if (code >= 0)
         (void) TAKE_PTR(credential);
     return code;
 }
 
-static int url_chain(const char *url, identityd_snapshot **ret, const gnutls_datum_t **ret_chain, unsigned *ret_count) {
+static int url_chain(const char *url, identityd_snapshot **ret, const SnapshotChain **ret_chain) {
     _cleanup_(identityd_credential_free_p) identityd_credential *credential = NULL;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
 
     int code = open_url(url, &credential, &snapshot);
     if (code < 0)
         return code;
-    int r = snapshot_chain_der(snapshot, ret_chain, ret_count);
+    int r = snapshot_chain_der(snapshot, ret_chain);
     if (r < 0)
         return gnutls_error_of(r);
     *ret = TAKE_PTR(snapshot);
@@ -82,11 +82,10 @@ static int url_chain(const char *url, identityd_snapshot **ret, const gnutls_dat
 
 static int url_import_certificate(gnutls_x509_crt_t certificate, const char *url, unsigned flags) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
-    const gnutls_datum_t *chain;
-    unsigned count;
+    const SnapshotChain *chain;
 
-    int code = url_chain(url, &snapshot, &chain, &count);
-    return code < 0 ? code : gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER);
+    int code = url_chain(url, &snapshot, &chain);
+    return code < 0 ? code : gnutls_x509_crt_import(certificate, &chain->der[0], GNUTLS_X509_FMT_DER);
 }
 
 static int url_import_pubkey(gnutls_pubkey_t pubkey, const char *url, unsigned flags) {
@@ -117,20 +116,19 @@ static bool is_issuer(const gnutls_datum_t *der, gnutls_x509_crt_t certificate) 
 
 static int url_get_issuer(const char *url, gnutls_x509_crt_t certificate, gnutls_datum_t *ret, unsigned flags) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
-    const gnutls_datum_t *chain;
-    unsigned count;
+    const SnapshotChain *chain;
 
-    int code = url_chain(url, &snapshot, &chain, &count);
+    int code = url_chain(url, &snapshot, &chain);
     if (code < 0)
         return code;
-    for (unsigned i = 1; i < count; i++) {
-        if (!is_issuer(&chain[i], certificate))
+    for (unsigned i = 1; i < chain->count; i++) {
+        if (!is_issuer(&chain->der[i], certificate))
             continue;
-        unsigned char *data = gnutls_malloc(chain[i].size);
+        unsigned char *data = gnutls_malloc(chain->der[i].size);
         if (!data)
             return GNUTLS_E_MEMORY_ERROR;
-        memcpy(data, chain[i].data, chain[i].size);
-        *ret = (gnutls_datum_t) { data, chain[i].size };
+        memcpy(data, chain->der[i].data, chain->der[i].size);
+        *ret = (gnutls_datum_t) { data, chain->der[i].size };
         return 0;
     }
     return GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;

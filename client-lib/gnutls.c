@@ -65,26 +65,38 @@ static int session_reserve(gnutls_session_t session) {
 
 /* ---- for each handshake: chain and key ---- */
 
-/* The leaf is parsed, for its key usage; of those above it GnuTLS needs the bytes alone. */
-static int make_certificate(const gnutls_datum_t *der, bool is_leaf, gnutls_pcert_st *ret) {
-    if (is_leaf)
-        return gnutls_pcert_import_x509_raw(ret, der, GNUTLS_X509_FMT_DER, 0);
-    ret->cert.data = gnutls_malloc(der->size);
-    if (!ret->cert.data)
-        return GNUTLS_E_MEMORY_ERROR;
-    memcpy(ret->cert.data, der->data, der->size);
-    ret->cert.size = der->size;
-    ret->type = GNUTLS_CRT_X509;
+/* Of the leaf (`key` is its) GnuTLS needs the public key and its usage, which the snapshot has read once: parsing the
+ * certificate again for each handshake would cost more than all else here. Of those above it the bytes alone. */
+static int make_certificate(const SnapshotKey *key, const gnutls_datum_t *der, gnutls_pcert_st *ret) {
+    gnutls_pcert_st certificate = { .type = GNUTLS_CRT_X509 };
+    int code = 0;
+
+    if (key) {
+        code = gnutls_pubkey_init(&certificate.pubkey);
+        if (code >= 0)
+            code = gnutls_pubkey_import(certificate.pubkey, &key->spki, GNUTLS_X509_FMT_DER);
+        if (code >= 0)
+            code = gnutls_pubkey_set_key_usage(certificate.pubkey, key->usage);
+    }
+    certificate.cert.data = code >= 0 ? gnutls_malloc(der->size) : NULL;
+    if (!certificate.cert.data) {
+        if (certificate.pubkey)
+            gnutls_pubkey_deinit(certificate.pubkey);
+        return code < 0 ? code : GNUTLS_E_MEMORY_ERROR;
+    }
+    memcpy(certificate.cert.data, der->data, der->size);
+    certificate.cert.size = der->size;
+    *ret = certificate;
     return 0;
 }
 
-static int make_certificates(const gnutls_datum_t *chain, unsigned count, gnutls_pcert_st **ret) {
-    gnutls_pcert_st *certificates = gnutls_calloc(count, sizeof(*certificates));
+static int make_certificates(const SnapshotKey *key, const SnapshotChain *chain, gnutls_pcert_st **ret) {
+    gnutls_pcert_st *certificates = gnutls_calloc(chain->count, sizeof(*certificates));
 
     if (!certificates)
         return GNUTLS_E_MEMORY_ERROR;
-    for (unsigned i = 0; i < count; i++) {
-        int code = make_certificate(&chain[i], i == 0, &certificates[i]);
+    for (unsigned i = 0; i < chain->count; i++) {
+        int code = make_certificate(i == 0 ? key : NULL, &chain->der[i], &certificates[i]);
         if (code < 0) {
             while (i-- > 0)
                 gnutls_pcert_deinit(&certificates[i]);
@@ -136,10 +148,10 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
                     gnutls_privkey_t *ret_key, unsigned *ret_flags) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     const Session *session = session_of(tls);
-    const gnutls_datum_t *chain;
+    const SnapshotChain *chain;
+    const SnapshotKey *public;
     gnutls_pcert_st *certificates;
     gnutls_privkey_t key;
-    unsigned count;
 
     if (!session)
         return gnutls_error_of(
@@ -148,7 +160,9 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
     if (r >= 0)
         r = check_fits(tls, session, snapshot->purpose);
     if (r >= 0)
-        r = snapshot_chain_der(snapshot, &chain, &count);
+        r = snapshot_chain_der(snapshot, &chain);
+    if (r >= 0)
+        r = snapshot_key(snapshot, &public);
     if (r < 0)
         return gnutls_error_of(r);
     int code = gnutls_privkey_init(&key);
@@ -157,13 +171,13 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
     code = gnutls_key_import(
         key, &(GnutlsKey) { .credential = session->credentials->credential, .snapshot = snapshot, .session = tls });
     if (code >= 0)
-        code = make_certificates(chain, count, &certificates);
+        code = make_certificates(public, chain, &certificates);
     if (code < 0) {
         gnutls_privkey_deinit(key);
         return code;
     }
     *ret_certificates = certificates;
-    *ret_count = count;
+    *ret_count = chain->count;
     *ret_key = key;
     *ret_ocsp_count = 0;
     make_staple(snapshot, ret_ocsp, ret_ocsp_count);

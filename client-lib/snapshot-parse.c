@@ -42,8 +42,7 @@ static int add_anchors(const identityd_snapshot *snapshot, gnutls_x509_trust_lis
     return added == count ? 0 : refused("anchors", code < 0 ? code : GNUTLS_E_INVALID_REQUEST);
 }
 
-/* The array is kept beside the list, which owns the CRLs but shows them to nobody. */
-static int add_crls(identityd_snapshot *snapshot, gnutls_x509_trust_list_t list) {
+static int add_crls(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
     gnutls_datum_t pem = datum_of(&snapshot->crls);
     gnutls_x509_crl_t *crls = NULL;
     unsigned count = 0;
@@ -53,66 +52,61 @@ static int add_crls(identityd_snapshot *snapshot, gnutls_x509_trust_list_t list)
     int code = gnutls_x509_crl_list_import2(&crls, &count, &pem, GNUTLS_X509_FMT_PEM, 0);
     if (code < 0)
         return refused("CRLs", code);
-    snapshot->crl_list = calloc(count ? count : 1, sizeof(*snapshot->crl_list));
-    if (!snapshot->crl_list || count > SNAPSHOT_CRLS_MAX) {
+    trust->crls = calloc(count ? count : 1, sizeof(*trust->crls));
+    if (!trust->crls || count > SNAPSHOT_CRLS_MAX) {
         for (unsigned i = 0; i < count; i++)
             gnutls_x509_crl_deinit(crls[i]);
         gnutls_free(crls);
-        return refused("CRLs", snapshot->crl_list ? GNUTLS_E_INVALID_REQUEST : GNUTLS_E_MEMORY_ERROR);
+        return refused("CRLs", trust->crls ? GNUTLS_E_INVALID_REQUEST : GNUTLS_E_MEMORY_ERROR);
     }
     for (unsigned i = 0; i < count; i++) {
         /* One at a time: where the list refuses one, it is known whose the others are. */
-        code = gnutls_x509_trust_list_add_crls(list, &crls[i], 1, 0, 0);
+        code = gnutls_x509_trust_list_add_crls(trust->list, &crls[i], 1, 0, 0);
         if (code < 1)
             gnutls_x509_crl_deinit(crls[i]);
         else
-            snapshot->crl_list[snapshot->crl_count++] = crls[i];
+            trust->crls[trust->crl_count++] = crls[i];
     }
     gnutls_free(crls);
     return 0;
 }
 
-static int make_trust(identityd_snapshot *snapshot) {
-    gnutls_x509_trust_list_t list = NULL;
-    int code = gnutls_x509_trust_list_init(&list, 0);
+static SnapshotTrust *trust_free(SnapshotTrust *trust) {
+    if (trust && trust->list)
+        gnutls_x509_trust_list_deinit(trust->list, 1);
+    if (trust)
+        free(trust->crls);
+    free(trust);
+    return NULL;
+}
+DEFINE_CLEANUP(SnapshotTrust, trust_free)
 
-    if (code < 0)
-        return refused("anchors", code);
-    int r = add_anchors(snapshot, list);
-    if (r >= 0)
-        r = add_crls(snapshot, list);
-    if (r < 0) {
-        gnutls_x509_trust_list_deinit(list, 1);
-        free(TAKE_PTR(snapshot->crl_list));
-        snapshot->crl_count = 0;
-        return r;
+int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret) {
+    SnapshotTrust *made = snapshot->trust, *none = NULL;
+
+    if (!made) {
+        _cleanup_(trust_free_p) SnapshotTrust *trust = calloc(1, sizeof(*trust));
+        int code = trust ? gnutls_x509_trust_list_init(&trust->list, 0) : GNUTLS_E_MEMORY_ERROR;
+        int r = code < 0 ? refused("anchors", code) : add_anchors(snapshot, trust->list);
+        if (r >= 0)
+            r = add_crls(snapshot, trust);
+        if (r < 0)
+            return r;
+        made = atomic_compare_exchange_strong(&snapshot->trust, &none, trust) ? TAKE_PTR(trust) : none;
     }
-    snapshot->trust = list;
+    *ret = made;
     return 0;
 }
 
-int snapshot_trust(identityd_snapshot *snapshot, gnutls_x509_trust_list_t *ret) {
-    pthread_mutex_lock(&snapshot->parse_lock);
-    int r = snapshot->trust ? 0 : make_trust(snapshot);
-    pthread_mutex_unlock(&snapshot->parse_lock);
-    if (r >= 0)
-        *ret = snapshot->trust;
-    return r;
+static SnapshotChain *chain_free(SnapshotChain *chain) {
+    for (unsigned i = 0; chain && i < chain->count; i++)
+        gnutls_free(chain->der[i].data);
+    free(chain);
+    return NULL;
 }
+DEFINE_CLEANUP(SnapshotChain, chain_free)
 
-static int export_chain(gnutls_x509_crt_t *certificates, unsigned count, gnutls_datum_t *ret) {
-    for (unsigned i = 0; i < count; i++) {
-        int code = gnutls_x509_crt_export2(certificates[i], GNUTLS_X509_FMT_DER, &ret[i]);
-        if (code < 0) {
-            while (i-- > 0)
-                gnutls_free(ret[i].data);
-            return refused("certificates", code);
-        }
-    }
-    return 0;
-}
-
-static int make_chain(identityd_snapshot *snapshot) {
+static int make_chain(const identityd_snapshot *snapshot, SnapshotChain *chain) {
     gnutls_datum_t pem = datum_of(&snapshot->chain);
     gnutls_x509_crt_t certificates[SNAPSHOT_CHAIN_MAX];
     unsigned count = SNAPSHOT_CHAIN_MAX;
@@ -123,45 +117,55 @@ static int make_chain(identityd_snapshot *snapshot) {
                                            GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
     if (code < 0)
         return refused("certificates", code);
-
-    gnutls_datum_t *der = calloc(count, sizeof(*der));
-    int r = der ? export_chain(certificates, count, der) : client_errno(-ENOMEM, "certificates");
+    code = 0;
+    for (unsigned i = 0; i < count && code >= 0; i++) {
+        code = gnutls_x509_crt_export2(certificates[i], GNUTLS_X509_FMT_DER, &chain->der[i]);
+        if (code >= 0)
+            chain->count++;
+    }
     for (unsigned i = 0; i < count; i++)
         gnutls_x509_crt_deinit(certificates[i]);
-    if (r < 0) {
-        free(der);
-        return r;
+    return code < 0 ? refused("certificates", code) : 0;
+}
+
+int snapshot_chain_der(identityd_snapshot *snapshot, const SnapshotChain **ret) {
+    SnapshotChain *made = snapshot->chain_der, *none = NULL;
+
+    if (!made) {
+        _cleanup_(chain_free_p) SnapshotChain *chain = calloc(1, sizeof(*chain));
+        int r = chain ? make_chain(snapshot, chain) : client_errno(-ENOMEM, "certificates");
+        if (r < 0)
+            return r;
+        made = atomic_compare_exchange_strong(&snapshot->chain_der, &none, chain) ? TAKE_PTR(chain) : none;
     }
-    snapshot->chain_der = der;
-    snapshot->chain_count = count;
+    *ret = made;
     return 0;
 }
 
-int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret, unsigned *ret_count) {
-    pthread_mutex_lock(&snapshot->parse_lock);
-    int r = snapshot->chain_der ? 0 : make_chain(snapshot);
-    pthread_mutex_unlock(&snapshot->parse_lock);
-    if (r >= 0) {
-        *ret = snapshot->chain_der;
-        *ret_count = snapshot->chain_count;
-    }
-    return r;
+static SnapshotKey *key_free(SnapshotKey *key) {
+    if (key)
+        gnutls_free(key->spki.data);
+    free(key);
+    return NULL;
 }
+DEFINE_CLEANUP(SnapshotKey, key_free)
 
-static int make_public_key(identityd_snapshot *snapshot) {
+static int make_key(const gnutls_datum_t *der, SnapshotKey *key) {
     gnutls_x509_crt_t leaf = NULL;
     gnutls_pubkey_t pubkey = NULL;
 
     int code = gnutls_x509_crt_init(&leaf);
     if (code >= 0)
-        code = gnutls_x509_crt_import(leaf, &snapshot->chain_der[0], GNUTLS_X509_FMT_DER);
+        code = gnutls_x509_crt_import(leaf, der, GNUTLS_X509_FMT_DER);
     if (code >= 0)
         code = gnutls_pubkey_init(&pubkey);
     if (code >= 0)
         code = gnutls_pubkey_import_x509(pubkey, leaf, 0);
     if (code >= 0) {
-        snapshot->algorithm = (gnutls_pk_algorithm_t) gnutls_pubkey_get_pk_algorithm(pubkey, &snapshot->bits);
-        code = gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &snapshot->public_key);
+        if (gnutls_x509_crt_get_key_usage(leaf, &key->usage, NULL) < 0)
+            key->usage = 0;
+        key->algorithm = (gnutls_pk_algorithm_t) gnutls_pubkey_get_pk_algorithm(pubkey, &key->bits);
+        code = gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &key->spki);
     }
     if (pubkey)
         gnutls_pubkey_deinit(pubkey);
@@ -170,11 +174,26 @@ static int make_public_key(identityd_snapshot *snapshot) {
     return code < 0 ? refused("certificates", code) : 0;
 }
 
-int snapshot_read_public_key(identityd_snapshot *snapshot) {
-    pthread_mutex_lock(&snapshot->parse_lock);
-    int r = snapshot->chain_der ? 0 : make_chain(snapshot);
-    if (r >= 0 && !snapshot->public_key.data)
-        r = make_public_key(snapshot);
-    pthread_mutex_unlock(&snapshot->parse_lock);
-    return r;
+int snapshot_key(identityd_snapshot *snapshot, const SnapshotKey **ret) {
+    SnapshotKey *made = snapshot->key, *none = NULL;
+    const SnapshotChain *chain;
+
+    if (!made) {
+        int r = snapshot_chain_der(snapshot, &chain);
+        if (r < 0)
+            return r;
+        _cleanup_(key_free_p) SnapshotKey *key = calloc(1, sizeof(*key));
+        r = key ? make_key(&chain->der[0], key) : client_errno(-ENOMEM, "certificates");
+        if (r < 0)
+            return r;
+        made = atomic_compare_exchange_strong(&snapshot->key, &none, key) ? TAKE_PTR(key) : none;
+    }
+    *ret = made;
+    return 0;
+}
+
+void snapshot_parse_clear(identityd_snapshot *snapshot) {
+    trust_free(snapshot->trust);
+    chain_free(snapshot->chain_der);
+    key_free(snapshot->key);
 }

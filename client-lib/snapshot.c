@@ -142,7 +142,6 @@ int snapshot_new(const Packet *packet, identityd_snapshot **ret) {
         return client_errno(-ENOMEM, "reading the State");
     snapshot->references = 1;
     snapshot->generation = packet->header.generation;
-    pthread_mutex_init(&snapshot->parse_lock, NULL);
 
     StateReader reader = { .snapshot = snapshot };
     int r = take_fields(&reader, packet->payload);
@@ -167,20 +166,13 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
 _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapshot) {
     if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) > 1)
         return NULL;
-    if (snapshot->trust)
-        gnutls_x509_trust_list_deinit(snapshot->trust, 1);
-    for (unsigned i = 0; i < snapshot->chain_count; i++)
-        gnutls_free(snapshot->chain_der[i].data);
-    free(snapshot->chain_der);
-    gnutls_free(snapshot->public_key.data);
-    free(snapshot->crl_list);
+    snapshot_parse_clear(snapshot);
     free(snapshot->identity);
     free(snapshot->state);
     bytes_clear(&snapshot->chain);
     bytes_clear(&snapshot->anchors);
     bytes_clear(&snapshot->crls);
     bytes_clear(&snapshot->ocsp);
-    pthread_mutex_destroy(&snapshot->parse_lock);
     free(snapshot);
     return NULL;
 }

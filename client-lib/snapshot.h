@@ -17,6 +17,25 @@
 #define SNAPSHOT_SCHEMES_MAX 16U
 #define SNAPSHOT_CHAIN_MAX   16U /* certificates in a chain, ours or a peer's */
 
+typedef struct SnapshotTrust {
+    gnutls_x509_trust_list_t list;
+    gnutls_x509_crl_t *crls; /* belong to `list`, which shows them to nobody */
+    unsigned crl_count;
+} SnapshotTrust;
+
+/* The chain as DER, leaf first. */
+typedef struct SnapshotChain {
+    gnutls_datum_t der[SNAPSHOT_CHAIN_MAX];
+    unsigned count;
+} SnapshotChain;
+
+/* The leaf's. */
+typedef struct SnapshotKey {
+    gnutls_datum_t spki; /* DER */
+    gnutls_pk_algorithm_t algorithm;
+    unsigned bits, usage; /* usage: GNUTLS_KEY_…; 0: any */
+} SnapshotKey;
+
 struct identityd_snapshot {
     atomic_uint references;
     char *identity, *state;
@@ -27,15 +46,11 @@ struct identityd_snapshot {
     Bytes chain, anchors, crls;                 /* PEM; data is NULL where none came */
     Bytes ocsp;                                 /* DER */
 
-    pthread_mutex_t parse_lock; /* for what follows: parsed when first needed, then never changed */
-    gnutls_x509_trust_list_t trust;
-    gnutls_x509_crl_t *crl_list; /* belong to `trust` */
-    unsigned crl_count;
-    gnutls_datum_t *chain_der;
-    unsigned chain_count;
-    gnutls_datum_t public_key; /* the leaf's SubjectPublicKeyInfo */
-    gnutls_pk_algorithm_t algorithm;
-    unsigned bits;
+    /* Made when first needed, then never changed. Without a lock, since a forked child could find it held: where two
+     * threads make one at once, the second is thrown away. */
+    SnapshotTrust *_Atomic trust;
+    SnapshotChain *_Atomic chain_der;
+    SnapshotKey *_Atomic key;
 };
 
 /* From a packet of type HANDLE_STATE with status 0, whose descriptors are read but not taken. 0; -EBADMSG with this
@@ -44,17 +59,15 @@ int snapshot_new(const Packet *packet, identityd_snapshot **ret);
 
 identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot);
 
-/* The trust list made of anchors and CRLs: borrowed, valid as long as the snapshot. 0; -EBADMSG: PEM that does not
- * parse; -ENOENT: no anchors; -ENOMEM; with this thread's text. Thread-safe. */
-int snapshot_trust(identityd_snapshot *snapshot, gnutls_x509_trust_list_t *ret);
+/* What was made of anchors and CRLs, of the chain, and of the leaf's public key: borrowed, valid as long as the snapshot.
+ * 0; -EBADMSG: what identityd sent does not parse; -ENOENT: there are no anchors, or no chain; -ENOMEM; with this
+ * thread's text. Thread-safe. */
+int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret);
+int snapshot_chain_der(identityd_snapshot *snapshot, const SnapshotChain **ret);
+int snapshot_key(identityd_snapshot *snapshot, const SnapshotKey **ret);
 
-/* The chain as DER, leaf first: borrowed, valid as long as the snapshot. 0; -EBADMSG; -ENOENT: there is none.
- * Thread-safe. */
-int snapshot_chain_der(identityd_snapshot *snapshot, const gnutls_datum_t **ret, unsigned *ret_count);
-
-/* The leaf's public key: reads `public_key`, `algorithm` and `bits`, which stay as they are from then on. 0, or as
- * snapshot_chain_der(). Thread-safe. */
-int snapshot_read_public_key(identityd_snapshot *snapshot);
+/* Frees all that was made. */
+void snapshot_parse_clear(identityd_snapshot *snapshot);
 
 /* Whether `scheme` is among those of the snapshot. */
 bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme);

@@ -76,14 +76,14 @@ static int rejected(const PeerChain *chain, unsigned status, const VerifyWanted 
 
 /* ---- every certificate covered by a current CRL ---- */
 
-static bool is_covered(const identityd_snapshot *snapshot, gnutls_x509_crt_t certificate, time_t now) {
+static bool is_covered(const SnapshotTrust *trust, gnutls_x509_crt_t certificate, time_t now) {
     gnutls_datum_t issuer, of_crl;
     bool covered = false;
 
     if (gnutls_x509_crt_get_raw_issuer_dn(certificate, &issuer) < 0)
         return false;
-    for (unsigned i = 0; i < snapshot->crl_count && !covered; i++) {
-        gnutls_x509_crl_t crl = snapshot->crl_list[i];
+    for (unsigned i = 0; i < trust->crl_count && !covered; i++) {
+        gnutls_x509_crl_t crl = trust->crls[i];
         if (gnutls_x509_crl_get_raw_issuer_dn(crl, &of_crl) < 0)
             continue;
         covered = of_crl.size == issuer.size && memcmp(of_crl.data, issuer.data, issuer.size) == 0 &&
@@ -102,7 +102,7 @@ static gnutls_x509_crt_t find_issuer(const PeerChain *chain, gnutls_x509_crt_t c
 }
 
 /* Up from the leaf until an anchor has issued. The chain has verified already, so that this ends there. */
-static int check_all_covered(const identityd_snapshot *snapshot, const PeerChain *chain) {
+static int check_all_covered(const SnapshotTrust *trust, const PeerChain *chain) {
     gnutls_x509_crt_t certificate = chain->certificates[0], anchor;
     char name[NAME_MAX_SHOWN];
     time_t now = time(NULL);
@@ -110,7 +110,7 @@ static int check_all_covered(const identityd_snapshot *snapshot, const PeerChain
     for (unsigned depth = 0; certificate && depth < chain->count; depth++) {
         if (gnutls_x509_crt_check_issuer(certificate, certificate))
             return 0; /* an anchor itself */
-        if (!is_covered(snapshot, certificate, now)) {
+        if (!is_covered(trust, certificate, now)) {
             leaf_name(chain, name);
             return client_error(
                 -EKEYREJECTED,
@@ -118,7 +118,7 @@ static int check_all_covered(const identityd_snapshot *snapshot, const PeerChain
                 "demanded",
                 name, depth);
         }
-        if (gnutls_x509_trust_list_get_issuer(snapshot->trust, certificate, &anchor, 0) >= 0)
+        if (gnutls_x509_trust_list_get_issuer(trust->list, certificate, &anchor, 0) >= 0)
             return 0;
         certificate = find_issuer(chain, certificate);
     }
@@ -145,12 +145,11 @@ static bool ocsp_says_revoked(gnutls_ocsp_resp_t response, gnutls_x509_crt_t lea
 }
 
 /* The issuer's certificate alone is what may vouch for a response (FACTS): from the chain, or an anchor. */
-static int trust_only_issuer(const identityd_snapshot *snapshot, const PeerChain *chain,
-                             gnutls_x509_trust_list_t *ret) {
+static int trust_only_issuer(const SnapshotTrust *trust, const PeerChain *chain, gnutls_x509_trust_list_t *ret) {
     gnutls_x509_crt_t issuer = find_issuer(chain, chain->certificates[0]), copy = NULL;
     gnutls_datum_t der = { NULL, 0 };
 
-    if (!issuer && gnutls_x509_trust_list_get_issuer(snapshot->trust, chain->certificates[0], &issuer, 0) < 0)
+    if (!issuer && gnutls_x509_trust_list_get_issuer(trust->list, chain->certificates[0], &issuer, 0) < 0)
         return -ENOENT;
     int code = gnutls_x509_crt_export2(issuer, GNUTLS_X509_FMT_DER, &der);
     if (code >= 0)
@@ -170,7 +169,7 @@ static int trust_only_issuer(const identityd_snapshot *snapshot, const PeerChain
     return 0;
 }
 
-static int check_ocsp(const identityd_snapshot *snapshot, const PeerChain *chain, const VerifyWanted *wanted) {
+static int check_ocsp(const SnapshotTrust *trust, const PeerChain *chain, const VerifyWanted *wanted) {
     gnutls_x509_trust_list_t issuer = NULL;
     gnutls_ocsp_resp_t response = NULL;
     bool revoked = false;
@@ -179,7 +178,7 @@ static int check_ocsp(const identityd_snapshot *snapshot, const PeerChain *chain
         return 0;
     if (gnutls_ocsp_resp_init(&response) < 0)
         return client_errno(-ENOMEM, "verifying the peer");
-    if (gnutls_ocsp_resp_import(response, wanted->ocsp) >= 0 && trust_only_issuer(snapshot, chain, &issuer) >= 0) {
+    if (gnutls_ocsp_resp_import(response, wanted->ocsp) >= 0 && trust_only_issuer(trust, chain, &issuer) >= 0) {
         revoked = ocsp_says_revoked(response, chain->certificates[0], issuer);
         gnutls_x509_trust_list_deinit(issuer, 1);
     }
@@ -191,7 +190,7 @@ static int check_ocsp(const identityd_snapshot *snapshot, const PeerChain *chain
 
 int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *der, size_t count, const VerifyWanted *wanted) {
     _cleanup_(peer_chain_clear) PeerChain chain = { .count = 0 };
-    gnutls_x509_trust_list_t trust = NULL;
+    const SnapshotTrust *trust = NULL;
     gnutls_typed_vdata_st data[2];
     unsigned status = 0, elements = 0;
 
@@ -211,16 +210,16 @@ int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *der, size_t
             .data = (unsigned char *) (uintptr_t) wanted->host,
             .size = (unsigned) strlen(wanted->host),
         };
-    int code = gnutls_x509_trust_list_verify_crt2(trust, chain.certificates, chain.count, data, elements,
+    int code = gnutls_x509_trust_list_verify_crt2(trust->list, chain.certificates, chain.count, data, elements,
                                                   GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM), &status, NULL);
     if (code < 0)
         return client_error(code == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EKEYREJECTED, "verifying the peer: %s",
                             gnutls_strerror(code));
     if (status != 0)
         return rejected(&chain, status, wanted);
-    r = check_ocsp(snapshot, &chain, wanted);
+    r = check_ocsp(trust, &chain, wanted);
     if (r >= 0 && wanted->flags & IDENTITYD_VERIFY_CRL_HARD)
-        r = check_all_covered(snapshot, &chain);
+        r = check_all_covered(trust, &chain);
     return r;
 }
 

@@ -2,6 +2,8 @@
 /* The table of signature schemes and key algorithms; everything else in the project asks it. */
 #include "common/scheme.h"
 
+#include "common/gnutls-scheme.h"
+
 #include "common/macros.h"
 
 #include <gnutls/crypto.h>
@@ -75,11 +77,7 @@ size_t scheme_list(KeyAlgorithm algorithm, const SignatureScheme *ret[static SCH
 }
 
 int scheme_digest(const SignatureScheme *scheme, const void *message, size_t size, uint8_t ret[static 64]) {
-    gnutls_digest_algorithm_t algorithm = scheme->hash == SCHEME_SHA256   ? GNUTLS_DIG_SHA256
-                                          : scheme->hash == SCHEME_SHA384 ? GNUTLS_DIG_SHA384
-                                                                          : GNUTLS_DIG_SHA512;
-
-    if (gnutls_hash_fast(algorithm, size > 0 ? message : "", size, ret) < 0)
+    if (gnutls_hash_fast(scheme_hash_to_gnutls(scheme->hash), size > 0 ? message : "", size, ret) < 0)
         return -EIO;
     return (int) scheme->hash;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keeps the TLS 1.3 transcript of a GnuTLS session (RFC 8446 §4.4.1). Memory is constant: two running hashes,
- * since the cipher suite, which decides between them, is known only after the first messages. What is returned
- * to be signed has been compared with the digest that GnuTLS itself wants, so a mistake here can fail a
+ * since the cipher suite, which decides between them, is known only after the first messages; then one. What is
+ * returned to be signed has been compared with the digest that GnuTLS itself wants, so a mistake here can fail a
  * handshake but cannot sign another one. */
 #include "common/transcript.h"
 
@@ -29,8 +29,10 @@ struct Transcript {
     unsigned finished;                            /* how many Finished were seen */
     bool has_side;                                /* the first ClientHello was seen */
     TlsSide side;
-    bool second_hello; /* a HelloRetryRequest was seen */
-    bool broken;       /* the library refused a hash: nothing can be told any more */
+    bool second_hello;     /* a HelloRetryRequest was seen */
+    bool has_server_hello; /* the ServerHello was seen … */
+    bool has_chosen;       /* … and what does not run the cipher suite's hash was let go */
+    bool broken;           /* the library refused a hash: nothing can be told any more */
 };
 
 static void hashes_release(gnutls_hash_hd_t hashes[static TRANSCRIPT_HASH_COUNT]) {
@@ -46,8 +48,8 @@ static bool hashes_copy(gnutls_hash_hd_t to[static TRANSCRIPT_HASH_COUNT],
                         gnutls_hash_hd_t const from[static TRANSCRIPT_HASH_COUNT]) {
     hashes_release(to);
     for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
-        to[i] = gnutls_hash_copy(from[i]);
-        if (!to[i])
+        to[i] = from[i] ? gnutls_hash_copy(from[i]) : NULL;
+        if (from[i] && !to[i])
             return false;
     }
     return true;
@@ -73,12 +75,30 @@ static bool replace_first_hello(Transcript *transcript) {
     return true;
 }
 
+/* Once the ServerHello was taken in, the cipher suite says which hash it is: the other one is let go. */
+static void choose_hash(Transcript *transcript) {
+    gnutls_digest_algorithm_t wanted = gnutls_prf_hash_get(transcript->session);
+    bool known = false;
+
+    if (!transcript->has_server_hello || transcript->has_chosen)
+        return;
+    transcript->has_chosen = true;
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++)
+        known = known || transcript_hashes[i] == wanted;
+    for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT && known; i++)
+        if (transcript_hashes[i] != wanted) {
+            gnutls_hash_deinit(transcript->running[i], NULL);
+            transcript->running[i] = NULL;
+        }
+}
+
 /* Each post-handshake authentication follows the main handshake alone, not one another (RFC 8446 §4.4). */
 static bool begin_post_handshake(Transcript *transcript) {
     return transcript->finished < 2 || hashes_copy(transcript->running, transcript->main);
 }
 
 static bool transcript_add(Transcript *transcript, unsigned type, const gnutls_datum_t *message) {
+    choose_hash(transcript);
     switch (type) {
     case GNUTLS_HANDSHAKE_NEW_SESSION_TICKET:
     case GNUTLS_HANDSHAKE_KEY_UPDATE:
@@ -92,6 +112,9 @@ static bool transcript_add(Transcript *transcript, unsigned type, const gnutls_d
             return false;
         type = GNUTLS_HANDSHAKE_SERVER_HELLO;
         break;
+    case GNUTLS_HANDSHAKE_SERVER_HELLO:
+        transcript->has_server_hello = true;
+        break;
     case GNUTLS_HANDSHAKE_CERTIFICATE_REQUEST:
         if (!begin_post_handshake(transcript))
             return false;
@@ -103,7 +126,7 @@ static bool transcript_add(Transcript *transcript, unsigned type, const gnutls_d
         return false; /* an SSL 2 ClientHello: never TLS 1.3 */
 
     for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++)
-        if (!hash_message(transcript->running[i], type, message->data, message->size))
+        if (transcript->running[i] && !hash_message(transcript->running[i], type, message->data, message->size))
             return false;
 
     if (type == GNUTLS_HANDSHAKE_FINISHED && transcript->finished < 2 && ++transcript->finished == 2)
@@ -176,7 +199,7 @@ static int transcript_current(const Transcript *transcript, uint8_t ret_hash[sta
     gnutls_digest_algorithm_t wanted = gnutls_prf_hash_get(transcript->session);
 
     for (size_t i = 0; i < TRANSCRIPT_HASH_COUNT; i++) {
-        if (transcript_hashes[i] != wanted)
+        if (transcript_hashes[i] != wanted || !transcript->running[i])
             continue;
         gnutls_hash_hd_t copy = gnutls_hash_copy(transcript->running[i]);
         if (!copy)

@@ -2,30 +2,9 @@
 /* See signature.h. */
 #include "idctl/signature.h"
 
-#include <gnutls/crypto.h>
+#include "common/gnutls-scheme.h"
 
-static gnutls_sign_algorithm_t algorithm_of(const SignatureScheme *scheme) {
-    switch (scheme->id) {
-    case 0x0403:
-        return GNUTLS_SIGN_ECDSA_SHA256;
-    case 0x0503:
-        return GNUTLS_SIGN_ECDSA_SHA384;
-    case 0x0401:
-        return GNUTLS_SIGN_RSA_SHA256;
-    case 0x0501:
-        return GNUTLS_SIGN_RSA_SHA384;
-    case 0x0601:
-        return GNUTLS_SIGN_RSA_SHA512;
-    case 0x0804:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
-    case 0x0805:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
-    case 0x0806:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
-    default:
-        return GNUTLS_SIGN_UNKNOWN;
-    }
-}
+#include <gnutls/crypto.h>
 
 static void pubkey_deinit(gnutls_pubkey_t *key) {
     if (*key)
@@ -65,19 +44,16 @@ int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *schem
         return -ENOMEM;
     if (gnutls_pubkey_import_x509(key, certificate, 0) < 0)
         return -EBADMSG;
-    return gnutls_pubkey_verify_data2(key, algorithm_of(scheme), 0, &data, &value) < 0 ? -EBADMSG : 0;
+    return gnutls_pubkey_verify_data2(key, scheme_to_gnutls(scheme), 0, &data, &value) < 0 ? -EBADMSG : 0;
 }
 
 int signature_digest_fd(int fd, const SignatureScheme *scheme, uint8_t ret[static 64]) {
-    static const gnutls_digest_algorithm_t algorithms[] = {
-        [SCHEME_SHA256] = GNUTLS_DIG_SHA256, [SCHEME_SHA384] = GNUTLS_DIG_SHA384, [SCHEME_SHA512] = GNUTLS_DIG_SHA512
-    };
     _cleanup_free_ uint8_t *buffer = malloc(65536);
     gnutls_hash_hd_t hash;
     ssize_t n;
     int r = 0;
 
-    if (!buffer || gnutls_hash_init(&hash, algorithms[scheme->hash]) < 0)
+    if (!buffer || gnutls_hash_init(&hash, scheme_hash_to_gnutls(scheme->hash)) < 0)
         return -ENOMEM;
     while ((n = read(fd, buffer, 65536)) != 0) {
         if (n < 0 && errno == EINTR)

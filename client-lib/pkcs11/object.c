@@ -220,8 +220,7 @@ static int make_certificate(Object *object, const View *view, size_t place, cons
 
 /* ---- views ---- */
 
-static int make_objects(View *view, gnutls_x509_crt_t leaf, gnutls_pubkey_t pubkey, const gnutls_datum_t *chain,
-                        unsigned count) {
+static int make_objects(View *view, gnutls_x509_crt_t leaf, gnutls_pubkey_t pubkey, const SnapshotChain *chain) {
     gnutls_datum_t spki;
 
     switch (gnutls_pubkey_get_pk_algorithm(pubkey, &view->bits)) {
@@ -238,30 +237,30 @@ static int make_objects(View *view, gnutls_x509_crt_t leaf, gnutls_pubkey_t pubk
     int r = bytes_copy((BytesView) { spki.data, spki.size }, &view->public_key);
     gnutls_free(spki.data);
     TRY(r);
-    view->objects = calloc(count + 2, sizeof(*view->objects));
+    view->objects = calloc(chain->count + 2, sizeof(*view->objects));
     if (!view->objects)
         return -ENOMEM;
-    view->object_count = count + 2;
+    view->object_count = chain->count + 2;
     TRY(make_private_key(&view->objects[0], view, leaf, pubkey));
     TRY(make_public_key(&view->objects[1], view, leaf, pubkey));
-    for (unsigned i = 0; i < count; i++)
-        TRY(make_certificate(&view->objects[2 + i], view, i, &chain[i]));
+    for (unsigned i = 0; i < chain->count; i++)
+        TRY(make_certificate(&view->objects[2 + i], view, i, &chain->der[i]));
     return 0;
 }
 
-static int fill(View *view, const gnutls_datum_t *chain, unsigned count) {
+static int fill(View *view, const SnapshotChain *chain) {
     gnutls_x509_crt_t leaf = NULL;
     gnutls_pubkey_t pubkey = NULL;
 
     int r = from_gnutls(gnutls_x509_crt_init(&leaf));
     if (r >= 0)
-        r = from_gnutls(gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER));
+        r = from_gnutls(gnutls_x509_crt_import(leaf, &chain->der[0], GNUTLS_X509_FMT_DER));
     if (r >= 0)
         r = from_gnutls(gnutls_pubkey_init(&pubkey));
     if (r >= 0)
         r = from_gnutls(gnutls_pubkey_import_x509(pubkey, leaf, 0));
     if (r >= 0)
-        r = make_objects(view, leaf, pubkey, chain, count);
+        r = make_objects(view, leaf, pubkey, chain);
     if (pubkey)
         gnutls_pubkey_deinit(pubkey);
     if (leaf)
@@ -271,10 +270,9 @@ static int fill(View *view, const gnutls_datum_t *chain, unsigned count) {
 
 int view_new(Entry *entry, identityd_snapshot *snapshot, unsigned number, View **ret) {
     _cleanup_(view_unref_p) View *view = NULL;
-    const gnutls_datum_t *chain;
-    unsigned count;
+    const SnapshotChain *chain;
 
-    TRY(snapshot_chain_der(snapshot, &chain, &count));
+    TRY(snapshot_chain_der(snapshot, &chain));
     view = calloc(1, sizeof(*view));
     if (!view)
         return -ENOMEM;
@@ -282,7 +280,7 @@ int view_new(Entry *entry, identityd_snapshot *snapshot, unsigned number, View *
     view->entry = entry_ref(entry);
     view->snapshot = snapshot_ref(snapshot);
     view->number = number;
-    TRY(fill(view, chain, count));
+    TRY(fill(view, chain));
     *ret = TAKE_PTR(view);
     return 0;
 }

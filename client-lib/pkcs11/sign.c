@@ -4,8 +4,8 @@
 #include "client-lib/credential.h"
 #include "client-lib/pkcs11/functions.h"
 #include "client-lib/pkcs11/module.h"
+#include "common/gnutls-scheme.h"
 #include "common/handle-protocol.h"
-#include "common/scheme.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>
@@ -34,10 +34,6 @@ SignOperation *sign_operation_free(SignOperation *operation) {
     return NULL;
 }
 DEFINE_CLEANUP(SignOperation, sign_operation_free)
-
-static gnutls_digest_algorithm_t gnutls_hash_of(unsigned hash) {
-    return hash == SCHEME_SHA256 ? GNUTLS_DIG_SHA256 : hash == SCHEME_SHA384 ? GNUTLS_DIG_SHA384 : GNUTLS_DIG_SHA512;
-}
 
 /* ---- beginning ---- */
 
@@ -103,7 +99,7 @@ static CK_RV operation_new(View *view, const MechanismInfo *info, unsigned hash,
 
     if (!operation)
         return CKR_HOST_MEMORY;
-    if (info->hash != 0 && gnutls_hash_init(&operation->running, gnutls_hash_of(info->hash)) < 0)
+    if (info->hash != 0 && gnutls_hash_init(&operation->running, scheme_hash_to_gnutls((SchemeHash) info->hash)) < 0)
         return CKR_HOST_MEMORY;
     operation->view = view_ref(view);
     operation->mechanism = info;
@@ -184,7 +180,7 @@ static size_t take_digest(SignOperation *operation, uint8_t digest[static 64]) {
         gnutls_datum_t info = { operation->raw, (unsigned) operation->raw_size };
         gnutls_digest_algorithm_t algorithm;
         if (gnutls_decode_ber_digest_info(&info, &algorithm, digest, &size) < 0 || size < SCHEME_SHA256 ||
-            algorithm != gnutls_hash_of(size))
+            algorithm != scheme_hash_to_gnutls((SchemeHash) size))
             return 0;
         return operation->hash = size;
     }

@@ -4,8 +4,8 @@
  * digest itself goes, if the job allows it. */
 #include "enroller/client-key.h"
 
+#include "common/gnutls-scheme.h"
 #include "common/job-protocol.h"
-#include "common/scheme.h"
 #include "common/transcript.h"
 
 #include <gnutls/abstract.h>
@@ -56,62 +56,24 @@ void client_key_forget_failure(ClientKey *key) {
 
 /* ---- schemes ---- */
 
-typedef struct SchemeRow {
-    gnutls_sign_algorithm_t algorithm;
-    uint16_t id;
-} SchemeRow;
+static bool key_has_scheme(const SignatureScheme *scheme, const void *userdata) {
+    const ClientKey *key = userdata;
 
-/* TLS 1.2's names and TLS 1.3's for the same signatures. */
-static const SchemeRow scheme_rows[] = {
-    { GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SHA256, 0x0403 },
-    { GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 0x0503 },
-    { GNUTLS_SIGN_ECDSA_SHA384, 0x0503 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 0x0804 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 0x0805 },
-    { GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 0x0806 },
-    { GNUTLS_SIGN_RSA_SHA256, 0x0401 },
-    { GNUTLS_SIGN_RSA_SHA384, 0x0501 },
-    { GNUTLS_SIGN_RSA_SHA512, 0x0601 },
-};
-
-static bool key_has_scheme(const ClientKey *key, uint16_t id) {
     for (size_t i = 0; i < key->job->scheme_count; i++)
-        if (key->job->schemes[i] == id)
+        if (key->job->schemes[i] == scheme->id)
             return true;
     return false;
-}
-
-static const SignatureScheme *key_scheme(const ClientKey *key, gnutls_sign_algorithm_t algorithm) {
-    for (size_t i = 0; i < ARRAY_LENGTH(scheme_rows); i++)
-        if (scheme_rows[i].algorithm == algorithm && key_has_scheme(key, scheme_rows[i].id))
-            return scheme_by_id(scheme_rows[i].id);
-    return NULL;
-}
-
-/* RSA PKCS#1 comes as a ready DigestInfo: its hash selects the scheme, its digest is what identityd signs. */
-static const SignatureScheme *key_scheme_raw(const ClientKey *key, const gnutls_datum_t *information,
-                                             uint8_t plain[static 64], BytesView *ret_digest) {
-    gnutls_digest_algorithm_t hash;
-    unsigned size = 64;
-
-    if (gnutls_decode_ber_digest_info(information, &hash, plain, &size) < 0)
-        return NULL;
-    *ret_digest = (BytesView) { plain, size };
-    return key_scheme(key, gnutls_pk_to_sign(GNUTLS_PK_RSA, hash));
 }
 
 /* ---- signing ---- */
 
 static int sign_transcript(SessionKey *session, const SignatureScheme *scheme, BytesView digest, Bytes *ret) {
     ClientKey *key = session->key;
-    gnutls_digest_algorithm_t hash = scheme->hash == SCHEME_SHA256   ? GNUTLS_DIG_SHA256
-                                     : scheme->hash == SCHEME_SHA384 ? GNUTLS_DIG_SHA384
-                                                                     : GNUTLS_DIG_SHA512;
     uint8_t transcript[48];
     size_t size;
 
-    int r = transcript_hash_for(session->transcript, TLS_SIDE_CLIENT, hash, digest, transcript, &size);
+    int r = transcript_hash_for(session->transcript, TLS_SIDE_CLIENT, scheme_hash_to_gnutls(scheme->hash), digest,
+                                transcript, &size);
     if (r < 0)
         return r;
     return channel_sign(key->channel, JOB_PACKET_SIGN_TRANSCRIPT, scheme->id, (BytesView) { transcript, size }, ret,
@@ -128,13 +90,11 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
                          const gnutls_datum_t *hash, gnutls_datum_t *ret_signature) {
     SessionKey *session = userdata;
     _cleanup_bytes_ Bytes signature = BYTES_NULL;
-    BytesView digest = { hash->data, hash->size };
     uint8_t plain[64];
+    BytesView digest;
 
-    const SignatureScheme *scheme = algorithm == GNUTLS_SIGN_RSA_RAW
-                                        ? key_scheme_raw(session->key, hash, plain, &digest)
-                                        : key_scheme(session->key, algorithm);
-    if (!scheme || digest.size != (size_t) scheme->hash)
+    const SignatureScheme *scheme = scheme_from_gnutls_hash(algorithm, hash, plain, &digest);
+    if (!scheme || !key_has_scheme(scheme, session->key))
         return GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM;
 
     int r = sign_transcript(session, scheme, digest, &signature);
@@ -156,22 +116,10 @@ static int key_info(gnutls_privkey_t privkey, unsigned flags, void *userdata) {
     SessionKey *session = userdata;
     const ClientKey *key = session->key;
 
-    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
-        return (int) key->algorithm;
-    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS) {
-        unsigned bits = 0;
+    unsigned bits = 0;
 
-        (void) gnutls_x509_crt_get_pk_algorithm(key->job->client_chain.list[0]->crt, &bits);
-        return (int) bits;
-    }
-    if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO) {
-        gnutls_sign_algorithm_t algorithm = GNUTLS_FLAGS_TO_SIGN_ALGO(flags);
-
-        if (algorithm == GNUTLS_SIGN_RSA_RAW)
-            return key->algorithm == GNUTLS_PK_RSA;
-        return key_scheme(key, algorithm) != NULL;
-    }
-    return -1;
+    (void) gnutls_x509_crt_get_pk_algorithm(key->job->client_chain.list[0]->crt, &bits);
+    return key_information_answer(&(KeyInformation) { key->algorithm, bits, key_has_scheme, key }, flags);
 }
 
 /* ---- the URL ---- */

@@ -36,6 +36,12 @@ typedef struct LoadedKey {
     uint64_t used; /* order of use */
 } LoadedKey;
 
+/* An open session of guard.c. */
+typedef struct TpmGuard {
+    TPMI_SH_AUTH_SESSION handle; /* 0: none */
+    TPM2B_NONCE nonce;           /* the TPM's last one */
+} TpmGuard;
+
 struct Tpm {
     char *tcti; /* NULL: tctildr's default */
     uint32_t parent_handle;
@@ -50,6 +56,7 @@ struct Tpm {
     size_t nv_buffer_max;
     TpmParent parent;
     LoadedKey loaded[TPM_LOADED_KEYS_MAX];
+    TpmGuard guard;
 
     uint64_t epoch;
     uint64_t use_count;
@@ -125,6 +132,24 @@ int tpm_flush_orphans(Tpm *tpm, Failure *ret_failure);
 
 /* An HMAC session salted to the parent, for one command: it ends with that. Flush it where the command failed. */
 int tpm_session_open(Tpm *tpm, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failure);
+
+/* ---- guard.c ---- */
+
+typedef struct TpmGuardedSign {
+    ESYS_TR object;
+    const TPM2B_NAME *name; /* of the key that is meant */
+    const TPM2B_DIGEST *digest;
+    const TPMT_SIG_SCHEME *scheme;
+    const TPMT_TK_HASHCHECK *ticket;
+} TpmGuardedSign;
+
+/* TPM2_Sign that the TPM itself refuses if the object is not the key of that Name, or if the TPM was reset since the
+ * session began; the epoch is marked as stale then. `ret_guarded` false: there is no session, and nothing was signed.
+ * For a TPM without a resource manager, which would have to swap the session. */
+TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret);
+
+void tpm_guard_close(Tpm *tpm);  /* flushes the session */
+void tpm_guard_forget(Tpm *tpm); /* without a command, since the epoch is over */
 
 /* ---- parent.c ---- */
 

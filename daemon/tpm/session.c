@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sessions that prove that it is the parent's TPM which answers: an HMAC session whose salt only the holder of the
  * parent's private part can read. For commands whose answer we believe (Create); it costs 1.6 ms of CPU for each
- * command in ESYS, so signing uses a password session, in which nothing is believed that is not verified. */
+ * command in ESYS, so signing uses a password session, in which nothing is believed that is not verified, or the
+ * guard.c session. */
 #include "tpm/internal.h"
 
 int tpm_session_open(Tpm *tpm, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failure) {

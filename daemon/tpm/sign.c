@@ -3,6 +3,8 @@
  * here outlives tpm_forget_loaded. */
 #include "tpm/internal.h"
 
+#include "common/gnutls-scheme.h"
+
 #include <assert.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -10,8 +12,8 @@
 #include <string.h>
 
 /* A TPM without a resource manager can be reset, started and given somebody else's key at our handle without an error
- * ever reaching us. That takes longer than this, so a signature needs no verification where it follows another command
- * of ours at once. */
+ * ever reaching us. That takes longer than this, so a signature that follows another command of ours at once needs
+ * neither the guard's session nor a verification. */
 #define UNWATCHED_US 1000U
 
 /* ---- loaded keys ---- */
@@ -20,7 +22,7 @@ void tpm_forget_loaded(Tpm *tpm) {
     for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++) {
         if (tpm->loaded[i].public_key)
             gnutls_pubkey_deinit(tpm->loaded[i].public_key);
-        tpm->loaded[i] = (LoadedKey){ .object = ESYS_TR_NONE };
+        tpm->loaded[i] = (LoadedKey) { .object = ESYS_TR_NONE };
     }
 }
 
@@ -28,7 +30,7 @@ static void unload(Tpm *tpm, LoadedKey *loaded) {
     tpm_flush(tpm, &loaded->object);
     if (loaded->public_key)
         gnutls_pubkey_deinit(loaded->public_key);
-    *loaded = (LoadedKey){ .object = ESYS_TR_NONE };
+    *loaded = (LoadedKey) { .object = ESYS_TR_NONE };
 }
 
 static size_t count_loaded(const Tpm *tpm) {
@@ -61,6 +63,20 @@ static LoadedKey *find_loaded(Tpm *tpm, const TpmKey *key) {
     return NULL;
 }
 
+/* Whether the TPM gave `object` the number of a key that we believe to be loaded: then that one is gone, by a reset
+ * that we never heard of, and its old number would sign with the new key (FACTS). */
+static bool takes_the_place_of_another(Tpm *tpm, ESYS_TR object) {
+    TPM2_HANDLE number = 0, other = 0;
+
+    if (Esys_TR_GetTpmHandle(tpm->esys, object, &number) != TSS2_RC_SUCCESS)
+        return true;
+    for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++)
+        if (tpm->loaded[i].object != ESYS_TR_NONE &&
+            (Esys_TR_GetTpmHandle(tpm->esys, tpm->loaded[i].object, &other) != TSS2_RC_SUCCESS || other == number))
+            return true;
+    return false;
+}
+
 static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failure) {
     _cleanup_esys_ TPM2B_NAME *name = NULL;
     ESYS_TR object = ESYS_TR_NONE;
@@ -80,6 +96,11 @@ static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret,
     if (rc != TSS2_RC_SUCCESS || !tpm_name_equal(name, &key->name)) {
         tpm_flush(tpm, &object);
         return failure_set(ret_failure, -EBADMSG, FAILURE_INTERNAL, "TPM: it loaded another key than it was given");
+    }
+    if (takes_the_place_of_another(tpm, object)) {
+        tpm_flush(tpm, &object);
+        tpm->stale = true;
+        return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "TPM: it was reset, or flushed by others");
     }
     *ret = object;
     return 0;
@@ -105,7 +126,7 @@ static int load(Tpm *tpm, const TpmKey *key, LoadedKey **ret, Failure *ret_failu
         return r;
     for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++)
         if (tpm->loaded[i].object == ESYS_TR_NONE) {
-            tpm->loaded[i] = (LoadedKey){
+            tpm->loaded[i] = (LoadedKey) {
                 .object = object,
                 .name = key->name,
                 .public_key = TAKE_PTR(public_key),
@@ -168,17 +189,6 @@ static int scheme_to_tpm(const SignatureScheme *scheme, TPMT_SIG_SCHEME *ret) {
     }
 }
 
-static gnutls_sign_algorithm_t scheme_to_gnutls(const SignatureScheme *scheme) {
-    static const gnutls_sign_algorithm_t algorithms[][3] = {
-        [SCHEME_ECDSA] = { GNUTLS_SIGN_ECDSA_SHA256, GNUTLS_SIGN_ECDSA_SHA384, GNUTLS_SIGN_ECDSA_SHA512 },
-        [SCHEME_RSA_PKCS1] = { GNUTLS_SIGN_RSA_SHA256, GNUTLS_SIGN_RSA_SHA384, GNUTLS_SIGN_RSA_SHA512 },
-        [SCHEME_RSA_PSS] = { GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, GNUTLS_SIGN_RSA_PSS_RSAE_SHA384,
-                             GNUTLS_SIGN_RSA_PSS_RSAE_SHA512 },
-    };
-
-    return algorithms[scheme->padding][scheme->hash == SCHEME_SHA256 ? 0 : scheme->hash == SCHEME_SHA384 ? 1 : 2];
-}
-
 static gnutls_datum_t integer_datum(const TPM2B_ECC_PARAMETER *parameter) {
     gnutls_datum_t datum = { (uint8_t *) parameter->buffer, parameter->size };
 
@@ -223,18 +233,35 @@ static bool verify(gnutls_pubkey_t key, const Signature *signature) {
     return gnutls_pubkey_verify_hash2(key, scheme_to_gnutls(signature->scheme), 0, &digest, &value) >= 0;
 }
 
-static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature, Failure *ret_failure) {
+/* The command itself; guarded where the guard is wanted and there is room for it, which `guarded` then says. */
+static TSS2_RC send_sign(Tpm *tpm, const LoadedKey *loaded, const Signature *signature, const TPMT_SIG_SCHEME *scheme,
+                         bool *guarded, TPMT_SIGNATURE *ret) {
     const TPMT_TK_HASHCHECK ticket = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
     _cleanup_esys_ TPMT_SIGNATURE *raw = NULL;
     TPM2B_DIGEST digest = { .size = (uint16_t) signature->digest.size };
-    TPMT_SIG_SCHEME scheme;
     TSS2_RC rc;
+
+    memcpy(digest.buffer, signature->digest.data, signature->digest.size);
+    if (*guarded) {
+        const TpmGuardedSign wanted = { loaded->object, &loaded->name, &digest, scheme, &ticket };
+        rc = tpm_guarded_sign(tpm, &wanted, guarded, ret);
+        if (*guarded)
+            return rc;
+    }
+    rc = TPM_COMMAND(tpm, Esys_Sign(tpm->esys, loaded->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
+                                    scheme, &ticket, &raw));
+    if (rc == TSS2_RC_SUCCESS)
+        *ret = *raw;
+    return rc;
+}
+
+static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature, bool *guarded, Failure *ret_failure) {
+    TPMT_SIGNATURE raw;
+    TPMT_SIG_SCHEME scheme;
 
     if (scheme_to_tpm(signature->scheme, &scheme) < 0)
         return failure_set(ret_failure, -EINVAL, FAILURE_INTERNAL, "TPM: unknown scheme");
-    memcpy(digest.buffer, signature->digest.data, signature->digest.size);
-    rc = TPM_COMMAND(tpm, Esys_Sign(tpm->esys, loaded->object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
-                                    &scheme, &ticket, &raw));
+    TSS2_RC rc = send_sign(tpm, loaded, signature, &scheme, guarded, &raw);
     if (rc != TSS2_RC_SUCCESS) {
         char what[64];
         /* TPM2_Sign itself never says so: a resource manager failed to load the context that it had saved. */
@@ -243,17 +270,19 @@ static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature,
         (void) snprintf(what, sizeof what, "signing (%s)", signature->scheme->name);
         return tpm_fail(tpm, rc, what, ret_failure);
     }
-    if (raw->sigAlg != scheme.scheme || encode(raw, signature) < 0) {
+    if (raw.sigAlg != scheme.scheme || encode(&raw, signature) < 0) {
         tpm->stale = true;
         return failure_set(ret_failure, -EBADMSG, FAILURE_TPM_UNAVAILABLE, "TPM: it answered with no valid signature");
     }
     return 0;
 }
 
+/* A key's first signature is verified, and RSA always, in a tenth of the time that signing takes. Later ones of ECDSA
+ * have to be by the key that they are asked of, which the guard sees to, or, with a resource manager, a verification:
+ * there the session would cost more. */
 static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
     Signature *signature = data;
     LoadedKey *loaded = find_loaded(tpm, signature->key);
-    bool unwatched;
     int r;
 
     if (!loaded) {
@@ -263,13 +292,13 @@ static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
     }
     assert(loaded);
     loaded->used = ++tpm->use_count;
-    unwatched = tpm_now() - tpm->last_answer > UNWATCHED_US;
-    r = command_sign(tpm, loaded, signature, ret_failure);
+    bool unwatched = tpm_now() - tpm->last_answer > UNWATCHED_US;
+    bool trusted = loaded->verified && signature->scheme->padding == SCHEME_ECDSA && !signature->always_verified;
+    bool guarded = trusted && unwatched && !tpm->resource_manager;
+    r = command_sign(tpm, loaded, signature, &guarded, ret_failure);
     if (r < 0)
         return r;
-
-    /* RSA is verified in a tenth of the time that signing takes. */
-    if (loaded->verified && !unwatched && signature->scheme->padding == SCHEME_ECDSA && !signature->always_verified)
+    if (trusted && (guarded || !unwatched))
         return 0;
     signature->verified = verify(loaded->public_key, signature);
     if (signature->verified)

@@ -62,6 +62,7 @@ int tpm_new(const TpmOptions *options, Tpm **ret) {
 
 static void drop_epoch(Tpm *tpm) {
     tpm_forget_loaded(tpm);
+    tpm_guard_forget(tpm);
     tpm->parent.object = ESYS_TR_NONE;
     if (tpm->esys)
         tpm->epoch++;
@@ -78,6 +79,7 @@ static void flush_everything(Tpm *tpm) {
         return;
     while (tpm_evict_one(tpm))
         ;
+    tpm_guard_close(tpm);
     if (!tpm->parent.persistent)
         tpm_flush(tpm, &tpm->parent.object);
 }

@@ -16,29 +16,32 @@ double measure_now(void) {
     return (double) t.tv_sec * 1e6 + (double) t.tv_nsec / 1e3;
 }
 
-int measure_run(const char *text, measure_step step, void *userdata) {
+static int measure_turn(const char *text, measure_step step, void *userdata) {
     char *end;
     unsigned long count = strtoul(text, &end, 10);
     int r = 0;
 
-    if (*end || count < 1 || count > MEASURE_SAMPLES_MAX)
+    if ((*end && *end != '\n') || count < 1 || count > MEASURE_SAMPLES_MAX)
         return -EINVAL;
-    double *samples = calloc(count, sizeof *samples);
-    if (!samples)
-        return -ENOMEM;
-    for (unsigned i = 0; i < 2 && r >= 0; i++)
-        r = step(userdata);
     for (size_t i = 0; i < count && r >= 0; i++) {
         double before = measure_now();
         r = step(userdata);
-        samples[i] = measure_now() - before;
-    }
-    for (size_t i = 0; i < count && r >= 0; i++)
-        if (printf("%s%.1f", i ? ", " : "[", samples[i]) < 0)
+        if (r >= 0 && printf("%s%.1f", i ? ", " : "[", measure_now() - before) < 0)
             r = -EIO;
-    if (r >= 0 && puts("]") < 0)
-        r = -EIO;
-    free(samples);
+    }
+    return r >= 0 && (puts("]") < 0 || fflush(stdout) != 0) ? -EIO : r;
+}
+
+int measure_run(const char *text, measure_step step, void *userdata) {
+    char line[16];
+    int r = 0;
+
+    for (unsigned i = 0; i < 2 && r >= 0; i++)
+        r = step(userdata);
+    if (strcmp(text, "-") != 0)
+        return r < 0 ? r : measure_turn(text, step, userdata);
+    while (r >= 0 && fgets(line, sizeof line, stdin))
+        r = measure_turn(line, step, userdata);
     return r;
 }
 

@@ -7,6 +7,7 @@
  * --reopen opens a closed handle again (identityd was restarted) instead of giving up. Prints each failure and at the
  * end "signatures N failures F generations G,G,…". Exit: 0 no failure, 1 some, 2 usage or a handle that does not open.
  */
+#include "common/gnutls-scheme.h"
 #include "identityd/identityd.h"
 
 #include <errno.h>
@@ -43,29 +44,6 @@ static bool time_is_left(void) {
     return now.tv_sec < end_time.tv_sec || (now.tv_sec == end_time.tv_sec && now.tv_nsec < end_time.tv_nsec);
 }
 
-static gnutls_sign_algorithm_t algorithm_of(uint16_t scheme) {
-    switch (scheme) {
-    case 0x0403:
-        return GNUTLS_SIGN_ECDSA_SHA256;
-    case 0x0503:
-        return GNUTLS_SIGN_ECDSA_SHA384;
-    case 0x0401:
-        return GNUTLS_SIGN_RSA_SHA256;
-    case 0x0501:
-        return GNUTLS_SIGN_RSA_SHA384;
-    case 0x0601:
-        return GNUTLS_SIGN_RSA_SHA512;
-    case 0x0804:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
-    case 0x0805:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
-    case 0x0806:
-        return GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
-    default:
-        return GNUTLS_SIGN_UNKNOWN;
-    }
-}
-
 static int verify(const identityd_snapshot *snapshot, uint16_t scheme, const gnutls_datum_t *content,
                   const gnutls_datum_t *signature) {
     size_t size;
@@ -82,7 +60,7 @@ static int verify(const identityd_snapshot *snapshot, uint16_t scheme, const gnu
     if (r >= 0)
         r = gnutls_pubkey_import_x509(pubkey, certificate, 0);
     if (r >= 0)
-        r = gnutls_pubkey_verify_data2(pubkey, algorithm_of(scheme), 0, content, signature);
+        r = gnutls_pubkey_verify_data2(pubkey, scheme_to_gnutls(scheme_by_id(scheme)), 0, content, signature);
     if (pubkey)
         gnutls_pubkey_deinit(pubkey);
     if (certificate)
@@ -111,7 +89,7 @@ static int sign(identityd_credential *credential, const identityd_snapshot *snap
         data.size =
             (unsigned) snprintf((char *) content, sizeof(content), "message %u of process %d", number, (int) getpid());
         if (strcmp(options.purpose, "digest") == 0) {
-            gnutls_digest_algorithm_t hash = gnutls_sign_get_hash_algorithm(algorithm_of(scheme));
+            gnutls_digest_algorithm_t hash = gnutls_sign_get_hash_algorithm(scheme_to_gnutls(scheme_by_id(scheme)));
             (void) gnutls_hash_fast(hash, content, data.size, digest);
             r = identityd_sign_digest(credential, generation, scheme, digest, gnutls_hash_get_len(hash), buffer, &size);
         } else

@@ -3,6 +3,9 @@
 #include "fixture.h"
 
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 Fixture fixture;
 
@@ -94,4 +97,41 @@ bool is_readable(int fd, int milliseconds) {
     struct pollfd item = { .fd = fd, .events = POLLIN };
 
     return poll(&item, 1, milliseconds) == 1;
+}
+
+int take_handles_away(int ret_ends[static HANDLES_TAKEN_MAX]) {
+    int count = 0;
+
+    for (int fd = 3; fd < 1024 && count < HANDLES_TAKEN_MAX; fd++) {
+        int type = 0, pair[2];
+        socklen_t size = sizeof(type);
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
+            continue;
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || dup2(pair[0], fd) < 0)
+            return -1;
+        close(pair[0]);
+        ret_ends[count++] = pair[1];
+    }
+    return count;
+}
+
+bool were_left_alone(const int *ends, int count) {
+    for (int i = 0; i < count; i++)
+        if (is_readable(ends[i], 0)) /* also where the other end is closed */
+            return false;
+    return true;
+}
+
+void expect_child(int (*run)(void *userdata), void *userdata) {
+    int status;
+
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(60);
+        _exit(run(userdata));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
 }

@@ -42,3 +42,15 @@ void assert_error_says(const char *part);
 int verify(const char *chain, const void *message, size_t size, const void *signature, size_t signature_size);
 
 bool is_readable(int fd, int milliseconds);
+
+/* What becomes of the handles of a program that closes all its descriptors and opens others: each credential handle of
+ * this process is closed, and its number given to one end of a pair of sockets. For a forked child, since the fake's
+ * ends would be taken away as well. How many there were; the other ends go to `ret_ends`. */
+#define HANDLES_TAKEN_MAX 64
+int take_handles_away(int ret_ends[static HANDLES_TAKEN_MAX]);
+
+/* Whether nobody wrote to what took the place of the handles, or closed it. */
+bool were_left_alone(const int *ends, int count);
+
+/* Forks; fails unless the child returns 0 within 60 s. */
+void expect_child(int (*run)(void *userdata), void *userdata);

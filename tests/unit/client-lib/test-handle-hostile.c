@@ -527,7 +527,7 @@ static void test_never_answers(void **state) {
     answer(0x83, 0, 3, 11);
     send_raw(wire.theirs, &raw);
     assert_int_equal(connection_process(connection), -EBADMSG);
-    connection_hang_up(connection);
+    connection_hang_up(&connection->line);
     free(connection);
     close(wire.theirs);
 }
@@ -553,7 +553,7 @@ static void test_flood(void **state) {
     assert_true(connection_is_alive(connection));
     ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE, .generation = 1, .scheme = 0x0403, .deadline = 1 };
     assert_int_equal(connection_ask(connection, &request, NULL), -ETIMEDOUT);
-    connection_hang_up(connection);
+    connection_hang_up(&connection->line);
     free(connection);
     close(wire.theirs);
 }
