@@ -48,6 +48,17 @@ const char *command_value(const Command *command, const char *option) {
     return command->values[option_place(command->verb, option)];
 }
 
+const char *command_next(const Command *command, const char *option, size_t *position) {
+    const Option *wanted = option_at(command->verb, option_place(command->verb, option));
+
+    while (*position < command->repeated_count) {
+        size_t i = (*position)++;
+        if (command->repeated[i].option == wanted)
+            return command->repeated[i].value;
+    }
+    return NULL;
+}
+
 void command_help(const Verb *verb) {
     const Option *option;
 
@@ -96,6 +107,17 @@ static size_t place_of(const Verb *verb, int value) {
     return 0;
 }
 
+static bool keep_repeated(Command *command, const Option *option, const char *value) {
+    if (command->repeated_count == COMMAND_REPEATED_MAX) {
+        complain("--%s: options that may be given several times have at most %u values together.", option->name,
+                 COMMAND_REPEATED_MAX);
+        return false;
+    }
+    command->repeated[command->repeated_count].option = option;
+    command->repeated[command->repeated_count++].value = value;
+    return true;
+}
+
 ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret) {
     struct option long_options[COMMAND_OPTIONS_MAX];
     char short_options[2 * COMMAND_OPTIONS_MAX + 1];
@@ -113,6 +135,8 @@ ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret) {
         }
         const Option *option = option_at(verb, place_of(verb, value));
         command.values[place_of(verb, value)] = option && option->argument ? optarg : "";
+        if (option && option->repeats && !keep_repeated(&command, option, optarg))
+            return EXIT_USAGE;
     }
     if (command_has(&command, "help")) {
         command_help(verb);

@@ -23,6 +23,7 @@ typedef struct Option {
     char letter;          /* short form, or 0 */
     const char *argument; /* what the help calls its value; NULL: a flag */
     const char *help;     /* one line */
+    bool repeats;         /* may be given several times: command_next() */
 } Option;
 
 typedef struct Command Command;
@@ -36,12 +37,18 @@ typedef struct Verb {
     ExitCode (*run)(const Command *command);
 } Verb;
 
-#define COMMAND_OPTIONS_MAX 24U
+#define COMMAND_OPTIONS_MAX  24U
+#define COMMAND_REPEATED_MAX 32U /* values of all options that may be given several times */
 
 struct Command {
     const Verb *verb;
     const char *values[COMMAND_OPTIONS_MAX]; /* by the option's place: NULL, its value, or "" for a flag */
-    char *const *arguments;                  /* positional, NULL-terminated; borrowed from argv */
+    struct {
+        const Option *option;
+        const char *value;
+    } repeated[COMMAND_REPEATED_MAX]; /* in the order given */
+    size_t repeated_count;
+    char *const *arguments; /* positional, NULL-terminated; borrowed from argv */
     size_t count;
 };
 
@@ -52,6 +59,9 @@ ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret);
 /* Whether an option was given; its value, or NULL. Asking for an option that the verb does not have is a bug. */
 bool command_has(const Command *command, const char *option);
 const char *command_value(const Command *command, const char *option);
+
+/* The values of an option that repeats, one a call; `position` begins as 0. NULL after the last. */
+const char *command_next(const Command *command, const char *option, size_t *position);
 
 /* The verb's help on standard output. */
 void command_help(const Verb *verb);

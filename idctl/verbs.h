@@ -11,6 +11,7 @@ extern const Verb verb_install;
 extern const Verb verb_list;
 extern const Verb verb_metrics;
 extern const Verb verb_monitor;
+extern const Verb verb_proxy;
 extern const Verb verb_reload;
 extern const Verb verb_renew;
 extern const Verb verb_request;

@@ -17,9 +17,10 @@ BUILD = os.environ["BUILD"]
 SOURCE = os.environ["SOURCE"]
 
 # Of 10: what `systemd-analyze security` may say at most.
-EXPOSURE = {"identityd.service": 0.5, "identityd-enroller@.service": 1.2, "identityd-fetch@.service": 1.2}
-UNITS = [*EXPOSURE, "identityd-enroller.socket", "identityd-fetch.socket", "identityd-reload@.service",
-         "identityd-reload@.path"]
+EXPOSURE = {"identityd.service": 0.5, "identityd-enroller@.service": 1.2, "identityd-fetch@.service": 1.2,
+            "identityd-proxy@.service": 1.3}
+UNITS = [*EXPOSURE, "identityd-enroller.socket", "identityd-fetch.socket", "identityd-proxy@.socket",
+         "identityd-reload@.service", "identityd-reload@.path"]
 
 # Where things belong, seen from the prefix; SYSCONF stands for sysconfdir.
 LAYOUT = [
@@ -59,15 +60,15 @@ def check_layout(prefix):
 
 def copy_units(prefix, directory):
     """The units as they are installed, but with the programs where they lie now, so that systemd finds them."""
-    libexec = os.path.join("/", option("prefix").lstrip("/"), option("libexecdir"))
-    here = os.path.join(prefix, option("libexecdir"))
     for unit in UNITS:
+        programs = option("bindir" if unit == "identityd-proxy@.service" else "libexecdir")
+        installed = os.path.join("/", option("prefix").lstrip("/"), programs)
         with open(os.path.join(prefix, "lib/systemd/system", unit), encoding="utf-8") as file:
             text = file.read()
-        if unit in EXPOSURE and f"ExecStart={libexec}/" not in text:
-            yield f"{unit} does not start what is in {libexec}"
+        if unit in EXPOSURE and f"ExecStart={installed}/" not in text:
+            yield f"{unit} does not start what is in {installed}"
         with open(os.path.join(directory, unit), "w", encoding="utf-8") as file:
-            file.write(text.replace(f"ExecStart={libexec}/", f"ExecStart={here}/"))
+            file.write(text.replace(f"ExecStart={installed}/", f"ExecStart={os.path.join(prefix, programs)}/"))
 
 
 def check_verify(directory):

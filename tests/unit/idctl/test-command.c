@@ -14,6 +14,8 @@
 static const Option options[] = {
     { "json", 'j', NULL, "x" },
     { "out", 'o', "FILE", "x" },
+    { "one", 0, "NAME", "x", true },
+    { "two", 0, "NAME", "x", true },
     { NULL },
 };
 static const Verb verb = { .name = "try", .synopsis = "A [B]", .summary = "x", .options = options, .minimum = 1, .maximum = 2 };
@@ -46,6 +48,20 @@ static void test_parse_refusals(void **state) {
     assert_int_equal(PARSE(&command, (char *) "-j"), EXIT_USAGE);
     assert_int_equal(PARSE(&command, (char *) "a", (char *) "b", (char *) "c"), EXIT_USAGE);
     assert_int_equal(PARSE(&command, (char *) "--help"), EXIT_OK);
+}
+
+static void test_repeated(void **state) {
+    size_t one = 0, two = 0;
+    Command command;
+
+    assert_int_equal(PARSE(&command, (char *) "--one=a", (char *) "x", (char *) "--two", (char *) "b", (char *) "--one=c"),
+                     _EXIT_CONTINUE);
+    assert_string_equal(command_next(&command, "one", &one), "a");
+    assert_string_equal(command_next(&command, "two", &two), "b");
+    assert_string_equal(command_next(&command, "one", &one), "c");
+    assert_null(command_next(&command, "one", &one));
+    assert_null(command_next(&command, "two", &two));
+    assert_string_equal(command_value(&command, "one"), "c");
 }
 
 static void test_texts(void **state) {
@@ -101,7 +117,7 @@ static void test_exit_codes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_repeated), cmocka_unit_test(test_texts),
         cmocka_unit_test(test_endpoints), cmocka_unit_test(test_exit_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

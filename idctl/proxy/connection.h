@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One connection through the proxy, from accepting to its end: the other side is reached, TLS is spoken, bytes flow.
+ * Each stage has its limit in time, and the end is one line in the log.
+ *
+ * Handshakes run in workers, a piece at a time, for a signature takes as long as the TPM does; a worker is never held
+ * by a peer that says nothing. */
+#pragma once
+
+#include "idctl/proxy/gate.h"
+#include "idctl/proxy/log.h"
+
+#define CONNECTION_BUSY_MILLIS 50U /* before a local socket whose queue is full is tried again */
+
+typedef struct Connection Connection;
+
+/* What all connections share. */
+typedef struct ConnectionContext {
+    const ProxySettings *settings;
+    sd_event *event;
+    Gate *gate;
+    Workers *tls;                                          /* for handshakes */
+    Workers *names;                                        /* for the name service, which may be slow */
+    void (*ended)(void *userdata, Connection *connection); /* just before it is freed */
+    void *userdata;
+} ConnectionContext;
+
+/* Takes `accepted`, a non-blocking socket, also on failure. Nothing happens before connection_gate_changed(). -ENOMEM
+ * or -errno. */
+int connection_new(const ConnectionContext *context, uint64_t number, int accepted, Connection **ret);
+
+/* Begins or goes on, waits, is refused or ends, as the gate is now. */
+void connection_gate_changed(Connection *connection);
+
+/* Ends it now. Where a worker has it, the sockets are shut at once and it is freed when that is back. */
+void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) _printf_(3, 4);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See handshake.h. */
+#include "idctl/proxy/handshake.h"
+
+#include "idctl/certificates.h"
+#include "idctl/peer.h"
+#include "idctl/proxy/peer-name.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEPS_MAX 16U /* calls a piece: a peer that floods with warnings must not keep a worker */
+
+static void _printf_(2, 3) fail(Handshake *handshake, const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void) vsnprintf(handshake->failure, sizeof handshake->failure, format, arguments);
+    va_end(arguments);
+    size_t length = strlen(handshake->failure);
+    if (length > 0 && handshake->failure[length - 1] == '.')
+        handshake->failure[length - 1] = '\0';
+    handshake->result = HANDSHAKE_FAILED;
+}
+
+static int set_up(Handshake *handshake) {
+    const ProxySettings *settings = handshake->settings;
+    unsigned flags = settings->require_crl ? IDENTITYD_VERIFY_CRL_HARD : 0;
+
+    if (gnutls_init(&handshake->session,
+                    (settings->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) < 0) {
+        handshake->session = NULL;
+        fail(handshake, "no memory for a TLS session");
+        return -ENOMEM;
+    }
+    int r = identityd_gnutls_session_begin(handshake->credentials, handshake->session, settings->name, flags);
+    if (r < 0) {
+        fail(handshake, "%s", identityd_last_error());
+        return r;
+    }
+    if (settings->server)
+        gnutls_certificate_server_set_request(handshake->session, GNUTLS_CERT_REQUIRE);
+    gnutls_transport_set_int(handshake->session, handshake->fd);
+    return 0;
+}
+
+/* The codes that libidentityd's functions inside a handshake end with: then its text tells more than GnuTLS's. */
+static bool is_ours(int code) {
+    switch (code) {
+    case GNUTLS_E_USER_ERROR:
+    case GNUTLS_E_CERTIFICATE_ERROR:
+    case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
+    case GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE:
+    case GNUTLS_E_PK_SIGN_FAILED:
+    case GNUTLS_E_INVALID_REQUEST:
+    case GNUTLS_E_TIMEDOUT:
+        return identityd_last_error()[0] != '\0';
+    default:
+        return false;
+    }
+}
+
+static void explain(Handshake *handshake, int code) {
+    if (code == GNUTLS_E_FATAL_ALERT_RECEIVED) {
+        const char *alert = gnutls_alert_get_name(gnutls_alert_get(handshake->session));
+        fail(handshake, "the peer refused: %s", alert ? alert : "unknown alert");
+        return;
+    }
+    if (code == GNUTLS_E_CERTIFICATE_REQUIRED || code == GNUTLS_E_NO_CERTIFICATE_FOUND)
+        fail(handshake, "the peer shows no certificate");
+    else if (is_ours(code))
+        fail(handshake, "%s", identityd_last_error());
+    else
+        fail(handshake, "%s", gnutls_strerror(code));
+    (void) gnutls_alert_send_appropriate(handshake->session, code);
+}
+
+static void judge_peer(Handshake *handshake) {
+    const ProxySettings *settings = handshake->settings;
+    _cleanup_certificates_ Certificates chain = { 0 };
+    if (peer_certificates(handshake->session, &chain) < 0 || chain.count == 0) {
+        fail(handshake, "the peer shows no certificate that can be read");
+        return;
+    }
+    _cleanup_free_ char *subject = certificate_subject(chain.list[0]);
+    snprintf(handshake->peer, sizeof handshake->peer, "%s", subject && subject[0] ? subject : "no subject");
+    handshake->result = HANDSHAKE_DONE;
+    if (settings->server && !proxy_name_is_allowed(chain.list[0], settings->allowed, settings->allowed_count)) {
+        fail(handshake, "the client %s carries none of the names that are let in", handshake->peer);
+        (void) gnutls_alert_send(handshake->session, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED);
+    }
+}
+
+void handshake_step(Handshake *handshake) {
+    int code = GNUTLS_E_AGAIN;
+
+    handshake->result = HANDSHAKE_WAIT;
+    if (!handshake->session && set_up(handshake) < 0)
+        return;
+    for (unsigned i = 0; i < STEPS_MAX; i++) {
+        code = gnutls_handshake(handshake->session);
+        if (code == 0 || code == GNUTLS_E_AGAIN || gnutls_error_is_fatal(code))
+            break;
+    }
+    if (code == 0)
+        judge_peer(handshake);
+    else if (gnutls_error_is_fatal(code))
+        explain(handshake, code);
+    else if (code != GNUTLS_E_AGAIN)
+        fail(handshake, "the peer sends nothing but warnings");
+}
+
+void handshake_clear(Handshake *handshake) {
+    if (handshake->session) {
+        identityd_gnutls_session_end(handshake->session);
+        gnutls_deinit(handshake->session);
+    }
+    handshake->session = NULL;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See log.h. */
+#include "idctl/proxy/log.h"
+
+#include "idctl/output.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static bool is_quiet;
+
+void proxy_log_set_quiet(bool quiet) {
+    is_quiet = quiet;
+}
+
+/* $JOURNAL_STREAM is DEVICE:INODE of the socket to the journal (systemd.exec(5)). */
+static bool goes_to_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    uintmax_t device, inode;
+    struct stat status;
+
+    return stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void proxy_log(ProxyLogLevel level, const char *format, ...) {
+    _cleanup_free_ char *text = NULL, *printable = NULL;
+    va_list arguments;
+
+    if (is_quiet && level == PROXY_LOG_INFO)
+        return;
+    va_start(arguments, format);
+    int r = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (r < 0)
+        text = NULL;
+    if (text)
+        printable = text_printable(text);
+    if (!printable)
+        level = PROXY_LOG_ERROR;
+    if (goes_to_journal())
+        fprintf(stderr, "<%d>%s\n", level, printable ? printable : "out of memory");
+    else
+        fprintf(stderr, "idctl: %s\n", printable ? printable : "out of memory");
+}

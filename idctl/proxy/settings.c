@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See settings.h. */
+#include "idctl/proxy/settings.h"
+
+#include "common/names.h"
+#include "idctl/output.h"
+
+#include <string.h>
+
+#define NAME_MAX_LENGTH 255U /* of a peer, as in TLS's server_name */
+
+void proxy_settings_clear(ProxySettings *settings) {
+    endpoint_clear(&settings->peer);
+}
+
+typedef struct Number {
+    const char *option;
+    unsigned least, most, usual;
+} Number;
+
+static ExitCode parse_number(const Command *command, const Number *number, unsigned *ret) {
+    const char *text = command_value(command, number->option);
+    char *end = NULL;
+
+    if (!text) {
+        *ret = number->usual;
+        return EXIT_OK;
+    }
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno != 0 || value < number->least || value > number->most) {
+        complain("--%s=%s: a whole number from %u to %u is wanted.", number->option, text, number->least, number->most);
+        return EXIT_USAGE;
+    }
+    *ret = (unsigned) value;
+    return EXIT_OK;
+}
+
+static ExitCode parse_limits(const Command *command, ProxyLimits *ret) {
+    unsigned buffer = 0;
+    const struct {
+        Number number;
+        unsigned *ret;
+    } numbers[] = {
+        { { "max-connections", 1, 4096, PROXY_CONNECTIONS }, &ret->connections },
+        { { "buffer-size", 1024, 1048576, PROXY_BUFFER }, &buffer },
+        { { "handshake-timeout", 1, 600, PROXY_HANDSHAKE_SECONDS }, &ret->handshake },
+        { { "idle-timeout", 0, 604800, PROXY_IDLE_SECONDS }, &ret->idle },
+        { { "half-closed-timeout", 1, 86400, PROXY_HALF_CLOSED_SECONDS }, &ret->half_closed },
+        { { "drain-timeout", 0, 600, PROXY_DRAIN_SECONDS }, &ret->drain },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
+        ExitCode code = parse_number(command, &numbers[i].number, numbers[i].ret);
+        if (code != EXIT_OK)
+            return code;
+    }
+    ret->buffer = buffer;
+    return EXIT_OK;
+}
+
+static ExitCode parse_mode(const Command *command, ProxySettings *settings) {
+    const char *text = command_value(command, "mode");
+    char *end = NULL;
+
+    settings->mode = PROXY_MODE;
+    if (!text)
+        return EXIT_OK;
+    unsigned long value = strtoul(text, &end, 8);
+    if (text[0] < '0' || text[0] > '7' || *end || value > 0777) {
+        complain("--mode=%s: an access mode in octal is wanted, such as 0660.", text);
+        return EXIT_USAGE;
+    }
+    if (!settings->listens || !proxy_address_is_path(&settings->listen)) {
+        complain("--mode goes with --listen PATH: only a socket at a path that is made here gets a mode here.");
+        return EXIT_USAGE;
+    }
+    settings->mode = (mode_t) value;
+    return EXIT_OK;
+}
+
+static ExitCode check_name(const char *option, const char *name) {
+    if (name[0] && strlen(name) <= NAME_MAX_LENGTH)
+        return EXIT_OK;
+    complain("--%s: a name has 1 to %u bytes.", option, NAME_MAX_LENGTH);
+    return EXIT_USAGE;
+}
+
+static ExitCode parse_allowed(const Command *command, ProxySettings *settings) {
+    static const struct {
+        const char *option;
+        ProxyNameKind kind;
+    } kinds[] = { { "allow-cn", PROXY_NAME_CN }, { "allow-dns", PROXY_NAME_DNS }, { "allow-uri", PROXY_NAME_URI } };
+    const char *name;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
+        for (size_t position = 0; (name = command_next(command, kinds[i].option, &position));) {
+            if (check_name(kinds[i].option, name) != EXIT_OK)
+                return EXIT_USAGE;
+            settings->allowed[settings->allowed_count++] = (ProxyName) { kinds[i].kind, name };
+        }
+    if (settings->allowed_count > 0 && !settings->server) {
+        complain("--allow-… go with --server; a server's certificate is checked for --name.");
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
+static ExitCode parse_addresses(const Command *command, ProxySettings *settings) {
+    const char *listen = command_value(command, "listen"), *connect = command_value(command, "connect");
+    ExitCode code = EXIT_OK;
+
+    if (!connect) {
+        complain("--connect is missing: where accepted connections are passed on to.");
+        return EXIT_USAGE;
+    }
+    settings->listens = listen != NULL;
+    if (listen && !listen[0]) {
+        complain("--listen: an address is wanted.");
+        return EXIT_USAGE;
+    }
+    if (listen)
+        code = settings->server ? proxy_address_parse_tls(listen, &settings->listen)
+                                : proxy_address_parse_plain(listen, settings->loopback, &settings->listen);
+    if (code != EXIT_OK)
+        return code;
+    return settings->server ? proxy_address_parse_plain(connect, settings->loopback, &settings->connect)
+                            : endpoint_parse(connect, &settings->peer);
+}
+
+ExitCode proxy_settings_parse(const Command *command, ProxySettings *ret) {
+    _cleanup_proxy_settings_ ProxySettings settings = {
+        .identity = command->arguments[0],
+        .server = command_has(command, "server"),
+        .loopback = command_has(command, "loopback"),
+        .quiet = command_has(command, "quiet"),
+        .require_crl = command_has(command, "require-crl"),
+        .name = command_value(command, "name"),
+    };
+
+    if (!identity_name_is_valid(settings.identity)) {
+        complain("\"%s\" cannot be the name of an identity.", settings.identity);
+        return EXIT_USAGE;
+    }
+    if (settings.name && settings.server) {
+        complain("--name is for the certificate of a server; clients are chosen by --allow-….");
+        return EXIT_USAGE;
+    }
+    ExitCode code = parse_addresses(command, &settings);
+    if (code == EXIT_OK)
+        code = parse_mode(command, &settings);
+    if (code == EXIT_OK)
+        code = parse_allowed(command, &settings);
+    if (code == EXIT_OK)
+        code = parse_limits(command, &settings.limits);
+    if (code == EXIT_OK && !settings.server) {
+        settings.name = settings.name ? settings.name : settings.peer.host;
+        code = check_name("name", settings.name);
+    }
+    if (code != EXIT_OK)
+        return code;
+    *ret = settings;
+    settings.peer = (Endpoint) { 0 };
+    return EXIT_OK;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The arguments of `idctl proxy` as values, each within its bounds. */
+#pragma once
+
+#include "idctl/network.h"
+#include "idctl/proxy/address.h"
+
+#include <sys/types.h>
+
+/* What an admin may set, with its default. Each is an option of the same name (idctl(1)). */
+#define PROXY_CONNECTIONS         256U   /* at once; more wait in the listener's queue */
+#define PROXY_BUFFER              16384U /* bytes a direction of a connection: one TLS record */
+#define PROXY_HANDSHAKE_SECONDS   30U    /* from accepting to both sides standing */
+#define PROXY_IDLE_SECONDS        43200U /* without a byte either way; 0: for ever */
+#define PROXY_HALF_CLOSED_SECONDS 60U    /* the same, once one direction has ended */
+#define PROXY_DRAIN_SECONDS       10U    /* after SIGTERM */
+
+#define PROXY_MODE 0600
+
+typedef struct ProxyLimits {
+    unsigned connections;
+    size_t buffer;
+    unsigned handshake, idle, half_closed, drain; /* seconds */
+} ProxyLimits;
+
+typedef enum ProxyNameKind { PROXY_NAME_CN, PROXY_NAME_DNS, PROXY_NAME_URI } ProxyNameKind;
+
+typedef struct ProxyName {
+    ProxyNameKind kind;
+    const char *name;
+} ProxyName;
+
+/* Borrows from the Command. */
+typedef struct ProxySettings {
+    const char *identity;
+    bool server; /* TLS is accepted and passed on to `plain`; else `plain` clients are passed on to `peer` */
+    bool loopback;
+    bool quiet;
+    bool listens; /* at `listen`; else at sockets that were passed */
+    ProxyAddress listen;
+    mode_t mode;          /* of the socket at a path */
+    ProxyAddress connect; /* server: the plain side */
+    Endpoint peer;        /* client: the TLS server; owned */
+    const char *name;     /* client: that its certificate must carry */
+    bool require_crl;
+    ProxyName allowed[COMMAND_REPEATED_MAX]; /* server: clients that are let in; none: all that verify */
+    size_t allowed_count;
+    ProxyLimits limits;
+} ProxySettings;
+
+void proxy_settings_clear(ProxySettings *settings);
+#define _cleanup_proxy_settings_ _cleanup_(proxy_settings_clear)
+
+/* Complains: EXIT_USAGE. */
+ExitCode proxy_settings_parse(const Command *command, ProxySettings *ret);
