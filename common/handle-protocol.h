@@ -30,4 +30,4 @@
 #define HANDLE_FILE_OCSP    4 /* DER OCSPResponse for the leaf, for stapling; only when there is one */
 
 #define HANDLE_FILE_MAX (1024U * 1024U) /* bytes of any of them, CRLs: HANDLE_CRLS_MAX */
-#define HANDLE_CRLS_MAX (8U * 1024U * 1024U)
+#define HANDLE_CRLS_MAX (16U * 1024U * 1024U)

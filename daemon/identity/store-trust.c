@@ -109,6 +109,21 @@ int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_fai
     return r < 0 ? r : save(store, &(TrustFile) { true, name, STORE_CRL_MAX }, der, ret_failure);
 }
 
+int store_crl_remove(Store *store, const char *id, Failure *ret_failure) {
+    _cleanup_free_ char *path = NULL;
+    char name[CRL_NAME_SIZE];
+
+    int r = crl_name(store, id, name, ret_failure);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = open_trust(store, true, false, &path, ret_failure);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+        return place_failure((Place) { fd, path }, name, -errno, "removed", ret_failure);
+    return 0;
+}
+
 /* ---- listing ---- */
 
 typedef struct Ids {

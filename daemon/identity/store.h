@@ -73,6 +73,7 @@ int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure);
 int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);
 int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure);
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
+int store_crl_remove(Store *store, const char *id, Failure *ret_failure); /* 0 also where there is none */
 int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure); /* NULL-terminated, owned by the caller */
 
 /* trust/ocsp: of when the newest OCSP answer about a certificate was, so that an older one is known as such after a

@@ -16,7 +16,8 @@
 #define CLOCK_MAX   (INT32_MAX * 100LL) /* what lies later is no instant that anybody has seen */
 #define CLOCK_FILE  ".clock"            /* no identity has such a name */
 #define BOOT_MARK   ".clock-was-behind"
-#define CLOCK_SLACK 60 /* seconds that the system clock may be behind a floor before it counts as wrong */
+#define CLOCK_SKEW  300 /* seconds that the CA's clock may be ahead of ours: not every CA backdates what it issues */
+#define CLOCK_SLACK 60  /* seconds that the system clock may be behind a floor before it counts as wrong */
 
 uint64_t boottime_usec(void) {
     struct timespec now;
@@ -47,8 +48,10 @@ int64_t manager_now(Manager *manager) {
 
 int64_t manager_verification_time(Manager *manager, const Certificate *leaf) {
     int64_t now = manager_now(manager);
+    bool is_early =
+        leaf && leaf->not_before > now && (manager->clock.below_floor || leaf->not_before <= now + CLOCK_SKEW);
 
-    return manager->clock.below_floor && leaf && leaf->not_before > now ? leaf->not_before : now;
+    return is_early ? leaf->not_before : now;
 }
 
 static int clock_save(Manager *manager) {

@@ -47,6 +47,28 @@ static int commit_check(Identity *identity, const CommitInput *input, const TpmK
     return r < 0 ? failure_prefix(ret_failure, r, "The certificate for %s was refused", identity->name) : 0;
 }
 
+/* DESIGN §8: a new key leads out of `revoked`, and one of this TPM. An admin, or a request of before, could bring in
+ * others. */
+static int check_key(const Identity *identity, const TpmKey *key, Failure *ret_failure) {
+    const TpmInformation *tpm = &identity->manager->tpm;
+    BytesView parent = { tpm->parent_name, tpm->parent_name_size };
+
+    if (tpm->state == TPM_STATE_READY && !bytes_view_equal(tpm_key_parent_name(key), parent))
+        return failure_set(
+            ret_failure, -ESTALE, FAILURE_CERTIFICATE_REJECTED,
+            "The key of this certificate for %s was made in another TPM than this one: begin again with a "
+            "new key.",
+            identity->name);
+    if ((identity->stored.revoked || identity->stored.hold) && identity->key &&
+        bytes_view_equal(tpm_key_spki(key), tpm_key_spki(identity->key)))
+        return failure_set(
+            ret_failure, -EKEYREVOKED, FAILURE_CERTIFICATE_REJECTED,
+            "The certificate is for the key of %s that was revoked: a new key is needed (`idctl enroll`, or "
+            "`idctl request --new-key`).",
+            identity->name);
+    return 0;
+}
+
 int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList chain = { 0 };
     _cleanup_tpm_key_ TpmKey *key = NULL;
@@ -55,6 +77,8 @@ int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_f
 
     int r = tpm_key_from_pem(bytes_view(&input->pending->key_pem), bytes_view(&input->pending->parent_name), &key,
                              ret_failure);
+    if (r >= 0)
+        r = check_key(identity, key, ret_failure);
     if (r >= 0)
         r = commit_check(identity, input, key, &chain, ret_failure);
     if (r < 0)

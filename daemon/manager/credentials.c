@@ -173,13 +173,19 @@ void handles_recheck(Manager *manager, Identity *identity) {
 /* ---- Sign on the bus ---- */
 
 typedef struct SignOperation {
+    Manager *manager;
+    uint64_t identity; /* instance */
+    uint32_t generation;
     OperationDone done;
     void *userdata;
 } SignOperation;
 
 static void on_bus_signature(const Failure *failure, BytesView signature, void *userdata) {
     _cleanup_free_ SignOperation *operation = userdata;
+    Identity *identity = identity_by_instance(operation->manager, operation->identity);
 
+    if (identity && failure->kind == FAILURE_NONE)
+        identity_generation_used(identity, operation->generation);
     operation->done(failure, signature, operation->userdata);
 }
 
@@ -222,7 +228,8 @@ void identity_sign(Identity *identity, const Caller *caller, const char *scheme_
         SignOperation *operation = malloc(sizeof *operation);
         r = operation ? 0 : -ENOMEM;
         if (operation)
-            *operation = (SignOperation) { done, userdata };
+            *operation =
+                (SignOperation) { identity->manager, identity->instance, identity->generation, done, userdata };
         if (r >= 0)
             r = sign_start(identity->manager, identity->key, scheme, (BytesView) { digest, size }, on_bus_signature,
                            operation);

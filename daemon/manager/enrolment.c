@@ -40,6 +40,9 @@ static void enrolment_end(Enrolment *enrolment, const Failure *failure, const ch
 
     identity->enrolment = NULL;
     enrolment_free(enrolment);
+    /* Where nothing comes by itself, as after an admin's attempt out of `revoked`, nobody waits. */
+    if (activity == ACTIVITY_WAITING && !enrolment_comes_by_itself(identity))
+        activity = ACTIVITY_IDLE;
     identity_set_activity(identity, activity);
     identity_changed(identity);
     operations_finish(&operations, failure, bytes_view_string(result));
@@ -57,10 +60,16 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     Manager *manager = identity->manager;
     const Certificate *leaf = identity_leaf(identity);
     int64_t now = manager_now(manager);
-    char when[64];
+    bool ready = identity->state == STATE_READY, renewal = enrolment->renewal;
+    Failure copy = *failure;
+    char when[64] = "none by itself";
 
     if ((permanent || failure->kind == FAILURE_CERTIFICATE_REJECTED) && enrolment->has_pending)
         (void) store_pending_drop(identity->store, NULL); /* the next attempt makes a new request */
+    else if (enrolment->resumed)
+        identity->resumes = enrolment->renewal ? RESUMES_RENEWAL : RESUMES_ENROLMENT;
+    if (permanent)
+        identity->boot_renewal_due = false; /* the CA has answered */
     tpm_note_failure(manager, failure);
     identity->attempts_failed++;
     if (identity->stored.failures < UINT32_MAX)
@@ -69,13 +78,13 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
                                                    leaf ? leaf->not_after : 0, retry_after, random_bits());
     identity_set_error(identity, failure->text);
     (void) identity_save_state(identity);
-    snprintf(when, sizeof when, "%" PRId64, identity->stored.next_attempt - now);
-    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name,
-              "%s attempt %" PRIu32 " failed (%s live; the next attempt is in %s s): %s",
-              enrolment->renewal ? "Renewal" : "Enrolment", identity->stored.failures,
-              identity->state == STATE_READY ? "the present certificate stays" : "nothing is", when, failure->text);
-    Failure copy = *failure;
+    uint32_t attempt = identity->stored.failures;
     enrolment_end(enrolment, &copy, "", ACTIVITY_WAITING);
+    if (enrolment_comes_by_itself(identity))
+        (void) snprintf(when, sizeof when, "in %" PRId64 " s", identity->stored.next_attempt - now);
+    log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name,
+              "%s attempt %" PRIu32 " failed (%s live; the next attempt is %s): %s", renewal ? "Renewal" : "Enrolment",
+              attempt, ready ? "the present certificate stays" : "nothing is", when, copy.text);
 }
 
 void enrolment_fail_errno(Enrolment *enrolment, int r, const char *what) {
@@ -94,6 +103,7 @@ static void enrolment_later(Enrolment *enrolment, uint32_t seconds) {
     if (seconds > LATER_MAX)
         seconds = LATER_MAX;
     identity->stored.next_attempt = manager_now(identity->manager) + seconds;
+    identity->resumes = enrolment->renewal ? RESUMES_RENEWAL : RESUMES_ENROLMENT;
     snprintf(text, sizeof text, "The CA has taken the request and asks to come back in %" PRIu32 " s (HTTP 202).",
              seconds);
     identity_set_error(identity, text);
@@ -117,6 +127,16 @@ static void on_job_failed(const Failure *failure, bool permanent, uint32_t retry
                    permanent, retry_after);
 }
 
+/* With a clock that is behind, "not yet valid" proves nothing. */
+static int64_t bootstrap_time(Manager *manager, const CertificateList *cacerts) {
+    int64_t time = manager_now(manager);
+
+    for (size_t i = 0; manager->clock.below_floor && i < cacerts->count; i++)
+        if (cacerts->list[i]->not_before > time)
+            time = cacerts->list[i]->not_before;
+    return time;
+}
+
 /* /cacerts: the first anchors by fingerprint, or a rollover of those that are there. */
 static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *cacerts, BytesView server_chain,
                                   Failure *ret_failure) {
@@ -126,7 +146,7 @@ static int enrolment_take_cacerts(Enrolment *enrolment, const CertificateList *c
         _cleanup_certificates_ CertificateList anchors = { 0 };
         _cleanup_certificate_ Certificate *anchor = NULL;
         int r = trust_bootstrap(cacerts, identity->config->anchors_fingerprint,
-                                manager_verification_time(identity->manager, NULL), &anchor, ret_failure);
+                                bootstrap_time(identity->manager, cacerts), &anchor, ret_failure);
         if (r < 0)
             return r;
         r = certificate_list_add(&anchors, TAKE_PTR(anchor));
@@ -269,6 +289,7 @@ static int enrolment_resume(Enrolment *enrolment, bool new_key, Failure *ret_fai
     enrolment->pending = pending;
     pending = (StoredPending) { 0 };
     enrolment->has_pending = true;
+    enrolment->resumed = enrolment->pending.request.size > 0;
     enrolment->key = TAKE_PTR(key);
     return 1;
 }
@@ -304,6 +325,7 @@ void enrolment_begin(Identity *identity, const EnrolmentStart *start) {
     enrolment->copy_names = start->copy_names && identity_leaf(identity);
     enrolment->operations = start->operations ? TAKE_PTR(*start->operations) : NULL;
     identity->enrolment = enrolment;
+    identity->resumes = RESUMES_NOTHING;
     identity->attempts++;
     identity_set_activity(identity, identity->generation > 0 && identity->state == STATE_READY ? ACTIVITY_RENEWING
                                                                                                : ACTIVITY_ENROLLING);

@@ -13,6 +13,7 @@ struct Enrolment {
     bool renewal;     /* simplereenroll */
     bool copy_names;  /* Subject and SAN of the present certificate */
     bool has_pending; /* pending/ holds this attempt's key */
+    bool resumed;     /* it goes on with a request that the CA has taken */
     StoredPending pending;
     TpmKey *key;
     uint64_t authenticator; /* instance; 0: none */
@@ -38,6 +39,9 @@ typedef struct EnrolmentStart {
     bool renewal, copy_names, new_key, drop_pending;
     Operation **operations; /* taken over; may be NULL */
 } EnrolmentStart;
+
+/* Whether there will be an attempt, once the TPM is there, without anybody asking. */
+bool enrolment_comes_by_itself(Identity *identity);
 
 /* Begins an attempt; none may be running. What happens is told through operations, state and log. */
 void enrolment_begin(Identity *identity, const EnrolmentStart *start);

@@ -111,7 +111,9 @@ void identity_set_error(Identity *identity, const char *text) {
 
 int identity_save_state(Identity *identity) {
     Failure failure = FAILURE_INIT;
-    identity->stored.of_generation = identity->generation;
+    /* Of a retired identity it is what no key that is still on the disk may be newer than: see below. */
+    if (!identity->stored.retired || identity->generation > identity->stored.of_generation)
+        identity->stored.of_generation = identity->generation;
     int r = store_state_save(identity->store, &identity->stored, &failure);
 
     if (r < 0)
@@ -149,6 +151,15 @@ static int identity_load_config(Identity *identity) {
         if (!identity->malformed)
             identity_set_malformed(identity, strerror(-r));
         return r;
+    }
+    /* What was to be certified is no longer what is wanted; a renewal copies the names that it has. */
+    if (identity->config && identity->resumes == RESUMES_ENROLMENT && !identity->enrolment &&
+        !identity_config_same_request(identity->config, config)) {
+        log_entry(LOG_NOTICE, MESSAGE_CONFIGURATION, identity->name,
+                  "The request that the CA has taken is given up: the configuration asks for something else now.");
+        (void) store_pending_drop(identity->store, NULL);
+        identity->resumes = RESUMES_NOTHING;
+        identity->stored.next_attempt = 0;
     }
     identity_config_free(identity->config);
     identity->config = TAKE_PTR(config);
@@ -220,6 +231,14 @@ static int identity_load_store(Identity *identity, Failure *ret_failure) {
     return r < 0 ? r : identity_finish_what_was_cut(identity, ret_failure);
 }
 
+static Resumes identity_pending_request(const Identity *identity) {
+    _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
+
+    if (store_pending_load(identity->store, &pending, NULL) < 0 || pending.manual || pending.request.size == 0)
+        return RESUMES_NOTHING;
+    return pending.reenroll ? RESUMES_RENEWAL : RESUMES_ENROLMENT;
+}
+
 void identity_schedule(Identity *identity) {
     const Certificate *leaf = identity_leaf(identity);
     uint8_t fingerprint[32];
@@ -276,8 +295,10 @@ void identity_load(Identity *identity) {
         if (first) {
             revocation_load(identity);
             identity_note_old_generations(identity);
-            if (identity->stored.next_attempt != 0) /* a failure or a 202 of before the start */
+            if (identity->stored.next_attempt != 0) { /* a failure or a 202 of before the start */
+                identity->resumes = identity_pending_request(identity);
                 identity_set_activity(identity, ACTIVITY_WAITING);
+            }
         }
         identity_schedule(identity);
     }
@@ -374,7 +395,7 @@ void identity_evaluate(Identity *identity) {
         identity_event(identity, EVENT_REVOKED, identity->stored.hold ? "on hold at the CA" : NULL);
     else if (!revoked && identity->state == STATE_REVOKED)
         identity_event(identity, EVENT_HOLD_ENDED, NULL);
-    else if (expired && identity->state == STATE_READY)
+    if (expired && identity->state == STATE_READY)
         identity_event(identity, EVENT_EXPIRED, NULL);
     if (!expired && identity->state == STATE_EXPIRED)
         identity_event(identity, EVENT_UNEXPIRED, NULL);
@@ -428,6 +449,7 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
     clock_learn(identity->manager, identity->chain.list[0]->not_before);
     identity->replaced = false;
     identity->boot_renewal_due = false;
+    identity->resumes = RESUMES_NOTHING;
     identity->next_check = 0;
     identity_set_error(identity, NULL);
     if (r >= 0)

@@ -107,6 +107,9 @@ struct Manager {
     uint64_t tpm_jobs_failed, checks_failed; /* since the start */
 };
 
+/* What the CA has taken and is asked for again (HTTP 202). */
+typedef enum Resumes { RESUMES_NOTHING, RESUMES_ENROLMENT, RESUMES_RENEWAL } Resumes;
+
 struct Identity {
     Manager *manager;
     uint64_t instance; /* never reused: what answers that arrive later are matched with */
@@ -141,6 +144,7 @@ struct Identity {
     int64_t tidy_at, tidy_delay;       /* of a removal that failed; 0: none did */
     int64_t publish_at, publish_delay; /* the same of published files */
     bool waits_for_authenticator, boot_renewal_due;
+    Resumes resumes;
 
     Enrolment *enrolment;
     uint64_t manual_request; /* the CreateRequest that is under way; 0: none */

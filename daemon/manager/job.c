@@ -4,6 +4,8 @@
  * here waits for what stands behind a descriptor of its. */
 #include "manager/job.h"
 
+#include "common/text.h"
+
 #include "common/tlv.h"
 
 #include <string.h>
@@ -145,6 +147,15 @@ static void job_result_clear(JobResult *result) {
     free(result->tls);
 }
 
+/* Text that is shown to people: on the bus, whose end it would be if it were no UTF-8, and in the log. */
+static int take_text(BytesView value, size_t maximum, char **ret) {
+    int r = tlv_value_string(value, maximum, ret);
+
+    if (r >= 0)
+        text_sanitize(*ret, strlen(*ret), false);
+    return r;
+}
+
 static int job_result_field(const Packet *packet, uint16_t tag, BytesView value, JobResult *result) {
     switch (tag) {
     case JOB_RESULT_ISSUED_FD:
@@ -159,9 +170,9 @@ static int job_result_field(const Packet *packet, uint16_t tag, BytesView value,
         result->is_later = true;
         return tlv_value_u32(value, &result->later);
     case JOB_RESULT_SERVER:
-        return result->server ? -EBADMSG : tlv_value_string(value, JOB_URL_MAX, &result->server);
+        return result->server ? -EBADMSG : take_text(value, JOB_URL_MAX, &result->server);
     case JOB_RESULT_TLS:
-        return result->tls ? -EBADMSG : tlv_value_string(value, 256, &result->tls);
+        return result->tls ? -EBADMSG : take_text(value, 256, &result->tls);
     default:
         return 0;
     }

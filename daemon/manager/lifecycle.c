@@ -63,16 +63,30 @@ void enrolment_check_schedule(Identity *identity) {
     (void) identity_save_state(identity);
 }
 
+/* Whether a request that the CA has taken is asked for again, whatever the state: somebody may have begun it to lead
+ * out of `revoked` or `retired`. A renewal is authenticated with the certificate that it renews. */
+static bool enrolment_resumes(const Identity *identity) {
+    return identity->resumes == RESUMES_ENROLMENT ||
+           (identity->resumes == RESUMES_RENEWAL && identity->state == STATE_READY);
+}
+
+bool enrolment_comes_by_itself(Identity *identity) {
+    return enrolment_resumes(identity) || enrolment_base(identity) != 0;
+}
+
 int64_t enrolment_when(Identity *identity) {
     if (!enrolment_is_possible(identity))
         return 0;
-    int64_t base = enrolment_base(identity), next = identity->stored.next_attempt;
+    int64_t next = identity->stored.next_attempt;
 
-    if (base == 0)
-        return 0;
     /* A schedule that lies further away than we would ever put it was made while the clock was elsewhere. */
     if (next > manager_now(identity->manager) + SCHEDULE_GAP_MAX)
         next = 0;
+    if (enrolment_resumes(identity))
+        return next != 0 ? next : AT_ONCE;
+    int64_t base = enrolment_base(identity);
+    if (base == 0)
+        return 0;
     return next > base ? next : base;
 }
 
@@ -84,14 +98,17 @@ void enrolment_due(Identity *identity) {
         .new_key = ready ? identity->config->rotate_key : true,
     };
 
-    identity->boot_renewal_due = false;
+    if (enrolment_resumes(identity)) {
+        start.renewal = start.copy_names = identity->resumes == RESUMES_RENEWAL;
+        start.new_key = !ready; /* with the old one, only what was begun so */
+    }
     enrolment_begin(identity, &start);
 }
 
 void enrolment_stop_renewal(Identity *identity) {
     Failure stopping = FAILURE_INIT;
 
-    if (identity->enrolment && !identity->enrolment->renewal)
+    if (identity->enrolment && !identity->enrolment->renewal && !identity->enrolment->pending.same_key)
         return;
     if (identity->enrolment) {
         (void) failure_set(&stopping, -ECANCELED, FAILURE_REVOKED, "%s was revoked by the CA while it was renewed.",
@@ -99,7 +116,11 @@ void enrolment_stop_renewal(Identity *identity) {
         identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
         (void) store_pending_drop(identity->store, NULL);
     }
-    identity_set_activity(identity, ACTIVITY_IDLE);
+    if (identity->resumes == RESUMES_RENEWAL) {
+        (void) store_pending_drop(identity->store, NULL);
+        identity->resumes = RESUMES_NOTHING;
+    }
+    identity_set_activity(identity, identity->resumes == RESUMES_NOTHING ? ACTIVITY_IDLE : ACTIVITY_WAITING);
 }
 
 void enrolment_authenticator_ready(Manager *manager, const char *name) {
@@ -184,8 +205,8 @@ void identity_enroll(Identity *identity, bool new_key, OperationDone done, void 
     }
     EnrolmentStart start = {
         .new_key = new_key || leads_out || identity->config->rotate_key,
-        .drop_pending = new_key || identity->state == STATE_RETIRED,
-        .copy_names = identity->state == STATE_EXPIRED,
+        /* Of before the retirement, if its removal failed: that set next_attempt to 0. */
+        .drop_pending = new_key || (identity->state == STATE_RETIRED && identity->stored.next_attempt == 0),
     };
     begin_or_join(identity, &start, new_key, done, userdata);
 }
@@ -209,6 +230,19 @@ void identity_renew(Identity *identity, int rotate_key, OperationDone done, void
     begin_or_join(identity, &start, rotate_key > 0 && !identity->config->rotate_key, done, userdata);
 }
 
+/* The highest that is or may be on the disk. */
+static uint32_t highest_generation(const Identity *identity) {
+    _cleanup_free_ uint32_t *numbers = NULL;
+    uint32_t highest = identity->generation;
+    size_t count = 0;
+
+    if (identity->stored.last_generation > highest)
+        highest = identity->stored.last_generation;
+    if (store_list(identity->store, &numbers, &count, NULL) >= 0 && count > 0 && numbers[count - 1U] > highest)
+        highest = numbers[count - 1U];
+    return highest;
+}
+
 void identity_retire(Identity *identity, OperationDone done, void *userdata) {
     Failure failure = FAILURE_INIT, stopping = FAILURE_INIT;
     int r = 0;
@@ -228,7 +262,8 @@ void identity_retire(Identity *identity, OperationDone done, void *userdata) {
         identity->stored.retired = true;
         identity->stored.next_attempt = 0;
         identity->stored.failures = 0;
-        identity->stored.of_generation = identity->generation;
+        identity->resumes = RESUMES_NOTHING;
+        identity->stored.of_generation = highest_generation(identity);
         r = store_state_save(identity->store, &identity->stored, &failure);
         if (r < 0)
             identity->stored.retired = false;

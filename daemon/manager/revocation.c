@@ -3,6 +3,8 @@
  * verified here again, and judged. What cannot be fetched or does not verify is a warning and never a revocation. */
 #include "manager/internal.h"
 
+#include "common/handle-protocol.h"
+
 #include <gnutls/crypto.h>
 #include <string.h>
 
@@ -13,8 +15,8 @@
 
 typedef struct CheckTask {
     size_t position; /* in the chain */
-    bool ocsp;
-    char **urls; /* NULL-terminated; of a CRL: one */
+    bool ocsp, any;  /* any: of a configured URL, about whichever certificate */
+    char **urls;     /* NULL-terminated, tried in turn */
     char id[CRL_ID_SIZE];
 } CheckTask;
 
@@ -33,7 +35,7 @@ struct RevocationCheck {
     CheckTask tasks[CHECK_TASKS_MAX];
     size_t count, next;
     Job *job;
-    bool failed;
+    bool failed, is_cut;
     Findings findings;
     int64_t renew_by; /* earliest nextUpdate of what came, 0: none */
 };
@@ -69,6 +71,21 @@ static const Certificate *issuer_of(const Identity *identity, size_t position) {
             return anchor;
     }
     return NULL;
+}
+
+/* The time to judge a signed statement by that was made at `made`. With a clock that is behind it is later than that:
+ * or no device that never learns the time would ever hear of its revocation. */
+static int64_t statement_time(const Identity *identity, const Certificate *certificate, int64_t made) {
+    int64_t now = manager_verification_time(identity->manager, certificate);
+
+    return identity->manager->clock.below_floor && made > now ? made : now;
+}
+
+/* What was signed is past. A CA whose clock is ahead is not followed there, unless ours is known to be behind. */
+static void learn_from(const Identity *identity, int64_t made) {
+    int64_t now = manager_now(identity->manager);
+
+    clock_learn(identity->manager, identity->manager->clock.below_floor || made < now ? made : now);
 }
 
 /* ---- judging ---- */
@@ -127,7 +144,7 @@ static void judge_by_crl(Identity *identity, const Crl *crl, Findings *findings,
     for (size_t i = 0; i < identity->chain.count; i++) {
         const Certificate *certificate = identity->chain.list[i], *issuer = issuer_of(identity, i);
         if (!issuer ||
-            crl_check(crl, certificate, issuer, manager_verification_time(identity->manager, certificate), NULL) < 0)
+            crl_check(crl, certificate, issuer, statement_time(identity, certificate, crl->this_update), NULL) < 0)
             continue;
         *used = true;
         RevocationVerdict verdict = crl_verdict(crl, certificate, now, &when);
@@ -140,7 +157,7 @@ static int append_pem(Bytes *pem, const Crl *crl) {
 
     if (gnutls_pem_base64_encode2("X509 CRL", &der, &out) < 0)
         return -ENOMEM;
-    int r = bytes_append(pem, (BytesView) { out.data, out.size });
+    int r = pem->size + out.size > HANDLE_CRLS_MAX ? -E2BIG : bytes_append(pem, (BytesView) { out.data, out.size });
     gnutls_free(out.data);
     return r;
 }
@@ -150,6 +167,8 @@ static void judge_stored(Identity *identity, Findings *findings) {
     _cleanup_(strings_free_p) char **ids = NULL;
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
     Failure failure = FAILURE_INIT;
+
+    int r;
 
     if (identity->chain.count == 0 || store_crl_list(identity->store, &ids, &failure) < 0)
         return;
@@ -163,8 +182,15 @@ static void judge_stored(Identity *identity, Findings *findings) {
             continue;
         }
         judge_by_crl(identity, crl, findings, &used);
-        clock_learn(identity->manager, used && crl->this_update <= (int64_t) time(NULL) ? crl->this_update : 0);
-        if (used && append_pem(&pem, crl) < 0)
+        if (!used)
+            continue;
+        learn_from(identity, crl->this_update);
+        r = append_pem(&pem, crl);
+        if (r == -E2BIG)
+            log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity->name,
+                      "The CRLs are more than %u MB: programs do not get that of %s for their peers.",
+                      HANDLE_CRLS_MAX >> 20, (*id));
+        else if (r < 0)
             return;
     }
     lift_hold(identity, findings);
@@ -204,19 +230,32 @@ static int no_issuer(const Certificate *certificate, Failure *ret_failure) {
                        "the issuer of %s is no longer among the anchors.", certificate->subject);
 }
 
-static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
-    Identity *identity = check->identity;
-    const Certificate *certificate = identity->chain.list[task->position],
-                      *issuer = issuer_of(identity, task->position);
-    _cleanup_(crl_free_p) Crl *fresh = NULL, *old = NULL;
-    _cleanup_bytes_ Bytes old_der = BYTES_NULL;
+static int check_crl_for(const Identity *identity, const Crl *crl, size_t position, Failure *ret_failure) {
+    const Certificate *certificate = identity->chain.list[position], *issuer = issuer_of(identity, position);
 
     if (!issuer)
         return no_issuer(certificate, ret_failure);
+    return crl_check(crl, certificate, issuer, statement_time(identity, certificate, crl->this_update), ret_failure);
+}
+
+/* That of a configured URL may be about any certificate of the chain. */
+static int check_crl(const Identity *identity, const Crl *crl, const CheckTask *task, Failure *ret_failure) {
+    int r = check_crl_for(identity, crl, task->position, ret_failure);
+
+    for (size_t i = 0; r < 0 && task->any && i < identity->chain.count; i++)
+        if (check_crl_for(identity, crl, i, NULL) >= 0)
+            return 0;
+    return r;
+}
+
+static int take_crl(RevocationCheck *check, const CheckTask *task, BytesView data, Failure *ret_failure) {
+    Identity *identity = check->identity;
+    _cleanup_(crl_free_p) Crl *fresh = NULL, *old = NULL;
+    _cleanup_bytes_ Bytes old_der = BYTES_NULL;
+
     int r = crl_parse(data, &fresh, ret_failure);
     if (r >= 0)
-        r = crl_check(fresh, certificate, issuer, manager_verification_time(identity->manager, certificate),
-                      ret_failure);
+        r = check_crl(identity, fresh, task, ret_failure);
     if (r < 0)
         return r;
     if (store_crl_load(identity->store, task->id, &old_der, NULL) >= 0 &&
@@ -246,13 +285,15 @@ static int take_ocsp(RevocationCheck *check, const CheckTask *task, BytesView da
 
     if (!issuer)
         return no_issuer(certificate, ret_failure);
-    int r = ocsp_check(data, certificate, issuer, manager_verification_time(identity->manager, certificate), &verdict,
+    int r = ocsp_made(data, certificate, issuer, &this_update, ret_failure);
+    if (r >= 0)
+        r = ocsp_check(data, certificate, issuer, statement_time(identity, certificate, this_update), &verdict,
                        &this_update, &next_update, ret_failure);
     if (r >= 0)
         r = ocsp_seen_take(identity, certificate, this_update, ret_failure);
     if (r < 0)
         return r;
-    clock_learn(identity->manager, this_update);
+    learn_from(identity, this_update);
     if (next_update > 0 && (check->renew_by == 0 || next_update < check->renew_by))
         check->renew_by = next_update;
     judge(identity, &(Statement) { certificate, verdict, this_update, this_update, "OCSP responder" },
@@ -295,6 +336,7 @@ static void check_task_done(RevocationCheck *check) {
 
 static void on_fetched(JobResult *result, void *userdata) {
     RevocationCheck *check = userdata;
+    Identity *identity = check->identity;
     const CheckTask *task = &check->tasks[check->next];
     Failure failure = FAILURE_INIT;
     int r;
@@ -309,6 +351,9 @@ static void on_fetched(JobResult *result, void *userdata) {
         r = take_crl(check, task, bytes_view(&result->fetched), &failure);
     if (r < 0)
         check_warn(check, task, failure.text);
+    /* At once: whoever can make the next fetch hang must not win time for the key. */
+    else if (identity->stored.revoked || identity->stored.hold)
+        identity_evaluate(identity);
     check_task_done(check);
 }
 
@@ -343,6 +388,23 @@ static int check_start_task(RevocationCheck *check, const CheckTask *task, Failu
     return identity_job_start(identity, &job, &callbacks, check, &check->job, ret_failure);
 }
 
+/* CRLs that are no longer asked for: of an issuer or an address that the present chain does not name. They would be
+ * kept, and judged by, for ever. */
+static void forget_other_crls(const RevocationCheck *check) {
+    _cleanup_(strings_free_p) char **ids = NULL;
+    Failure failure = FAILURE_INIT;
+
+    if (check->is_cut || store_crl_list(check->identity->store, &ids, &failure) < 0)
+        return;
+    for (char **id = ids; id && *id; id++) {
+        bool is_asked_for = false;
+        for (size_t i = 0; i < check->count; i++)
+            is_asked_for |= !check->tasks[i].ocsp && strcmp(check->tasks[i].id, *id) == 0;
+        if (!is_asked_for && store_crl_remove(check->identity->store, *id, &failure) < 0)
+            log_entry(LOG_WARNING, MESSAGE_STORAGE, check->identity->name, "%s", failure.text);
+    }
+}
+
 static void check_end(RevocationCheck *check) {
     Identity *identity = check->identity;
     int64_t now = manager_now(identity->manager), interval = (int64_t) identity->config->revocation_interval,
@@ -355,6 +417,7 @@ static void check_end(RevocationCheck *check) {
     if (next <= now)
         next = now + 1;
     identity->next_check = next;
+    forget_other_crls(check);
     Findings findings = check->findings;
     identity->check = check_free(check);
     judge_stored(identity, &findings);
@@ -394,16 +457,40 @@ static int crl_id(const Certificate *certificate, const char *url, char ret[stat
     return 0;
 }
 
-static int add_crl(RevocationCheck *check, size_t position, const char *url) {
-    if (check->count == CHECK_TASKS_MAX)
-        return -E2BIG;
-    CheckTask *task = &check->tasks[check->count];
-    *task = (CheckTask) { .position = position, .urls = calloc(2, sizeof(char *)) };
-    if (!task->urls)
+/* What is more than can be asked is left out, and said. */
+static bool has_room(RevocationCheck *check) {
+    if (check->count < CHECK_TASKS_MAX)
+        return true;
+    if (!check->is_cut)
+        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, check->identity->name,
+                  "More than %u CRLs and OCSP answers are to be fetched; the others are left out.", CHECK_TASKS_MAX);
+    check->is_cut = true;
+    return false;
+}
+
+static int add_crl(RevocationCheck *check, size_t position, bool any, char **urls /* taken */) {
+    if (!has_room(check)) {
+        strings_free(urls);
+        return 0;
+    }
+    CheckTask *task = &check->tasks[check->count++];
+    *task = (CheckTask) { .position = position, .any = any, .urls = urls };
+    return crl_id(check->identity->chain.list[position], urls[0], task->id);
+}
+
+/* CRL= of the configuration, unless it is what the leaf names itself. */
+static int add_configured_crl(RevocationCheck *check, const char *url) {
+    for (size_t i = 0; i < check->count; i++)
+        if (!check->tasks[i].ocsp && strcmp(check->tasks[i].urls[0], url) == 0)
+            return 0;
+    char **urls = calloc(2, sizeof *urls);
+    if (urls)
+        urls[0] = strdup(url);
+    if (!urls || !urls[0]) {
+        free(urls);
         return -ENOMEM;
-    check->count++;
-    task->urls[0] = strdup(url);
-    return task->urls[0] ? crl_id(check->identity->chain.list[position], url, task->id) : -ENOMEM;
+    }
+    return add_crl(check, 0, true, urls);
 }
 
 static int add_tasks(RevocationCheck *check, size_t position) {
@@ -417,15 +504,14 @@ static int add_tasks(RevocationCheck *check, size_t position) {
     if (identity->config->check_crl) {
         r = certificate_crl_urls(certificate, &urls);
         if (r >= 0 && urls && urls[0])
-            r = add_crl(check, position, urls[0]);
+            r = add_crl(check, position, false, TAKE_PTR(urls));
         for (char **url = identity->config->crl_urls; r >= 0 && position == 0 && url && *url; url++)
-            if (!urls || !urls[0] || strcmp(*url, urls[0]) != 0)
-                r = add_crl(check, position, *url);
+            r = add_configured_crl(check, *url);
     }
-    if (r >= 0 && identity->config->check_ocsp && check->count < CHECK_TASKS_MAX) {
+    if (r >= 0 && identity->config->check_ocsp) {
         char **responders = NULL;
         r = certificate_ocsp_urls(certificate, &responders);
-        if (r >= 0 && responders && responders[0])
+        if (r >= 0 && responders && responders[0] && has_room(check))
             check->tasks[check->count++] = (CheckTask) { .position = position, .ocsp = true, .urls = responders };
         else
             strings_free(responders);

@@ -8,17 +8,24 @@
 
 #define TIDY_AGAIN_FIRST 5 /* seconds, doubled with each failure */
 #define TIDY_AGAIN_MAX   3600
+/* Older generations that are kept where the present one is never used: for whoever still does, and not without end. */
+#define OLD_GENERATIONS_MAX 3U
 
 /* DESIGN §6: an old generation goes once no handle holds it and the new one has been used. One that cannot be removed
  * stays listed. */
 static int remove_unused(Identity *identity, Failure *ret_failure) {
-    size_t left = 0;
+    size_t left = 0, count = identity->unused_count;
+    size_t removable = identity->generation_used || count < OLD_GENERATIONS_MAX ? count : count - OLD_GENERATIONS_MAX;
     int result = 0;
 
-    for (size_t i = 0; i < identity->unused_count; i++) {
+    for (size_t i = 0; i < count; i++) { /* the oldest first */
         uint32_t number = identity->unused[i];
         if (number == identity->generation)
             continue;
+        if (i >= removable) {
+            identity->unused[left++] = number;
+            continue;
+        }
         (void) signing_forget_generation(identity->manager->signing, identity->name, number);
         int r = store_remove(identity->store, number, ret_failure);
         if (r >= 0)
@@ -38,7 +45,7 @@ static bool retirement_is_unfinished(const Identity *identity) {
 }
 
 static bool has_unused(const Identity *identity) {
-    return identity->generation_used && identity->unused_count > 0;
+    return identity->unused_count > (identity->generation_used ? 0 : OLD_GENERATIONS_MAX);
 }
 
 void identity_tidy(Identity *identity) {

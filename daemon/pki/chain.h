@@ -15,6 +15,10 @@
  * borrowed from `anchors`. -EKEYREJECTED with kind CERTIFICATE_REJECTED. */
 int chain_build(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
                 CertificateList *ret_chain, const Certificate **ret_anchor, Failure *ret_failure);
+/* Whether there is such a chain, within the number of signatures that are left for this and for others; those that were
+ * looked at are taken off. -EKEYREJECTED. */
+int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
+                 unsigned *signatures_left, Failure *ret_failure);
 
 /* What an issued certificate must be beside verifiable. */
 typedef struct IssuedExpectation {

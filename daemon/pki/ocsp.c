@@ -339,10 +339,9 @@ static RevocationVerdict verdict_of(const Statement *statement) {
     }
 }
 
-int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now,
-               RevocationVerdict *ret, int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure) {
-    _cleanup_(answer_clear) Answer answer = { 0 };
-    Statement statement = { 0 };
+/* The answer, and its statement about the certificate; nothing is verified yet. */
+static int open_about(BytesView response, const Certificate *certificate, const Certificate *issuer, Answer *answer,
+                      Statement *statement, Failure *ret_failure) {
     int r;
 
     if (response.size == 0)
@@ -351,9 +350,27 @@ int ocsp_check(BytesView response, const Certificate *certificate, const Certifi
         return MALFORMED("the OCSP answer has %zu bytes, more than %u", response.size, OCSP_MAX);
     if (!bytes_view_equal(bytes_view(&certificate->issuer_raw), bytes_view(&issuer->subject_raw)))
         return REJECT("the OCSP answer cannot be checked: the issuer given did not issue the certificate");
-    r = open_answer(response, &answer, ret_failure);
+    r = open_answer(response, answer, ret_failure);
+    return r < 0 ? r : find_statement(answer->response, certificate, issuer, statement, ret_failure);
+}
+
+int ocsp_made(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t *ret_this_update,
+              Failure *ret_failure) {
+    _cleanup_(answer_clear) Answer answer = { 0 };
+    Statement statement = { 0 };
+    int r = open_about(response, certificate, issuer, &answer, &statement, ret_failure);
+
     if (r >= 0)
-        r = find_statement(answer.response, certificate, issuer, &statement, ret_failure);
+        *ret_this_update = statement.this_update;
+    return r;
+}
+
+int ocsp_check(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t now,
+               RevocationVerdict *ret, int64_t *ret_this_update, int64_t *ret_next_update, Failure *ret_failure) {
+    _cleanup_(answer_clear) Answer answer = { 0 };
+    Statement statement = { 0 };
+    int r = open_about(response, certificate, issuer, &answer, &statement, ret_failure);
+
     if (r >= 0)
         r = check_signer(&answer, issuer, now, ret_failure);
     if (r >= 0)

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #define REJECT(...)         failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-#define ROLLOVER_ROUNDS_MAX 4U   /* roots that vouch for each other in a row */
-#define ROLLOVER_CHECKS_MAX 128U /* NewWithOld certificates that are verified in one call */
+#define ROLLOVER_ROUNDS_MAX 4U /* roots that vouch for each other in a row */
+/* Signatures looked at in one bootstrap: anybody between us and the CA can send certificates without end. */
+#define BOOTSTRAP_SIGNATURES_MAX 300U
+#define ROLLOVER_CHECKS_MAX      128U /* NewWithOld certificates that are verified in one call */
 
 static bool same_subject_and_key(const Certificate *a, const Certificate *b) {
     return bytes_view_equal(bytes_view(&a->subject_raw), bytes_view(&b->subject_raw)) &&
@@ -179,12 +181,12 @@ static const Certificate *find_fingerprint(const CertificateList *answer, const 
 
 /* OldWithOld chains to nothing by itself; OldWithNew in the same answer carries its name and key. */
 static bool chains_under_another_form(const Certificate *certificate, const CertificateList *answer,
-                                      const CertificateList *anchors, int64_t now) {
+                                      const CertificateList *anchors, int64_t now, unsigned *signatures_left) {
     if (!certificate->self_issued)
         return false;
     for (size_t i = 0; i < answer->count; i++)
         if (!certificate_equal(answer->list[i], certificate) && same_subject_and_key(answer->list[i], certificate) &&
-            chain_build(answer->list[i], answer, anchors, now, NULL, NULL, NULL) >= 0)
+            chain_exists(answer->list[i], answer, anchors, now, signatures_left, NULL) >= 0)
             return true;
     return false;
 }
@@ -193,6 +195,7 @@ int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[sta
                     Certificate **ret_anchor, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList anchors = { 0 };
     const Certificate *root = find_fingerprint(answer, fingerprint);
+    unsigned signatures_left = BOOTSTRAP_SIGNATURES_MAX;
     char who[CERTIFICATE_DESCRIPTION_MAX];
     const char *reason;
     Certificate *copy;
@@ -211,8 +214,8 @@ int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[sta
     for (size_t i = 0; i < answer->count; i++) {
         if (certificate_equal(answer->list[i], root))
             continue;
-        r = chain_build(answer->list[i], answer, &anchors, now, NULL, NULL, ret_failure);
-        if (r >= 0 || chains_under_another_form(answer->list[i], answer, &anchors, now))
+        r = chain_exists(answer->list[i], answer, &anchors, now, &signatures_left, ret_failure);
+        if (r >= 0 || chains_under_another_form(answer->list[i], answer, &anchors, now, &signatures_left))
             continue;
         return failure_prefix(ret_failure, r, "the CA's certificates are not all below %s",
                               certificate_describe(root, who));
