@@ -284,13 +284,10 @@ static void job_on_progress(Job *job, const Packet *packet) {
     BytesView value;
 
     if (job->progress++ >= JOB_PROGRESS_MAX || tlv_read(&reader, &tag, &value) != 1 || tag != JOB_STEP ||
-        tlv_value_string(value, sizeof job->last_step - 1U, &step) < 0) {
+        take_text(value, sizeof job->last_step - 1U, &step) < 0) {
         job_broken(job, "sent a progress report that is not as agreed");
         return;
     }
-    for (char *p = step; *p; p++)
-        if (*p < ' ' || *p == 0x7f)
-            *p = '?';
     strcpy(job->last_step, step);
     if (job->callbacks.progress)
         job->callbacks.progress(step, job->userdata);

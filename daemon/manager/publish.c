@@ -140,7 +140,7 @@ void identity_view(Identity *identity, IdentityView *ret) {
     for (size_t i = 0; i < identity->chain.count; i++)
         identity->view_chain[i] = bytes_view(&identity->chain.list[i]->der);
 
-    int64_t when = identity->state == STATE_RETIRED ? 0 : enrolment_when(identity);
+    int64_t when = enrolment_when(identity);
     *ret = (IdentityView) {
         .name = identity->name,
         .state = identity_state_to_string(identity->malformed ? STATE_UNAVAILABLE : identity->state),

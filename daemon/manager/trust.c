@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The three sets of anchors of an identity (FACTS): what its own chain must end in, what the CA's HTTPS server is
  * verified with, what programs verify their peers with. The first may change by rollover; it is kept in
- * trust/anchors.pem with the digest of the configured file it began with, so that a change of that file is noticed and
- * added. */
+ * trust/anchors.pem with the fingerprints of what was configured, so that a change of that is noticed. */
 #include "manager/internal.h"
 
-#include <gnutls/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
-#define CONFIGURED_MARK "configured-sha256: "
+#define CONFIGURED_MARK  "configured-sha256: "
+#define FINGERPRINT_SIZE 65U
 
 static int read_anchor_file(const Identity *identity, const char *path, CertificateList *ret, Failure *ret_failure) {
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
@@ -23,33 +23,76 @@ static int read_anchor_file(const Identity *identity, const char *path, Certific
     return 0;
 }
 
-/* The digest of the configured certificates (not of the text around them). */
-static int configured_digest(const CertificateList *configured, char ret[static 65]) {
-    _cleanup_bytes_ Bytes pem = BYTES_NULL;
-    uint8_t digest[32];
-    int r = certificate_list_to_pem(configured, &pem);
+/* ---- what is configured, as trust/anchors.pem keeps it: a line for each fingerprint, before the certificates ---- */
 
-    if (r < 0)
-        return r;
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, pem.data, pem.size, digest) < 0)
-        return -EIO;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
+typedef struct Fingerprints {
+    char list[BUNDLE_MAX][FINGERPRINT_SIZE];
+    size_t count;
+} Fingerprints;
+
+static bool fingerprints_have(const Fingerprints *fingerprints, const char *wanted) {
+    for (size_t i = 0; i < fingerprints->count; i++)
+        if (strcmp(fingerprints->list[i], wanted) == 0)
+            return true;
+    return false;
+}
+
+static bool fingerprints_cover(const Fingerprints *fingerprints, const Fingerprints *wanted) {
+    for (size_t i = 0; i < wanted->count; i++)
+        if (!fingerprints_have(fingerprints, wanted->list[i]))
+            return false;
+    return true;
+}
+
+static int fingerprints_add(Fingerprints *fingerprints, const uint8_t fingerprint[static 32]) {
+    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { fingerprint, 32 });
+
     if (!hex)
         return -ENOMEM;
-    memcpy(ret, hex, 65);
+    if (fingerprints->count == BUNDLE_MAX)
+        return -E2BIG;
+    memcpy(fingerprints->list[fingerprints->count++], hex, FINGERPRINT_SIZE);
     return 0;
 }
 
-static int save_anchors(Identity *identity, const CertificateList *anchors, const char *mark, Failure *ret_failure) {
+/* Of the certificates of Anchors=, or the one of AnchorsFingerprint=. */
+static int configured_fingerprints(const Identity *identity, const CertificateList *configured, Fingerprints *ret) {
+    int r = 0;
+
+    ret->count = 0;
+    for (size_t i = 0; r >= 0 && i < configured->count; i++) {
+        uint8_t fingerprint[32];
+        r = certificate_fingerprint(configured->list[i], fingerprint);
+        if (r >= 0)
+            r = fingerprints_add(ret, fingerprint);
+    }
+    if (r >= 0 && configured->count == 0 && identity->config->has_anchors_fingerprint)
+        r = fingerprints_add(ret, identity->config->anchors_fingerprint);
+    return r;
+}
+
+static void stored_fingerprints(BytesView text, Fingerprints *ret) {
+    size_t prefix = strlen(CONFIGURED_MARK), line = prefix + FINGERPRINT_SIZE;
+
+    for (ret->count = 0; ret->count < BUNDLE_MAX && text.size >= line &&
+                         memcmp(text.data, CONFIGURED_MARK, prefix) == 0 && text.data[line - 1] == '\n';
+         ret->count++) {
+        memcpy(ret->list[ret->count], text.data + prefix, FINGERPRINT_SIZE - 1);
+        ret->list[ret->count][FINGERPRINT_SIZE - 1] = '\0';
+        text = (BytesView) { text.data + line, text.size - line };
+    }
+}
+
+static int save_anchors(Identity *identity, const CertificateList *anchors, const Fingerprints *configured,
+                        Failure *ret_failure) {
     _cleanup_bytes_ Bytes text = BYTES_NULL, pem = BYTES_NULL;
     int r = certificate_list_to_pem(anchors, &pem);
 
-    if (r >= 0)
-        r = bytes_append(&text, bytes_view_string(CONFIGURED_MARK));
-    if (r >= 0)
-        r = bytes_append(&text, bytes_view_string(mark));
-    if (r >= 0)
-        r = bytes_append(&text, bytes_view_string("\n"));
+    for (size_t i = 0; r >= 0 && i < configured->count; i++) {
+        char line[sizeof(CONFIGURED_MARK) + FINGERPRINT_SIZE + 1];
+        (void) snprintf(line, sizeof line, CONFIGURED_MARK "%s\n", configured->list[i]);
+        r = bytes_append(&text, bytes_view_string(line));
+    }
     if (r >= 0)
         r = bytes_append(&text, bytes_view(&pem));
     if (r < 0)
@@ -57,53 +100,62 @@ static int save_anchors(Identity *identity, const CertificateList *anchors, cons
     return store_anchors_save(identity->store, bytes_view(&text), ret_failure);
 }
 
-static void stored_mark(BytesView text, char ret[static 65]) {
-    size_t prefix = strlen(CONFIGURED_MARK);
+/* What was learned by rollover stays beside what is configured, until something is taken out of the configuration: who
+ * does that trusts it no more, nor what it vouched for, and which that was is not known. Then the configuration counts
+ * alone. */
+static int effective_anchors(const CertificateList *configured, const Fingerprints *now, const Fingerprints *before,
+                             CertificateList *anchors /* stored ones, changed */) {
+    int r = 0;
 
-    strcpy(ret, "-");
-    if (text.size > prefix + 64U && memcmp(text.data, CONFIGURED_MARK, prefix) == 0 &&
-        text.data[prefix + 64U] == '\n') {
-        memcpy(ret, text.data + prefix, 64);
-        ret[64] = '\0';
-    }
+    if (!fingerprints_cover(now, before))
+        certificate_list_clear(anchors);
+    if (!fingerprints_cover(before, now) || anchors->count == 0)
+        for (size_t i = 0; r >= 0 && i < configured->count; i++)
+            if (!certificate_list_contains(anchors, configured->list[i]))
+                r = certificate_list_add_copy(anchors, configured->list[i]);
+    return r;
+}
+
+static int load_stored(Identity *identity, CertificateList *ret_anchors, Fingerprints *ret_configured,
+                       Failure *ret_failure) {
+    _cleanup_bytes_ Bytes stored = BYTES_NULL;
+
+    ret_configured->count = 0;
+    int r = store_anchors_load(identity->store, &stored, ret_failure);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    stored_fingerprints(bytes_view(&stored), ret_configured);
+    r = certificate_list_from_pem(bytes_view(&stored), BUNDLE_MAX, ret_anchors, ret_failure);
+    return r < 0 ? failure_prefix(ret_failure, r, "Stored anchors of %s (trust/anchors.pem)", identity->name) : 0;
 }
 
 int identity_load_anchors(Identity *identity, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList configured = { 0 }, effective = { 0 };
-    _cleanup_bytes_ Bytes stored = BYTES_NULL;
-    char mark[65] = "-", old_mark[65] = "-";
-    bool changed = false;
-    int r;
+    _cleanup_free_ Fingerprints *now = calloc(2, sizeof *now);
+    int r = now ? 0 : failure_errno(ret_failure, -ENOMEM, "Loading anchors");
 
-    if (identity->config->anchors) {
+    if (r >= 0 && identity->config->anchors)
         r = read_anchor_file(identity, identity->config->anchors, &configured, ret_failure);
-        if (r >= 0)
-            r = configured_digest(&configured, mark);
-        if (r < 0)
-            return r;
-    }
-    r = store_anchors_load(identity->store, &stored, ret_failure);
-    if (r < 0 && r != -ENOENT)
+    if (r < 0)
         return r;
-    if (r >= 0) {
-        r = certificate_list_from_pem(bytes_view(&stored), BUNDLE_MAX, &effective, ret_failure);
-        if (r < 0)
-            return failure_prefix(ret_failure, r, "Stored anchors of %s (trust/anchors.pem)", identity->name);
-        stored_mark(bytes_view(&stored), old_mark);
-    }
-    if (strcmp(mark, old_mark) != 0 || effective.count == 0)
-        for (size_t i = 0; i < configured.count; i++)
-            if (!certificate_list_contains(&effective, configured.list[i])) {
-                r = certificate_list_add_copy(&effective, configured.list[i]);
-                if (r < 0)
-                    return failure_errno(ret_failure, r, "Loading anchors");
-                changed = true;
-            }
-    if (changed || (effective.count > 0 && strcmp(mark, old_mark) != 0)) {
-        r = save_anchors(identity, &effective, mark, ret_failure);
-        if (r < 0)
-            return r;
-    }
+    Fingerprints *before = &now[1];
+    r = load_stored(identity, &effective, before, ret_failure);
+    if (r < 0)
+        return r;
+    size_t stored_count = effective.count;
+    r = configured_fingerprints(identity, &configured, now);
+    if (r >= 0)
+        r = effective_anchors(&configured, now, before, &effective);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "Loading anchors");
+    bool changed = !fingerprints_cover(now, before) || !fingerprints_cover(before, now) || stored_count == 0;
+    if (changed && effective.count > 0)
+        r = save_anchors(identity, &effective, now, ret_failure);
+    if (r < 0)
+        return r;
+    if (changed && stored_count > 0)
+        log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name,
+                  "The configured anchors changed: %zu anchors before, %zu now.", stored_count, effective.count);
     certificate_list_clear(&identity->anchors);
     identity->anchors = effective;
     effective = (CertificateList) { 0 };
@@ -125,14 +177,17 @@ int identity_load_peers(Identity *identity, Failure *ret_failure) {
 }
 
 int identity_set_anchors(Identity *identity, CertificateList *anchors, Failure *ret_failure) {
-    _cleanup_bytes_ Bytes stored = BYTES_NULL;
-    _cleanup_certificates_ CertificateList fresh = *anchors;
-    char mark[65] = "-";
+    _cleanup_certificates_ CertificateList fresh = *anchors, stored = { 0 }, none = { 0 };
+    _cleanup_free_ Fingerprints *configured = malloc(sizeof *configured);
 
     *anchors = (CertificateList) { 0 };
-    if (store_anchors_load(identity->store, &stored, NULL) >= 0)
-        stored_mark(bytes_view(&stored), mark);
-    int r = save_anchors(identity, &fresh, mark, ret_failure);
+    int r = configured ? 0 : failure_errno(ret_failure, -ENOMEM, "Writing anchors");
+    if (r >= 0 && identity->config->anchors)
+        r = load_stored(identity, &stored, configured, ret_failure); /* the file itself may be another by now */
+    else if (r >= 0)
+        r = configured_fingerprints(identity, &none, configured);
+    if (r >= 0)
+        r = save_anchors(identity, &fresh, configured, ret_failure);
     if (r < 0)
         return r;
     certificate_list_clear(&identity->anchors);

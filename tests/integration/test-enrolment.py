@@ -183,6 +183,56 @@ class Pending(Enrolment):
         lines = [line for line in requests("simpleenroll") if "challenge" not in line]
         self.assertEqual([line.split()[2] for line in lines[-2:]], ["202", "200"])
 
+    def taken_and_asked_again(self, one):
+        """Enroll is answered with 202, and identityd comes back by itself, over a restart too."""
+        control("fault", "simpleenroll", "pending", "count=0", "retry-after=5")
+        key = bytes(one.get("PublicKey"))
+        one.enroll(**{"new-key": True})
+        self.assertEqual(one.get("Activity"), "waiting")
+        self.assertGreater(int(one.get("NextAttempt")), 0)
+        service("kill", "identityd")
+        service("start", "identityd")
+        type(self).connect()
+        self.demo.wait("ready")
+        control("clear")
+        control("forget-pending")
+        wait_until(lambda: one.state_or_none() == "ready" and bytes(one.get("PublicKey")) not in (b"", key),
+                   "the new key's certificate", 60)
+        self.assertEqual(one.get("LastError"), "")
+
+    def test_asked_for_where_nothing_comes_by_itself(self):
+        """A 202 to an Enroll of a ready identity, and to those that lead out of retired and revoked."""
+        one = self.made("one", configuration(f"{USUAL}\n{PASSWORD}", more="[Revocation]\nCheck=crl\nInterval=1s\n"))
+        one.wait("ready")
+        self.taken_and_asked_again(one)
+        one.call("Retire")
+        self.assertEqual(one.state(), "retired")
+        self.taken_and_asked_again(one)
+        control("revoke", str(one.get("SerialNumber")).upper())
+        one.wait("revoked")
+        self.taken_and_asked_again(one)
+
+    def test_given_up_when_something_else_is_wanted(self):
+        """A request for a name that is no longer configured is not asked for again."""
+        control("fault", "simpleenroll", "pending", "count=0", "retry-after=1")
+        one = self.made("one", configuration(f"{USUAL}\n{PASSWORD}", subject="CN=old"))
+        wait_until(lambda: one.get("Activity") == "waiting", "the 202")
+        self.configure("one", configuration(f"{USUAL}\n{PASSWORD}", subject="CN=new"))
+        control("clear")
+        control("forget-pending")
+        one.wait("ready", 60)
+        self.assertEqual(one.get("Subject"), "CN=new")
+
+    def test_failure_that_nothing_follows(self):
+        """Out of retired nothing comes by itself, and that is what is said."""
+        one = self.made("one", configuration(f"{USUAL}\n{PASSWORD}"))
+        one.wait("ready")
+        one.call("Retire")
+        control("fault", "simpleenroll", "status", "code=503", "count=0")
+        self.refused("EnrollmentFailed", one.enroll)
+        self.assertEqual((one.get("Activity"), int(one.get("NextAttempt"))), ("idle", 0))
+        self.assertIn("none by itself", log("identityd"))
+
     def test_without_retry_after(self):
         control("fault", "simpleenroll", "pending", "form=none")
         later = self.made("later", configuration(f"{USUAL}\n{PASSWORD}"))
@@ -212,6 +262,45 @@ class Ways(Enrolment):
         serial = self.demo.get("SerialNumber").upper()
         self.assertIn(f"client=cert:{serial}", requests("simpleenroll")[-1])
         one.renew()
+
+    def test_anchors_that_are_taken_out(self):
+        """A root that is added counts beside the old one; one that is taken out of the file is trusted no more."""
+        path, other = SANDBOX + "/anchors-of-the-test.pem", SANDBOX + "/other-root.pem"
+        shutil.copy(CA + "/root.pem", path)
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=another",
+            "-keyout", SANDBOX + "/other-root.key", "-out", other)
+        text = configuration(f"Server={EST}\nAnchors={path}\nServerAnchors={CA}/server.pem\n{PASSWORD}")
+        one = self.made("one", text)
+        one.wait("ready")
+        root, another = pem_to_der(read(CA + "/root.pem")), pem_to_der(read(other))
+        with open(path, "a", encoding="ascii") as file:
+            file.write(read(other))
+        self.configure("one", text)
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], root + another)
+        shutil.copy(other, path)
+        self.configure("one", text)
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], another)
+        self.refused("CertificateRejected", one.enroll, **{"new-key": True})
+        service("restart", "identityd")
+        type(self).connect()
+        one.wait("ready")
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], another)
+
+    def test_fingerprint_that_changes(self):
+        root = pem_to_der(read(CA + "/root.pem"))[0]
+        text = f"Server={EST}\nAnchorsFingerprint=sha256:{{}}\n{PASSWORD}"
+        right, wrong = hashlib.sha256(root).hexdigest(), hashlib.sha256(b"another root").hexdigest()
+        one = self.made("one", configuration(text.format(right)))
+        one.wait("ready")
+        self.configure("one", configuration(text.format(wrong)))
+        self.assertEqual(list(one.get("Anchors")), [])
+        self.configure("one", configuration(text.format(right)))
+        one.enroll(**{"new-key": True})
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], [root])
+        service("restart", "identityd")
+        type(self).connect()
+        one.wait("ready")
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], [root])
 
     def test_fingerprint_bootstrap(self):
         root = pem_to_der(read(CA + "/root.pem"))[0]

@@ -11,7 +11,7 @@ import unittest
 import dbus
 
 from handle import Closed, Refused
-from sandboxed import CA, EST, SANDBOX, Case, idctl, log, read, requests, run, service, wait_until
+from sandboxed import CA, EST, SANDBOX, Case, control, idctl, log, read, requests, run, service, wait_until
 
 SCHEME = "ecdsa_secp256r1_sha256"
 
@@ -185,6 +185,49 @@ class Damage(Life):
         for content in (b"weather=good\n", b"\0\0\0\0", b"failures=many\n"):
             with self.subTest(content[:20]):
                 self.damaged("state", content)
+
+
+class Retirement(Life):
+    def test_files_that_could_not_be_removed(self):
+        """Retired is retired: whatever stayed on the disk, an attempt that failed and a start do not bring the key back."""
+        path, state = f"{SANDBOX}/etc/identities/leaving.conf", SANDBOX + "/state/leaving"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"[Identity]\nSubject=CN=leaving\n[Enrollment]\nServer={EST}\nAnchors={CA}/root.pem\nServerAnchors={CA}/server.pem\n"
+                       f"Authenticate=credential:enrollment-password\nUser=demo\n[Access]\ndata=user:{os.getuid()}\n")
+        self.addCleanup(self.manager, "Reload")
+        self.addCleanup(os.unlink, path)
+        self.manager("Reload")
+        one = self.identity("leaving")
+        one.wait("ready")
+        with open(state + "/trash", "w", encoding="utf-8"):
+            pass
+        with self.assertRaises(dbus.DBusException):
+            one.call("Retire")
+        self.assertEqual(one.state(), "retired")
+        control("fault", "simpleenroll", "status", "code=503", "count=0")
+        self.addCleanup(control, "clear")
+        self.refused("EnrollmentFailed", one.enroll)
+        self.restart()
+        wait_until(lambda: one.state_or_none() in ("retired", "unavailable"), "leaving to be gone")
+        self.refused("NotReady", one.sign, SCHEME, b"x")
+        if os.path.isfile(state + "/trash"):
+            os.unlink(state + "/trash")
+        self.restart()
+        wait_until(lambda: one.state_or_none() == "retired", "leaving to be retired")
+        wait_until(lambda: not os.path.isdir(state + "/generations"), "the key to be gone")
+
+    def test_old_generations_are_few(self):
+        """Whoever uses nothing but Sign on the bus uses a generation; where nobody uses one, old ones are few all the same."""
+        directory = SANDBOX + "/state/demo-data/generations"
+        for number in range(5):
+            self.data.settle()
+            self.data.enroll(**{"new-key": True})
+            if number == 0:
+                self.data.sign(SCHEME, b"x")
+                wait_until(lambda: os.listdir(directory) == [str(self.data.generation())], "the old generation to be gone")
+        wait_until(lambda: len(os.listdir(directory)) <= 4, "the oldest generations to be gone")
+        self.data.sign(SCHEME, b"x")
+        wait_until(lambda: os.listdir(directory) == [str(self.data.generation())], "the old generations to be gone")
 
 
 class Configuration(Life):

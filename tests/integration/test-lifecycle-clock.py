@@ -7,8 +7,8 @@ import os
 import time
 import unittest
 
-from lifecycle import SCHEME, Lifecycle, checking, configuration
-from sandboxed import CA, SANDBOX, control, requests, wait_until
+from lifecycle import SCHEME, Lifecycle, checking, configuration, revoke
+from sandboxed import CA, SANDBOX, control, read, requests, run, service, wait_until
 
 YEAR = 365 * 86400
 CLOCK, MARK = SANDBOX + "/run/.clock", SANDBOX + "/run/.clock-was-behind"
@@ -52,6 +52,52 @@ class Clock(Lifecycle):
         one.wait("ready")
         time.sleep(1.5)
         self.assertEqual(one.generation(), 2, "once")
+
+    def test_behind_and_revoked(self):
+        """A CRL that is newer than the time that a device with a wrong clock knows is still what the CA says, and teaches the time."""
+        one = self.made("one", checking())
+        wait_until(lambda: requests("crl"), "the first check")
+        with open(CA + "/index.txt", encoding="ascii") as file:
+            self.assertIn(str(one.get("SerialNumber")).upper(), file.read())
+        self.boot(600)
+        one.wait("ready")
+        wait_until(lambda: one.generation() == 2, "the renewal of this boot")
+        # The list of before, until the one that is ahead takes its place.
+        before = SANDBOX + "/before-the-clock.crl"
+        with open(before, "wb") as file:
+            file.write(run("curl", "-sS", "--noproxy", "*", read(CA + "/crl-url").strip()).stdout)
+        control("crl-file", before)
+        self.addCleanup(control, "crl-file", "none")
+        revoke(one)
+        control("crl-file", self.crl_of(3 * 3600))
+        one.wait("revoked", 90)
+        wait_until(lambda: int(read(CLOCK).split()[0]) > time.time() + 2 * 3600, "the time to be learned")
+
+    def crl_of(self, ahead):
+        """The CA's CRL, made so many seconds from now."""
+        def at(seconds):
+            return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+        config, crl = SANDBOX + "/crl-of-the-clock.conf", SANDBOX + "/crl-of-the-clock"
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={CA}/index.txt\ncrlnumber={CA}/crlnumber\ndefault_md=sha256\nunique_subject=no\n"
+                       "crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid:always\n")
+        run("openssl", "ca", "-gencrl", "-config", config, "-cert", CA + "/intermediate.pem", "-keyfile",
+            CA + "/private/intermediate-1.key", "-crl_lastupdate", at(ahead), "-crl_nextupdate", at(ahead + 86400), "-out", crl + ".pem")
+        run("openssl", "crl", "-in", crl + ".pem", "-outform", "DER", "-out", crl + ".der")
+        return crl + ".der"
+
+    def test_behind_and_no_network_at_first(self):
+        """The renewal of the boot waits for the CA, as any other does."""
+        one = self.made("one", configuration())
+        time.sleep(1.1)
+        service("stop", "enroller")
+        try:
+            self.boot(600)
+            one.wait("ready")
+            wait_until(lambda: one.get("Activity") == "waiting", "a failed attempt")
+        finally:
+            service("start", "enroller")
+        wait_until(lambda: one.generation() == 2, "the renewal of this boot", 90)
 
     def test_not_yet_valid_is_no_reason(self):
         """With a clock behind, a certificate whose notBefore is ahead still counts."""

@@ -5,6 +5,8 @@
 import time
 import unittest
 
+import dbus
+
 from lifecycle import PASSWORD, USUAL, ShortLived, configuration
 from sandboxed import CA, control, field, pem_to_der, sign_request, wait_until
 
@@ -22,6 +24,27 @@ class Expiry(ShortLived):
         self.assertNotEqual(bytes(one.get("PublicKey")), key)
         self.assertEqual(field(one.certificate(), "-subject"), subject)
         self.assertIn("expired", self.logged())
+
+    def test_asked_for_after_expiry(self):
+        """What an admin asks for then is a fresh enrolment, with the names that are configured by now."""
+        control("lifetime", "11")
+        one = self.made("one", configuration("[Renewal]\nAt=95%\nJitter=0%\n", subject="CN=before"))
+        for operation in ("simplereenroll", "simpleenroll"):
+            control("fault", operation, "status", "code=503", "count=0")
+        one.wait("expired", 20)
+        self.configure("one", configuration(subject="CN=corrected"))
+        control("clear")
+        control("lifetime", "3600")
+
+        def asked():
+            try:
+                one.enroll(**{"new-key": True})
+            except dbus.DBusException as error:  # the fallback's own attempt is under way
+                self.assertIn("Busy", error.get_dbus_name())
+                return False
+            return True
+        wait_until(asked, "the enrolment that was asked for")
+        self.assertEqual((one.state(), one.get("Subject")), ("ready", "CN=corrected"))
 
     def test_stuck_without_a_fallback(self):
         """Visibly, with what to do; nothing is deleted, and it is tried on slowly."""

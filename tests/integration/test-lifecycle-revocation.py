@@ -5,6 +5,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 import unittest
@@ -102,6 +103,27 @@ class Crl(Lifecycle):
             opened.sign_digest(SCHEME, bytes(32))
         wait_until(lambda: not os.path.exists(f"{SANDBOX}/state/one/generations/{generation}"), "the revoked key to be gone")
         self.stays(one, "ready", 2)
+
+    def test_a_hanging_fetch_wins_no_time(self):
+        """What a verified CRL says counts before the next one is fetched."""
+        hanging = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(hanging.close)
+        one = self.made("one", checking(more=f"CRL=http://127.0.0.1:{hanging.getsockname()[1]}/x.crl\n"))
+        revoke(one)
+        # The check that is under way hangs, for minutes; the next begins with a start.
+        self.restart()
+        one.wait("revoked", 60)
+        self.refused("Revoked", one.open, "digest")
+
+    def test_crl_that_the_chain_names_no_more(self):
+        """A list that nobody asks for any more is not kept."""
+        one = self.made("one", checking())
+        crls = f"{SANDBOX}/state/one/trust/crls"
+        wait_until(lambda: os.path.isdir(crls) and os.listdir(crls), "a CRL")
+        stray = f"{crls}/{'0' * 64}.crl"
+        shutil.copy(os.path.join(crls, os.listdir(crls)[0]), stray)
+        wait_until(lambda: not os.path.exists(stray), "the stray CRL to be gone")
+        self.assertTrue(os.listdir(crls))
 
     def test_new_key_by_the_admin(self):
         one = self.made("one", checking())

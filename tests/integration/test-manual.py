@@ -8,7 +8,7 @@ import unittest
 
 import dbus
 
-from sandboxed import CA, EST, SANDBOX, Case, field, idctl, pem_to_der, read, requests, run, service, sign_request, verify_chain
+from sandboxed import CA, EST, SANDBOX, Case, control, field, idctl, pem_to_der, read, requests, run, service, sign_request, verify_chain
 
 SCHEME = "ecdsa_secp256r1_sha256"
 
@@ -41,6 +41,22 @@ class Manual(Case):
             if os.path.exists(f"{SANDBOX}/etc/identities/{name}.conf"):
                 self.configure(name, None)
             run("rm", "-rf", f"{SANDBOX}/state/{name}")
+
+    def test_revoked_key_is_not_brought_in_again(self):
+        """A certificate for the revoked key, the very same one too, does not lead out of revoked; a new key does."""
+        self.configure("factory", FACTORY + "[Revocation]\nCheck=crl\nInterval=1s\n")
+        request = self.factory.create_request()
+        chain = pem_to_der(sign_request(request, "--chain"))
+        self.factory.install(chain)
+        self.factory.wait("ready")
+        control("revoke", str(self.factory.get("SerialNumber")).upper())
+        self.factory.wait("revoked")
+        for again in (chain, pem_to_der(sign_request(request, "--chain"))):
+            self.refused("CertificateRejected", self.factory.install, again)
+            self.assertEqual(self.factory.state(), "revoked")
+        request = self.factory.create_request(**{"new-key": True})
+        self.factory.install(pem_to_der(sign_request(request, "--chain")))
+        self.factory.wait("ready")
 
     def test_factory_line(self):
         self.assertEqual(self.factory.state(), "empty")

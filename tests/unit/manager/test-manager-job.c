@@ -31,6 +31,7 @@ typedef struct Fixture {
     char steps[128];
     size_t issued_size;
     bool later;
+    char *server; /* of the result */
 } Fixture;
 
 static void on_progress(const char *step, void *userdata) {
@@ -52,6 +53,8 @@ static void on_result(JobResult *result, void *userdata) {
     f->results++;
     f->issued_size = result->issued.size;
     f->later = result->is_later;
+    free(f->server);
+    f->server = result->server ? strdup(result->server) : NULL;
 }
 
 static void on_failed(const Failure *failure, bool permanent, uint32_t after, void *userdata) {
@@ -91,6 +94,7 @@ static int teardown(void **state) {
     sd_event_unref(f->loop.loop);
     unlink(f->path);
     rmdir(f->directory);
+    free(f->server);
     free(f);
     return 0;
 }
@@ -289,6 +293,19 @@ static void test_bad_results(void **state) {
     }
 }
 
+/* What is shown on the bus, which ends its connection for what is no UTF-8. */
+static void test_text_that_is_none(void **state) {
+    static const uint8_t odd[] = { 0xff, 0xfe, 0xc0, 'x', '\n', 0x1b };
+    Fixture *f = *state;
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+
+    start(f, JOB_KIND_PROBE, false);
+    assert_int_equal(tlv_append(&body, JOB_RESULT_SERVER, (BytesView) { odd, sizeof odd }), 0);
+    send_packet(f, JOB_PACKET_RESULT, 0, bytes_view(&body), -1);
+    assert_int_equal(f->results, 1);
+    assert_string_equal(f->server, "???x ?");
+}
+
 static void test_unsealed(void **state) {
     Fixture *f = *state;
     _cleanup_bytes_ Bytes body = BYTES_NULL;
@@ -350,7 +367,7 @@ static void test_progress_without_end(void **state) {
         assert_int_equal(packet_send(f->peer, &header, bytes_view(&step), NULL, 0), 0);
         assert_true(sd_event_run(f->loop.loop, 1000000) > 0);
     }
-    assert_string_equal(f->steps, "a?b");
+    assert_string_equal(f->steps, "a b");
     assert_int_equal(f->failures, 0);
     send_packet(f, JOB_PACKET_PROGRESS, 0, bytes_view(&step), -1);
     assert_broken(f, "progress report");
@@ -386,6 +403,7 @@ int main(void) {
         TEST(test_asks_where_nobody_answers),
         TEST(test_unknown_scheme),
         TEST(test_bad_results),
+        TEST(test_text_that_is_none),
         TEST(test_unsealed),
         TEST(test_lingering_descriptors),
         TEST(test_later_and_issued),

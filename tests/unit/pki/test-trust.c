@@ -266,8 +266,42 @@ static void test_bootstrap(void **state) {
     refuse_bootstrap(&is_leaf, &leaf, "it is not a CA");
 }
 
+/* A crowd of certificates of one name with other keys ends by the number of signatures, not by our patience. */
+static void test_bootstrap_of_a_crowd(void **state) {
+    enum { CROWD = 60 };
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true);
+    _cleanup_list_ answer = LIST(root.certificate);
+    Entity crowd[CROWD];
+
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd[i] = i % 2 == 0 ? ENTITY(.subject = "CN=Crowd", .ca = true, .no_key_ids = true)
+                              : ENTITY(.subject = "CN=Crowd", .ca = true, .issuer = &crowd[0], .no_key_ids = true);
+        assert_int_equal(certificate_list_add_copy(&answer, crowd[i].certificate), 0);
+    }
+    refuse_bootstrap(&answer, &root, "not all below CN=Root");
+    for (size_t i = 0; i < CROWD; i++)
+        entity_clear(&crowd[i]);
+}
+
+/* The work is bounded over all of them, and what is bounded is said. */
+static void test_signatures_are_counted(void **state) {
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                            below = ENTITY(.subject = "CN=Below", .ca = true, .issuer = &root);
+    _cleanup_list_ anchors = LIST(root.certificate), none = { 0 };
+    Failure failure = FAILURE_INIT;
+    unsigned left = 2;
+
+    assert_ok(chain_exists(below.certificate, &none, &anchors, NOW, &left, &failure), failure);
+    assert_int_equal(left, 1);
+    assert_ok(chain_exists(below.certificate, &none, &anchors, NOW, &left, &failure), failure);
+    assert_failure(chain_exists(below.certificate, &none, &anchors, NOW, &left, &failure), EKEYREJECTED, failure,
+                   "too many ways");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bootstrap_of_a_crowd),
+        cmocka_unit_test(test_signatures_are_counted),
         cmocka_unit_test(test_new_root),      cmocka_unit_test(test_attacker),      cmocka_unit_test(test_refused),
         cmocka_unit_test(test_intermediates), cmocka_unit_test(test_reissued_root), cmocka_unit_test(test_two_steps),
         cmocka_unit_test(test_leaving),       cmocka_unit_test(test_bootstrap),
