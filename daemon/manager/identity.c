@@ -208,7 +208,8 @@ static int identity_finish_what_was_cut(Identity *identity, Failure *ret_failure
         identity_set_error(identity, NULL);
         return identity_save_state(identity);
     }
-    if (!stored->retired)
+    /* Without generations it is through, and what is pending was begun after it. */
+    if (!stored->retired || store_current(identity->store) == 0)
         return 0;
     identity_drop_generation(identity);
     return store_retire(identity->store, ret_failure);
