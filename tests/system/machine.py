@@ -95,6 +95,7 @@ class Machine:
         self.disk = os.path.join(scratch, "disk.img")
         self.processes = []
         self.boots = 0
+        os.makedirs(scratch, exist_ok=True)
         with open(self.disk, "wb") as file:
             file.truncate(2 << 30)
         subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1", self.disk], check=True)
@@ -105,7 +106,8 @@ class Machine:
         directory = os.path.join(self.seed, "etc/systemd/system")
         os.makedirs(directory, exist_ok=True)
         for unit in MASKED:
-            os.symlink("/dev/null", os.path.join(directory, unit))
+            if not os.path.lexists(os.path.join(directory, unit)):
+                os.symlink("/dev/null", os.path.join(directory, unit))
 
     def _make_initramfs(self):
         root = os.path.join(self.scratch, "initramfs")
@@ -150,15 +152,17 @@ class Machine:
         self._start(virtiofsd, f"--socket-path={fs}", "-o", "source=/", "-o", "cache=always", "-o", "sandbox=chroot")
         self._await_socket(fs)
         self.qemu = self._start(
-            "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048",
-            "-object", "memory-backend-memfd,id=memory,size=2048M,share=on", "-numa", "node,memdev=memory",
+            "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
+            "-object", "memory-backend-memfd,id=memory,size=1536M,share=on", "-numa", "node,memdev=memory",
             "-chardev", f"socket,id=fs,path={fs}", "-device", "vhost-user-fs-pci,chardev=fs,tag=host",
             "-drive", f"file={self.disk},if=virtio,format=raw,cache=writeback",
             "-chardev", f"socket,id=tpm,path={control}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
             "-device", "tpm-crb,tpmdev=tpm0",
             "-kernel", self.vmlinuz, "-initrd", self.initramfs,
+            # SYSTEMD_LOG_SECCOMP: what is no option of the kernel becomes systemd's environment, and that has refused system
+            # calls logged.
             "-append", "console=ttyS0 quiet panic=-1 apparmor=1 lsm=apparmor,bpf systemd.show_status=no "
-            "systemd.firstboot=no " + command_line,
+            "systemd.firstboot=no SYSTEMD_LOG_SECCOMP=1 " + command_line,
             "-serial", f"file:{self.console_path}", "-serial", f"file:{self.results_path}",
             "-nic", "none", "-display", "none", "-no-reboot")
 
