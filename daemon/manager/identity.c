@@ -398,8 +398,10 @@ void identity_evaluate(Identity *identity) {
         identity_event(identity, EVENT_HOLD_ENDED, NULL);
     if (expired && identity->state == STATE_READY)
         identity_event(identity, EVENT_EXPIRED, NULL);
-    if (!expired && identity->state == STATE_EXPIRED)
+    if (!expired && identity->state == STATE_EXPIRED) {
+        enrolment_forget_expiry(identity);
         identity_event(identity, EVENT_UNEXPIRED, NULL);
+    }
 }
 
 int identity_require_ready(Identity *identity, Failure *ret_failure) {

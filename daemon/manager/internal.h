@@ -233,6 +233,8 @@ void enrolment_check_schedule(Identity *identity);
 Enrolment *enrolment_abort(Enrolment *enrolment, const Failure *failure);
 /* A renewal that is under way must not lead out of `revoked`: it may keep the key. */
 void enrolment_stop_renewal(Identity *identity);
+/* The clock was wrong, and nothing has expired: ends what the timer began for that, and forgets how it went. */
+void enrolment_forget_expiry(Identity *identity);
 void enrolment_authenticator_ready(Manager *manager, const char *name);
 /* For enrolment-commit.c and request.c */
 int identity_specifiers(Identity *identity, Specifiers *ret);

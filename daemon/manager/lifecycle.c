@@ -123,6 +123,22 @@ void enrolment_stop_renewal(Identity *identity) {
     identity_set_activity(identity, identity->resumes == RESUMES_NOTHING ? ACTIVITY_IDLE : ACTIVITY_WAITING);
 }
 
+void enrolment_forget_expiry(Identity *identity) {
+    Failure stopping = FAILURE_INIT;
+
+    if (identity->enrolment && (identity->enrolment->renewal || identity->enrolment->operations))
+        return; /* somebody asked for it */
+    if (identity->enrolment) {
+        (void) failure_set(&stopping, -ECANCELED, FAILURE_NOT_READY, "%s has not expired after all.", identity->name);
+        identity->enrolment = enrolment_abort(identity->enrolment, &stopping);
+    }
+    identity->stored.next_attempt = 0;
+    identity->stored.failures = 0;
+    identity_set_error(identity, NULL);
+    identity_set_activity(identity, ACTIVITY_IDLE);
+    (void) identity_save_state(identity);
+}
+
 void enrolment_authenticator_ready(Manager *manager, const char *name) {
     for (size_t i = 0; i < manager->identity_count; i++) {
         Identity *identity = manager->identities[i];

@@ -226,6 +226,7 @@ class Hostile(Case):
         self.still_serves()
 
     def test_descriptors_close(self):
+        self.still_serves()  # from now on one is kept for this connection's process
         before = descriptors_of_daemon()
         for count in (1, 4, 200):
             opened = self.raw()

@@ -3,7 +3,8 @@
  * copy of its unit, so that unit and AppArmor profile are the service's. One line for each attempt: "refused WHAT" or
  * "PERMITTED WHAT"; status 1 if anything was permitted, or if what the service needs was refused.
  *
- * Outside of a service: `probe freeze TID` stops one thread of a process and holds it. */
+ * Outside of a service: `probe freeze TID` stops one thread of a process and holds it; `probe search PID FILE` looks for the
+ * file's content in a process's memory, and fails where it is not. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -237,7 +238,7 @@ static const Attempt both[] = {
     { "/dev/mem", can_read, "/dev/mem" },
     { "the real-time clock", can_write, "/dev/rtc0" },
     { "another service's state", can_read, "/var/lib/lab-ca/root.pem" },
-    { "another service's credentials", can_read, "/run/credentials/other.service" },
+    { "another service's credentials", can_read, "/run/credentials/lab-ca.service/secret" },
     { "systemd's own socket", can_connect, "/run/systemd/private" },
     { NULL },
 };
@@ -254,6 +255,7 @@ static const Attempt enroller_only[] = {
     { "identityd's state", can_read, "/var/lib/identityd" },
     { "identityd's sockets", can_read, "/run/identityd" },
     { "identityd's configuration", can_read, "/etc/identityd" },
+    { "identityd's credentials", can_read, "/run/credentials/identityd.service" },
     { "the bus", can_connect, "/run/dbus/system_bus_socket" },
     { NULL },
 };
@@ -298,10 +300,57 @@ static int freeze(pid_t thread) {
     return 0;
 }
 
+/* In one mapping, in pieces that overlap. */
+static int mapping_contains(int memory, unsigned long from, unsigned long to, const char *what, size_t size) {
+    static char buffer[1 << 20];
+
+    while (from < to) {
+        size_t wanted = to - from < sizeof buffer ? to - from : sizeof buffer;
+        ssize_t n = pread(memory, buffer, wanted, (off_t) from);
+        if (n < (ssize_t) size)
+            return 0;
+        if (memmem(buffer, (size_t) n, what, size))
+            return 1;
+        from += (unsigned long) n - size + 1U;
+    }
+    return 0;
+}
+
+static int search(const char *pid, const char *path) {
+    char name[64], line[512], what[256];
+    unsigned long from, to, searched = 0;
+    char readable;
+    int found = 0;
+    FILE *file = fopen(path, "re");
+    size_t size = file ? fread(what, 1, sizeof what, file) : 0;
+
+    if (file)
+        (void) fclose(file);
+    (void) snprintf(name, sizeof name, "/proc/%s/maps", pid);
+    FILE *maps = fopen(name, "re");
+    (void) snprintf(name, sizeof name, "/proc/%s/mem", pid);
+    int memory = open(name, O_RDONLY | O_CLOEXEC);
+    if (size == 0 || !maps || memory < 0) {
+        perror("search");
+        return 2;
+    }
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %c", &from, &to, &readable) == 3 && readable == 'r' && !strstr(line, "[v")) {
+            searched += to - from;
+            found |= mapping_contains(memory, from, to, what, size);
+        }
+    (void) printf("%s in %lu bytes\n", found ? "found" : "not found", searched);
+    (void) fclose(maps);
+    (void) close(memory);
+    return found ? 0 : searched > 0 ? 1 : 2;
+}
+
 int main(int argc, char **argv) {
     int is_enroller = strstr(argv[0], "enroller") != NULL;
 
     if (argc == 3 && strcmp(argv[1], "freeze") == 0)
         return freeze((pid_t) atoi(argv[2]));
+    if (argc == 4 && strcmp(argv[1], "search") == 0)
+        return search(argv[2], argv[3]);
     return try(both, 0) | try(is_enroller ? enroller_only : daemon_only, 0) | try(is_enroller ? enroller_needs : daemon_needs, 1);
 }
