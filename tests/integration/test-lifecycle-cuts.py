@@ -65,10 +65,12 @@ class Cuts(Lifecycle):
         return self.power_is_back()
 
     def attempt(self, operation):
+        """What it fails with, if it does."""
         try:
             operation()
-        except (AssertionError, dbus.DBusException, OSError, subprocess.TimeoutExpired):
-            pass
+        except (AssertionError, dbus.DBusException, OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return ""
 
     def power_is_back(self):
         died = not alive()
@@ -336,14 +338,14 @@ class Cuts(Lifecycle):
 
     def refuse(self, point, operation):
         """The N-th CALL fails; returns what identityd said."""
-        begins = len(self.logged())
+        begins, text = len(self.logged()), ""
         with Attached(NAME, f"{point[0]}:error={point[2]}:when={point[1]}"):
-            self.attempt(operation)
+            text = self.attempt(operation)
         self.assertTrue(alive(), "it died")
         with open(SANDBOX + "/log/strace", encoding="utf-8", errors="replace") as file:
             self.tried += "(INJECTED)" in file.read()
         last = self.one.get("LastError") if self.one.state_or_none() else ""
-        return last + self.logged()[begins:]
+        return text + last + self.logged()[begins:]
 
     def assert_said(self, point, said):
         self.assertIn(os.strerror(getattr(errno, point[2])), said)
@@ -391,6 +393,7 @@ class Cuts(Lifecycle):
                 said = self.refuse(point, self.import_chain)
                 if self.one.state() != "ready":
                     self.assert_said(point, said)
+                    self.manager("Reload")
                     self.import_chain()
                 self.good(1, 2, linked=False)
         self.report("import on a disk that refuses")
