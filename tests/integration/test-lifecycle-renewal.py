@@ -102,8 +102,8 @@ class Times(ShortLived):
         control("lifetime", "30")
         one = self.made("one", renewing("At=10%"))
         control("fault", "simplereenroll", "status", "code=503", "retry-after=5", "count=1")
-        wait_until(lambda: self.failed() == 1, "the refusal", 15)
-        refused = time.time()
+        wait_until(lambda: self.failed() == 1 and one.get("Activity") == "waiting", "the refusal", 60)
+        refused = int(one.get("NextAttempt")) / 1e6 - 5
         self.restart()
         at = self.renewed(one, 15)
         self.assertGreaterEqual(at - refused, 4.5)
