@@ -371,7 +371,12 @@ static int rename_pending(Store *store, uint32_t number, Failure *ret_failure) {
     r = place_sync((Place) { generations, GENERATIONS });
     if (r == 0)
         r = place_sync(store_place(store));
-    return r < 0 ? place_failure(store_place(store), GENERATIONS, r, "written", ret_failure) : 0;
+    if (r == 0)
+        return 0;
+    /* Nobody knows whether it is durable, so it is not committed: back to where it was, as the caller is told. Where
+     * even that fails the next opening of the store takes it for committed, which it is by then. */
+    (void) renameat(generations, name, store->fd, PENDING);
+    return place_failure(store_place(store), GENERATIONS, r, "written", ret_failure);
 }
 
 /* What only pending work needs. */

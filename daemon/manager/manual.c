@@ -43,6 +43,8 @@ static void manual_finish(ManualRequest *request, const Failure *failure, BytesV
     if (identity) {
         identity->manual_request = 0;
         identity_set_activity(identity, ACTIVITY_IDLE);
+        if (failure->kind != FAILURE_NONE)
+            log_entry(LOG_WARNING, MESSAGE_ATTEMPT_FAILED, identity->name, "A request was not made: %s", failure->text);
     }
     request->done(failure, der, request->userdata);
     manual_request_free(request);

@@ -14,6 +14,7 @@ CALLS = ("openat", "mkdirat", "write", "pwrite64", "fsync", "fdatasync", "rename
          "symlinkat", "linkat", "ftruncate", "fchmod")
 FILES = ("state", "key.pem", "chain.pem", "parent", "request.der", "flags", "anchors.pem", "ocsp")
 LINE = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
+COMMIT = re.compile(r'^\d+, "pending", \d+, "\d+"\)')
 SCRIPT = SANDBOX + "/services/identityd"
 TRACE = SANDBOX + "/log/strace"
 
@@ -57,8 +58,8 @@ def command(name, inject):
 
 
 def changes():
-    """The calls of the trace that change the disk: [(call, its number)]."""
-    seen, found = collections.Counter(), []
+    """The calls of the trace that change the disk: [(call, its number)]. One is marked by "!": that which makes a commit durable."""
+    seen, found, renamed = collections.Counter(), [], False
     with open(TRACE, encoding="utf-8", errors="replace") as file:
         for line in file:
             match = LINE.match(line)
@@ -67,6 +68,9 @@ def changes():
             seen[match[1]] += 1
             if match[1] != "openat" or "O_CREAT" in match[2]:
                 found.append((match[1], seen[match[1]]))
+            if renamed and match[1] == "fsync":
+                found[-1] += ("!",)
+            renamed = match[1] == "renameat" and COMMIT.match(match[2])
     return found
 
 

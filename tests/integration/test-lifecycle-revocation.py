@@ -180,6 +180,22 @@ class Crl(Lifecycle):
         revoke(one)
         one.wait("revoked", 60)
 
+    def test_before_the_next_update(self):
+        """However long the interval, a CRL is fetched anew before the one at hand has ended."""
+        control("crl-lifetime", "20")
+        control("crl-renew")
+        self.addCleanup(control, "crl-renew")
+        self.addCleanup(control, "crl-lifetime", "86400")
+        self.made("one", checking().replace("Interval=1s", "Interval=1d"))
+        crls = SANDBOX + "/state/one/trust/crls"
+
+        def times():
+            return {name: os.stat(f"{crls}/{name}").st_mtime_ns for name in os.listdir(crls) if name[0] != "."} if os.path.isdir(crls) else {}
+        wait_until(lambda: len(times()) == 2, "the CRLs", 60)
+        first = times()
+        control("crl-renew")
+        wait_until(lambda: all(times()[name] > first[name] for name in first), "newer ones", 60)
+
     def test_no_answer_is_a_warning(self):
         one = self.made("one", checking())
         for fault in (("status", "code=500"), ("not-crl",), ("wrong-signer",), ("stale",), ("empty",), ("cut-off",)):
