@@ -54,6 +54,35 @@ Session *module_session(Module *module, CK_SESSION_HANDLE handle) {
     return NULL;
 }
 
+CK_RV module_enter(CK_SESSION_HANDLE handle, Module **ret, Session **ret_session) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    module_lock(module);
+    Session *session = module_session(module, handle);
+    if (!session) {
+        module_unlock(module);
+        return CKR_SESSION_HANDLE_INVALID;
+    }
+    *ret = module;
+    *ret_session = session;
+    return CKR_OK;
+}
+
+CK_RV module_enter_slot(CK_SLOT_ID slot, const void *output, Module **ret) {
+    Module *module = module_get();
+
+    if (!module)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    if (slot != MODULE_SLOT)
+        return CKR_SLOT_ID_INVALID;
+    if (!output)
+        return CKR_ARGUMENTS_BAD;
+    *ret = module;
+    return CKR_OK;
+}
+
 CK_RV rv_of(int r) {
     switch (r) {
     case 0:

@@ -138,9 +138,9 @@ typedef struct ModuleShared {
 
 struct Module {
     ModuleShared *shared;
-    bool shared_is_wiped; /* the kernel knows MADV_WIPEONFORK */
-    bool is_locked;       /* survives a fork, unlike the lock */
-    pid_t life_of;        /* the process whose things these are; 0: there are none */
+    bool shared_is_wiped;  /* the kernel knows MADV_WIPEONFORK */
+    atomic_bool is_locked; /* survives a fork, unlike the lock */
+    pid_t life_of;         /* the process whose things these are; 0: there are none */
     Token token;
     Session *sessions[SESSIONS_MAX];
     size_t session_count;
@@ -157,6 +157,13 @@ void module_unlock(Module *module);
 
 /* Under the lock. NULL: no such session. */
 Session *module_session(Module *module, CK_SESSION_HANDLE handle);
+
+/* Begins a function that works on a session: takes the lock, which module_unlock() gives back. Anything but CKR_OK is
+ * the function's answer, and nothing is locked. */
+CK_RV module_enter(CK_SESSION_HANDLE handle, Module **ret, Session **ret_session);
+
+/* Begins a function that works on a slot and gives its answer at `output`, without the lock: likewise. */
+CK_RV module_enter_slot(CK_SLOT_ID slot, const void *output, Module **ret);
 
 /* The CKR code that says nearest what `r`, a negative errno of libidentityd, does. */
 CK_RV rv_of(int r);

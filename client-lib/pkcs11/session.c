@@ -6,18 +6,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Begins a function that works on a session: takes the lock and finds it, or returns. module_unlock() ends it. */
-#define ENTER_SESSION(handle)                                                                                          \
-    Module *module = module_get();                                                                                     \
-    if (!module)                                                                                                       \
-        return CKR_CRYPTOKI_NOT_INITIALIZED;                                                                           \
-    module_lock(module);                                                                                               \
-    Session *session = module_session(module, handle);                                                                 \
-    if (!session) {                                                                                                    \
-        module_unlock(module);                                                                                         \
-        return CKR_SESSION_HANDLE_INVALID;                                                                             \
-    }
-
 void session_free(Session *session) {
     if (!session)
         return;
@@ -46,19 +34,16 @@ static CK_RV add_session(Module *module, CK_FLAGS flags, CK_SESSION_HANDLE *ret)
 }
 
 CK_RV c_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE *handle) {
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
-    if (!handle)
-        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = module_enter_slot(slot, handle, &module);
+    if (rv != CKR_OK)
+        return rv;
     if (!(flags & CKF_SERIAL_SESSION))
         return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
     token_refresh(module, false);
     module_lock(module);
-    CK_RV rv = add_session(module, flags, handle);
+    rv = add_session(module, flags, handle);
     module_unlock(module);
     return rv;
 }
@@ -69,7 +54,12 @@ static void after_close(Module *module) {
 }
 
 CK_RV c_close_session(CK_SESSION_HANDLE handle) {
-    ENTER_SESSION(handle);
+    Module *module;
+    Session *session;
+
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     for (size_t i = 0; i < module->session_count; i++)
         if (module->sessions[i] == session) {
             module->sessions[i] = module->sessions[--module->session_count];
@@ -82,12 +72,11 @@ CK_RV c_close_session(CK_SESSION_HANDLE handle) {
 }
 
 CK_RV c_close_all_sessions(CK_SLOT_ID slot) {
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
+    CK_RV rv = module_enter_slot(slot, &slot, &module);
+    if (rv != CKR_OK)
+        return rv;
     module_lock(module);
     while (module->session_count > 0)
         session_free(module->sessions[--module->session_count]);
@@ -103,7 +92,12 @@ static CK_STATE session_state(bool is_read_write, bool is_logged_in) {
 }
 
 CK_RV c_get_session_info(CK_SESSION_HANDLE handle, CK_SESSION_INFO *info) {
-    ENTER_SESSION(handle);
+    Module *module;
+    Session *session;
+
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     if (info)
         *info = (CK_SESSION_INFO) {
             .slotID = MODULE_SLOT,
@@ -117,9 +111,12 @@ CK_RV c_get_session_info(CK_SESSION_HANDLE handle, CK_SESSION_INFO *info) {
 /* Nobody has to log in: identityd decides by who the process is. Programs that do it all the same are not turned away,
  * and gain nothing. */
 CK_RV c_login(CK_SESSION_HANDLE handle, CK_USER_TYPE user, unsigned char *pin, CK_ULONG pin_size) {
-    CK_RV rv = CKR_OK;
+    Module *module;
+    Session *session;
 
-    ENTER_SESSION(handle);
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     if (user != CKU_USER)
         rv = user == CKU_CONTEXT_SPECIFIC ? CKR_OPERATION_NOT_INITIALIZED : CKR_USER_TYPE_INVALID;
     else if (!pin && pin_size > 0)
@@ -133,8 +130,13 @@ CK_RV c_login(CK_SESSION_HANDLE handle, CK_USER_TYPE user, unsigned char *pin, C
 }
 
 CK_RV c_logout(CK_SESSION_HANDLE handle) {
-    ENTER_SESSION(handle);
-    CK_RV rv = module->is_logged_in ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
+    Module *module;
+    Session *session;
+
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = module->is_logged_in ? CKR_OK : CKR_USER_NOT_LOGGED_IN;
     module->is_logged_in = false;
     module_unlock(module);
     return rv;
@@ -183,11 +185,13 @@ static CK_RV get_attribute(const Object *object, CK_ATTRIBUTE *wanted) {
 }
 
 CK_RV c_get_attribute_value(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *template, CK_ULONG count) {
-    CK_RV rv = CKR_OK;
+    Module *module;
+    Session *session;
     size_t index;
 
-    ENTER_SESSION(handle);
-    (void) session;
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     View *view = token_find(&module->token, object, &index);
     if (!view)
         rv = CKR_OBJECT_HANDLE_INVALID;
@@ -205,11 +209,14 @@ CK_RV c_get_attribute_value(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, C
 }
 
 CK_RV c_get_object_size(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ULONG *size) {
+    Module *module;
+    Session *session;
     CK_ULONG sum = 0;
     size_t index;
 
-    ENTER_SESSION(handle);
-    (void) session;
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     View *view = token_find(&module->token, object, &index);
     module_unlock(module);
     if (!view)
@@ -261,18 +268,26 @@ static CK_RV begin_search(const Module *module, Session *session, const CK_ATTRI
 
 /* A search is where a program looks whether there is something new: so is identityd asked, at most once a second. */
 CK_RV c_find_objects_init(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count) {
+    Module *module;
+    Session *session;
+
     if (module_get())
         token_refresh(module_get(), false);
-    ENTER_SESSION(handle);
-    CK_RV rv = begin_search(module, session, template, count);
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = begin_search(module, session, template, count);
     module_unlock(module);
     return rv;
 }
 
 CK_RV c_find_objects(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE *objects, CK_ULONG maximum, CK_ULONG *count) {
-    CK_RV rv = CKR_OK;
+    Module *module;
+    Session *session;
 
-    ENTER_SESSION(handle);
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     if (!session->is_searching)
         rv = CKR_OPERATION_NOT_INITIALIZED;
     else if (!count || (!objects && maximum > 0))
@@ -285,9 +300,12 @@ CK_RV c_find_objects(CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE *objects, CK_ULO
 }
 
 CK_RV c_find_objects_final(CK_SESSION_HANDLE handle) {
-    CK_RV rv = CKR_OK;
+    Module *module;
+    Session *session;
 
-    ENTER_SESSION(handle);
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     if (!session->is_searching)
         rv = CKR_OPERATION_NOT_INITIALIZED;
     free(TAKE_PTR(session->found));
@@ -299,8 +317,12 @@ CK_RV c_find_objects_final(CK_SESSION_HANDLE handle) {
 /* ---- random ---- */
 
 CK_RV c_generate_random(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size) {
-    ENTER_SESSION(handle);
-    (void) session;
+    Module *module;
+    Session *session;
+
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     module_unlock(module);
     if (!data)
         return size > 0 ? CKR_ARGUMENTS_BAD : CKR_OK;
@@ -317,8 +339,12 @@ CK_RV c_generate_random(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG 
 }
 
 CK_RV c_seed_random(CK_SESSION_HANDLE handle, unsigned char *seed, CK_ULONG size) {
-    ENTER_SESSION(handle);
-    (void) session;
+    Module *module;
+    Session *session;
+
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
     module_unlock(module);
     return CKR_RANDOM_SEED_NOT_SUPPORTED;
 }

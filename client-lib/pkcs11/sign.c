@@ -133,13 +133,13 @@ static CK_RV begin(Module *module, Session *session, const CK_MECHANISM *mechani
 }
 
 CK_RV c_sign_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key) {
-    Module *module = module_get();
+    Module *module;
+    Session *session;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    module_lock(module);
-    Session *session = module_session(module, handle);
-    CK_RV rv = session ? begin(module, session, mechanism, key) : CKR_SESSION_HANDLE_INVALID;
+    CK_RV rv = module_enter(handle, &module, &session);
+    if (rv != CKR_OK)
+        return rv;
+    rv = begin(module, session, mechanism, key);
     module_unlock(module);
     return rv;
 }
@@ -315,31 +315,28 @@ static CK_RV deliver(SignOperation *operation, unsigned char *signature, CK_ULON
     return CKR_OK;
 }
 
-/* Takes the operation out of its session. `multipart`: C_SignUpdate and C_SignFinal, which do not mix with C_Sign. */
-static CK_RV take_operation(Module *module, CK_SESSION_HANDLE handle, bool single, SignOperation **ret) {
-    CK_RV rv = CKR_OK;
+/* Takes the operation out of its session. `single`: C_Sign, which does not mix with C_SignUpdate and C_SignFinal. */
+static CK_RV take_operation(CK_SESSION_HANDLE handle, bool single, Module **ret, SignOperation **ret_operation) {
+    Session *session;
+    CK_RV rv = module_enter(handle, ret, &session);
 
-    module_lock(module);
-    Session *session = module_session(module, handle);
-    if (!session)
-        rv = CKR_SESSION_HANDLE_INVALID;
-    else if (!session->signing || (single && session->signing->is_multipart))
+    if (rv != CKR_OK)
+        return rv;
+    if (!session->signing || (single && session->signing->is_multipart))
         rv = CKR_OPERATION_NOT_INITIALIZED;
     else
-        *ret = TAKE_PTR(session->signing);
-    module_unlock(module);
+        *ret_operation = TAKE_PTR(session->signing);
+    module_unlock(*ret);
     return rv;
 }
 
 CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,
              CK_ULONG *signature_size) {
     _cleanup_(sign_operation_free_p) SignOperation *operation = NULL;
-    Module *module = module_get();
+    Module *module;
     bool goes_on;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    CK_RV rv = take_operation(module, handle, true, &operation);
+    CK_RV rv = take_operation(handle, true, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     /* the data comes again with the call that has room for the signature: only then is it taken */
@@ -356,11 +353,9 @@ CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsig
 
 CK_RV c_sign_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size) {
     _cleanup_(sign_operation_free_p) SignOperation *operation = NULL;
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    CK_RV rv = take_operation(module, handle, false, &operation);
+    CK_RV rv = take_operation(handle, false, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     operation->is_multipart = true;
@@ -372,12 +367,10 @@ CK_RV c_sign_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size
 
 CK_RV c_sign_final(CK_SESSION_HANDLE handle, unsigned char *signature, CK_ULONG *signature_size) {
     _cleanup_(sign_operation_free_p) SignOperation *operation = NULL;
-    Module *module = module_get();
+    Module *module;
     bool goes_on;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    CK_RV rv = take_operation(module, handle, false, &operation);
+    CK_RV rv = take_operation(handle, false, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     rv = deliver(operation, signature, signature_size, &goes_on);

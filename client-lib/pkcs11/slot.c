@@ -25,8 +25,8 @@ CK_RV c_get_info(CK_INFO *info) {
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    *info =
-        (CK_INFO) { .cryptokiVersion = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR }, .libraryVersion = version() };
+    *info = (CK_INFO) { .cryptokiVersion = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR },
+                        .libraryVersion = version() };
     SET_TEXT(info->manufacturerID, "identityd");
     SET_TEXT(info->libraryDescription, "identityd PKCS#11 module");
     return CKR_OK;
@@ -59,14 +59,11 @@ CK_RV c_get_slot_list(CK_BBOOL token_present, CK_SLOT_ID *list, CK_ULONG *count)
 }
 
 CK_RV c_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info) {
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
-    if (!info)
-        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = module_enter_slot(slot, info, &module);
+    if (rv != CKR_OK)
+        return rv;
     *info = (CK_SLOT_INFO) { .flags = CKF_REMOVABLE_DEVICE | CKF_HW_SLOT, .firmwareVersion = version() };
     if (token_is_present(module))
         info->flags |= CKF_TOKEN_PRESENT;
@@ -76,14 +73,11 @@ CK_RV c_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info) {
 }
 
 CK_RV c_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info) {
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
-    if (!info)
-        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = module_enter_slot(slot, info, &module);
+    if (rv != CKR_OK)
+        return rv;
     if (!token_is_present(module))
         return CKR_TOKEN_NOT_PRESENT;
     module_lock(module);
@@ -170,14 +164,11 @@ const MechanismInfo *mechanism_find(CK_MECHANISM_TYPE type) {
 }
 
 CK_RV c_get_mechanism_list(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count) {
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
-    if (!count)
-        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = module_enter_slot(slot, count, &module);
+    if (rv != CKR_OK)
+        return rv;
     if (!token_is_present(module))
         return CKR_TOKEN_NOT_PRESENT;
     CK_ULONG room = *count;
@@ -193,14 +184,11 @@ CK_RV c_get_mechanism_list(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *c
 
 CK_RV c_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info) {
     const MechanismInfo *mechanism = mechanism_find(type);
-    Module *module = module_get();
+    Module *module;
 
-    if (!module)
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (slot != MODULE_SLOT)
-        return CKR_SLOT_ID_INVALID;
-    if (!info)
-        return CKR_ARGUMENTS_BAD;
+    CK_RV rv = module_enter_slot(slot, info, &module);
+    if (rv != CKR_OK)
+        return rv;
     if (!token_is_present(module))
         return CKR_TOKEN_NOT_PRESENT;
     if (!mechanism)

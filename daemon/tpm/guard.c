@@ -163,8 +163,11 @@ TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guard
         rc = Esys_TR_GetTpmHandle(tpm->esys, wanted->object, &handle);
     if (rc == TSS2_RC_SUCCESS)
         rc = guard_open(tpm, sys);
-    if (rc != TSS2_RC_SUCCESS)
+    if (rc != TSS2_RC_SUCCESS) {
+        TpmErrorClass class = tpm_error_class(rc);
+        *ret_guarded = class == TPM_ERROR_STALE || class == TPM_ERROR_TRANSPORT; /* no time for another try */
         return rc;
+    }
     *ret_guarded = true;
     rc = TPM_COMMAND(tpm, sign_once(tpm, sys, handle, wanted, ret));
     /* That the session's HMAC is wrong means that the key is not the one of this Name, or the session not ours. */

@@ -144,7 +144,8 @@ typedef struct TpmGuardedSign {
 } TpmGuardedSign;
 
 /* TPM2_Sign that the TPM itself refuses if the object is not the key of that Name, or if the TPM was reset since the
- * session began; the epoch is marked as stale then. `ret_guarded` false: there is no session, and nothing was signed.
+ * session began; the epoch is marked as stale then. `ret_guarded` false: there was no room for a session, and nothing
+ * was signed.
  * For a TPM without a resource manager, which would have to swap the session. */
 TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret);
 

@@ -4,7 +4,8 @@
  *
  *   openssl-client load KEY          by PEM_read_bio_PrivateKey, and by OSSL_STORE; prints type, bits and what the
  * store has openssl-client held KEY          loads, then signs once for each line of its input; prints "signed" or the
- * error queue openssl-client threads KEY N C   C signatures in each of N threads with one EVP_PKEY, verified
+ * error queue; at a line "close" its credential handles are closed first and their numbers given to others, and it
+ * prints, too, whether those were left alone openssl-client threads KEY N C   C signatures in each of N threads with one EVP_PKEY, verified
  *   openssl-client fork KEY          signs in the parent, in children while threads of the parent sign, and in the
  * parent again openssl-client handshakes C CLIENT-KEY CLIENT-CHAIN SERVER-KEY SERVER-CHAIN ROOT     C TLS 1.3
  * handshakes in memory
@@ -16,12 +17,14 @@
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,8 +124,38 @@ static int load(char **arguments) {
     return 0;
 }
 
+#define ENDS_MAX 16
+
+/* As a program does that closes all descriptors and opens others: how many handles there were. */
+static int take_handles_away(int ends[static ENDS_MAX]) {
+    int count = 0;
+
+    for (int fd = 3; fd < 256 && count < ENDS_MAX; fd++) {
+        int type = 0, pair[2];
+        socklen_t size = sizeof type;
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
+            continue;
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 || dup2(pair[0], fd) < 0)
+            return -1;
+        (void)close(pair[0]);
+        ends[count++] = pair[1];
+    }
+    return count;
+}
+
+/* Nobody wrote to them, or closed them. */
+static bool were_left_alone(const int *ends, int count) {
+    for (int i = 0; i < count; i++) {
+        struct pollfd item = { .fd = ends[i], .events = POLLIN };
+        if (poll(&item, 1, 0) != 0)
+            return false;
+    }
+    return count > 0;
+}
+
 static int held(char **arguments) {
     EVP_PKEY *key = load_key(arguments[0]);
+    int ends[ENDS_MAX];
     char line[16];
 
     if (!key)
@@ -130,10 +163,13 @@ static int held(char **arguments) {
     printf("loaded\n");
     (void)fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
+        int count = strcmp(line, "close\n") == 0 ? take_handles_away(ends) : 0;
         if (sign(key, 1))
             printf("signed\n");
         else
             complain("refused");
+        if (count != 0)
+            printf("%s\n", were_left_alone(ends, count) ? "left alone" : "disturbed");
         ERR_clear_error();
         printf(".\n");
         (void)fflush(stdout);

@@ -3,21 +3,26 @@
 """libidentityd and the PKCS#11 module with the real identityd, keys in the TPM: loops of handshakes and signatures across
 renewals with new keys, a restart, a revocation. Runs inside tests/sandbox."""
 
+import contextlib
 import os
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
-from sandboxed import Case, idctl, run, service
+from sandboxed import CA, Case, idctl, run, service, sign_request, wait_until
 
 BUILD = os.environ["BUILD"]
 SOURCE = os.environ["SOURCE"]
 HANDSHAKES = os.path.join(BUILD, "tests/integration/handshake-client")
 HANDLES = os.path.join(BUILD, "tests/integration/handles-client")
 EXAMPLE = os.path.join(SOURCE, "client-lib/examples/handle.py")
+MUTUAL_TLS = os.path.join(BUILD, "tests/integration/mutual-tls")
 MODULE = os.environ.get("PKCS11_MODULE", "")
 
 
@@ -113,6 +118,57 @@ class Handshakes(Client):
             done, failures, generations = self.counts(out, "handshakes")
             self.assertEqual((done, failures), (250, 0), err)
             self.assertGreaterEqual(len(generations), 3)
+
+
+class Greeted:
+    """A TLS server of the lab CA that demands a certificate and keeps who said hello last."""
+
+    def __init__(self, directory):
+        key, request, self.chain = (os.path.join(directory, name) for name in ("key", "request", "chain"))
+        run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-outform", "DER", "-out", request)
+        with open(request, "rb") as der, open(self.chain, "w", encoding="ascii") as file:
+            file.write(sign_request(der.read(), "--chain"))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.chain, key)
+        self.context.load_verify_locations(CA + "/root.pem")
+        self.context.verify_mode = ssl.CERT_REQUIRED
+        self.greeter = None
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError: # closed
+                return
+            connection.settimeout(30)
+            with contextlib.suppress(OSError), self.context.wrap_socket(connection, server_side=True) as tls:
+                if tls.recv(6) == b"hello\n":
+                    self.greeter = tls.getpeercert(True)
+
+
+class CExample(Client):
+    def test_across_renewals_and_a_restart(self):
+        server = Greeted(self.directory)
+        self.addCleanup(server.socket.close)
+        example = self.start(MUTUAL_TLS, "demo", "localhost", str(server.port))
+        for what in (lambda: None, lambda: self.renew("demo"), lambda: self.renew("demo"), self.restart):
+            what()
+            server.greeter = None
+            wait_until(lambda: server.greeter == self.demo.certificate(), "a hello with the certificate of today", 60)
+            self.assertIsNone(example.poll())
+
+    def restart(self):
+        service("restart", "identityd")
+        type(self).connect()
+        self.demo.wait("ready")
+
+    def test_refusals(self):
+        for words, text in ((("nobody", "localhost", "1"), "nobody"), (("demo-data", "localhost", "1"), "demo-data"), ((), "IDENTITY HOST PORT")):
+            self.assertIn(text, self.finish(self.start(MUTUAL_TLS, *words), 1)[1])
 
 
 @unittest.skipUnless(MODULE and shutil.which("p11tool"), "no PKCS#11 module, or no p11tool")

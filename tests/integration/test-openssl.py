@@ -66,8 +66,8 @@ class Provider(ProviderCase):
         self.addCleanup(process.stdin.close)
         self.assertEqual(process.stdout.readline(), "loaded\n")
 
-        def sign():
-            process.stdin.write("\n")
+        def sign(line=""):
+            process.stdin.write(line + "\n")
             process.stdin.flush()
             return "".join(iter(process.stdout.readline, ".\n"))
         return sign
@@ -358,6 +358,13 @@ class Provider(ProviderCase):
         self.assertNotEqual(self.openssl("pkey", "-in", key("rotated"), "-pubout").stdout, old)
         self.assertEqual(sign(), "signed\n")
         self.assertEqual(self.hold(key("rotated"))(), "signed\n")
+
+    def test_handle_closed_under_the_program(self):
+        """By a program that closes all descriptors and opens others: those are not touched, and the key is opened anew."""
+        sign = self.hold(key("ec-client"))
+        self.assertEqual(sign(), "signed\n")
+        self.assertEqual(sign("close"), "signed\nleft alone\n")
+        self.assertEqual(sign(), "signed\n")
 
     def test_daemon_away_and_back(self):
         sign = self.hold(key("ec-client"))

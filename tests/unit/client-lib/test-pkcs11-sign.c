@@ -298,12 +298,66 @@ static void test_refusals(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",
-                                                          .generation = 1,
-                                                          .key = fixture.key,
-                                                          .chain = fixture.chain,
-                                                          .blocked = table[i].kind });
+                                                           .generation = 1,
+                                                           .key = fixture.key,
+                                                           .chain = fixture.chain,
+                                                           .blocked = table[i].kind });
         assert_int_equal(sign_simply(session, key, fixture.chain), table[i].rv);
     }
+}
+
+typedef struct Cause {
+    const char *state, *error; /* what the last State says, and what OpenCredential answers from then on */
+    CK_RV rv;
+} Cause;
+
+/* What ends while a program has found a key: the key's handle says so, and works again once the cause is gone. */
+static void test_between_search_and_sign(void **state) {
+    static const Cause causes[] = {
+        { "ready", "org.identityd1.Error.AccessDenied", CKR_KEY_FUNCTION_NOT_PERMITTED },
+        { "revoked", "org.identityd1.Error.Revoked", CKR_KEY_FUNCTION_NOT_PERMITTED },
+        { "retired", "org.identityd1.Error.NotReady", CKR_KEY_HANDLE_INVALID },
+        { "ready", "org.identityd1.Error.TpmUnavailable", CKR_DEVICE_REMOVED },
+    };
+    CK_SESSION_HANDLE session = open_session();
+    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt");
+
+    assert_int_equal(find_object(session, CKO_PRIVATE_KEY, "nobody"), 0);
+    for (size_t i = 0; i < ARRAY_LENGTH(causes); i++) {
+        set_generation(1, causes[i].state);
+        fake_identityd_close_handles(fixture.fake);
+        fake_identityd_refuse(fixture.fake, causes[i].error, "No.");
+        assert_int_equal(sign_simply(session, key, fixture.chain), causes[i].rv);
+        fake_identityd_refuse(fixture.fake, NULL, NULL);
+        set_generation(1, "ready");
+        CK_RV rv = CKR_DEVICE_ERROR;
+        for (unsigned n = 0; n < 600 && rv != CKR_OK; n++) {
+            rv = sign_simply(session, key, fixture.chain);
+            usleep(100000);
+        }
+        assert_int_equal(rv, CKR_OK);
+    }
+}
+
+static int lose_handles(void *userdata) {
+    int ends[HANDLES_TAKEN_MAX], count;
+
+    if (module->C_Initialize(NULL) != CKR_OK)
+        return 1;
+    CK_SESSION_HANDLE session = open_session();
+    CK_OBJECT_HANDLE key = find_object(session, CKO_PRIVATE_KEY, "mqtt");
+    if (sign_simply(session, key, fixture.chain) != CKR_OK || (count = take_handles_away(ends)) <= 0)
+        return 2;
+    if (sign_simply(session, key, fixture.chain) != CKR_OK || sign_simply(session, key, fixture.chain) != CKR_OK)
+        return 3;
+    if (module->C_Finalize(NULL) != CKR_OK)
+        return 4;
+    return were_left_alone(ends, count) ? 0 : 5;
+}
+
+/* A program that closes all descriptors and opens others. */
+static void test_handle_closed_under_the_program(void **state) {
+    expect_child(lose_handles, NULL);
 }
 
 /* Not admitted to any identity: a token without objects. */
@@ -443,11 +497,22 @@ static void test_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_ecdsa),    TEST(test_ecdsa_width), TEST(test_rsa),
-        TEST(test_bad_data), TEST(test_bad_init),    TEST(test_lengths_and_parts),
-        TEST(test_renewal),  TEST(test_restart),     TEST(test_refusals),
-        TEST(test_denied),   TEST(test_absent),      TEST(test_events),
-        TEST(test_fork),     TEST(test_threads),
+        TEST(test_ecdsa),
+        TEST(test_ecdsa_width),
+        TEST(test_rsa),
+        TEST(test_bad_data),
+        TEST(test_bad_init),
+        TEST(test_lengths_and_parts),
+        TEST(test_renewal),
+        TEST(test_restart),
+        TEST(test_refusals),
+        TEST(test_denied),
+        TEST(test_absent),
+        TEST(test_events),
+        TEST(test_between_search_and_sign),
+        TEST(test_handle_closed_under_the_program),
+        TEST(test_fork),
+        TEST(test_threads),
     };
 
     return cmocka_run_group_tests(tests, setup_module, teardown_all);

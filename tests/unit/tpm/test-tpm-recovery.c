@@ -324,9 +324,10 @@ static void nothing_leaks(void **state) {
             tpm_key_free(key);
         }
     }
-    assert_int_equal(raw_count_handles(swtpm_tcti(swtpm), SESSIONS), 0);
+    assert_true(raw_count_handles(swtpm_tcti(swtpm), SESSIONS) <= 1); /* the guard's */
     assert_true(raw_count_handles(swtpm_tcti(swtpm), TRANSIENT) <= 2);
     tpm_free(tpm);
+    assert_int_equal(raw_count_handles(swtpm_tcti(swtpm), SESSIONS), 0);
     assert_int_equal(raw_count_handles(swtpm_tcti(swtpm), TRANSIENT), 0);
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++)
         tpm_key_free(keys[i]);
