@@ -53,6 +53,7 @@ struct Connection {
     bool busy;   /* a worker has the job, and what it works on */
     bool again;  /* something came meanwhile */
     bool doomed; /* is freed when the worker gives it back */
+    bool retried;
 
     struct addrinfo *addresses, *address; /* all, and the one that is tried */
     int name_error;
@@ -125,6 +126,10 @@ void connection_end(Connection *connection, ProxyLogLevel level, const char *for
         (void) shutdown(connection->tls_fd, SHUT_RDWR);
 }
 
+void connection_abandon(Connection *connection) {
+    release(connection);
+}
+
 static void submit(Connection *connection, Workers *workers, void (*run)(Job *), void (*done)(Job *)) {
     connection->busy = true;
     connection->again = false;
@@ -138,12 +143,12 @@ static Connection *of_job(Job *job) {
 
 /* Whether the connection is still wanted. */
 static bool take_back(Connection *connection) {
+    bool is_wanted = !connection->doomed;
+
     connection->busy = false;
-    if (connection->doomed)
+    if (!is_wanted)
         release(connection);
-    else
-        return true;
-    return false;
+    return is_wanted;
 }
 
 /* ---- bytes ---- */
@@ -301,6 +306,22 @@ static void step_handshake(Connection *connection) {
     submit(connection, connection->context->tls, run_handshake, finish_handshake);
 }
 
+/* identityd may have gone in the midst of a handshake. A client begins again with another connection, once at once and
+ * else when identityd is back; a server cannot, for it is the peer who would have to. */
+static bool begins_again(Connection *connection) {
+    if (!connection->handshake.identity_failed || connection->context->settings->server ||
+        (connection->retried && gate_state(connection->context->gate) != GATE_AWAY))
+        return false;
+    connection->retried = true;
+    handshake_clear(&connection->handshake);
+    connection->tls_source = sd_event_source_disable_unref(connection->tls_source);
+    connection->tls_fd = close_safe(connection->tls_fd);
+    freeaddrinfo(TAKE_PTR(connection->addresses));
+    connection->stage = STAGE_GATE;
+    connection_gate_changed(connection);
+    return true;
+}
+
 static void finish_handshake(Job *job) {
     Connection *connection = of_job(job);
 
@@ -312,7 +333,8 @@ static void finish_handshake(Job *job) {
             step_handshake(connection);
         break;
     case HANDSHAKE_FAILED:
-        connection_end(connection, PROXY_LOG_WARNING, "%s", connection->handshake.failure);
+        if (!begins_again(connection))
+            connection_end(connection, PROXY_LOG_WARNING, "%s", connection->handshake.failure);
         break;
     case HANDSHAKE_DONE:
         if (connection->context->settings->server)
@@ -514,7 +536,9 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
         flow_timer(connection);
     else if (now(connection) >= connection->deadline)
         connection_end(connection, PROXY_LOG_WARNING, "waited %u s, at last for %s%s%s",
-                       context->settings->limits.handshake, stage_texts[connection->stage],
+                       context->settings->limits.handshake,
+                       connection->busy && connection->stage == STAGE_HANDSHAKE ? "a signature or a turn"
+                                                                                : stage_texts[connection->stage],
                        connection->stage == STAGE_GATE ? ": " : "",
                        connection->stage == STAGE_GATE ? gate_reason(context->gate) : "");
     else if (connection->stage == STAGE_PEER) {

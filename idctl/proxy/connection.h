@@ -33,3 +33,6 @@ void connection_gate_changed(Connection *connection);
 
 /* Ends it now. Where a worker has it, the sockets are shut at once and it is freed when that is back. */
 void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) _printf_(3, 4);
+
+/* Frees one that a worker had when the workers were stopped. */
+void connection_abandon(Connection *connection);

@@ -280,6 +280,8 @@ static bool take_down(Proxy *proxy) {
         stopped = false;
     if (!stopped)
         return false;
+    while (proxy->count > 0)
+        connection_abandon(proxy->connections[proxy->count - 1]);
     workers_free(proxy->context.tls);
     workers_free(proxy->context.names);
     gate_free(proxy->context.gate);
