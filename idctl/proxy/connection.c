@@ -16,7 +16,6 @@
 #define SECOND           UINT64_C(1000000)
 #define TIMER_ACCURACY   (100U * UINT64_C(1000))
 #define LINGER_SECONDS   2U
-#define FROM_MAX         64U
 #define SOCKET_EVENTS    (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define KEEPALIVE_IDLE   120 /* seconds of silence before a peer that vanished is looked for */
 #define KEEPALIVE_PERIOD 30  /* seconds between probes; after this many times KEEPALIVE_PROBES it is given up */
@@ -40,7 +39,7 @@ static const char *const stage_texts[] = {
 struct Connection {
     const ConnectionContext *context;
     uint64_t number, began; /* µs */
-    char from[FROM_MAX];
+    char from[PROXY_ADDRESS_TEXT];
     Stage stage;
 
     int plain_fd, tls_fd;
@@ -52,7 +51,7 @@ struct Connection {
     Job job;
     bool busy;   /* a worker has the job, and what it works on */
     bool again;  /* something came meanwhile */
-    bool doomed; /* is freed when the worker gives it back */
+    bool doomed; /* has ended; is freed when the worker gives it back */
     bool retried;
 
     struct addrinfo *addresses, *address; /* all, and the one that is tried */
@@ -71,7 +70,7 @@ static uint64_t now(const Connection *connection) {
 }
 
 static void release(Connection *connection) {
-    connection->context->ended(connection->context->userdata, connection);
+    connection->context->freed(connection->context->userdata, connection);
     if (connection->addresses)
         freeaddrinfo(connection->addresses);
     handshake_clear(&connection->handshake);
@@ -102,7 +101,15 @@ static void log_end(const Connection *connection, ProxyLogLevel level, const cha
         proxy_log(level, "%s #%" PRIu64 ": refused %s: %s", identity, connection->number, connection->from, text);
 }
 
+static void shut(const Connection *connection) {
+    if (connection->plain_fd >= 0)
+        (void) shutdown(connection->plain_fd, SHUT_RDWR);
+    if (connection->tls_fd >= 0)
+        (void) shutdown(connection->tls_fd, SHUT_RDWR);
+}
+
 void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) {
+    const ConnectionContext *context = connection->context;
     _cleanup_free_ char *text = NULL;
     va_list arguments;
 
@@ -115,15 +122,16 @@ void connection_end(Connection *connection, ProxyLogLevel level, const char *for
     log_end(connection, level, text ? text : "out of memory");
     unwatch(connection);
     (void) sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
-    if (!connection->busy) {
-        release(connection);
-        return;
-    }
     connection->doomed = true;
-    if (connection->plain_fd >= 0)
-        (void) shutdown(connection->plain_fd, SHUT_RDWR);
-    if (connection->tls_fd >= 0)
-        (void) shutdown(connection->tls_fd, SHUT_RDWR);
+    if (!connection->busy)
+        release(connection);
+    else
+        shut(connection);
+    context->ended(context->userdata);
+}
+
+bool connection_is_open(const Connection *connection) {
+    return !connection->doomed;
 }
 
 void connection_abandon(Connection *connection) {
@@ -551,21 +559,6 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
     return 0;
 }
 
-static void describe(int fd, char ret[static FROM_MAX]) {
-    ProxyAddress address = { .size = sizeof address.storage };
-    struct ucred caller;
-    socklen_t size = sizeof caller;
-    char text[PROXY_ADDRESS_TEXT];
-
-    if (getpeername(fd, &address.any, &address.size) == 0 && !proxy_address_is_path(&address)) {
-        proxy_address_text(&address, text);
-        snprintf(ret, FROM_MAX, "%.*s", (int) FROM_MAX - 1, text);
-    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0)
-        snprintf(ret, FROM_MAX, "uid %u (process %d)", caller.uid, caller.pid);
-    else
-        snprintf(ret, FROM_MAX, "somebody");
-}
-
 int connection_new(const ConnectionContext *context, uint64_t number, int accepted, Connection **ret) {
     _cleanup_close_ int fd = accepted;
     Connection *connection = calloc(1, sizeof *connection);
@@ -583,7 +576,7 @@ int connection_new(const ConnectionContext *context, uint64_t number, int accept
         free(connection);
         return r;
     }
-    describe(fd, connection->from);
+    proxy_address_of_peer(fd, connection->from);
     *(context->settings->server ? &connection->tls_fd : &connection->plain_fd) = TAKE_FD(fd);
     *ret = connection;
     return 0;

@@ -20,7 +20,8 @@ typedef struct ConnectionContext {
     Gate *gate;
     Workers *tls;                                          /* for handshakes */
     Workers *names;                                        /* for the name service, which may be slow */
-    void (*ended)(void *userdata, Connection *connection); /* just before it is freed */
+    void (*ended)(void *userdata);                         /* one has */
+    void (*freed)(void *userdata, Connection *connection); /* just before; later than its end where a worker had it */
     void *userdata;
 } ConnectionContext;
 
@@ -33,6 +34,9 @@ void connection_gate_changed(Connection *connection);
 
 /* Ends it now. Where a worker has it, the sockets are shut at once and it is freed when that is back. */
 void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) _printf_(3, 4);
+
+/* Whether it has not ended. */
+bool connection_is_open(const Connection *connection);
 
 /* Frees one that a worker had when the workers were stopped. */
 void connection_abandon(Connection *connection);

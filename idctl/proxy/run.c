@@ -110,7 +110,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     return 0;
 }
 
-static void on_ended(void *userdata, Connection *connection) {
+static void on_freed(void *userdata, Connection *connection) {
     Proxy *proxy = userdata;
 
     for (unsigned i = 0; i < proxy->count; i++)
@@ -119,7 +119,20 @@ static void on_ended(void *userdata, Connection *connection) {
             break;
         }
     set_accepting(proxy);
-    if (proxy->draining && proxy->count == 0)
+}
+
+static unsigned count_open(const Proxy *proxy) {
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < proxy->count; i++)
+        open += connection_is_open(proxy->connections[i]);
+    return open;
+}
+
+static void on_ended(void *userdata) {
+    Proxy *proxy = userdata;
+
+    if (proxy->draining && count_open(proxy) == 0)
         (void) sd_event_exit(proxy->event, EXIT_OK);
 }
 
@@ -149,8 +162,8 @@ static void log_gate(const Proxy *proxy, GateState state) {
         proxy_log(PROXY_LOG_WARNING, "%s: new connections are refused: %s", identity, reason);
         break;
     case GATE_ENDED:
-        proxy_log(PROXY_LOG_ERROR, "%s: all %u connections are closed, new ones refused: %s", identity, proxy->count,
-                  reason);
+        proxy_log(PROXY_LOG_ERROR, "%s: all %u connections are closed, new ones refused: %s", identity,
+                  count_open(proxy), reason);
     }
 }
 
@@ -186,14 +199,15 @@ static int on_drained(sd_event_source *source, uint64_t when, void *userdata) {
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
     Proxy *proxy = userdata;
+    unsigned open = count_open(proxy);
 
-    if (proxy->draining || proxy->count == 0 || proxy->settings->limits.drain == 0)
+    if (proxy->draining || open == 0 || proxy->settings->limits.drain == 0)
         return sd_event_exit(proxy->event, EXIT_OK);
     proxy->draining = true;
     stop_accepting(proxy);
-    proxy_log(PROXY_LOG_INFO, "%s: stopping: %u connections have %u s to finish", proxy->settings->identity,
-              proxy->count, proxy->settings->limits.drain);
-    (void) sd_notifyf(false, "STOPPING=1\nSTATUS=%u connections are finishing", proxy->count);
+    proxy_log(PROXY_LOG_INFO, "%s: stopping: %u connections have %u s to finish", proxy->settings->identity, open,
+              proxy->settings->limits.drain);
+    (void) sd_notifyf(false, "STOPPING=1\nSTATUS=%u connections are finishing", open);
     (void) sd_event_source_set_time(proxy->drain, now(proxy) + proxy->settings->limits.drain * UINT64_C(1000000));
     return sd_event_source_set_enabled(proxy->drain, SD_EVENT_ONESHOT);
 }
@@ -305,7 +319,7 @@ static void announce(const Proxy *proxy) {
 }
 
 ExitCode proxy_run(const ProxySettings *settings) {
-    Proxy proxy = { .settings = settings, .context = { .settings = settings, .ended = on_ended } };
+    Proxy proxy = { .settings = settings, .context = { .settings = settings, .ended = on_ended, .freed = on_freed } };
 
     proxy.context.userdata = &proxy;
     proxy_log_set_quiet(settings->quiet);
