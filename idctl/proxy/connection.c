@@ -49,10 +49,10 @@ struct Connection {
     uint64_t moved;    /* bytes up to then */
 
     Job job;
-    bool busy;   /* a worker has the job, and what it works on */
-    bool again;  /* something came meanwhile */
-    bool doomed; /* has ended; is freed when the worker gives it back */
-    bool retried;
+    bool busy;            /* a worker has the job, and what it works on */
+    bool again;           /* something came meanwhile */
+    bool doomed;          /* has ended; is freed when the worker gives it back */
+    unsigned again_count; /* handshakes that began again while the gate was not away */
 
     struct addrinfo *addresses, *address; /* all, and the one that is tried */
     int name_error;
@@ -166,6 +166,13 @@ static void set_timer(Connection *connection, uint64_t when) {
     (void) sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
 }
 
+/* Within the deadline. */
+static uint64_t soon(const Connection *connection, unsigned milliseconds) {
+    uint64_t time = now(connection) + milliseconds * UINT64_C(1000);
+
+    return time < connection->deadline ? time : connection->deadline;
+}
+
 static void end_flow(Connection *connection, FlowResult result, int error) {
     gnutls_session_t session = connection->handshake.session;
 
@@ -263,8 +270,7 @@ static void reach_program(Connection *connection) {
         connection->plain_fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r = connection->plain_fd < 0 || connect(connection->plain_fd, &address->any, address->size) < 0 ? -errno : 0;
     if (r == -EAGAIN) {
-        uint64_t soon = now(connection) + CONNECTION_BUSY_MILLIS * UINT64_C(1000);
-        set_timer(connection, soon < connection->deadline ? soon : connection->deadline);
+        set_timer(connection, soon(connection, CONNECTION_BUSY_MILLIS));
         return;
     }
     if (r == -EINPROGRESS)
@@ -314,19 +320,20 @@ static void step_handshake(Connection *connection) {
     submit(connection, connection->context->tls, run_handshake, finish_handshake);
 }
 
-/* identityd may have gone in the midst of a handshake. A client begins again with another connection, once at once and
- * else when identityd is back; a server cannot, for it is the peer who would have to. */
+/* identityd may have gone in the midst of a handshake. A client begins again with another connection: when identityd is
+ * back, or soon where the gate has not noticed. A server cannot, for it is the peer who would have to. */
 static bool begins_again(Connection *connection) {
+    bool is_away = gate_state(connection->context->gate) == GATE_AWAY;
+
     if (!connection->handshake.identity_failed || connection->context->settings->server ||
-        (connection->retried && gate_state(connection->context->gate) != GATE_AWAY))
+        (!is_away && connection->again_count++ == CONNECTION_AGAIN_MAX))
         return false;
-    connection->retried = true;
     handshake_clear(&connection->handshake);
     connection->tls_source = sd_event_source_disable_unref(connection->tls_source);
     connection->tls_fd = close_safe(connection->tls_fd);
     freeaddrinfo(TAKE_PTR(connection->addresses));
     connection->stage = STAGE_GATE;
-    connection_gate_changed(connection);
+    set_timer(connection, is_away ? connection->deadline : soon(connection, CONNECTION_AGAIN_MILLIS));
     return true;
 }
 
@@ -554,8 +561,10 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
         try_addresses(connection, -ETIMEDOUT);
     } else if (connection->stage == STAGE_PROGRAM && !connection->plain_source)
         reach_program(connection);
-    else
+    else {
         set_timer(connection, connection->deadline);
+        connection_gate_changed(connection);
+    }
     return 0;
 }
 

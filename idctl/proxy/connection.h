@@ -10,6 +10,9 @@
 #include "idctl/proxy/log.h"
 
 #define CONNECTION_BUSY_MILLIS 50U /* before a local socket whose queue is full is tried again */
+#define CONNECTION_AGAIN_MILLIS                                                                                        \
+    250U /* before a handshake that failed for want of identityd is tried again while that seems ready */
+#define CONNECTION_AGAIN_MAX 3U /* times */
 
 typedef struct Connection Connection;
 

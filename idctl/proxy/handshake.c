@@ -51,6 +51,8 @@ static int set_up(Handshake *handshake) {
 static bool is_of_identity(int code) {
     switch (code) {
     case GNUTLS_E_USER_ERROR:
+    case GNUTLS_E_TPM_SESSION_ERROR:
+    case GNUTLS_E_TPM_ERROR:
     case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
     case GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE:
     case GNUTLS_E_PK_SIGN_FAILED:

@@ -197,6 +197,10 @@ class Proxy:
     def log(self):
         return read(self.log_path)
 
+    def problems(self):
+        """Its log without what is in order."""
+        return "\n".join(line for line in self.log().splitlines() if ": open from" not in line and "both sides are done" not in line)
+
     def await_log(self, text, count=1):
         try:
             wait_until(lambda: self.log().count(text) >= count, f"{count} × '{text}'", PATIENCE)

@@ -161,17 +161,17 @@ class Client(ProxyCase):
         proxy.await_log("#1: closed")
 
     @contextlib.contextmanager
-    def under_load(self, path):
+    def under_load(self, path, proxy):
         """Programs that connect all the time, and one whose connection stays; all of them succeed."""
-        stop = threading.Event()
+        stop, done = threading.Event(), []
 
         def loop():
-            count = 0
             while not stop.is_set():
-                if talk(path, b"data") != b"data":
-                    raise AssertionError("a connection failed")
-                count += 1
-            return count
+                try:
+                    self.assertEqual(talk(path, b"data"), b"data")
+                except (AssertionError, OSError) as error:
+                    raise AssertionError(f"a connection failed: {error}\n{proxy.problems()}") from None
+                done.append(1)
 
         with connect(path) as old, concurrent.futures.ThreadPoolExecutor(4) as pool:
             old.sendall(b"1")
@@ -179,16 +179,18 @@ class Client(ProxyCase):
             loops = [pool.submit(loop) for _ in range(4)]
             try:
                 yield
+                wait_until(lambda: len(done) > 8 or any(each.done() for each in loops), "some connections", PATIENCE)
             finally:
                 stop.set()
-            self.assertGreater(sum(each.result(PATIENCE) for each in loops), 8)
+            for each in loops:
+                each.result(PATIENCE)
             old.sendall(b"2")
             self.assertEqual(receive_exactly(old, 1), b"2")
 
     def test_renewal_under_load(self):
         listener = self.tls(echo)
-        path, _ = self.start(listener)
-        with self.under_load(path):
+        path, proxy = self.start(listener)
+        with self.under_load(path, proxy):
             for _ in range(2):
                 self.demo.renew(rotate_key=True)
                 wait_until(lambda: self.demo.certificate() in listener.seen, "the new certificate to be used", PATIENCE)
@@ -198,7 +200,7 @@ class Client(ProxyCase):
     def test_restart_of_identityd(self):
         """What is open goes on, what comes meanwhile waits, and a handshake that was under way begins again."""
         path, proxy = self.start(self.tls(echo), "--handshake-timeout", str(PATIENCE))
-        with self.under_load(path):
+        with self.under_load(path, proxy):
             for verb in ("stop", "kill"):
                 service(verb, "identityd")
                 proxy.await_log("new connections wait", 1 if verb == "stop" else 2)
