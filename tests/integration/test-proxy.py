@@ -429,7 +429,7 @@ class Sockets(ProxyCase):
         path = self.path()
         proxy = self.proxy("--connect", f"localhost:{peer.port}", "demo", wait=False, prefix=activate("-l", path),
                            program=shutil.which("idctl"))
-        wait_until(lambda: os.path.exists(path), "the socket", PATIENCE)
+        proxy.await_log("Listening on")
         self.assertEqual(talk(path), b"hello")
         self.assertEqual(talk(path, MEGABYTES), MEGABYTES)
         self.assertEqual(proxy.end(), 0)
@@ -439,18 +439,10 @@ class Sockets(ProxyCase):
                                       ("@abstract-" + os.path.basename(SANDBOX), (), "an abstract socket has no access mode")):
             proxy = self.proxy("--connect", "localhost:1", *words, "demo", wait=False, prefix=activate("-l", listen),
                                program=shutil.which("idctl"))
-            address = "\0" + listen[1:] if listen.startswith("@") else listen
-            wait_until(lambda: self.reaches(address), "the socket", PATIENCE)
+            proxy.await_log("Listening on")
+            connect("\0" + listen[1:] if listen.startswith("@") else listen).close()
             self.assertEqual(proxy.process.wait(PATIENCE), 2)
             self.assertIn(reason, proxy.log())
-
-    @staticmethod
-    def reaches(address):
-        try:
-            connect(address).close()
-            return True
-        except OSError:
-            return False
 
 
 class Server(ProxyCase):
