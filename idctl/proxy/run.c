@@ -20,6 +20,7 @@
 typedef struct Proxy {
     const ProxySettings *settings;
     ConnectionContext context;
+    Workers *opening; /* the gate's */
     sd_event *event;
     ProxyListeners listeners;
     sd_event_source *accepting[PROXY_LISTENERS_MAX];
@@ -275,29 +276,31 @@ static int make_loop(Proxy *proxy) {
     if (r >= 0 && !settings->server)
         r = workers_new(proxy->event, PROXY_NAME_WORKERS, &proxy->context.names);
     if (r >= 0)
-        r = gate_new(proxy->event, proxy->context.tls, settings->identity,
-                     settings->server ? "tls-server" : "tls-client", on_gate, proxy, &proxy->context.gate);
+        r = workers_new(proxy->event, PROXY_GATE_WORKERS, &proxy->opening);
+    if (r >= 0)
+        r = gate_new(proxy->event, proxy->opening, settings->identity, settings->server ? "tls-server" : "tls-client",
+                     on_gate, proxy, &proxy->context.gate);
     proxy->context.event = proxy->event;
     return r;
 }
 
 /* False: a worker still waits, perhaps for a signature that will not come. Then nothing more can be freed. */
 static bool take_down(Proxy *proxy) {
+    Workers *workers[] = { proxy->context.tls, proxy->context.names, proxy->opening };
     bool stopped = true;
 
     stop_accepting(proxy);
     for (unsigned i = proxy->count; i-- > 0;)
         connection_end(proxy->connections[i], PROXY_LOG_INFO, "the proxy stops");
-    if (proxy->context.tls)
-        stopped = workers_stop(proxy->context.tls, PROXY_STOP_SECONDS);
-    if (proxy->context.names && !workers_stop(proxy->context.names, PROXY_STOP_SECONDS))
-        stopped = false;
+    for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
+        if (workers[i] && !workers_stop(workers[i], PROXY_STOP_SECONDS))
+            stopped = false;
     if (!stopped)
         return false;
     while (proxy->count > 0)
         connection_abandon(proxy->connections[proxy->count - 1]);
-    workers_free(proxy->context.tls);
-    workers_free(proxy->context.names);
+    for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
+        workers_free(workers[i]);
     gate_free(proxy->context.gate);
     return true;
 }

@@ -39,7 +39,7 @@ class Client(ProxyCase):
         context = context or server_context(self.keys)
 
         def wrap(connection):
-            wrapped = context.wrap_socket(connection, server_side=True)
+            wrapped = context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False)
             listener.seen.append(wrapped.getpeercert(True))
             return wrapped
 
@@ -128,7 +128,7 @@ class Client(ProxyCase):
             connection.sendall(MEGABYTES[:1 << 20])
         wait_until(lambda: got, "the peer to have all", PATIENCE)
         self.assertEqual(got[0], MEGABYTES[:1 << 20])
-        proxy.await_log("closed after")
+        proxy.await_log("both sides are done")
 
     def test_a_peer_that_ends_without_saying_so(self):
         listener = self.listener(lambda connection: HalfClosing(server_context(self.keys), connection, True).write(b"part"))
@@ -241,6 +241,7 @@ class Client(ProxyCase):
             self.configure("lent", checking(access="tls-server"))
             self.assertEqual(receive_all(old), b"")
         proxy.await_log("connections are closed, new ones refused")
+        self.assertRegex(proxy.log(), "#1: closed after .* lent")
         self.assertTrue(is_dropped(path))
 
     def test_revocation(self):
@@ -253,6 +254,7 @@ class Client(ProxyCase):
             revoke(identity)
             self.assertEqual(receive_all(old), b"")
         proxy.await_log("connections are closed, new ones refused")
+        self.assertRegex(proxy.log(), "#1: closed after .* its certificate was revoked by the CA")
         self.assertEqual(identity.state(), "revoked")
         self.assertTrue(is_dropped(path))
         proxy.await_log(": refused uid")
