@@ -33,6 +33,21 @@ void proxy_address_text(const ProxyAddress *address, char ret[static PROXY_ADDRE
         snprintf(ret, PROXY_ADDRESS_TEXT, "an unnamed socket");
 }
 
+void proxy_address_of_peer(int fd, char ret[static PROXY_ADDRESS_TEXT]) {
+    ProxyAddress address = { .size = sizeof address.storage };
+    struct ucred caller;
+    socklen_t size = sizeof caller;
+
+    if (getpeername(fd, &address.any, &address.size) < 0)
+        snprintf(ret, PROXY_ADDRESS_TEXT, "somebody");
+    else if (!proxy_address_is_path(&address))
+        proxy_address_text(&address, ret);
+    else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0)
+        snprintf(ret, PROXY_ADDRESS_TEXT, "uid %u (process %d)", caller.uid, caller.pid);
+    else
+        snprintf(ret, PROXY_ADDRESS_TEXT, "somebody");
+}
+
 static bool parse_port(const char *text, in_port_t *ret) {
     char *end = NULL;
 

@@ -34,3 +34,6 @@ bool proxy_address_is_loopback(const ProxyAddress *address);
 
 /* "/run/x", "127.0.0.1:80", "[::1]:80", for people. */
 void proxy_address_text(const ProxyAddress *address, char ret[static PROXY_ADDRESS_TEXT]);
+
+/* Who is at the other end of a socket, for people: "uid 1000 (process 77)" at a path, else the address. */
+void proxy_address_of_peer(int fd, char ret[static PROXY_ADDRESS_TEXT]);

@@ -16,7 +16,6 @@
 #define SECOND           UINT64_C(1000000)
 #define TIMER_ACCURACY   (100U * UINT64_C(1000))
 #define LINGER_SECONDS   2U
-#define FROM_MAX         64U
 #define SOCKET_EVENTS    (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define KEEPALIVE_IDLE   120 /* seconds of silence before a peer that vanished is looked for */
 #define KEEPALIVE_PERIOD 30  /* seconds between probes; after this many times KEEPALIVE_PROBES it is given up */
@@ -40,7 +39,7 @@ static const char *const stage_texts[] = {
 struct Connection {
     const ConnectionContext *context;
     uint64_t number, began; /* µs */
-    char from[FROM_MAX];
+    char from[PROXY_ADDRESS_TEXT];
     Stage stage;
 
     int plain_fd, tls_fd;
@@ -50,9 +49,10 @@ struct Connection {
     uint64_t moved;    /* bytes up to then */
 
     Job job;
-    bool busy;   /* a worker has the job, and what it works on */
-    bool again;  /* something came meanwhile */
-    bool doomed; /* is freed when the worker gives it back */
+    bool busy;            /* a worker has the job, and what it works on */
+    bool again;           /* something came meanwhile */
+    bool doomed;          /* has ended; is freed when the worker gives it back */
+    unsigned again_count; /* handshakes that began again while the gate was not away */
 
     struct addrinfo *addresses, *address; /* all, and the one that is tried */
     int name_error;
@@ -70,7 +70,7 @@ static uint64_t now(const Connection *connection) {
 }
 
 static void release(Connection *connection) {
-    connection->context->ended(connection->context->userdata, connection);
+    connection->context->freed(connection->context->userdata, connection);
     if (connection->addresses)
         freeaddrinfo(connection->addresses);
     handshake_clear(&connection->handshake);
@@ -101,7 +101,15 @@ static void log_end(const Connection *connection, ProxyLogLevel level, const cha
         proxy_log(level, "%s #%" PRIu64 ": refused %s: %s", identity, connection->number, connection->from, text);
 }
 
+static void shut(const Connection *connection) {
+    if (connection->plain_fd >= 0)
+        (void) shutdown(connection->plain_fd, SHUT_RDWR);
+    if (connection->tls_fd >= 0)
+        (void) shutdown(connection->tls_fd, SHUT_RDWR);
+}
+
 void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) {
+    const ConnectionContext *context = connection->context;
     _cleanup_free_ char *text = NULL;
     va_list arguments;
 
@@ -114,15 +122,20 @@ void connection_end(Connection *connection, ProxyLogLevel level, const char *for
     log_end(connection, level, text ? text : "out of memory");
     unwatch(connection);
     (void) sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
-    if (!connection->busy) {
-        release(connection);
-        return;
-    }
     connection->doomed = true;
-    if (connection->plain_fd >= 0)
-        (void) shutdown(connection->plain_fd, SHUT_RDWR);
-    if (connection->tls_fd >= 0)
-        (void) shutdown(connection->tls_fd, SHUT_RDWR);
+    if (!connection->busy)
+        release(connection);
+    else
+        shut(connection);
+    context->ended(context->userdata);
+}
+
+bool connection_is_open(const Connection *connection) {
+    return !connection->doomed;
+}
+
+void connection_abandon(Connection *connection) {
+    release(connection);
 }
 
 static void submit(Connection *connection, Workers *workers, void (*run)(Job *), void (*done)(Job *)) {
@@ -138,12 +151,12 @@ static Connection *of_job(Job *job) {
 
 /* Whether the connection is still wanted. */
 static bool take_back(Connection *connection) {
+    bool is_wanted = !connection->doomed;
+
     connection->busy = false;
-    if (connection->doomed)
+    if (!is_wanted)
         release(connection);
-    else
-        return true;
-    return false;
+    return is_wanted;
 }
 
 /* ---- bytes ---- */
@@ -151,6 +164,13 @@ static bool take_back(Connection *connection) {
 static void set_timer(Connection *connection, uint64_t when) {
     (void) sd_event_source_set_time(connection->timer, when);
     (void) sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
+}
+
+/* Within the deadline. */
+static uint64_t soon(const Connection *connection, unsigned milliseconds) {
+    uint64_t time = now(connection) + milliseconds * UINT64_C(1000);
+
+    return time < connection->deadline ? time : connection->deadline;
 }
 
 static void end_flow(Connection *connection, FlowResult result, int error) {
@@ -250,8 +270,7 @@ static void reach_program(Connection *connection) {
         connection->plain_fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r = connection->plain_fd < 0 || connect(connection->plain_fd, &address->any, address->size) < 0 ? -errno : 0;
     if (r == -EAGAIN) {
-        uint64_t soon = now(connection) + CONNECTION_BUSY_MILLIS * UINT64_C(1000);
-        set_timer(connection, soon < connection->deadline ? soon : connection->deadline);
+        set_timer(connection, soon(connection, CONNECTION_BUSY_MILLIS));
         return;
     }
     if (r == -EINPROGRESS)
@@ -301,6 +320,23 @@ static void step_handshake(Connection *connection) {
     submit(connection, connection->context->tls, run_handshake, finish_handshake);
 }
 
+/* identityd may have gone in the midst of a handshake. A client begins again with another connection: when identityd is
+ * back, or soon where the gate has not noticed. A server cannot, for it is the peer who would have to. */
+static bool begins_again(Connection *connection) {
+    bool is_away = gate_state(connection->context->gate) == GATE_AWAY;
+
+    if (!connection->handshake.identity_failed || connection->context->settings->server ||
+        (!is_away && connection->again_count++ == CONNECTION_AGAIN_MAX))
+        return false;
+    handshake_clear(&connection->handshake);
+    connection->tls_source = sd_event_source_disable_unref(connection->tls_source);
+    connection->tls_fd = close_safe(connection->tls_fd);
+    freeaddrinfo(TAKE_PTR(connection->addresses));
+    connection->stage = STAGE_GATE;
+    set_timer(connection, is_away ? connection->deadline : soon(connection, CONNECTION_AGAIN_MILLIS));
+    return true;
+}
+
 static void finish_handshake(Job *job) {
     Connection *connection = of_job(job);
 
@@ -312,7 +348,8 @@ static void finish_handshake(Job *job) {
             step_handshake(connection);
         break;
     case HANDSHAKE_FAILED:
-        connection_end(connection, PROXY_LOG_WARNING, "%s", connection->handshake.failure);
+        if (!begins_again(connection))
+            connection_end(connection, PROXY_LOG_WARNING, "%s", connection->handshake.failure);
         break;
     case HANDSHAKE_DONE:
         if (connection->context->settings->server)
@@ -514,7 +551,9 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
         flow_timer(connection);
     else if (now(connection) >= connection->deadline)
         connection_end(connection, PROXY_LOG_WARNING, "waited %u s, at last for %s%s%s",
-                       context->settings->limits.handshake, stage_texts[connection->stage],
+                       context->settings->limits.handshake,
+                       connection->busy && connection->stage == STAGE_HANDSHAKE ? "a signature or a turn"
+                                                                                : stage_texts[connection->stage],
                        connection->stage == STAGE_GATE ? ": " : "",
                        connection->stage == STAGE_GATE ? gate_reason(context->gate) : "");
     else if (connection->stage == STAGE_PEER) {
@@ -522,24 +561,11 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
         try_addresses(connection, -ETIMEDOUT);
     } else if (connection->stage == STAGE_PROGRAM && !connection->plain_source)
         reach_program(connection);
-    else
+    else {
         set_timer(connection, connection->deadline);
+        connection_gate_changed(connection);
+    }
     return 0;
-}
-
-static void describe(int fd, char ret[static FROM_MAX]) {
-    ProxyAddress address = { .size = sizeof address.storage };
-    struct ucred caller;
-    socklen_t size = sizeof caller;
-    char text[PROXY_ADDRESS_TEXT];
-
-    if (getpeername(fd, &address.any, &address.size) == 0 && !proxy_address_is_path(&address)) {
-        proxy_address_text(&address, text);
-        snprintf(ret, FROM_MAX, "%.*s", (int) FROM_MAX - 1, text);
-    } else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0)
-        snprintf(ret, FROM_MAX, "uid %u (process %d)", caller.uid, caller.pid);
-    else
-        snprintf(ret, FROM_MAX, "somebody");
 }
 
 int connection_new(const ConnectionContext *context, uint64_t number, int accepted, Connection **ret) {
@@ -559,7 +585,7 @@ int connection_new(const ConnectionContext *context, uint64_t number, int accept
         free(connection);
         return r;
     }
-    describe(fd, connection->from);
+    proxy_address_of_peer(fd, connection->from);
     *(context->settings->server ? &connection->tls_fd : &connection->plain_fd) = TAKE_FD(fd);
     *ret = connection;
     return 0;

@@ -10,6 +10,9 @@
 #include "idctl/proxy/log.h"
 
 #define CONNECTION_BUSY_MILLIS 50U /* before a local socket whose queue is full is tried again */
+#define CONNECTION_AGAIN_MILLIS                                                                                        \
+    250U /* before a handshake that failed for want of identityd is tried again while that seems ready */
+#define CONNECTION_AGAIN_MAX 3U /* times */
 
 typedef struct Connection Connection;
 
@@ -20,7 +23,8 @@ typedef struct ConnectionContext {
     Gate *gate;
     Workers *tls;                                          /* for handshakes */
     Workers *names;                                        /* for the name service, which may be slow */
-    void (*ended)(void *userdata, Connection *connection); /* just before it is freed */
+    void (*ended)(void *userdata);                         /* one has */
+    void (*freed)(void *userdata, Connection *connection); /* just before; later than its end where a worker had it */
     void *userdata;
 } ConnectionContext;
 
@@ -33,3 +37,9 @@ void connection_gate_changed(Connection *connection);
 
 /* Ends it now. Where a worker has it, the sockets are shut at once and it is freed when that is back. */
 void connection_end(Connection *connection, ProxyLogLevel level, const char *format, ...) _printf_(3, 4);
+
+/* Whether it has not ended. */
+bool connection_is_open(const Connection *connection);
+
+/* Frees one that a worker had when the workers were stopped. */
+void connection_abandon(Connection *connection);

@@ -25,6 +25,7 @@ struct Gate {
     uint32_t generation;
     char reason[GATE_REASON_MAX];
     bool told, was_open;
+    uint64_t away_since; /* µs */
     ExitCode hopeless;
 
     Job job; /* opening */
@@ -58,11 +59,20 @@ static void copy_text(char ret[static GATE_REASON_MAX], const char *text) {
     snprintf(ret, GATE_REASON_MAX, "%s", text);
 }
 
+static uint64_t now(const Gate *gate) {
+    uint64_t time = 0;
+
+    (void) sd_event_now(gate->event, CLOCK_MONOTONIC, &time);
+    return time;
+}
+
 /* "" for GATE_OPEN. */
 static void set_state(Gate *gate, GateState state, uint32_t generation, const char *reason) {
     bool is_news = !gate->told || gate->state != state || (state == GATE_OPEN && gate->generation != generation) ||
                    (state == GATE_SHUT && strcmp(gate->reason, reason) != 0);
 
+    if (state == GATE_AWAY && gate->state != GATE_AWAY)
+        gate->away_since = now(gate);
     gate->told = true;
     gate->state = state;
     if (state == GATE_OPEN) {
@@ -113,10 +123,7 @@ static int on_retry(sd_event_source *source, uint64_t when, void *userdata) {
 }
 
 static void schedule(Gate *gate, uint64_t wait) {
-    uint64_t now = 0;
-
-    (void) sd_event_now(gate->event, CLOCK_MONOTONIC, &now);
-    (void) sd_event_source_set_time(gate->retry, now + wait);
+    (void) sd_event_source_set_time(gate->retry, now(gate) + wait);
     (void) sd_event_source_set_enabled(gate->retry, SD_EVENT_ONESHOT);
 }
 
@@ -219,7 +226,11 @@ static void finish_opening(Job *job) {
     if (!gate->was_open)
         gate->hopeless = r == -EACCES || r == -EPERM ? EXIT_DENIED : r == -ENOENT ? EXIT_NOT_FOUND : EXIT_OK;
     schedule_next(gate, r);
-    set_state(gate, state_of_error(r), 0, gate->result_text);
+    GateState state = state_of_error(r);
+    if (state == GATE_SHUT && gate->was_open && gate->state == GATE_AWAY &&
+        now(gate) - gate->away_since < GATE_GRACE_SECONDS * UINT64_C(1000000))
+        state = GATE_AWAY;
+    set_state(gate, state, 0, gate->result_text);
 }
 
 /* ---- making and ending ---- */

@@ -11,6 +11,7 @@
 #define GATE_RETRY_MILLIS     250U /* the first wait before opening again; each is twice as long as the one before */
 #define GATE_RETRY_MILLIS_MAX 10000U
 #define GATE_DENIED_MILLIS    60000U /* where identityd said no: each refusal is an entry in its journal */
+#define GATE_GRACE_SECONDS    10U    /* for identityd that was restarted to find its TPM */
 #define GATE_REASON_MAX       768U
 
 typedef enum GateState {

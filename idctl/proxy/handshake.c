@@ -37,6 +37,7 @@ static int set_up(Handshake *handshake) {
     int r = identityd_gnutls_session_begin(handshake->credentials, handshake->session, settings->name, flags);
     if (r < 0) {
         fail(handshake, "%s", identityd_last_error());
+        handshake->identity_failed = true;
         return r;
     }
     if (settings->server)
@@ -45,11 +46,13 @@ static int set_up(Handshake *handshake) {
     return 0;
 }
 
-/* The codes that libidentityd's functions inside a handshake end with: then its text tells more than GnuTLS's. */
-static bool is_ours(int code) {
+/* Codes of the callbacks that libidentityd has in a handshake, whose reason its text tells: chain and key, and the
+ * signature … */
+static bool is_of_identity(int code) {
     switch (code) {
     case GNUTLS_E_USER_ERROR:
-    case GNUTLS_E_CERTIFICATE_ERROR:
+    case GNUTLS_E_TPM_SESSION_ERROR:
+    case GNUTLS_E_TPM_ERROR:
     case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
     case GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE:
     case GNUTLS_E_PK_SIGN_FAILED:
@@ -61,6 +64,11 @@ static bool is_ours(int code) {
     }
 }
 
+/* … and the verdict on the peer. */
+static bool is_verdict(int code) {
+    return code == GNUTLS_E_CERTIFICATE_ERROR && identityd_last_error()[0] != '\0';
+}
+
 static void explain(Handshake *handshake, int code) {
     if (code == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         const char *alert = gnutls_alert_get_name(gnutls_alert_get(handshake->session));
@@ -69,10 +77,11 @@ static void explain(Handshake *handshake, int code) {
     }
     if (code == GNUTLS_E_CERTIFICATE_REQUIRED || code == GNUTLS_E_NO_CERTIFICATE_FOUND)
         fail(handshake, "the peer shows no certificate");
-    else if (is_ours(code))
+    else if (is_verdict(code) || is_of_identity(code))
         fail(handshake, "%s", identityd_last_error());
     else
         fail(handshake, "%s", gnutls_strerror(code));
+    handshake->identity_failed = is_of_identity(code);
     (void) gnutls_alert_send_appropriate(handshake->session, code);
 }
 

@@ -22,6 +22,7 @@ typedef struct Handshake {
     gnutls_session_t session; /* owned; NULL before the first piece */
     HandshakeResult result;
     char failure[HANDSHAKE_TEXT_MAX]; /* of HANDSHAKE_FAILED: one sentence without its full stop */
+    bool identity_failed;             /* and for want of identityd, not because of the peer */
     char peer[HANDSHAKE_TEXT_MAX];    /* of HANDSHAKE_DONE: the subject of the peer's certificate */
 } Handshake;
 

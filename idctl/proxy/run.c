@@ -20,6 +20,7 @@
 typedef struct Proxy {
     const ProxySettings *settings;
     ConnectionContext context;
+    Workers *opening; /* the gate's */
     sd_event *event;
     ProxyListeners listeners;
     sd_event_source *accepting[PROXY_LISTENERS_MAX];
@@ -110,7 +111,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
     return 0;
 }
 
-static void on_ended(void *userdata, Connection *connection) {
+static void on_freed(void *userdata, Connection *connection) {
     Proxy *proxy = userdata;
 
     for (unsigned i = 0; i < proxy->count; i++)
@@ -119,7 +120,20 @@ static void on_ended(void *userdata, Connection *connection) {
             break;
         }
     set_accepting(proxy);
-    if (proxy->draining && proxy->count == 0)
+}
+
+static unsigned count_open(const Proxy *proxy) {
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < proxy->count; i++)
+        open += connection_is_open(proxy->connections[i]);
+    return open;
+}
+
+static void on_ended(void *userdata) {
+    Proxy *proxy = userdata;
+
+    if (proxy->draining && count_open(proxy) == 0)
         (void) sd_event_exit(proxy->event, EXIT_OK);
 }
 
@@ -149,8 +163,8 @@ static void log_gate(const Proxy *proxy, GateState state) {
         proxy_log(PROXY_LOG_WARNING, "%s: new connections are refused: %s", identity, reason);
         break;
     case GATE_ENDED:
-        proxy_log(PROXY_LOG_ERROR, "%s: all %u connections are closed, new ones refused: %s", identity, proxy->count,
-                  reason);
+        proxy_log(PROXY_LOG_ERROR, "%s: all %u connections are closed, new ones refused: %s", identity,
+                  count_open(proxy), reason);
     }
 }
 
@@ -186,14 +200,15 @@ static int on_drained(sd_event_source *source, uint64_t when, void *userdata) {
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
     Proxy *proxy = userdata;
+    unsigned open = count_open(proxy);
 
-    if (proxy->draining || proxy->count == 0 || proxy->settings->limits.drain == 0)
+    if (proxy->draining || open == 0 || proxy->settings->limits.drain == 0)
         return sd_event_exit(proxy->event, EXIT_OK);
     proxy->draining = true;
     stop_accepting(proxy);
-    proxy_log(PROXY_LOG_INFO, "%s: stopping: %u connections have %u s to finish", proxy->settings->identity,
-              proxy->count, proxy->settings->limits.drain);
-    (void) sd_notifyf(false, "STOPPING=1\nSTATUS=%u connections are finishing", proxy->count);
+    proxy_log(PROXY_LOG_INFO, "%s: stopping: %u connections have %u s to finish", proxy->settings->identity, open,
+              proxy->settings->limits.drain);
+    (void) sd_notifyf(false, "STOPPING=1\nSTATUS=%u connections are finishing", open);
     (void) sd_event_source_set_time(proxy->drain, now(proxy) + proxy->settings->limits.drain * UINT64_C(1000000));
     return sd_event_source_set_enabled(proxy->drain, SD_EVENT_ONESHOT);
 }
@@ -261,27 +276,31 @@ static int make_loop(Proxy *proxy) {
     if (r >= 0 && !settings->server)
         r = workers_new(proxy->event, PROXY_NAME_WORKERS, &proxy->context.names);
     if (r >= 0)
-        r = gate_new(proxy->event, proxy->context.tls, settings->identity,
-                     settings->server ? "tls-server" : "tls-client", on_gate, proxy, &proxy->context.gate);
+        r = workers_new(proxy->event, PROXY_GATE_WORKERS, &proxy->opening);
+    if (r >= 0)
+        r = gate_new(proxy->event, proxy->opening, settings->identity, settings->server ? "tls-server" : "tls-client",
+                     on_gate, proxy, &proxy->context.gate);
     proxy->context.event = proxy->event;
     return r;
 }
 
 /* False: a worker still waits, perhaps for a signature that will not come. Then nothing more can be freed. */
 static bool take_down(Proxy *proxy) {
+    Workers *workers[] = { proxy->context.tls, proxy->context.names, proxy->opening };
     bool stopped = true;
 
     stop_accepting(proxy);
     for (unsigned i = proxy->count; i-- > 0;)
         connection_end(proxy->connections[i], PROXY_LOG_INFO, "the proxy stops");
-    if (proxy->context.tls)
-        stopped = workers_stop(proxy->context.tls, PROXY_STOP_SECONDS);
-    if (proxy->context.names && !workers_stop(proxy->context.names, PROXY_STOP_SECONDS))
-        stopped = false;
+    for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
+        if (workers[i] && !workers_stop(workers[i], PROXY_STOP_SECONDS))
+            stopped = false;
     if (!stopped)
         return false;
-    workers_free(proxy->context.tls);
-    workers_free(proxy->context.names);
+    while (proxy->count > 0)
+        connection_abandon(proxy->connections[proxy->count - 1]);
+    for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
+        workers_free(workers[i]);
     gate_free(proxy->context.gate);
     return true;
 }
@@ -303,7 +322,7 @@ static void announce(const Proxy *proxy) {
 }
 
 ExitCode proxy_run(const ProxySettings *settings) {
-    Proxy proxy = { .settings = settings, .context = { .settings = settings, .ended = on_ended } };
+    Proxy proxy = { .settings = settings, .context = { .settings = settings, .ended = on_ended, .freed = on_freed } };
 
     proxy.context.userdata = &proxy;
     proxy_log_set_quiet(settings->quiet);

@@ -6,6 +6,7 @@
 
 #define PROXY_TLS_WORKERS  4U /* signatures come one at a time from the TPM; the others verify chains meanwhile */
 #define PROXY_NAME_WORKERS 2U
+#define PROXY_GATE_WORKERS 1U   /* of its own: a revocation must not wait for signatures that do not come */
 #define PROXY_ACCEPT_BATCH 16U  /* connections a turn of the loop */
 #define PROXY_PAUSE_MILLIS 500U /* without accepting, when descriptors or memory ran out */
 #define PROXY_STOP_SECONDS 2U   /* for workers, at the end */

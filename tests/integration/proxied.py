@@ -2,13 +2,16 @@
 """For the tests of `idctl proxy`, inside tests/sandbox: a running proxy, and peers on OpenSSL with software keys."""
 
 import os
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 
+from lifecycle import Lifecycle
 from sandboxed import CA, LAB_CA, SANDBOX, read, run, wait_until
 
 ROOT = CA + "/root.pem"
@@ -194,6 +197,10 @@ class Proxy:
     def log(self):
         return read(self.log_path)
 
+    def problems(self):
+        """Its log without what is in order."""
+        return "\n".join(line for line in self.log().splitlines() if ": open from" not in line and "both sides are done" not in line)
+
     def await_log(self, text, count=1):
         try:
             wait_until(lambda: self.log().count(text) >= count, f"{count} × '{text}'", PATIENCE)
@@ -225,3 +232,59 @@ def connect(address):
         connection.close()
         raise
     return connection
+
+
+def both_ways(connection, data):
+    """Sends while it receives; what came back, with both directions ended by us and then by the peer."""
+    sender = threading.Thread(target=lambda: (connection.sendall(data), connection.shutdown(socket.SHUT_WR)))
+    sender.start()
+    received = receive_all(connection)
+    sender.join()
+    return received
+
+
+def talk(address, data=b"hello"):
+    with connect(address) as connection:
+        return both_ways(connection, data)
+
+
+def is_dropped(address):
+    """A connection is taken, and closed again."""
+    try:
+        with connect(address) as connection:
+            return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+class ProxyCase(Lifecycle):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.directory = tempfile.mkdtemp(prefix="p.", dir=SANDBOX)
+        os.chmod(cls.directory, 0o755)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.directory)
+
+    def path(self, name="socket"):
+        path = f"{self.directory}/{name}"
+        self.addCleanup(lambda: os.path.lexists(path) and os.unlink(path))
+        return path
+
+    def listener(self, *arguments, **more):
+        listener = Listener(*arguments, **more)
+        self.addCleanup(listener.close)
+        return listener
+
+    def proxy(self, *words, **more):
+        proxy = Proxy(*words, **more)
+        self.addCleanup(proxy.end, signal.SIGKILL)
+        return proxy
+
+    def refuse(self, text, *words, status=2):
+        """The command line is refused at once."""
+        proxy = self.proxy(*words, wait=False)
+        self.assertEqual(proxy.process.wait(PATIENCE), status, proxy.log())
+        self.assertIn(text, proxy.log())

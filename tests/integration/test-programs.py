@@ -18,6 +18,7 @@ import threading
 import unittest
 
 from openssl_provider import ProviderCase, chain, key
+from proxied import Keys, Proxy
 from sandboxed import CA, SANDBOX, read, run, wait_until
 
 MODULE = os.environ.get("PKCS11_MODULE")
@@ -252,6 +253,41 @@ user {ME.pw_name}
             self.assertEqual(self.run_program("mosquitto_sub", *words, "-C", "1", "-W", "10"), "hello\n")
             self.renew()
         self.assertIsNone(broker.poll())
+
+    # ---- clients without TLS, through a proxy that is not started again ----
+
+    def proxied(self, port):
+        path = self.directory + "/proxied"
+        proxy = Proxy("--listen", path, "--connect", f"localhost:{port}", "demo")
+        self.addCleanup(proxy.end)
+        return path
+
+    @needs("curl")
+    def test_curl_without_tls(self):
+        keys = Keys(self.directory, "http-peer")
+        peer = Peer(keys.chain, keys.key)
+        self.addCleanup(peer.close)
+        path = self.proxied(peer.port)
+        self.client(lambda: self.assertEqual(self.run_program("curl", "-sS", "--unix-socket", path, "http://localhost/"),
+                                             "welcome\n"), peer)
+
+    @needs("mosquitto", "mosquitto_pub", "mosquitto_sub")
+    def test_mosquitto_clients_without_tls(self):
+        keys, port = Keys(self.directory, "mqtt-peer"), free_port()
+        self.start(shutil.which("mosquitto"), "-c", self.file("proxied.conf", f"""listener {port} 127.0.0.1
+allow_anonymous true
+cafile {self.file("proxied-anchors.pem", read(ROOT))}
+certfile {keys.chain}
+keyfile {keys.key}
+require_certificate true
+use_subject_as_username true
+user {ME.pw_name}
+"""), port=port, log_name="proxied-mosquitto")
+        path = self.proxied(port)
+        for _ in range(2):
+            self.run_program("mosquitto_pub", "--unix", path, "-t", "readings", "-r", "-m", "21.5")
+            self.assertEqual(self.run_program("mosquitto_sub", "--unix", path, "-t", "readings", "-C", "1", "-W", "10"), "21.5\n")
+            self.renew()
 
     # ---- clients, GnuTLS by PKCS#11 ----
 

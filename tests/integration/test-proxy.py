@@ -4,6 +4,7 @@
 revocation, a restart of identityd. Runs inside tests/sandbox."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import pwd
@@ -13,73 +14,16 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
-from lifecycle import Lifecycle, checking, revoke
-from proxied import (PATIENCE, ROOT, HalfClosing, Keys, Listener, Proxy, client_context, connect, echo, receive_all, receive_exactly,
-                     server_context)
-from sandboxed import SANDBOX, control, idctl, run, service, wait_until
+from lifecycle import checking, revoke
+from proxied import (PATIENCE, ROOT, HalfClosing, Keys, ProxyCase, both_ways, client_context, connect, echo, is_dropped, receive_all,
+                     receive_exactly, server_context, talk)
+from sandboxed import SANDBOX, control, run, service, wait_until
 
 MEGABYTES = os.urandom(6 << 20)
-
-
-def both_ways(connection, data):
-    """Sends while it receives; what came back, with both directions ended by us and then by the peer."""
-    sender = threading.Thread(target=lambda: (connection.sendall(data), connection.shutdown(socket.SHUT_WR)))
-    sender.start()
-    received = receive_all(connection)
-    sender.join()
-    return received
-
-
-def talk(address, data=b"hello"):
-    with connect(address) as connection:
-        return both_ways(connection, data)
-
-
-def is_dropped(address):
-    """A connection is taken, and closed again."""
-    try:
-        with connect(address) as connection:
-            return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
-class ProxyCase(Lifecycle):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.directory = tempfile.mkdtemp(prefix="p.", dir=SANDBOX)
-        os.chmod(cls.directory, 0o755)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.directory)
-
-    def path(self, name="socket"):
-        path = f"{self.directory}/{name}"
-        self.addCleanup(lambda: os.path.lexists(path) and os.unlink(path))
-        return path
-
-    def listener(self, *arguments, **more):
-        listener = Listener(*arguments, **more)
-        self.addCleanup(listener.close)
-        return listener
-
-    def proxy(self, *words, **more):
-        proxy = Proxy(*words, **more)
-        self.addCleanup(proxy.end, signal.SIGKILL)
-        return proxy
-
-    def refuse(self, text, *words, status=2):
-        """The command line is refused at once."""
-        proxy = self.proxy(*words, wait=False)
-        self.assertEqual(proxy.process.wait(PATIENCE), status, proxy.log())
-        self.assertIn(text, proxy.log())
 
 
 class Client(ProxyCase):
@@ -95,7 +39,7 @@ class Client(ProxyCase):
         context = context or server_context(self.keys)
 
         def wrap(connection):
-            wrapped = context.wrap_socket(connection, server_side=True)
+            wrapped = context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False)
             listener.seen.append(wrapped.getpeercert(True))
             return wrapped
 
@@ -184,7 +128,7 @@ class Client(ProxyCase):
             connection.sendall(MEGABYTES[:1 << 20])
         wait_until(lambda: got, "the peer to have all", PATIENCE)
         self.assertEqual(got[0], MEGABYTES[:1 << 20])
-        proxy.await_log("closed after")
+        proxy.await_log("both sides are done")
 
     def test_a_peer_that_ends_without_saying_so(self):
         listener = self.listener(lambda connection: HalfClosing(server_context(self.keys), connection, True).write(b"part"))
@@ -216,52 +160,89 @@ class Client(ProxyCase):
             self.assertEqual(taken, MEGABYTES[:65536] * 64)
         proxy.await_log("#1: closed")
 
-    def test_renewal_under_load(self):
-        listener = self.tls(echo)
-        path, _ = self.start(listener)
-        stop = threading.Event()
+    @contextlib.contextmanager
+    def under_load(self, path, proxy):
+        """Programs that connect all the time, and one whose connection stays; all of them succeed."""
+        stop, done = threading.Event(), []
 
         def loop():
-            count = 0
             while not stop.is_set():
-                if talk(path, b"data") != b"data":
-                    raise AssertionError("a connection failed")
-                count += 1
-            return count
+                try:
+                    self.assertEqual(talk(path, b"data"), b"data")
+                except (AssertionError, OSError) as error:
+                    raise AssertionError(f"a connection failed: {error}\n{proxy.problems()}") from None
+                done.append(1)
 
         with connect(path) as old, concurrent.futures.ThreadPoolExecutor(4) as pool:
             old.sendall(b"1")
             receive_exactly(old, 1)
             loops = [pool.submit(loop) for _ in range(4)]
             try:
-                for _ in range(2):
-                    self.demo.renew(rotate_key=True)
-                    wait_until(lambda: self.demo.certificate() in listener.seen, "the new certificate to be used", PATIENCE)
+                yield
+                wait_until(lambda: len(done) > 8 or any(each.done() for each in loops), "some connections", PATIENCE)
             finally:
                 stop.set()
-            self.assertGreater(sum(each.result(PATIENCE) for each in loops), 8)
+            for each in loops:
+                each.result(PATIENCE)
             old.sendall(b"2")
             self.assertEqual(receive_exactly(old, 1), b"2")
+
+    def test_renewal_under_load(self):
+        listener = self.tls(echo)
+        path, proxy = self.start(listener)
+        with self.under_load(path, proxy):
+            for _ in range(2):
+                self.demo.renew(rotate_key=True)
+                wait_until(lambda: self.demo.certificate() in listener.seen, "the new certificate to be used", PATIENCE)
         self.assertEqual(listener.errors, [])
         self.assertGreaterEqual(len(set(listener.seen)), 3)
 
     def test_restart_of_identityd(self):
-        """What is open goes on; what comes meanwhile waits."""
-        path, proxy = self.start(self.tls(echo))
+        """What is open goes on, what comes meanwhile waits, and a handshake that was under way begins again."""
+        path, proxy = self.start(self.tls(echo), "--handshake-timeout", str(PATIENCE))
+        with self.under_load(path, proxy):
+            for verb in ("stop", "kill"):
+                service(verb, "identityd")
+                proxy.await_log("new connections wait", 1 if verb == "stop" else 2)
+                with connect(path) as waiting:
+                    waiting.sendall(b"3")
+                    service("start", "identityd")
+                    self.assertEqual(receive_exactly(waiting, 1), b"3")
+        self.reconnect()
+        self.demo.wait("ready", PATIENCE)
+        self.assertNotIn("refused", proxy.log())
+
+    def test_a_tpm_that_hangs(self):
+        """New connections are refused in time, open ones go on, and the proxy still ends."""
+        path, proxy = self.start(self.tls(echo), "--handshake-timeout", "1")
+        swtpm = int(run(f"{SANDBOX}/bin/service", "running", "swtpm").stdout)
         with connect(path) as old:
             old.sendall(b"1")
             receive_exactly(old, 1)
-            service("stop", "identityd")
-            proxy.await_log("new connections wait")
-            with connect(path) as waiting:
-                waiting.sendall(b"3")
+            os.kill(swtpm, signal.SIGSTOP)
+            try:
+                self.assertTrue(is_dropped(path))
                 old.sendall(b"2")
                 self.assertEqual(receive_exactly(old, 1), b"2")
-                service("start", "identityd")
-                self.assertEqual(receive_exactly(waiting, 1), b"3")
-        self.reconnect()
+                proxy.process.terminate()
+                old.close()
+                self.assertEqual(proxy.process.wait(PATIENCE), 0)
+            finally:
+                os.kill(swtpm, signal.SIGCONT)
+        self.assertIn("waited 1 s, at last for a signature or a turn", proxy.log())
         self.demo.wait("ready", PATIENCE)
-        self.assertEqual(talk(path), b"hello")
+
+    def test_access_withdrawn(self):
+        self.made("lent", checking(access="tls-client"))
+        path, proxy = self.start(self.tls(echo), identity="lent")
+        with connect(path) as old:
+            old.sendall(b"1")
+            receive_exactly(old, 1)
+            self.configure("lent", checking(access="tls-server"))
+            self.assertEqual(receive_all(old), b"")
+        proxy.await_log("connections are closed, new ones refused")
+        self.assertRegex(proxy.log(), "#1: closed after .* lent")
+        self.assertTrue(is_dropped(path))
 
     def test_revocation(self):
         """All ends at once, new ones are refused, and a new enrolment is enough."""
@@ -273,6 +254,7 @@ class Client(ProxyCase):
             revoke(identity)
             self.assertEqual(receive_all(old), b"")
         proxy.await_log("connections are closed, new ones refused")
+        self.assertRegex(proxy.log(), "#1: closed after .* its certificate was revoked by the CA")
         self.assertEqual(identity.state(), "revoked")
         self.assertTrue(is_dropped(path))
         proxy.await_log(": refused uid")
@@ -449,7 +431,7 @@ class Sockets(ProxyCase):
         path = self.path()
         proxy = self.proxy("--connect", f"localhost:{peer.port}", "demo", wait=False, prefix=activate("-l", path),
                            program=shutil.which("idctl"))
-        wait_until(lambda: os.path.exists(path), "the socket", PATIENCE)
+        proxy.await_log("Listening on")
         self.assertEqual(talk(path), b"hello")
         self.assertEqual(talk(path, MEGABYTES), MEGABYTES)
         self.assertEqual(proxy.end(), 0)
@@ -459,18 +441,10 @@ class Sockets(ProxyCase):
                                       ("@abstract-" + os.path.basename(SANDBOX), (), "an abstract socket has no access mode")):
             proxy = self.proxy("--connect", "localhost:1", *words, "demo", wait=False, prefix=activate("-l", listen),
                                program=shutil.which("idctl"))
-            address = "\0" + listen[1:] if listen.startswith("@") else listen
-            wait_until(lambda: self.reaches(address), "the socket", PATIENCE)
+            proxy.await_log("Listening on")
+            connect("\0" + listen[1:] if listen.startswith("@") else listen).close()
             self.assertEqual(proxy.process.wait(PATIENCE), 2)
             self.assertIn(reason, proxy.log())
-
-    @staticmethod
-    def reaches(address):
-        try:
-            connect(address).close()
-            return True
-        except OSError:
-            return False
 
 
 class Server(ProxyCase):
