@@ -194,7 +194,7 @@ static int peek_at_memfds(int socket, const PacketMemfds *memfds, size_t control
 }
 
 int packet_receive_memfds(int socket, PacketBuffer *buffer, const PacketMemfds *memfds, Packet *ret) {
-    size_t control_size;
+    size_t control_size = 0;
     Peek next;
     int r = credentials_room(socket, &control_size);
 
