@@ -176,7 +176,11 @@ int packet_receive(int socket, PacketBuffer *buffer, bool fds_allowed, Packet *r
 static int peek_at_memfds(int socket, const PacketMemfds *memfds, size_t control_size) {
     Packet packet = PACKET_INIT;
     Control control;
-    struct msghdr message = { .msg_control = control.bytes, .msg_controllen = control_size };
+    uint8_t byte; /* qemu-user answers a look without room by itself, and leaves `control` as it was */
+    struct iovec part = { &byte, 1 };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = control_size
+    };
     ssize_t n = receive(socket, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
 
     if (n < 0)
@@ -194,7 +198,7 @@ static int peek_at_memfds(int socket, const PacketMemfds *memfds, size_t control
 }
 
 int packet_receive_memfds(int socket, PacketBuffer *buffer, const PacketMemfds *memfds, Packet *ret) {
-    size_t control_size;
+    size_t control_size = 0;
     Peek next;
     int r = credentials_room(socket, &control_size);
 

@@ -105,7 +105,8 @@ void identity_set_error(Identity *identity, const char *text) {
         return;
     free(identity->last_error);
     identity->last_error = text ? strdup(text) : NULL;
-    snprintf(identity->stored.last_error, sizeof identity->stored.last_error, "%s", text ? text : "");
+    snprintf(identity->stored.last_error, sizeof identity->stored.last_error, "%.*s",
+             (int) sizeof identity->stored.last_error - 1, text ? text : "");
     identity_changed(identity);
 }
 

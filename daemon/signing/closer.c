@@ -120,7 +120,8 @@ Closer *closer_free(Closer *closer) {
 
 /* After shutdown() nothing more can be queued. Packets without descriptors are thrown away. With SO_PASSCRED and room
  * for the credentials alone, descriptors show as MSG_CTRUNC without being installed, and an empty packet differs from
- * the end by having credentials. A look takes no last reference away, so it cannot wait. */
+ * the end by having credentials. A look takes no last reference away, so it cannot wait. It has room for a byte, though
+ * none is wanted: qemu-user answers a look without room by itself, always the same, and this would never end. */
 static bool queue_is_harmless(int socket) {
     const int on = 1;
 
@@ -131,7 +132,11 @@ static bool queue_is_harmless(int socket) {
             struct cmsghdr align;
             char bytes[CMSG_SPACE(sizeof(struct ucred))];
         } control;
-        struct msghdr message = { .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
+        char byte;
+        struct iovec room = { &byte, 1 };
+        struct msghdr message = {
+            .msg_iov = &room, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
+        };
         ssize_t n = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
         if (n < 0 &&
             (errno == EINTR || errno == ECONNRESET)) /* a reset is told once, and is not the end of the queue */

@@ -129,7 +129,7 @@ static int certificates_encode(const gnutls_x509_crt_t *list, size_t count, char
 
 int certificates_write(const char *directory, const char *name, const gnutls_x509_crt_t *list, size_t count) {
     _cleanup_free_ char *text = NULL;
-    size_t size;
+    size_t size = 0;
     int r;
 
     r = certificates_encode(list, count, &text, &size);

@@ -9,7 +9,7 @@ were not synced then, and those are emptied, as a journalling file system may le
 checked for order: nothing is renamed before its content is synced, and no directory is left unsynced when the operation says that
 it is done.
 
-Usage: power-cut.py STORE-OPERATION [OPERATION…]"""
+Usage: power-cut.py [--under EMULATOR] STORE-OPERATION [OPERATION…]"""
 
 import os
 import re
@@ -26,7 +26,10 @@ LINE = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 RESULT = re.compile(r"\) += (-?\d+)(?:<([^>]*)>)?")
 DIRECTORY = re.compile(r"^(?:AT_FDCWD|\d+)<([^>]*)>")
 
-PROGRAM = sys.argv[1]
+ARGUMENTS = sys.argv[1:]
+EMULATOR = [ARGUMENTS[1]] if ARGUMENTS[0] == "--under" else []
+PROGRAM, *ASKED_FOR = ARGUMENTS[2 * len(EMULATOR):]
+RUN = [*EMULATOR, PROGRAM]
 ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:abort_on_error=0", UBSAN_OPTIONS="halt_on_error=1")
 
 
@@ -35,7 +38,7 @@ class Wrong(Exception):
 
 
 def program(*arguments):
-    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run([*RUN, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
     if done.returncode != 0:
         raise Wrong(f"{' '.join(arguments)}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -45,7 +48,7 @@ def strace(log, operation, directory, inject=None):
     command = ["strace", "-f", "-y", "-s", "0", "-o", log, "-e", "trace=" + TRACE]
     if inject:
         command += ["-e", "inject=" + inject]
-    command += [PROGRAM, "run", operation, directory]
+    command += [*RUN, "run", operation, directory]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
 
 
@@ -237,7 +240,7 @@ class Operation:
         command = ["strace", "-f", "-y", "-s", "0", "-o", log, "-e", "trace=" + TRACE]
         for one in inject:
             command += ["-e", "inject=" + one]
-        done = subprocess.run(command + [PROGRAM, "run", self.name, directory], capture_output=True, text=True, env=ENVIRONMENT,
+        done = subprocess.run(command + [*RUN, "run", self.name, directory], capture_output=True, text=True, env=ENVIRONMENT,
                               timeout=60)
         what = f"{self.name}, {error}{' from' if for_good else ''} at {point.shape(self.directory_of_trace)}"
         if done.returncode != 0:
@@ -296,7 +299,7 @@ def main():
         if problem:
             print(f"power cuts cannot be tried here: {problem}")
             return 1 if os.environ.get("CI") else 77
-        names = sys.argv[2:] or program("list").split()
+        names = ASKED_FOR or program("list").split()
         totals = [0, 0]
         with ThreadPoolExecutor(max_workers=2) as pool:
             for name in names:
