@@ -294,8 +294,8 @@ void identity_load(Identity *identity) {
     if (!identity->malformed) {
         if (identity->config->protocol == PROTOCOL_MANUAL && identity->activity == ACTIVITY_WAITING)
             identity->activity = ACTIVITY_IDLE; /* nothing comes by itself any more */
+        revocation_load(identity);
         if (first) {
-            revocation_load(identity);
             identity_note_old_generations(identity);
             if (identity->stored.next_attempt != 0) { /* a failure or a 202 of before the start */
                 identity->resumes = identity_pending_request(identity);

@@ -205,8 +205,13 @@ static void judge_stored(Identity *identity, Findings *findings) {
 void revocation_load(Identity *identity) {
     Findings findings = { 0 };
 
-    if (!identity->store || !is_configured(identity))
+    if (!identity->store)
         return;
+    if (!is_configured(identity)) { /* not any more, perhaps: then nobody keeps it up to date either */
+        bytes_clear(&identity->crls_pem);
+        bytes_clear(&identity->ocsp);
+        return;
+    }
     ocsp_seen_load(identity);
     judge_stored(identity, &findings);
 }

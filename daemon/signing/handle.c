@@ -188,22 +188,6 @@ static int find_key(const ServedIdentity *identity, const PacketHeader *request,
     return 0;
 }
 
-/* The salt of TLS 1.3 is not a matter of course in a TPM. */
-static int check_padding(Signing *signing, ServedGeneration *generation, const SignatureScheme *scheme,
-                         Failure *ret_failure) {
-    bool usable;
-
-    if (scheme->padding != SCHEME_RSA_PSS)
-        return 0;
-    int r = served_pss(signing, generation, &usable, ret_failure);
-    if (r < 0)
-        return r;
-    if (!usable)
-        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "this TPM makes PSS signatures with another salt length than %s has", scheme->name);
-    return 0;
-}
-
 /* The one way to the TPM: parse, look up, check, sign. 0: `ret_size` bytes of signature. */
 static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size,
                 ServedGeneration **ret_generation, Failure *ret_failure) {
@@ -217,8 +201,6 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
     if (r < 0)
         return r;
     r = purpose_check(handle->purpose, packet->header.type, scheme, packet->payload, digest, &size, ret_failure);
-    if (r >= 0)
-        r = check_padding(signing, generation, scheme, ret_failure);
     if (r >= 0) {
         uint64_t begun = signing_busy_begin(signing);
         r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView){ digest, size }, ret_signature, ret_size,

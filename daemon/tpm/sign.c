@@ -311,6 +311,17 @@ static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
                        signature->scheme->name);
 }
 
+/* A TPM that does PSS in another way is not broken, and must not be taken for it by each who asks for PSS. */
+static int check_padding(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, Failure *ret_failure) {
+    bool usable = true;
+    int r = scheme->padding == SCHEME_RSA_PSS ? tpm_key_pss_is_usable(tpm, key, &usable, ret_failure) : 0;
+
+    if (r < 0 || usable)
+        return r;
+    return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                       "this TPM makes PSS signatures with another salt length than %s has", scheme->name);
+}
+
 int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, BytesView digest,
                  uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size, Failure *ret_failure) {
     Signature signature = { .key = key, .scheme = scheme, .digest = digest };
@@ -323,7 +334,9 @@ int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, Byt
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
                            "scheme %s signs a digest of %d bytes, not of %zu", scheme->name, (int) scheme->hash,
                            digest.size);
-    r = tpm_request(tpm, sign_step, &signature, ret_failure);
+    r = check_padding(tpm, key, scheme, ret_failure);
+    if (r >= 0)
+        r = tpm_request(tpm, sign_step, &signature, ret_failure);
     if (r < 0)
         return r;
     memcpy(ret_signature, signature.bytes, signature.size);

@@ -80,8 +80,9 @@ int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name
  * SEQUENCE). The key is loaded when it is not; the least recently used one makes room.
  * That it was made with this key follows from the rules of the epoch; as a second wall it is verified with the public
  * key before it is returned: always for RSA, for ECDSA (whose verification takes a third of the time of a fast TPM's
- * signature) the first time after each load and whenever the last command was more than 1 ms ago, which is shorter than
- * any way in which a TPM can be reset and filled by somebody else.
+ * signature) the first time after each load. Where the last command was more than 1 ms ago, which is shorter than any
+ * way in which a TPM can be reset and filled by somebody else, the TPM itself is made to refuse another key (guard.c),
+ * or the signature is verified again.
  * kinds: TPM_UNAVAILABLE, TPM_REPLACED (the key's parent is not this TPM's), INVALID_ARGUMENT (scheme does not
  * fit, length, a key file that was altered, a hash that the TPM does not know), INTERNAL. */
 int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, BytesView digest,
