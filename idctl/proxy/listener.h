@@ -4,7 +4,7 @@
 
 #include "idctl/proxy/settings.h"
 
-#define PROXY_BACKLOG          64 /* connections that the kernel keeps while none is accepted */
+#define PROXY_BACKLOG          256 /* connections that the kernel keeps while none is accepted */
 #define PROXY_LISTENERS_MAX    8U
 #define PROXY_DIRECTORY_MILLIS 5000U /* how long another may be busy with the socket's directory */
 

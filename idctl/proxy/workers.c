@@ -124,6 +124,7 @@ void workers_submit(Workers *workers, Job *job) {
 
 bool workers_stop(Workers *workers, unsigned seconds) {
     struct timespec end;
+    bool all = true;
 
     pthread_mutex_lock(&workers->lock);
     workers->stopping = true;
@@ -131,12 +132,12 @@ bool workers_stop(Workers *workers, unsigned seconds) {
     pthread_mutex_unlock(&workers->lock);
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += seconds;
-    while (workers->count > 0) {
-        if (pthread_timedjoin_np(workers->threads[workers->count - 1], NULL, &end) != 0)
-            return false;
-        workers->count--;
-    }
-    return true;
+    for (; workers->count > 0; workers->count--)
+        if (pthread_timedjoin_np(workers->threads[workers->count - 1], NULL, &end) != 0) {
+            (void) pthread_detach(workers->threads[workers->count - 1]);
+            all = false;
+        }
+    return all;
 }
 
 Workers *workers_free(Workers *workers) {

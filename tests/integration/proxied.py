@@ -15,7 +15,7 @@ from lifecycle import Lifecycle
 from sandboxed import CA, LAB_CA, SANDBOX, read, run, wait_until
 
 ROOT = CA + "/root.pem"
-PATIENCE = int(os.environ.get("PP", "60")) # seconds for what has no limit of its own
+PATIENCE = 60  # seconds for what has no limit of its own
 
 
 class Keys:
