@@ -310,6 +310,11 @@ int tpm_request(Tpm *tpm, TpmStep step, void *data, Failure *ret_failure) {
         drop_epoch(tpm);
         if (attempt > 0)
             return r;
+        /* What is mended is no failure: some look at its kind alone. */
+        if (ret_failure) {
+            ret_failure->kind = FAILURE_NONE;
+            ret_failure->text[0] = '\0';
+        }
     }
 }
 

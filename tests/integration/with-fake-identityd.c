@@ -121,21 +121,22 @@ static unsigned milliseconds(void) {
 
 /* Until the command ends; its status. */
 static int attend(World *world, pid_t pid, unsigned renew_every, unsigned restart_every) {
-    unsigned start = milliseconds(), renewed = 0, restarted = 0, signatures = 0;
+    unsigned start = milliseconds(), renewed = 0, restarted = 0, signatures = 0, signatures_before = 0;
     int status;
 
     while (waitpid(pid, &status, WNOHANG) == 0) {
         unsigned passed = milliseconds() - start, now_signed = fake_identityd_signed(world->fake);
-        /* A command that is slow to begin must not find all generations gone by: each is used. */
+        /* A command that is slow to begin must not find all generations gone by, or lose its handle at once. */
         if (renew_now || (renew_every > 0 && passed / renew_every > renewed && now_signed > signatures)) {
             renewed += !renew_now;
             renew_now = 0;
             signatures = now_signed;
             renew(world);
         }
-        if (restart_now || (restart_every > 0 && passed / restart_every > restarted)) {
+        if (restart_now || (restart_every > 0 && passed / restart_every > restarted && now_signed > signatures_before)) {
             restarted += !restart_now;
             restart_now = 0;
+            signatures_before = now_signed;
             fake_identityd_close_handles(world->fake);
         }
         usleep(5000);

@@ -318,6 +318,27 @@ static void lies_after_a_pause(void **state) {
     assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "withheld");
 }
 
+/* The TPM has done what it says it failed at: the session's nonces differ from then on, which nobody notices. */
+static void answer_lost_in_a_session(void **state) {
+    Bench *bench = *state;
+    const struct timespec pause = { .tv_nsec = 3000000L };
+
+    for (int i = 0; i < 3; i++) {
+        sign(bench);
+        (void) nanosleep(&pause, NULL);
+        sign(bench);
+        inject(bench, "Sign lost 0x101 1\n");
+        (void) nanosleep(&pause, NULL);
+        assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "0x101");
+        inject(bench, "");
+        (void) nanosleep(&pause, NULL);
+        Failure failure = FAILURE_INIT;
+        assert_true(try_to_sign(bench, &failure) >= 0); /* the second try, of whose first one nothing is left */
+        assert_int_equal(failure.kind, FAILURE_NONE);
+        assert_string_equal(failure.text, "");
+    }
+}
+
 static void rsa_is_always_verified(void **state) {
     Bench *bench = *state;
     _cleanup_tpm_key_ TpmKey *key = create_key(bench->tpm, KEY_RSA_2048);
@@ -510,6 +531,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lies_about_the_parent, start, stop),
         cmocka_unit_test_setup_teardown(lies_about_a_signature, start, stop),
         cmocka_unit_test_setup_teardown(lies_after_a_pause, start, stop),
+        cmocka_unit_test_setup_teardown(answer_lost_in_a_session, start, stop),
         cmocka_unit_test_setup_teardown(rsa_is_always_verified, start, stop),
         cmocka_unit_test_setup_teardown(pss_that_tls_cannot_use, start, stop),
         cmocka_unit_test_setup_teardown(pss_unknown_to_the_tpm, start, stop),
