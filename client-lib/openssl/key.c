@@ -139,9 +139,9 @@ static bool read_rsa(gnutls_pubkey_t pubkey, PublicKey *public) {
     return good;
 }
 
-static bool read_public(IdentityKey *key) {
+static bool read_public(const identityd_snapshot *snapshot, PublicKey *ret) {
     size_t size;
-    const char *chain = identityd_snapshot_chain(key->snapshot, &size);
+    const char *chain = identityd_snapshot_chain(snapshot, &size);
     gnutls_datum_t pem = { (unsigned char *)chain, (unsigned)size };
     gnutls_x509_crt_t leaf = NULL;
     gnutls_pubkey_t pubkey = NULL;
@@ -150,8 +150,8 @@ static bool read_public(IdentityKey *key) {
     if (gnutls_x509_crt_init(&leaf) >= 0 && gnutls_x509_crt_import(leaf, &pem, GNUTLS_X509_FMT_PEM) >= 0 &&
         gnutls_pubkey_init(&pubkey) >= 0 && gnutls_pubkey_import_x509(pubkey, leaf, 0) >= 0) {
         int algorithm = gnutls_pubkey_get_pk_algorithm(pubkey, NULL);
-        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, &key->public)
-                                            : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, &key->public);
+        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, ret)
+                                            : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, ret);
     }
     if (pubkey)
         gnutls_pubkey_deinit(pubkey);
@@ -192,7 +192,7 @@ IdentityKey *identity_key_open(const ProviderContext *context, const char *name)
         r = get_credential(key, use, &credential);
     if (r >= 0)
         r = identityd_credential_snapshot(credential, &key->snapshot);
-    if (r >= 0 && read_public(key))
+    if (r >= 0 && read_public(key->snapshot, &key->public))
         return key;
     provider_error(context, REASON_IDENTITY, "identityd:%s: %s%s", name,
                    r == -EACCES ? "it is lent to this process for no purpose; the last that was tried: " : "",
@@ -210,12 +210,36 @@ typedef struct Wanted {
     size_t size;
 } Wanted;
 
+static int sign_with(const identityd_snapshot *snapshot, identityd_credential *credential, const Wanted *wanted,
+                     void *signature, size_t *signature_size) {
+    return (wanted->is_digest ? identityd_sign_digest : identityd_sign_message)(
+        credential, identityd_snapshot_generation(snapshot), wanted->scheme, wanted->data, wanted->size, signature,
+        signature_size);
+}
+
+static bool has_key(const identityd_snapshot *snapshot, const PublicKey *wanted) {
+    PublicKey public = { 0 };
+
+    return read_public(snapshot, &public) && public.rsa == wanted->rsa && public.point_size == wanted->point_size &&
+           public.modulus_size == wanted->modulus_size && public.exponent_size == wanted->exponent_size &&
+           memcmp(public.point, wanted->point, public.point_size) == 0 &&
+           memcmp(public.modulus, wanted->modulus, public.modulus_size) == 0 &&
+           memcmp(public.exponent, wanted->exponent, public.exponent_size) == 0;
+}
+
+/* Programs keep keys for long: where their generation is gone, the current one will do if its key is the same. */
 static int sign_once(const IdentityKey *key, identityd_credential *credential, const Wanted *wanted, void *signature,
                      size_t *signature_size) {
-    uint32_t generation = identityd_snapshot_generation(key->snapshot);
+    identityd_snapshot *newer;
 
-    return (wanted->is_digest ? identityd_sign_digest : identityd_sign_message)(
-        credential, generation, wanted->scheme, wanted->data, wanted->size, signature, signature_size);
+    int r = sign_with(key->snapshot, credential, wanted, signature, signature_size);
+    if (r != -ESTALE || identityd_credential_snapshot(credential, &newer) < 0)
+        return r;
+    if (identityd_snapshot_generation(newer) != identityd_snapshot_generation(key->snapshot) &&
+        has_key(newer, &key->public))
+        r = sign_with(newer, credential, wanted, signature, signature_size);
+    identityd_snapshot_free(newer);
+    return r;
 }
 
 static int sign_as(IdentityKey *key, IdentityPurpose use, const Wanted *wanted, void *signature,

@@ -366,6 +366,18 @@ class Provider(ProviderCase):
         self.assertEqual(sign("close"), "signed\nleft alone\n")
         self.assertEqual(sign(), "signed\n")
 
+    def test_same_key_over_renewal_and_restart(self):
+        """Another generation with the same key is as good, though identityd has only that after a start."""
+        identity = self.identity("ec-client")
+        sign = self.hold(key("ec-client"))
+        self.assertEqual(sign(), "signed\n")
+        identity.renew(rotate_key=False)
+        self.assertEqual(sign(), "signed\n")
+        service("restart", "identityd")
+        self.connect()
+        identity.wait("ready")
+        self.assertEqual(sign(), "signed\n")
+
     def test_daemon_away_and_back(self):
         sign = self.hold(key("ec-client"))
         self.assertEqual(sign(), "signed\n")
