@@ -46,6 +46,7 @@ def plain_build(directory):
     if not os.path.exists(os.path.join(directory, "build.ninja")):
         subprocess.run(["meson", "setup", directory, SOURCE, "--prefix=/usr", "--sysconfdir=/etc", "--localstatedir=/var"],
                        check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", directory, "build.ninja"], check=True, stdout=subprocess.DEVNULL)  # what is new, if anything
     targets = json.loads(subprocess.run(["meson", "introspect", "--targets", directory], capture_output=True, check=True).stdout)
     wanted = [os.path.relpath(name, directory) for target in targets for name in target["filename"]
               if target["installed"] or target["name"] in TEST_PROGRAMS]
