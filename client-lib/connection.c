@@ -221,22 +221,19 @@ static void next_serial(Connection *connection) {
 static int wait_for_answer(Connection *connection, const ConnectionRequest *request, ConnectionAnswer *answer) {
     for (;;) {
         _cleanup_packet_ Packet packet = PACKET_INIT;
-        int r = receive(connection, connection->line.serial, &packet);
+        int r = wait_for(connection, POLLIN, request->deadline); /* first: no TPM has answered by now */
 
+        if (r < 0) {
+            if (connection->line.first_abandoned == 0)
+                connection->line.first_abandoned = connection->line.serial;
+            return r;
+        }
+        r = receive(connection, connection->line.serial, &packet);
         if (r < 0)
             return r;
         if (r == RECEIVED_ANSWER) {
             connection->line.first_abandoned = 0; /* answers come in order: no older one can follow */
             return take_answer(connection, request, &packet, answer);
-        }
-        if (r == RECEIVED_NOTHING)
-            r = wait_for(connection, POLLIN, request->deadline);
-        else if (connection_now() >= request->deadline)
-            r = client_error(-ETIMEDOUT, "identityd did not answer on the credential handle in time");
-        if (r < 0) {
-            if (connection->line.first_abandoned == 0)
-                connection->line.first_abandoned = connection->line.serial;
-            return r;
         }
     }
 }
