@@ -108,7 +108,8 @@ ServedGeneration *served_generation(const ServedIdentity *identity, uint32_t num
     return NULL;
 }
 
-int served_pss(Signing *signing, ServedGeneration *generation, bool *ret, Failure *ret_failure) {
+/* Whether PSS works with this key on this TPM, asked of the TPM at most once per key. 0 or a Failure. */
+static int served_pss(Signing *signing, ServedGeneration *generation, bool *ret, Failure *ret_failure) {
     bool usable;
 
     if (generation->pss == PSS_UNKNOWN) {

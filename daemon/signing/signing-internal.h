@@ -62,9 +62,6 @@ void served_forget(Signing *signing, ServedIdentity *identity, uint32_t generati
 /* The generation that a request names, NULL if it cannot sign (any more). 0 names the current one. */
 ServedGeneration *served_generation(const ServedIdentity *identity, uint32_t number);
 
-/* Whether PSS works with this key on this TPM, asked of the TPM at most once per key. 0 or a Failure. */
-int served_pss(Signing *signing, ServedGeneration *generation, bool *ret, Failure *ret_failure);
-
 /* The body of a State for a handle of `purpose`, and the descriptors that go with it (lent). */
 int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_body, int ret_fds[static SERVED_FILES_MAX],
                  size_t *ret_fd_count);
