@@ -41,16 +41,11 @@ Colour colour_of_state(const char *state) {
 }
 
 void complain(const char *format, ...) {
-    _cleanup_free_ char *text = NULL, *printable = NULL;
     va_list arguments;
 
     va_start(arguments, format);
-    int r = vasprintf(&text, format, arguments);
+    _cleanup_free_ char *printable = text_format_printable(format, arguments);
     va_end(arguments);
-    if (r < 0)
-        text = NULL;
-    if (text)
-        printable = text_printable(text);
     fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
             printable ? printable : "out of memory");
 }
@@ -61,6 +56,15 @@ char *text_printable(const char *text) {
     if (copy)
         text_sanitize(copy, strlen(copy), false);
     return copy;
+}
+
+char *text_format_printable(const char *format, va_list arguments) {
+    char *text = NULL;
+
+    if (vasprintf(&text, format, arguments) < 0)
+        return NULL;
+    text_sanitize(text, strlen(text), false);
+    return text;
 }
 
 json_t *text_to_json(const char *text) {

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <libsmartcols.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@ void complain(const char *format, ...) _printf_(1, 2);
 
 /* A copy that common/text.h has made harmless; NULL only without memory. */
 char *text_printable(const char *text);
+/* The same of a format with its arguments; NULL without memory. */
+char *text_format_printable(const char *format, va_list arguments);
 /* The same as a string of JSON. NULL without memory. */
 json_t *text_to_json(const char *text);
 

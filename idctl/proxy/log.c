@@ -26,18 +26,13 @@ static bool goes_to_journal(void) {
 }
 
 void proxy_log(ProxyLogLevel level, const char *format, ...) {
-    _cleanup_free_ char *text = NULL, *printable = NULL;
     va_list arguments;
 
     if (is_quiet && level == PROXY_LOG_INFO)
         return;
     va_start(arguments, format);
-    int r = vasprintf(&text, format, arguments);
+    _cleanup_free_ char *printable = text_format_printable(format, arguments);
     va_end(arguments);
-    if (r < 0)
-        text = NULL;
-    if (text)
-        printable = text_printable(text);
     if (!printable)
         level = PROXY_LOG_ERROR;
     if (goes_to_journal())
