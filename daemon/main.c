@@ -5,6 +5,7 @@
 #include "manager/manager.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MMAP_FROM 32768U /* bytes: what is larger goes back to the kernel when it is freed */
+#define HEAP_STEP 8192U
 
 #define TPM_PATIENCE_SECONDS 20U
 #define STOP_PATIENCE_MS     5000U /* that a TPM command may go on for after the order to stop */
@@ -140,6 +144,14 @@ static void leave_hung_tpm(const Manager *manager, int r) {
     }
 }
 
+/* A service that mostly sleeps: no heap for each of two threads that hardly ever allocate at once, and no reserves. */
+static void keep_memory_small(void) {
+    (void) mallopt(M_ARENA_MAX, 1);
+    (void) mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
+    (void) mallopt(M_TRIM_THRESHOLD, HEAP_STEP);
+    (void) mallopt(M_TOP_PAD, HEAP_STEP);
+}
+
 static int run(void) {
     _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
     _cleanup_(manager_free_p) Manager *manager = NULL;
@@ -176,6 +188,7 @@ int main(int argc, char **argv) {
 
     if (status >= 0)
         return status;
+    keep_memory_small();
     (void) setenv("TSS2_LOG", "all+none",
                   0); /* its complaints come back as response codes, which are told in our words */
     umask(0077);      /* what is published for all says so itself */

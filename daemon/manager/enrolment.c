@@ -5,6 +5,7 @@
 #include "manager/enrolment.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ static void enrolment_end(Enrolment *enrolment, const Failure *failure, const ch
     identity_set_activity(identity, activity);
     identity_changed(identity);
     operations_finish(&operations, failure, bytes_view_string(result));
+    (void) malloc_trim(0); /* chains were parsed: much more than what stays, and the next time is months away */
 }
 
 static uint32_t random_bits(void) {
