@@ -48,8 +48,8 @@ static int closed(Connection *connection) {
                         "restarted, or its configuration no longer admits this process");
 }
 
-/* Before anything is said or heard: a program that closes all descriptors (to become a daemon) closes ours too, and what
- * it opens next gets the number. */
+/* Before anything is said or heard: a program that closes all descriptors (to become a daemon) closes ours too, and
+ * what it opens next gets the number. */
 static int check_socket(Connection *connection) {
     if (is_same_socket(&connection->line))
         return 0;

@@ -14,6 +14,7 @@
 #include "common/scheme.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -323,7 +324,7 @@ static void take_news(identityd_credential *credential) {
     leave(credential);
 }
 
-identityd_snapshot *credential_latest(identityd_credential *credential) {
+_for_siblings_ identityd_snapshot *credential_latest(identityd_credential *credential) {
     if (is_own_process(credential))
         take_news(credential);
     return last_snapshot(credential);
@@ -441,7 +442,7 @@ static bool may_mend(int r) {
     return r == -EPIPE || r == -ECHILD || r == -EKEYREVOKED || r == -ENOKEY || r == -EBADMSG;
 }
 
-int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
+_for_siblings_ int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
     int r = identityd_credential_snapshot(credential, ret);
 
     if (!may_mend(r))
@@ -450,11 +451,11 @@ int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
     return r < 0 ? r : identityd_credential_snapshot(credential, ret);
 }
 
-void credential_lock(identityd_credential *credential) {
+_for_siblings_ void credential_lock(identityd_credential *credential) {
     pthread_mutex_lock(&credential->shared->beside);
 }
 
-void credential_unlock(identityd_credential *credential) {
+_for_siblings_ void credential_unlock(identityd_credential *credential) {
     pthread_mutex_unlock(&credential->shared->beside);
 }
 
@@ -487,10 +488,10 @@ static int sign_locked(identityd_credential *credential, const SignRequest *requ
     }
     return connection_ask(&credential->connection,
                           &(ConnectionRequest) { .type = request->type,
-                                                .generation = generation,
-                                                .scheme = request->scheme,
-                                                .payload = request->payload,
-                                                .deadline = seconds_from_now(SIGN_SECONDS) },
+                                                 .generation = generation,
+                                                 .scheme = request->scheme,
+                                                 .payload = request->payload,
+                                                 .deadline = seconds_from_now(SIGN_SECONDS) },
                           answer);
 }
 
@@ -513,7 +514,8 @@ static int sign(identityd_credential *credential, const SignRequest *request, vo
     return 0;
 }
 
-int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size) {
+_for_siblings_ int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature,
+                                   size_t *ret_size) {
     int r = sign(credential, request, signature, ret_size);
 
     if (!may_mend(r))

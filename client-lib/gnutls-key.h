@@ -2,7 +2,7 @@
 /* A gnutls_privkey_t whose signatures identityd makes. */
 #pragma once
 
-#include "client-lib/snapshot.h"
+#include "client-lib/snapshot-parse.h"
 #include "identityd/identityd.h"
 
 #include <gnutls/abstract.h>

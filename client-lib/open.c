@@ -3,6 +3,7 @@
  * program's, shares nothing between threads, and has nothing open that a fork could split. */
 #include "client-lib/open.h"
 
+#include "client-lib/bus-functions.h"
 #include "client-lib/error.h"
 #include "common/names.h"
 
@@ -12,16 +13,21 @@
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
-static void bus_error_clear(sd_bus_error *error) {
-    sd_bus_error_free(error);
-}
+/* A call of the Manager, and what it needs of libsystemd. */
+typedef struct ManagerCall {
+    const BusFunctions *sd;
+    sd_bus *bus;
+    sd_bus_message *call, *reply;
+    sd_bus_error error;
+} ManagerCall;
 
-static void message_clear(sd_bus_message **message) {
-    sd_bus_message_unref(*message);
-}
-
-static void bus_clear(sd_bus **bus) {
-    sd_bus_flush_close_unref(*bus);
+static void manager_call_clear(ManagerCall *call) {
+    if (!call->sd)
+        return;
+    call->sd->sd_bus_error_free(&call->error);
+    call->sd->sd_bus_message_unref(call->reply);
+    call->sd->sd_bus_message_unref(call->call);
+    call->sd->sd_bus_flush_close_unref(call->bus);
 }
 
 static const struct {
@@ -72,14 +78,14 @@ int open_check_socket(int fd) {
     return 0;
 }
 
-static int read_handle(sd_bus_message *reply) {
+static int read_handle(const ManagerCall *call) {
     _cleanup_close_ int fd = -1;
     int borrowed;
 
-    int r = sd_bus_message_read(reply, "h", &borrowed);
+    int r = call->sd->sd_bus_message_read(call->reply, "h", &borrowed);
     if (r < 0)
         return client_error(-EBADMSG, "identityd's answer to OpenCredential has signature '%s' instead of 'h'",
-                            sd_bus_message_get_signature(reply, true));
+                            call->sd->sd_bus_message_get_signature(call->reply, true));
     fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
     if (fd < 0)
         return client_errno(-errno, "duplicating the credential handle");
@@ -89,33 +95,32 @@ static int read_handle(sd_bus_message *reply) {
     return TAKE_FD(fd);
 }
 
-/* Connects, calls a method of the Manager and gives its answer; `what` is for the text of a failure. */
-static int call_manager(sd_bus **bus, const char *what, unsigned seconds, const char *method, const char *first,
-                        const char *second, sd_bus_message **ret) {
-    _cleanup_(message_clear) sd_bus_message *call = NULL;
-    _cleanup_(bus_error_clear) sd_bus_error error = SD_BUS_ERROR_NULL;
-
-    int r = sd_bus_open_system(bus);
+/* Connects, calls a method of the Manager and keeps its answer; `what` is for the text of a failure. */
+static int call_manager(ManagerCall *call, const char *what, unsigned seconds, const char *method, const char *first,
+                        const char *second) {
+    int r = bus_functions(&call->sd);
+    if (r < 0)
+        return client_error_prefix(r, "%s", what);
+    r = call->sd->sd_bus_open_system(&call->bus);
     if (r < 0)
         return client_error(-EHOSTDOWN, "%s: cannot connect to the system bus: %s", what, strerror(-r));
-    r = sd_bus_message_new_method_call(*bus, &call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
-                                       IDENTITYD_MANAGER_INTERFACE, method);
+    r = call->sd->sd_bus_message_new_method_call(call->bus, &call->call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
+                                                 IDENTITYD_MANAGER_INTERFACE, method);
     if (r >= 0 && first)
-        r = sd_bus_message_append(call, "ssa{sv}", first, second, 0);
+        r = call->sd->sd_bus_message_append(call->call, "ssa{sv}", first, second, 0);
     if (r < 0)
         return client_errno(r, what);
-    r = sd_bus_call(*bus, call, seconds * UINT64_C(1000000), &error, ret);
-    return r < 0 ? translate_bus_error(&error, r, what) : 0;
+    r = call->sd->sd_bus_call(call->bus, call->call, seconds * UINT64_C(1000000), &call->error, &call->reply);
+    return r < 0 ? translate_bus_error(&call->error, r, what) : 0;
 }
 
 int open_credential(const char *identity, const char *purpose) {
-    _cleanup_(bus_clear) sd_bus *bus = NULL;
-    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    _cleanup_(manager_call_clear) ManagerCall call = { .sd = NULL };
     char what[64 + IDENTITY_NAME_MAX];
 
     (void) snprintf(what, sizeof(what), "opening a credential of %s", identity);
-    int r = call_manager(&bus, what, OPEN_SECONDS, "OpenCredential", identity, purpose, &reply);
-    return r < 0 ? r : read_handle(reply);
+    int r = call_manager(&call, what, OPEN_SECONDS, "OpenCredential", identity, purpose);
+    return r < 0 ? r : read_handle(&call);
 }
 
 void open_names_free(OpenNames *names) {
@@ -124,12 +129,12 @@ void open_names_free(OpenNames *names) {
     names->count = 0;
 }
 
-static int read_names(sd_bus_message *reply, OpenNames *ret) {
+static int read_names(const ManagerCall *call, OpenNames *ret) {
     const char *name;
-    int r = sd_bus_message_enter_container(reply, 'a', "(sosstt)");
+    int r = call->sd->sd_bus_message_enter_container(call->reply, 'a', "(sosstt)");
 
     while (r > 0 && ret->count < OPEN_NAMES_MAX) {
-        r = sd_bus_message_read(reply, "(sosstt)", &name, NULL, NULL, NULL, NULL, NULL);
+        r = call->sd->sd_bus_message_read(call->reply, "(sosstt)", &name, NULL, NULL, NULL, NULL, NULL);
         if (r <= 0 || !identity_name_is_valid(name))
             continue;
         ret->names[ret->count] = strdup(name);
@@ -139,18 +144,17 @@ static int read_names(sd_bus_message *reply, OpenNames *ret) {
     }
     return r < 0 ? client_error(-EBADMSG,
                                 "identityd's answer to ListIdentities has signature '%s' instead of 'a(sosstt)'",
-                                sd_bus_message_get_signature(reply, true))
+                                call->sd->sd_bus_message_get_signature(call->reply, true))
                  : 0;
 }
 
 int open_list_identities(OpenNames *ret) {
-    _cleanup_(bus_clear) sd_bus *bus = NULL;
-    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    _cleanup_(manager_call_clear) ManagerCall call = { .sd = NULL };
     _cleanup_(open_names_free) OpenNames names = { .count = 0 };
 
-    int r = call_manager(&bus, "listing identities", OPEN_LIST_SECONDS, "ListIdentities", NULL, NULL, &reply);
+    int r = call_manager(&call, "listing identities", OPEN_LIST_SECONDS, "ListIdentities", NULL, NULL);
     if (r >= 0)
-        r = read_names(reply, &names);
+        r = read_names(&call, &names);
     if (r < 0)
         return r;
     *ret = names;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The PEM of a snapshot as GnuTLS objects, made when first asked for: programs that only sign never pay for it, and
  * those that verify pay once a generation, not once a handshake. */
+#include "client-lib/snapshot-parse.h"
+
 #include "client-lib/error.h"
-#include "client-lib/snapshot.h"
 
 #include <gnutls/abstract.h>
 #include <string.h>
@@ -81,6 +82,13 @@ static SnapshotTrust *trust_free(SnapshotTrust *trust) {
 }
 DEFINE_CLEANUP(SnapshotTrust, trust_free)
 
+static void clear_made(identityd_snapshot *snapshot);
+
+/* Before anything is hung into the snapshot. */
+static void will_be_cleared(identityd_snapshot *snapshot) {
+    snapshot->clear_made = clear_made;
+}
+
 int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret) {
     SnapshotTrust *made = snapshot->trust, *none = NULL;
 
@@ -92,6 +100,7 @@ int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret) {
             r = add_crls(snapshot, trust);
         if (r < 0)
             return r;
+        will_be_cleared(snapshot);
         made = atomic_compare_exchange_strong(&snapshot->trust, &none, trust) ? TAKE_PTR(trust) : none;
     }
     *ret = made;
@@ -136,6 +145,7 @@ int snapshot_chain_der(identityd_snapshot *snapshot, const SnapshotChain **ret) 
         int r = chain ? make_chain(snapshot, chain) : client_errno(-ENOMEM, "certificates");
         if (r < 0)
             return r;
+        will_be_cleared(snapshot);
         made = atomic_compare_exchange_strong(&snapshot->chain_der, &none, chain) ? TAKE_PTR(chain) : none;
     }
     *ret = made;
@@ -186,13 +196,14 @@ int snapshot_key(identityd_snapshot *snapshot, const SnapshotKey **ret) {
         r = key ? make_key(&chain->der[0], key) : client_errno(-ENOMEM, "certificates");
         if (r < 0)
             return r;
+        will_be_cleared(snapshot);
         made = atomic_compare_exchange_strong(&snapshot->key, &none, key) ? TAKE_PTR(key) : none;
     }
     *ret = made;
     return 0;
 }
 
-void snapshot_parse_clear(identityd_snapshot *snapshot) {
+static void clear_made(identityd_snapshot *snapshot) {
     trust_free(snapshot->trust);
     chain_free(snapshot->chain_der);
     key_free(snapshot->key);

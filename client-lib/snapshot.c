@@ -9,7 +9,6 @@
 #include "common/scheme.h"
 #include "common/tlv.h"
 
-#include <gnutls/gnutls.h>
 #include <string.h>
 
 static int malformed(const char *what) {
@@ -158,7 +157,7 @@ int snapshot_new(const Packet *packet, identityd_snapshot **ret) {
     return 0;
 }
 
-identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
+_for_siblings_ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
     atomic_fetch_add(&snapshot->references, 1);
     return snapshot;
 }
@@ -166,7 +165,9 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
 _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapshot) {
     if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) > 1)
         return NULL;
-    snapshot_parse_clear(snapshot);
+    void (*clear_made)(identityd_snapshot *) = snapshot->clear_made;
+    if (clear_made)
+        clear_made(snapshot);
     free(snapshot->identity);
     free(snapshot->state);
     bytes_clear(&snapshot->chain);
@@ -177,7 +178,7 @@ _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapsho
     return NULL;
 }
 
-bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) {
+_for_siblings_ bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) {
     for (const uint16_t *s = snapshot->schemes; *s; s++)
         if (*s == scheme)
             return true;

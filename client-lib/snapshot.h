@@ -9,32 +9,10 @@
 #include "common/packet.h"
 #include "identityd/identityd.h"
 
-#include <gnutls/x509.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define SNAPSHOT_STATE_MAX   32U /* bytes of the word for the state */
 #define SNAPSHOT_SCHEMES_MAX 16U
-#define SNAPSHOT_CHAIN_MAX   16U /* certificates in a chain, ours or a peer's */
-
-typedef struct SnapshotTrust {
-    gnutls_x509_trust_list_t list;
-    gnutls_x509_crl_t *crls; /* belong to `list`, which shows them to nobody */
-    unsigned crl_count;
-} SnapshotTrust;
-
-/* The chain as DER, leaf first. */
-typedef struct SnapshotChain {
-    gnutls_datum_t der[SNAPSHOT_CHAIN_MAX];
-    unsigned count;
-} SnapshotChain;
-
-/* The leaf's. */
-typedef struct SnapshotKey {
-    gnutls_datum_t spki; /* DER */
-    gnutls_pk_algorithm_t algorithm;
-    unsigned bits, usage; /* usage: GNUTLS_KEY_…; 0: any */
-} SnapshotKey;
 
 struct identityd_snapshot {
     atomic_uint references;
@@ -46,11 +24,12 @@ struct identityd_snapshot {
     Bytes chain, anchors, crls;                 /* PEM; data is NULL where none came */
     Bytes ocsp;                                 /* DER */
 
-    /* Made when first needed, then never changed. Without a lock, since a forked child could find it held: where two
-     * threads make one at once, the second is thrown away. */
-    SnapshotTrust *_Atomic trust;
-    SnapshotChain *_Atomic chain_der;
-    SnapshotKey *_Atomic key;
+    /* What is made of the PEM when somebody first needs it (client-lib/snapshot-parse.h), and what frees that: set by
+     * whoever makes it, so that programs which only sign do without a parser. */
+    struct SnapshotTrust *_Atomic trust;
+    struct SnapshotChain *_Atomic chain_der;
+    struct SnapshotKey *_Atomic key;
+    void (*_Atomic clear_made)(identityd_snapshot *snapshot);
 };
 
 /* From a packet of type HANDLE_STATE with status 0, whose descriptors are read but not taken. 0; -EBADMSG with this
@@ -58,16 +37,6 @@ struct identityd_snapshot {
 int snapshot_new(const Packet *packet, identityd_snapshot **ret);
 
 identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot);
-
-/* What was made of anchors and CRLs, of the chain, and of the leaf's public key: borrowed, valid as long as the snapshot.
- * 0; -EBADMSG: what identityd sent does not parse; -ENOENT: there are no anchors, or no chain; -ENOMEM; with this
- * thread's text. Thread-safe. */
-int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret);
-int snapshot_chain_der(identityd_snapshot *snapshot, const SnapshotChain **ret);
-int snapshot_key(identityd_snapshot *snapshot, const SnapshotKey **ret);
-
-/* Frees all that was made. */
-void snapshot_parse_clear(identityd_snapshot *snapshot);
 
 /* Whether `scheme` is among those of the snapshot. */
 bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme);

@@ -2,7 +2,8 @@
 /* Verification of a peer's chain with a snapshot's anchors and CRLs. */
 #pragma once
 
-#include "client-lib/snapshot.h"
+#include "client-lib/snapshot-parse.h"
+#include "identityd/identityd-gnutls.h"
 
 #include <gnutls/gnutls.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* See gnutls-scheme.h. */
+/* See gnutls-scheme.h, and scheme.h for the digest: whoever only names schemes needs no GnuTLS. */
 #include "common/gnutls-scheme.h"
 
 #include "common/macros.h"
@@ -23,6 +23,12 @@ static const struct {
 
 gnutls_digest_algorithm_t scheme_hash_to_gnutls(SchemeHash hash) {
     return hash == SCHEME_SHA256 ? GNUTLS_DIG_SHA256 : hash == SCHEME_SHA384 ? GNUTLS_DIG_SHA384 : GNUTLS_DIG_SHA512;
+}
+
+int scheme_digest(const SignatureScheme *scheme, const void *message, size_t size, uint8_t ret[static 64]) {
+    if (gnutls_hash_fast(scheme_hash_to_gnutls(scheme->hash), size > 0 ? message : "", size, ret) < 0)
+        return -EIO;
+    return (int) scheme->hash;
 }
 
 gnutls_sign_algorithm_t scheme_to_gnutls(const SignatureScheme *scheme) {

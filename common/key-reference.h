@@ -10,10 +10,8 @@
 #include "common/names.h"
 
 #define KEY_REFERENCE_LABEL "IDENTITYD PRIVATE KEY"
+#define KEY_REFERENCE_MARK  "org.identityd1"
 #define KEY_REFERENCE_MAX   128U /* bytes of DER */
 
 /* The whole file. -EINVAL: no name of an identity; -ENOMEM. */
 int key_reference_to_pem(const char *name, Bytes *ret_pem);
-
-/* The name in a DER content. -ENOMSG: something else, not meant for us; -EBADMSG: ours, but malformed. */
-int key_reference_from_der(BytesView der, char ret_name[static IDENTITY_NAME_MAX + 1U]);

@@ -12,6 +12,7 @@
 #define _unused_         __attribute__((unused))
 #define _warn_unused_    __attribute__((warn_unused_result))
 #define _public_         __attribute__((visibility("default")))
+#define _for_siblings_   _public_ /* the project's other libraries, by a version node of their own */
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -2,11 +2,8 @@
 /* The table of signature schemes and key algorithms; everything else in the project asks it. */
 #include "common/scheme.h"
 
-#include "common/gnutls-scheme.h"
-
 #include "common/macros.h"
 
-#include <gnutls/crypto.h>
 #include <string.h>
 
 static const char *const algorithm_names[_KEY_ALGORITHM_COUNT] = {
@@ -74,10 +71,4 @@ size_t scheme_list(KeyAlgorithm algorithm, const SignatureScheme *ret[static SCH
         if (scheme_fits(&schemes[i], algorithm))
             ret[count++] = &schemes[i];
     return count;
-}
-
-int scheme_digest(const SignatureScheme *scheme, const void *message, size_t size, uint8_t ret[static 64]) {
-    if (gnutls_hash_fast(scheme_hash_to_gnutls(scheme->hash), size > 0 ? message : "", size, ret) < 0)
-        return -EIO;
-    return (int) scheme->hash;
 }

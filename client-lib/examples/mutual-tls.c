@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Mutual TLS with an identity of this device: mutual-tls IDENTITY HOST PORT. Says hello once a second, each time on a
  * new connection, and goes on over renewals, which it never notices. cc mutual-tls.c $(pkg-config --cflags --libs
- * libidentityd) -o mutual-tls */
+ * libidentityd-gnutls) -o mutual-tls */
 #include <gnutls/socket.h>
 #include <identityd/identityd-gnutls.h>
 #include <netdb.h>

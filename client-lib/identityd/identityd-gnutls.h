@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libidentityd with GnuTLS. See identityd-gnutls(3). */
+/* libidentityd-gnutls: TLS with this device's identities by GnuTLS, and what else has to read certificates. See
+ * identityd-gnutls(3) and identityd_verify_peer(3). */
 #ifndef IDENTITYD_GNUTLS_H
 #define IDENTITYD_GNUTLS_H
 
@@ -47,6 +48,17 @@ void identityd_gnutls_session_end(gnutls_session_t session);
  * and key files can then use it. identityd:NAME?purpose=tls-client selects a purpose; default digest for keys. For
  * programs that are not modified for transcripts. Call once before threads start. */
 int identityd_gnutls_register_url(void);
+
+/* Verifies a peer's chain (DER certificates, leaf first) against the handle's anchors and CRLs, at the current time.
+ * `host`: name that the leaf must carry (RFC 6125), or NULL. `usage`: "server" or "client" extended key usage. `flags`:
+ * IDENTITYD_VERIFY_… 0; -EKEYREJECTED with the reason in identityd_last_error(); -EKEYREVOKED. */
+#define IDENTITYD_VERIFY_CRL_HARD 1u /* a certificate that no current CRL covers is refused; default: accepted */
+typedef struct identityd_datum {
+    const void *data;
+    size_t size;
+} identityd_datum;
+int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
+                          const char *host, const char *usage, unsigned flags);
 
 #ifdef __cplusplus
 }

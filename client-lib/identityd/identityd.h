@@ -89,17 +89,6 @@ int identityd_sign_digest(identityd_credential *credential, uint32_t generation,
 const char *identityd_scheme_name(uint16_t scheme);
 uint16_t identityd_scheme_number(const char *name);
 
-/* Verifies a peer's chain (DER certificates, leaf first) against the handle's anchors and CRLs, at the current time.
- * `host`: name that the leaf must carry (RFC 6125), or NULL. `usage`: "server" or "client" extended key usage. `flags`:
- * IDENTITYD_VERIFY_… 0; -EKEYREJECTED with the reason in identityd_last_error(); -EKEYREVOKED. */
-#define IDENTITYD_VERIFY_CRL_HARD 1u /* a certificate that no current CRL covers is refused; default: accepted */
-typedef struct identityd_datum {
-    const void *data;
-    size_t size;
-} identityd_datum;
-int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
-                          const char *host, const char *usage, unsigned flags);
-
 #ifdef __cplusplus
 }
 #endif

@@ -2,12 +2,11 @@
 /* key.pem of an identity (common/key-reference.h), as PEM or, from OpenSSL's file loader, as the DER in it. So a
  * program that takes the path of a key file reaches the TPM without a change. Anything else in the file is left to
  * other decoders. */
-#include "openssl/provider.h"
+#include "openssl/cryptography.h"
 
 #include "common/key-reference.h"
 
 #include <errno.h>
-#include <gnutls/gnutls.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/params.h>
@@ -21,7 +20,7 @@
 #define KEY_BEGIN     "-----BEGIN " KEY_REFERENCE_LABEL "-----"
 
 typedef struct DecoderContext {
-    const ProviderContext *provider;
+    ProviderContext *provider;
     bool rsa;
 } DecoderContext;
 
@@ -49,7 +48,7 @@ static int does_selection(void *provctx, int selection) {
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-static size_t read_all(const DecoderContext *context, OSSL_CORE_BIO *bio, char *buffer, size_t room) {
+static size_t read_all(const DecoderContext *context, OSSL_CORE_BIO *bio, unsigned char *buffer, size_t room) {
     size_t total = 0, got;
 
     while (total < room && context->provider->bio_read_ex(bio, buffer + total, room - total, &got) > 0 && got > 0)
@@ -103,27 +102,26 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
     char name[IDENTITY_NAME_MAX + 1U], block[KEY_BLOCK_MAX];
-    gnutls_datum_t in = { (unsigned char *)block, 0 }, out = { NULL, 0 };
+    unsigned char *der = NULL;
+    size_t der_size = 0, size = read_block(context, bio, block);
     int type = OSSL_OBJECT_PKEY, r;
-    size_t size = read_block(context, bio, block);
 
     if (size == 0)
         return 1;
     if (size == SIZE_MAX)
         return malformed(context);
-    in.size = (unsigned)size;
-    if (gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &in, &out) < 0 ||
-        key_reference_from_der((BytesView){ out.data, out.size }, name) < 0)
+    if (!crypto_pem_to_der(block, size, KEY_REFERENCE_LABEL, &der, &der_size) ||
+        crypto_reference_name(der, der_size, name) < 0)
         r = malformed(context);
     else {
         OSSL_PARAM params[] = {
             OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-            OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, out.data, out.size),
+            OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, der_size),
             OSSL_PARAM_END,
         };
         r = callback(params, callback_argument);
     }
-    gnutls_free(out.data);
+    OPENSSL_free(der);
     return r;
 }
 
@@ -131,10 +129,11 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
 static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                   OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
-    char name[IDENTITY_NAME_MAX + 1U], der[KEY_REFERENCE_MAX + 1U];
+    char name[IDENTITY_NAME_MAX + 1U];
+    unsigned char der[KEY_REFERENCE_MAX + 1U];
     int type = OSSL_OBJECT_PKEY;
 
-    int r = key_reference_from_der((BytesView){ (const uint8_t *)der, read_all(context, bio, der, sizeof der) }, name);
+    int r = crypto_reference_name(der, read_all(context, bio, der, sizeof der), name);
     if (r < 0)
         return r == -EBADMSG ? malformed(context) : 1; /* other people's DER is none of ours */
     IdentityKey *key = identity_key_open(context->provider, name);

@@ -3,15 +3,12 @@
  * identityd signs. The credential is chosen by what is to be signed: a CertificateVerify content of a side goes through
  * that side's purpose, all else through `data` or `digest`. Thread-safe; a forked child opens credentials of its own.
  */
-#include "openssl/provider.h"
+#include "openssl/cryptography.h"
 
 #include "common/bytes.h"
 #include "common/certificate-verify.h"
 
 #include <errno.h>
-#include <gnutls/abstract.h>
-#include <gnutls/x509.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +16,7 @@ static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server
 
 struct IdentityKey {
     atomic_uint references;
-    const ProviderContext *context;
+    ProviderContext *context;
     PublicKey public;
     char *name; /* NULL: an imported public key */
     identityd_snapshot *snapshot;
@@ -27,7 +24,7 @@ struct IdentityKey {
     identityd_credential *_Atomic credentials[_USE_COUNT];
 };
 
-IdentityKey *identity_key_new(const ProviderContext *context, bool rsa) {
+IdentityKey *identity_key_new(ProviderContext *context, bool rsa) {
     IdentityKey *key = calloc(1, sizeof *key);
 
     if (!key)
@@ -65,7 +62,7 @@ bool identity_key_is_private(const IdentityKey *key) {
     return key->name != NULL;
 }
 
-const ProviderContext *identity_key_context(const IdentityKey *key) {
+ProviderContext *identity_key_context(const IdentityKey *key) {
     return key->context;
 }
 
@@ -79,85 +76,8 @@ const char *identity_key_name(const IdentityKey *key) {
 
 /* ---- the public half ---- */
 
-/* Copies a number without leading zeros. */
-static bool copy_number(const gnutls_datum_t *number, uint8_t *to, size_t room, size_t *ret_size) {
-    const unsigned char *data = number->data;
-    size_t size = number->size;
-
-    while (size > 1 && *data == 0) {
-        data++;
-        size--;
-    }
-    if (size > room)
-        return false;
-    memcpy(to, data, size);
-    *ret_size = size;
-    return true;
-}
-
-static bool copy_coordinate(const gnutls_datum_t *number, uint8_t *to, size_t length) {
-    uint8_t trimmed[PUBLIC_MAX];
-    size_t size;
-
-    if (!copy_number(number, trimmed, sizeof trimmed, &size) || size > length)
-        return false;
-    memset(to, 0, length - size);
-    memcpy(to + length - size, trimmed, size);
-    return true;
-}
-
-static bool read_ec(gnutls_pubkey_t pubkey, PublicKey *public) {
-    gnutls_datum_t x = { NULL, 0 }, y = { NULL, 0 };
-    gnutls_ecc_curve_t curve;
-
-    if (gnutls_pubkey_export_ecc_raw2(pubkey, &curve, &x, &y, 0) < 0)
-        return false;
-    size_t length = curve == GNUTLS_ECC_CURVE_SECP256R1 ? 32 : curve == GNUTLS_ECC_CURVE_SECP384R1 ? 48 : 0;
-    public->rsa = false;
-    public->group = length == 32 ? "P-256" : "P-384";
-    public->bits = (unsigned)length * 8U;
-    public->point[0] = 4; /* SEC 1: uncompressed */
-    public->point_size = 1 + 2 * length;
-    bool good = length > 0 && copy_coordinate(&x, public->point + 1, length) &&
-                copy_coordinate(&y, public->point + 1 + length, length);
-    gnutls_free(x.data);
-    gnutls_free(y.data);
-    return good;
-}
-
-static bool read_rsa(gnutls_pubkey_t pubkey, PublicKey *public) {
-    gnutls_datum_t m = { NULL, 0 }, e = { NULL, 0 };
-
-    if (gnutls_pubkey_export_rsa_raw2(pubkey, &m, &e, 0) < 0)
-        return false;
-    public->rsa = true;
-    bool good = copy_number(&m, public->modulus, sizeof public->modulus, &public->modulus_size) &&
-                copy_number(&e, public->exponent, sizeof public->exponent, &public->exponent_size);
-    public->bits = (unsigned)public->modulus_size * 8U;
-    gnutls_free(m.data);
-    gnutls_free(e.data);
-    return good;
-}
-
-static bool read_public(const identityd_snapshot *snapshot, PublicKey *ret) {
-    size_t size;
-    const char *chain = identityd_snapshot_chain(snapshot, &size);
-    gnutls_datum_t pem = { (unsigned char *)chain, (unsigned)size };
-    gnutls_x509_crt_t leaf = NULL;
-    gnutls_pubkey_t pubkey = NULL;
-    bool good = false;
-
-    if (gnutls_x509_crt_init(&leaf) >= 0 && gnutls_x509_crt_import(leaf, &pem, GNUTLS_X509_FMT_PEM) >= 0 &&
-        gnutls_pubkey_init(&pubkey) >= 0 && gnutls_pubkey_import_x509(pubkey, leaf, 0) >= 0) {
-        int algorithm = gnutls_pubkey_get_pk_algorithm(pubkey, NULL);
-        good = algorithm == GNUTLS_PK_ECDSA ? read_ec(pubkey, ret)
-                                            : algorithm == GNUTLS_PK_RSA && read_rsa(pubkey, ret);
-    }
-    if (pubkey)
-        gnutls_pubkey_deinit(pubkey);
-    if (leaf)
-        gnutls_x509_crt_deinit(leaf);
-    return good;
+static bool read_public(ProviderContext *context, const identityd_snapshot *snapshot, PublicKey *ret) {
+    return crypto_read_public(context, identityd_snapshot_chain(snapshot, NULL), ret);
 }
 
 /* The credential for a use, opened when it is first wanted. */
@@ -178,7 +98,7 @@ static int get_credential(IdentityKey *key, IdentityPurpose use, identityd_crede
     return 0;
 }
 
-IdentityKey *identity_key_open(const ProviderContext *context, const char *name) {
+IdentityKey *identity_key_open(ProviderContext *context, const char *name) {
     IdentityKey *key = identity_key_new(context, false);
     identityd_credential *credential = NULL;
     int r = -EACCES;
@@ -192,7 +112,7 @@ IdentityKey *identity_key_open(const ProviderContext *context, const char *name)
         r = get_credential(key, use, &credential);
     if (r >= 0)
         r = identityd_credential_snapshot(credential, &key->snapshot);
-    if (r >= 0 && read_public(key->snapshot, &key->public))
+    if (r >= 0 && read_public(context, key->snapshot, &key->public))
         return key;
     provider_error(context, REASON_IDENTITY, "identityd:%s: %s%s", name,
                    r == -EACCES ? "it is lent to this process for no purpose; the last that was tried: " : "",
@@ -217,10 +137,10 @@ static int sign_with(const identityd_snapshot *snapshot, identityd_credential *c
         signature_size);
 }
 
-static bool has_key(const identityd_snapshot *snapshot, const PublicKey *wanted) {
+static bool has_key(ProviderContext *context, const identityd_snapshot *snapshot, const PublicKey *wanted) {
     PublicKey public = { 0 };
 
-    return read_public(snapshot, &public) && public.rsa == wanted->rsa && public.point_size == wanted->point_size &&
+    return read_public(context, snapshot, &public) && public.rsa == wanted->rsa && public.point_size == wanted->point_size &&
            public.modulus_size == wanted->modulus_size && public.exponent_size == wanted->exponent_size &&
            memcmp(public.point, wanted->point, public.point_size) == 0 &&
            memcmp(public.modulus, wanted->modulus, public.modulus_size) == 0 &&
@@ -236,7 +156,7 @@ static int sign_once(const IdentityKey *key, identityd_credential *credential, c
     if (r != -ESTALE || identityd_credential_snapshot(credential, &newer) < 0)
         return r;
     if (identityd_snapshot_generation(newer) != identityd_snapshot_generation(key->snapshot) &&
-        has_key(newer, &key->public))
+        has_key(key->context, newer, &key->public))
         r = sign_with(newer, credential, wanted, signature, signature_size);
     identityd_snapshot_free(newer);
     return r;

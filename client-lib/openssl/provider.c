@@ -11,7 +11,7 @@
 #define PROVIDER_NAME       "identityd"
 #define PROVIDER_PROPERTIES "provider=identityd"
 
-void provider_error(const ProviderContext *context, uint32_t reason, const char *format, ...) {
+void provider_error(ProviderContext *context, uint32_t reason, const char *format, ...) {
     va_list arguments;
 
     if (!context->new_error || !context->vset_error)
@@ -100,7 +100,10 @@ static const OSSL_ITEM *get_reason_strings(void *provctx) {
 }
 
 static void teardown(void *provctx) {
-    free(provctx);
+    ProviderContext *context = provctx;
+
+    OSSL_LIB_CTX_free(context->library);
+    free(context);
 }
 
 static const OSSL_DISPATCH provider_functions[] = {

@@ -8,11 +8,13 @@
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct ProviderContext {
+    OSSL_LIB_CTX *_Atomic library; /* cryptography.h */
     const OSSL_CORE_HANDLE *handle;
     OSSL_FUNC_core_new_error_fn *new_error;
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
@@ -30,7 +32,7 @@ enum {
 };
 
 /* Puts an entry into OpenSSL's error queue. */
-void provider_error(const ProviderContext *context, uint32_t reason, const char *format, ...)
+void provider_error(ProviderContext *context, uint32_t reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- key.c ---- */
@@ -54,15 +56,15 @@ typedef struct PublicKey {
 
 /* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the
  * certificate. NULL: the reason is in the error queue. */
-IdentityKey *identity_key_open(const ProviderContext *context, const char *name);
+IdentityKey *identity_key_open(ProviderContext *context, const char *name);
 /* An empty object for a public key that is imported. */
-IdentityKey *identity_key_new(const ProviderContext *context, bool rsa);
+IdentityKey *identity_key_new(ProviderContext *context, bool rsa);
 IdentityKey *identity_key_ref(IdentityKey *key);
 void identity_key_unref(IdentityKey *key);
 const PublicKey *identity_key_public(const IdentityKey *key);
 PublicKey *identity_key_public_for_import(IdentityKey *key);
 bool identity_key_is_private(const IdentityKey *key);
-const ProviderContext *identity_key_context(const IdentityKey *key);
+ProviderContext *identity_key_context(const IdentityKey *key);
 /* PEM chain of the generation that the key belongs to; borrowed. "" for imported keys. */
 const char *identity_key_chain(const IdentityKey *key);
 const char *identity_key_name(const IdentityKey *key);

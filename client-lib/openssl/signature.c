@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Signatures. A message is kept up to the 64 KiB that a handle takes, since identityd wants to see what it signs;
- * beside it runs the hash, for longer messages, which need the purpose `digest`. Verification is done with GnuTLS on
- * the public half. */
-#include "openssl/provider.h"
+ * beside it runs the hash, for longer messages, which need the purpose `digest`. */
+#include "openssl/cryptography.h"
 
 #include "common/macros.h"
 
-#include <gnutls/abstract.h>
-#include <gnutls/crypto.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/rsa.h>
@@ -17,27 +14,26 @@
 
 typedef struct Digest {
     const char *name, *alias;
-    gnutls_digest_algorithm_t id;
     size_t size;
     uint16_t ecdsa, pkcs1, pss; /* IANA schemes; 0: none */
     unsigned ecdsa_bits;
 } Digest;
 
 static const Digest digests[] = {
-    { "SHA256", "SHA2-256", GNUTLS_DIG_SHA256, 32, 0x0403, 0x0401, 0x0804, 256 },
-    { "SHA384", "SHA2-384", GNUTLS_DIG_SHA384, 48, 0x0503, 0x0501, 0x0805, 384 },
-    { "SHA512", "SHA2-512", GNUTLS_DIG_SHA512, 64, 0, 0x0601, 0x0806, 0 },
+    { "SHA256", "SHA2-256", 32, 0x0403, 0x0401, 0x0804, 256 },
+    { "SHA384", "SHA2-384", 48, 0x0503, 0x0501, 0x0805, 384 },
+    { "SHA512", "SHA2-512", 64, 0, 0x0601, 0x0806, 0 },
 };
 
 typedef struct SignatureContext {
-    const ProviderContext *provider;
+    ProviderContext *provider;
     IdentityKey *key;
     const Digest *digest;
     bool pss;
     uint8_t *message;
     size_t message_size;
     bool too_long;
-    gnutls_hash_hd_t hash;
+    EVP_MD_CTX *hash; /* NULL: nothing begun */
 } SignatureContext;
 
 static void *newctx(void *provctx, const char *properties) {
@@ -53,8 +49,7 @@ static void reset(SignatureContext *context) {
     context->message = NULL;
     context->message_size = 0;
     context->too_long = false;
-    if (context->hash)
-        gnutls_hash_deinit(context->hash, NULL);
+    EVP_MD_CTX_free(context->hash);
     context->hash = NULL;
 }
 
@@ -79,8 +74,10 @@ static void *dupctx(void *data) {
     };
     if (context->key)
         copy->key = identity_key_ref(context->key);
-    if (context->hash)
-        copy->hash = gnutls_hash_copy(context->hash);
+    if (context->hash && (copy->hash = EVP_MD_CTX_new()) && !EVP_MD_CTX_copy_ex(copy->hash, context->hash)) {
+        freectx(copy);
+        return NULL;
+    }
     if (context->message) {
         copy->message = malloc(IDENTITYD_MESSAGE_MAX);
         if (copy->message)
@@ -254,12 +251,9 @@ static int init(SignatureContext *context, const char *digest, void *key, const 
 
 /* Forgets what it was given. */
 static int restart(SignatureContext *context) {
-    if (context->hash)
-        gnutls_hash_deinit(context->hash, NULL);
-    context->hash = NULL;
     context->message_size = 0;
     context->too_long = false;
-    return gnutls_hash_init(&context->hash, context->digest->id) >= 0;
+    return crypto_hash_begin(context->provider, context->digest->name, &context->hash);
 }
 
 static int sign_init(void *data, void *key, const OSSL_PARAM params[]) {
@@ -283,7 +277,7 @@ static int digest_init(void *data, const char *digest, void *key, const OSSL_PAR
 static int digest_update(void *data, const unsigned char *bytes, size_t size) {
     SignatureContext *context = data;
 
-    if (!context->hash || gnutls_hash(context->hash, bytes, size) < 0)
+    if (!context->hash || !EVP_DigestUpdate(context->hash, bytes, size))
         return 0;
     if (size > IDENTITYD_MESSAGE_MAX - context->message_size)
         context->too_long = true;
@@ -355,7 +349,8 @@ static int digest_sign_final(void *data, unsigned char *signature, size_t *ret_s
     }
     if (!context->too_long)
         return finish(context, false, context->message, context->message_size, signature, ret_size, room);
-    gnutls_hash_output(context->hash, digest);
+    if (!EVP_DigestFinal_ex(context->hash, digest, NULL))
+        return 0;
     return finish(context, true, digest, context->digest->size, signature, ret_size, room);
 }
 
@@ -371,53 +366,29 @@ static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, s
 
 /* ---- verifying ---- */
 
-static int import_public(const PublicKey *public, gnutls_pubkey_t pubkey) {
-    if (public->rsa) {
-        gnutls_datum_t m = { (unsigned char *)public->modulus, (unsigned)public->modulus_size },
-                       e = { (unsigned char *)public->exponent, (unsigned)public->exponent_size };
-        return gnutls_pubkey_import_rsa_raw(pubkey, &m, &e);
-    }
-    unsigned length = public->bits / 8U;
-    gnutls_datum_t x = { (unsigned char *)public->point + 1, length },
-                   y = { (unsigned char *)public->point + 1 + length, length };
-    return public->point_size == 0
-               ? -1
-               : gnutls_pubkey_import_ecc_raw(
-                     pubkey, length == 32 ? GNUTLS_ECC_CURVE_SECP256R1 : GNUTLS_ECC_CURVE_SECP384R1, &x, &y);
-}
-
-static gnutls_sign_algorithm_t gnutls_scheme(const SignatureContext *context) {
-    const PublicKey *public = identity_key_public(context->key);
-
-    return gnutls_pk_to_sign(!public->rsa   ? GNUTLS_PK_ECDSA
-                             : context->pss ? GNUTLS_PK_RSA_PSS
-                                            : GNUTLS_PK_RSA,
-                             context->digest->id);
-}
-
 static int verify(void *data, const unsigned char *signature, size_t signature_size, const unsigned char *digest,
                   size_t size) {
     SignatureContext *context = data;
-    gnutls_datum_t hash = { (unsigned char *)digest, (unsigned)size },
-                   value = { (unsigned char *)signature, (unsigned)signature_size };
-    gnutls_pubkey_t pubkey = NULL;
-    int good = 0;
 
-    if (context->key && context->digest && size == context->digest->size && gnutls_pubkey_init(&pubkey) >= 0 &&
-        import_public(identity_key_public(context->key), pubkey) >= 0)
-        good = gnutls_pubkey_verify_hash2(pubkey, gnutls_scheme(context), 0, &hash, &value) >= 0;
-    if (pubkey)
-        gnutls_pubkey_deinit(pubkey);
-    return good;
+    if (!context->key || !context->digest || size != context->digest->size)
+        return 0;
+    const SignedHash signed_hash = {
+        .digest = context->digest->name,
+        .pss = context->pss,
+        .hash = digest,
+        .hash_size = size,
+        .signature = signature,
+        .signature_size = signature_size,
+    };
+    return crypto_verify(context->provider, identity_key_public(context->key), &signed_hash);
 }
 
 static int digest_verify_final(void *data, const unsigned char *signature, size_t signature_size) {
     SignatureContext *context = data;
     uint8_t digest[64];
 
-    if (!context->hash)
+    if (!context->hash || !EVP_DigestFinal_ex(context->hash, digest, NULL))
         return 0;
-    gnutls_hash_output(context->hash, digest);
     return verify(context, signature, signature_size, digest, context->digest->size);
 }
 

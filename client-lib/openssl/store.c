@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store loader for identityd:NAME: the private key (a reference into the TPM), then the certificates of the chain.
  */
-#include "openssl/provider.h"
+#include "openssl/cryptography.h"
 
 #include "common/names.h"
 
-#include <gnutls/gnutls.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/params.h>
@@ -17,7 +16,7 @@
 #define PEM_END    "-----END CERTIFICATE-----"
 
 typedef struct StoreContext {
-    const ProviderContext *provider;
+    ProviderContext *provider;
     IdentityKey *key;
     bool key_given;
     int expected;     /* OSSL_STORE_INFO_…; 0: all */
@@ -79,26 +78,25 @@ static int load_key(StoreContext *context, OSSL_CALLBACK *callback, void *argume
 }
 
 static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void *argument) {
-    const char *end = strstr(context->rest, PEM_END);
-    gnutls_datum_t in = { (unsigned char *)context->rest, 0 }, out = { NULL, 0 };
+    const char *begin = context->rest, *end = strstr(begin, PEM_END);
+    unsigned char *der = NULL;
+    size_t size = 0;
     int type = OSSL_OBJECT_CERT;
 
-    if (!end) {
-        context->rest = "";
+    context->rest = "";
+    if (!end)
         return 0;
-    }
     end += strlen(PEM_END);
-    in.size = (unsigned)(end - context->rest);
     context->rest = end + strspn(end, "\r\n");
-    if (gnutls_pem_base64_decode2("CERTIFICATE", &in, &out) < 0)
+    if (!crypto_pem_to_der(begin, (size_t)(context->rest - begin), "CERTIFICATE", &der, &size))
         return 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, out.data, out.size),
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, size),
         OSSL_PARAM_END,
     };
     int r = callback(params, argument);
-    gnutls_free(out.data);
+    OPENSSL_free(der);
     return r;
 }
 

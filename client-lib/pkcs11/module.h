@@ -7,7 +7,7 @@
  * (PKCS#11 2.40, §5.4). */
 #pragma once
 
-#include "client-lib/snapshot.h"
+#include "client-lib/snapshot-parse.h"
 #include "common/bytes.h"
 #include "identityd/identityd.h"
 

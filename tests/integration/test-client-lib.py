@@ -114,8 +114,8 @@ class Interface(unittest.TestCase):
     """Headers, symbols and manual pages name the same functions."""
 
     def setUp(self):
-        text = "".join(self.read("client-lib/identityd", name) for name in ("identityd.h", "identityd-gnutls.h"))
-        self.functions = set(re.findall(r"\b(identityd_[a-z0-9_]+)\(", re.sub(r"/\*.*?\*/", "", text, flags=re.S)))
+        self.declared = {library: self.functions_in(f"{library[3:]}.h") for library in ("libidentityd", "libidentityd-gnutls")}
+        self.functions = set().union(*self.declared.values())
         self.assertGreater(len(self.functions), 30)
 
     @staticmethod
@@ -123,11 +123,36 @@ class Interface(unittest.TestCase):
         with open(os.path.join(SOURCE, *path), encoding="utf-8") as file:
             return file.read()
 
+    def functions_in(self, header):
+        text = re.sub(r"/\*.*?\*/", "", self.read("client-lib/identityd", header), flags=re.S)
+        return set(re.findall(r"\b(identityd_[a-z0-9_]+)\(", text))
+
+    @staticmethod
+    def defined_by(library):
+        """{version node: symbols}"""
+        symbols = subprocess.run(["nm", "-D", "--defined-only", os.path.join(BUILD, "client-lib", library + ".so.0")], check=True,
+                                 capture_output=True, text=True).stdout
+        nodes = {}
+        for name, node in (line.split()[-1].split("@@") for line in symbols.splitlines() if "@@" in line):
+            nodes.setdefault(node, set()).add(name)
+        return nodes
+
     def test_symbols(self):
-        library = os.path.join(BUILD, "client-lib/libidentityd.so.0")
-        symbols = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
-        versioned = {line.split()[-1] for line in symbols.splitlines()} - {"LIBIDENTITYD_0"}
-        self.assertEqual(versioned, {name + "@@LIBIDENTITYD_0" for name in self.functions})
+        core, gnutls = (self.defined_by(library) for library in self.declared)
+        self.assertEqual(core.pop("LIBIDENTITYD_0"), self.declared["libidentityd"])
+        self.assertEqual(gnutls, {"LIBIDENTITYD_GNUTLS_0": self.declared["libidentityd-gnutls"]})
+        # What the one has for the other alone bears no name that a program could take for an interface.
+        self.assertEqual(list(core), ["LIBIDENTITYD_PRIVATE_0_1"])
+        self.assertFalse({name for name in core["LIBIDENTITYD_PRIVATE_0_1"] if name.startswith("identityd_")})
+
+    def test_who_only_signs_loads_nothing_else(self):
+        """Neither a program on libidentityd nor one that has the provider in its configuration starts GnuTLS or libsystemd."""
+        for path in ("libidentityd.so.0", "libidentityd-gnutls.so.0", "openssl/identityd.so"):
+            with self.subTest(path):
+                dynamic = subprocess.run(["readelf", "-d", os.path.join(BUILD, "client-lib", path)], check=True, capture_output=True, text=True).stdout
+                needed = " ".join(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
+                self.assertNotRegex(needed, "libsystemd")
+                (self.assertRegex if "gnutls" in path else self.assertNotRegex)(needed, "libgnutls")
 
     def test_manual(self):
         described = set()

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a snapshot's PEM is to GnuTLS. Made when first needed, then never changed. Without a lock, since a forked child
+ * could find it held: where two threads make one at once, the second is thrown away. */
+#pragma once
+
+#include "client-lib/snapshot.h"
+
+#include <gnutls/x509.h>
+
+#define SNAPSHOT_CHAIN_MAX 16U /* certificates in a chain, ours or a peer's */
+
+typedef struct SnapshotTrust {
+    gnutls_x509_trust_list_t list;
+    gnutls_x509_crl_t *crls; /* belong to `list`, which shows them to nobody */
+    unsigned crl_count;
+} SnapshotTrust;
+
+/* The chain as DER, leaf first. */
+typedef struct SnapshotChain {
+    gnutls_datum_t der[SNAPSHOT_CHAIN_MAX];
+    unsigned count;
+} SnapshotChain;
+
+/* The leaf's. */
+typedef struct SnapshotKey {
+    gnutls_datum_t spki; /* DER */
+    gnutls_pk_algorithm_t algorithm;
+    unsigned bits, usage; /* usage: GNUTLS_KEY_…; 0: any */
+} SnapshotKey;
+
+/* What was made of anchors and CRLs, of the chain, and of the leaf's public key: borrowed, valid as long as the
+ * snapshot. 0; -EBADMSG: what identityd sent does not parse; -ENOENT: there are no anchors, or no chain; -ENOMEM; with
+ * this thread's text. Thread-safe. */
+int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret);
+int snapshot_chain_der(identityd_snapshot *snapshot, const SnapshotChain **ret);
+int snapshot_key(identityd_snapshot *snapshot, const SnapshotKey **ret);
