@@ -21,7 +21,18 @@ static gnutls_datum_t datum_of(const Bytes *bytes) {
     return (gnutls_datum_t) { bytes->data, (unsigned) bytes->size };
 }
 
-static int add_anchors(const identityd_snapshot *snapshot, gnutls_x509_trust_list_t list) {
+static int add_moments(SnapshotTrust *trust, time_t first, time_t second) {
+    time_t *moments = reallocarray(trust->moments, trust->moment_count + 2U, sizeof(*moments));
+
+    if (!moments)
+        return GNUTLS_E_MEMORY_ERROR;
+    moments[trust->moment_count++] = first;
+    moments[trust->moment_count++] = second;
+    trust->moments = moments;
+    return 0;
+}
+
+static int add_anchors(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
     gnutls_datum_t pem = datum_of(&snapshot->anchors);
     gnutls_x509_crt_t *anchors = NULL;
     unsigned count = 0;
@@ -33,8 +44,11 @@ static int add_anchors(const identityd_snapshot *snapshot, gnutls_x509_trust_lis
     if (code < 0)
         return refused("anchors", code);
     unsigned added = 0;
-    if (count <= SNAPSHOT_ANCHORS_MAX) {
-        code = gnutls_x509_trust_list_add_cas(list, anchors, count, GNUTLS_TL_NO_DUPLICATES);
+    for (unsigned i = 0; i < count && i < SNAPSHOT_ANCHORS_MAX && code >= 0; i++)
+        code = add_moments(trust, gnutls_x509_crt_get_activation_time(anchors[i]),
+                           gnutls_x509_crt_get_expiration_time(anchors[i]));
+    if (count <= SNAPSHOT_ANCHORS_MAX && code >= 0) {
+        code = gnutls_x509_trust_list_add_cas(trust->list, anchors, count, GNUTLS_TL_NO_DUPLICATES);
         added = code < 0 ? 0 : (unsigned) code;
     }
     for (unsigned i = added; i < count; i++) /* the others belong to the list */
@@ -62,7 +76,9 @@ static int add_crls(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
     }
     for (unsigned i = 0; i < count; i++) {
         /* One at a time: where the list refuses one, it is known whose the others are. */
-        code = gnutls_x509_trust_list_add_crls(trust->list, &crls[i], 1, 0, 0);
+        code = add_moments(trust, gnutls_x509_crl_get_this_update(crls[i]), gnutls_x509_crl_get_next_update(crls[i]));
+        if (code >= 0)
+            code = gnutls_x509_trust_list_add_crls(trust->list, &crls[i], 1, 0, 0);
         if (code < 1)
             gnutls_x509_crl_deinit(crls[i]);
         else
@@ -75,8 +91,11 @@ static int add_crls(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
 static SnapshotTrust *trust_free(SnapshotTrust *trust) {
     if (trust && trust->list)
         gnutls_x509_trust_list_deinit(trust->list, 1);
-    if (trust)
+    if (trust) {
         free(trust->crls);
+        free(trust->moments);
+        free(trust->verified);
+    }
     free(trust);
     return NULL;
 }
@@ -95,9 +114,11 @@ int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret) {
     if (!made) {
         _cleanup_(trust_free_p) SnapshotTrust *trust = calloc(1, sizeof(*trust));
         int code = trust ? gnutls_x509_trust_list_init(&trust->list, 0) : GNUTLS_E_MEMORY_ERROR;
-        int r = code < 0 ? refused("anchors", code) : add_anchors(snapshot, trust->list);
+        int r = code < 0 ? refused("anchors", code) : add_anchors(snapshot, trust);
         if (r >= 0)
             r = add_crls(snapshot, trust);
+        if (r >= 0 && !(trust->verified = calloc(1, sizeof(*trust->verified))))
+            r = client_errno(-ENOMEM, "anchors");
         if (r < 0)
             return r;
         will_be_cleared(snapshot);

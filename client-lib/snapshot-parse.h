@@ -4,6 +4,7 @@
 #pragma once
 
 #include "client-lib/snapshot.h"
+#include "client-lib/verified.h"
 
 #include <gnutls/x509.h>
 
@@ -13,6 +14,9 @@ typedef struct SnapshotTrust {
     gnutls_x509_trust_list_t list;
     gnutls_x509_crl_t *crls; /* belong to `list`, which shows them to nobody */
     unsigned crl_count;
+    time_t *moments; /* at which an answer may change: an anchor begins or ends, a CRL becomes valid or due */
+    unsigned moment_count;
+    VerifiedTable *verified; /* what verified with all this; the one thing here that changes */
 } SnapshotTrust;
 
 /* The chain as DER, leaf first. */

@@ -186,20 +186,46 @@ static int check_ocsp(const SnapshotTrust *trust, const PeerChain *chain, const 
     return revoked ? rejected(chain, GNUTLS_CERT_REVOKED, wanted) : 0;
 }
 
+/* ---- what verified before ---- */
+
+/* The next moment after `now` at which this chain, or what it is verified with, begins or ends. */
+static time_t next_moment(const SnapshotTrust *trust, const PeerChain *chain, time_t now) {
+    time_t next = now + VERIFIED_SECONDS_MAX;
+
+    for (unsigned i = 0; i < trust->moment_count; i++)
+        if (trust->moments[i] > now && trust->moments[i] < next)
+            next = trust->moments[i];
+    for (unsigned i = 0; i < chain->count; i++) {
+        time_t begin = gnutls_x509_crt_get_activation_time(chain->certificates[i]),
+               end = gnutls_x509_crt_get_expiration_time(chain->certificates[i]);
+        if (begin > now && begin < next)
+            next = begin;
+        if (end >= now && end < next) /* the second itself is still good */
+            next = end;
+    }
+    return next;
+}
+
+/* False: nothing is to be remembered. What a stapled response says is looked at each time. */
+static bool make_question(const gnutls_datum_t *der, size_t count, const VerifyWanted *wanted, VerifiedQuestion *ret) {
+    const unsigned char options[] = { wanted->is_server, wanted->host != NULL, (unsigned char) wanted->flags };
+    gnutls_datum_t parts[SNAPSHOT_CHAIN_MAX + 2U];
+
+    if (count == 0 || count > SNAPSHOT_CHAIN_MAX || (wanted->ocsp && wanted->ocsp->size > 0))
+        return false;
+    parts[0] = (gnutls_datum_t) { (unsigned char *) (uintptr_t) options, sizeof(options) };
+    parts[1] = (gnutls_datum_t) { (unsigned char *) (uintptr_t) wanted->host,
+                                  wanted->host ? (unsigned) strlen(wanted->host) : 0 };
+    memcpy(&parts[2], der, count * sizeof(*der));
+    return verified_question(parts, count + 2U, ret);
+}
+
 /* ---- all of it ---- */
 
-int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *der, size_t count, const VerifyWanted *wanted) {
-    _cleanup_(peer_chain_clear) PeerChain chain = { .count = 0 };
-    const SnapshotTrust *trust = NULL;
+static int verify_parsed(const SnapshotTrust *trust, PeerChain *chain, const VerifyWanted *wanted) {
     gnutls_typed_vdata_st data[2];
     unsigned status = 0, elements = 0;
 
-    int r = snapshot_trust(snapshot, &trust);
-    if (r < 0)
-        return r;
-    r = peer_chain_import(&chain, der, count);
-    if (r < 0)
-        return r;
     data[elements++] = (gnutls_typed_vdata_st) {
         .type = GNUTLS_DT_KEY_PURPOSE_OID,
         .data = (unsigned char *) (wanted->is_server ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT),
@@ -210,16 +236,34 @@ int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *der, size_t
             .data = (unsigned char *) (uintptr_t) wanted->host,
             .size = (unsigned) strlen(wanted->host),
         };
-    int code = gnutls_x509_trust_list_verify_crt2(trust->list, chain.certificates, chain.count, data, elements,
+    int code = gnutls_x509_trust_list_verify_crt2(trust->list, chain->certificates, chain->count, data, elements,
                                                   GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM), &status, NULL);
     if (code < 0)
         return client_error(code == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EKEYREJECTED, "verifying the peer: %s",
                             gnutls_strerror(code));
     if (status != 0)
-        return rejected(&chain, status, wanted);
-    r = check_ocsp(trust, &chain, wanted);
-    if (r >= 0 && wanted->flags & IDENTITYD_VERIFY_CRL_HARD)
-        r = check_all_covered(trust, &chain);
+        return rejected(chain, status, wanted);
+    int r = check_ocsp(trust, chain, wanted);
+    return r >= 0 && wanted->flags & IDENTITYD_VERIFY_CRL_HARD ? check_all_covered(trust, chain) : r;
+}
+
+int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *der, size_t count, const VerifyWanted *wanted) {
+    _cleanup_(peer_chain_clear) PeerChain chain = { .count = 0 };
+    const SnapshotTrust *trust = NULL;
+    VerifiedQuestion question;
+    time_t now = time(NULL);
+
+    int r = snapshot_trust(snapshot, &trust);
+    if (r < 0)
+        return r;
+    bool may_be_known = make_question(der, count, wanted, &question);
+    if (may_be_known && verified_before(trust->verified, &question, now))
+        return 0;
+    r = peer_chain_import(&chain, der, count);
+    if (r >= 0)
+        r = verify_parsed(trust, &chain, wanted);
+    if (r >= 0 && may_be_known)
+        verified_note(trust->verified, &question, now, next_moment(trust, &chain, now));
     return r;
 }
 

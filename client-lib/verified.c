@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "client-lib/verified.h"
+
+#include "common/macros.h"
+
+#include <gnutls/crypto.h>
+#include <string.h>
+
+bool verified_question(const gnutls_datum_t *parts, size_t count, VerifiedQuestion *ret) {
+    gnutls_hash_hd_t hash;
+    uint8_t digest[32];
+    int code = gnutls_hash_init(&hash, GNUTLS_DIG_SHA256);
+
+    if (code < 0)
+        return false;
+    for (size_t i = 0; i < count && code >= 0; i++) {
+        code = gnutls_hash(hash, &parts[i].size, sizeof(parts[i].size));
+        if (code >= 0 && parts[i].size > 0)
+            code = gnutls_hash(hash, parts[i].data, parts[i].size);
+    }
+    gnutls_hash_deinit(hash, digest);
+    memcpy(ret->hash, digest, sizeof(ret->hash));
+    return code >= 0;
+}
+
+static VerifiedSlot *slot_of(VerifiedTable *table, const VerifiedQuestion *question) {
+    return &table->slots[question->hash[0] % VERIFIED_SLOTS];
+}
+
+bool verified_before(VerifiedTable *table, const VerifiedQuestion *question, time_t now) {
+    VerifiedSlot *slot = slot_of(table, question);
+    unsigned turn = atomic_load(&slot->turn);
+    bool same = turn % 2 == 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(question->hash); i++)
+        same = same && atomic_load(&slot->hash[i]) == question->hash[i];
+    same = same && atomic_load(&slot->since) <= now && now < atomic_load(&slot->until);
+    return same && atomic_load(&slot->turn) == turn; /* nobody wrote meanwhile */
+}
+
+void verified_note(VerifiedTable *table, const VerifiedQuestion *question, time_t now, time_t until) {
+    VerifiedSlot *slot = slot_of(table, question);
+    unsigned turn = atomic_load(&slot->turn);
+
+    if (turn % 2 != 0 || !atomic_compare_exchange_strong(&slot->turn, &turn, turn + 1))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(question->hash); i++)
+        atomic_store(&slot->hash[i], question->hash[i]);
+    atomic_store(&slot->since, now);
+    atomic_store(&slot->until, until - now > VERIFIED_SECONDS_MAX ? now + VERIFIED_SECONDS_MAX : until);
+    atomic_store(&slot->turn, turn + 2);
+}
