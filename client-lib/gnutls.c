@@ -187,32 +187,53 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
 
 /* ---- for each handshake: the peer ---- */
 
-static int verify_peer(gnutls_session_t tls) {
+static int verify_peer_of(gnutls_session_t tls, const Session *session, const char *host) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
-    const Session *session = session_of(tls);
     TlsSide side = TLS_SIDE_CLIENT;
     gnutls_datum_t staple = { NULL, 0 };
     unsigned count = 0;
 
-    if (!session)
-        return gnutls_error_of(
-            client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
     if (transcript_side(session->transcript, &side) < 0)
-        return gnutls_error_of(client_error(-EINVAL, "the TLS session has no ClientHello"));
+        return client_error(-EINVAL, "the TLS session has no ClientHello");
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls, &count);
     if (!chain && side == TLS_SIDE_SERVER)
         return 0; /* not demanded, else GnuTLS would have ended the handshake itself */
     if (gnutls_certificate_type_get2(tls, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
-        return gnutls_error_of(client_error(-EKEYREJECTED, "the peer's certificate is no X.509 certificate"));
+        return client_error(-EKEYREJECTED, "the peer's certificate is no X.509 certificate");
     snapshot = credential_latest(session->credentials->credential);
     const VerifyWanted wanted = {
-        .host = session->host,
+        .host = host,
         .is_server = side == TLS_SIDE_CLIENT,
         .flags = session->flags,
         .ocsp = gnutls_ocsp_status_request_get2(tls, 0, &staple) >= 0 ? &staple : NULL,
     };
-    int r = verify_chain(snapshot, chain, count, &wanted);
+    return verify_chain(snapshot, chain, count, &wanted);
+}
+
+static const Session *begun(gnutls_session_t tls) {
+    const Session *session = tls ? session_of(tls) : NULL;
+
+    if (!session)
+        (void) client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session");
+    return session;
+}
+
+/* Inside the handshake. */
+static int verify_peer(gnutls_session_t tls) {
+    const Session *session = begun(tls);
+    int r = session ? verify_peer_of(tls, session, session->host) : -EINVAL;
+
     return r < 0 ? gnutls_error_of(r) : 0;
+}
+
+_public_ int identityd_gnutls_verify_peer(gnutls_session_t tls, const char *host) {
+    const Session *session = begun(tls);
+
+    if (!session)
+        return -EINVAL;
+    if (host && !host[0])
+        return client_error(-EINVAL, "verifying a peer: an empty name");
+    return verify_peer_of(tls, session, host);
 }
 
 /* ---- credentials ---- */

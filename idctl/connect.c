@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* idctl connect: the quick test of an identity in TLS 1.3, with a `tls-client` handle. The handshake, both chains, the verdicts;
- * then standard input and output are joined with the session. */
+/* idctl connect: the quick test of an identity in TLS 1.3, with a `tls-client` handle. The handshake, both chains, the
+ * verdicts; then standard input and output are joined with the session. */
 #include "idctl/connect-report.h"
 #include "idctl/credential.h"
 #include "idctl/output.h"
@@ -45,24 +45,14 @@ static void connection_clear(Connection *connection) {
 }
 
 /* The handle's anchors and CRLs through libidentityd, as any program that uses it would. */
-static void verify_with_handle(const Connection *connection, const Certificates *chain, Verdict *ret) {
-    _cleanup_free_ identityd_datum *list = calloc(chain->count + 1, sizeof list[0]);
-    _cleanup_free_ Bytes *der = calloc(chain->count + 1, sizeof der[0]);
-    int r = list && der ? 0 : -ENOMEM;
+static void verify_with_handle(const Connection *connection, Verdict *ret) {
+    int r = identityd_gnutls_verify_peer(connection->session, NULL);
 
-    for (size_t i = 0; r == 0 && i < chain->count; i++) {
-        r = certificate_to_der(chain->list[i], &der[i]);
-        list[i] = (identityd_datum) { der[i].data, der[i].size };
-    }
-    if (r == 0)
-        r = identityd_verify_peer(connection->credential, list, chain->count, NULL, "server", 0);
     if (r < 0)
-        verdict_set(ret, false, "%s", r == -ENOMEM ? strerror(ENOMEM) : identityd_last_error());
+        verdict_set(ret, false, "%s", identityd_last_error());
     else
-        verdict_set(ret, true, "ends in an anchor of %s, and no CRL lists it",
+        verdict_set(ret, true, "ends in an anchor of %s, and neither a CRL nor a stapled OCSP response revokes it",
                     identityd_snapshot_identity(connection->snapshot));
-    for (size_t i = 0; der && i < chain->count; i++)
-        bytes_clear(&der[i]);
 }
 
 /* Inside the handshake, before our certificate is sent. All verdicts are kept for the report. */
@@ -78,7 +68,7 @@ static int verify_peer(gnutls_session_t session) {
     if (connection->trust)
         trust_verify(connection->trust, &report->peer, NULL, USAGE_SERVER, &report->chain_verdict);
     else
-        verify_with_handle(connection, &report->peer, &report->chain_verdict);
+        verify_with_handle(connection, &report->chain_verdict);
     bool named = gnutls_x509_crt_check_hostname(report->peer.list[0], connection->name);
     verdict_set(&report->name_verdict, named, "the certificate %s the name %s", named ? "carries" : "does not carry",
                 connection->name);
@@ -91,7 +81,8 @@ static ExitCode load_own(Connection *connection, const Command *command) {
     ConnectReport *report = &connection->report;
     size_t size;
 
-    ExitCode code = credential_open(command->arguments[0], "tls-client", &connection->credential, &connection->snapshot);
+    ExitCode code =
+        credential_open(command->arguments[0], "tls-client", &connection->credential, &connection->snapshot);
     if (code != EXIT_OK)
         return code;
     const char *pem = identityd_snapshot_chain(connection->snapshot, &size);

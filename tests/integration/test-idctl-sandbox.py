@@ -86,12 +86,18 @@ class Idctl(unittest.TestCase):
         self.assertIn("cannot install", idctl("install", "demo", ROOT, status=1).stderr)
         self.assertEqual(show("demo")["state"], "ready")
 
-    def server(self, *options):
+    def server_certificate(self):
         key, request, certificate = self.path("s.key"), self.path("s.csr"), self.path("s.pem")
         run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-subj",
             "/CN=server", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "extendedKeyUsage=serverAuth",
             "-out", request)
         run(LAB_CA, "sign", SANDBOX_CA, "--csr", request, "--chain", "--lifetime", "3600", "--out", certificate)
+        return key, certificate
+
+    def server(self, *options):
+        key, certificate = self.path("s.key"), self.path("s.pem")
+        if not os.path.exists(certificate):
+            self.server_certificate()
         process = subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-cert_chain",
                                     certificate, "-key", key, "-rev", *options], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -111,6 +117,27 @@ class Idctl(unittest.TestCase):
         idctl("connect", "--check", "--name", "other.example", "demo", endpoint, status=1)
         idctl("verify", "--peer", endpoint, "demo")
         idctl("verify", "--peer", endpoint, "--name", "other.example", "demo", status=1)
+
+    def staple(self, certificate):
+        """What the CA's index says of it now."""
+        request, response, issuer = self.path("ocsp.request"), self.path("ocsp.response"), f"{SANDBOX_CA}/intermediate.pem"
+        run("openssl", "ocsp", "-issuer", issuer, "-cert", certificate, "-reqout", request, "-no_nonce")
+        run("openssl", "ocsp", "-index", f"{SANDBOX_CA}/index.txt", "-CA", issuer, "-rsigner", issuer, "-rkey",
+            f"{SANDBOX_CA}/private/intermediate-1.key", "-ndays", "1", "-reqin", request, "-respout", response)
+        return response
+
+    def test_connect_heeds_a_stapled_response(self):
+        _, certificate = self.server_certificate()
+        good = self.server("-tls1_3", "-status_file", self.staple(certificate))
+        self.assertIn("neither a CRL nor a stapled", idctl("connect", "--check", "demo", good).stdout)
+        run(LAB_CA, "control", SANDBOX_CA, "revoke", self.serial(certificate))
+        revoked = self.server("-tls1_3", "-status_file", self.staple(certificate))
+        self.assertIn("CN=server is revoked", idctl("connect", "--check", "demo", revoked, status=1).stdout)
+        idctl("connect", "--check", "demo", self.server("-tls1_3")) # nobody else has told it
+
+    @staticmethod
+    def serial(certificate):
+        return run("openssl", "x509", "-in", certificate, "-noout", "-serial").stdout.strip().partition("=")[2]
 
     def test_connect_refused(self):
         stranger = self.path("stranger.pem")

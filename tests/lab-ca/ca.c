@@ -262,6 +262,8 @@ int ca_open(const char *directory, const CaOptions *options, Ca **ret) {
         r = file_write_text(directory, "crl-base", options->crl_base);
     if (r == 0 && options->ocsp_url)
         r = file_write_text(directory, "ocsp-url", options->ocsp_url);
+    if (r == 0) /* renewals keep their subject; `openssl ocsp` reads the index only if it is told so */
+        r = file_write_text(directory, "index.txt.attr", "unique_subject = no");
     if (r < 0)
         return r;
     r = load(ca);
