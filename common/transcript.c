@@ -157,9 +157,23 @@ static void slot_release(gnutls_ext_priv_data_t data) {
         transcript->session = NULL;
 }
 
+static void take_hook(gnutls_session_t session) {
+    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, transcript_hook);
+}
+
+/* A ClientHello is about to be written: the last moment at which nobody can have put another hook in our place before
+ * the first message. libcurl does, from its version 8.12 on, for session tickets. */
+static int slot_send(gnutls_session_t session, gnutls_buffer_t extension) {
+    (void) extension;
+    if (transcript_of_session(session))
+        take_hook(session);
+    return 0; /* there is no such extension */
+}
+
 static int slot_reserve(gnutls_session_t session) {
-    int r = gnutls_session_ext_register(session, "identityd transcript", TRANSCRIPT_SLOT, GNUTLS_EXT_NONE, NULL, NULL,
-                                        slot_release, NULL, NULL, GNUTLS_EXT_FLAG_TLS | GNUTLS_EXT_FLAG_DTLS);
+    int r = gnutls_session_ext_register(session, "identityd transcript", TRANSCRIPT_SLOT, GNUTLS_EXT_NONE, NULL,
+                                        slot_send, slot_release, NULL, NULL,
+                                        GNUTLS_EXT_FLAG_TLS | GNUTLS_EXT_FLAG_DTLS | GNUTLS_EXT_FLAG_CLIENT_HELLO);
 
     if (r == GNUTLS_E_ALREADY_REGISTERED)
         return transcript_of_session(session) ? -EALREADY : 0;
@@ -183,7 +197,7 @@ int transcript_attach(gnutls_session_t session, gnutls_handshake_hook_func next,
     transcript->session = session;
     transcript->next = next;
     gnutls_ext_set_data(session, TRANSCRIPT_SLOT, transcript);
-    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, transcript_hook);
+    take_hook(session);
     *ret = TAKE_PTR(transcript);
     return 0;
 }
