@@ -93,7 +93,7 @@ REFUSE(c_cancel_function, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 
 /* Not const: PKCS#11 declares it so. Nobody writes to it. */
 static CK_FUNCTION_LIST functions = {
-    .version = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR },
+    .version = INTERFACE_VERSION,
     .C_Initialize = c_initialize,
     .C_Finalize = c_finalize,
     .C_GetInfo = c_get_info,

@@ -15,6 +15,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Of the functions that there are here, whatever p11-kit's header has beyond them (3.0 from its version 0.25 on). */
+#define INTERFACE_VERSION                                                                                              \
+    { 2, 40 }
+
 #define MODULE_SLOT 1UL
 
 #define ENTRIES_MAX    64U /* identities on the token */

@@ -25,8 +25,7 @@ CK_RV c_get_info(CK_INFO *info) {
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    *info = (CK_INFO) { .cryptokiVersion = { CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR },
-                        .libraryVersion = version() };
+    *info = (CK_INFO) { .cryptokiVersion = INTERFACE_VERSION, .libraryVersion = version() };
     SET_TEXT(info->manufacturerID, "identityd");
     SET_TEXT(info->libraryDescription, "identityd PKCS#11 module");
     return CKR_OK;

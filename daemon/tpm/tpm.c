@@ -102,7 +102,12 @@ static int connect_context(Tpm *tpm, Failure *ret_failure) {
     TSS2_RC rc;
 
     rc = Tss2_TctiLdr_Initialize(tpm->tcti, &tpm->tcti_context);
-    if (rc == TSS2_RC_SUCCESS)
+    if (rc != TSS2_RC_SUCCESS) {
+        /* tpm2-tss 4.0 to 4.1.3 leave the empty memory of what could not be opened here, and finalize none such; others
+         * leave NULL. */
+        free(tpm->tcti_context);
+        tpm->tcti_context = NULL;
+    } else
         rc = Esys_Initialize(&tpm->esys, tpm->tcti_context, NULL);
     if (rc == TSS2_RC_SUCCESS)
         return 0;

@@ -310,6 +310,7 @@ static TSS2_RC fault_init(TSS2_TCTI_CONTEXT *tcti, size_t *size, const char *con
         return TSS2_TCTI_RC_MEMORY;
     rc = Tss2_TctiLdr_Initialize(comma + 1, &context->inner);
     if (rc != TSS2_RC_SUCCESS) {
+        free(context->inner); /* as daemon/tpm/tpm.c has it */
         free(context->control);
         return rc;
     }

@@ -102,6 +102,8 @@ static void test_slot(void **state) {
     assert_int_equal(module->C_GetInfo(NULL), CKR_ARGUMENTS_BAD);
     assert_int_equal(module->C_GetInfo(&info), CKR_OK);
     assert_int_equal(info.cryptokiVersion.major, 2);
+    assert_int_equal(info.cryptokiVersion.minor, 40);
+    assert_memory_equal(&module->version, &info.cryptokiVersion, sizeof(CK_VERSION));
     assert_int_equal(module->C_GetSlotList(CK_TRUE, NULL, NULL), CKR_ARGUMENTS_BAD);
     assert_int_equal(module->C_GetSlotList(CK_TRUE, NULL, &count), CKR_OK);
     assert_int_equal(count, 1);

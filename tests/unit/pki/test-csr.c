@@ -91,7 +91,9 @@ static void test_openssl_reads_it(void **state) {
         expect(text, kinds[i].pk == GNUTLS_PK_RSA ? "Digital Signature, Key Encipherment\n" : "Digital Signature\n");
         expect(text, "TLS Web Client Authentication, TLS Web Server Authentication");
         expect(text, "DNS:host_1.example.com, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1, "
-                     "URI:urn:example:device:1, othername: 1.3.6.1.5.5.7.8.4");
+                     "URI:urn:example:device:1, othername: ");
+        if (!strstr(text, "othername: Hardware Module Name")) /* OpenSSL 3.4 and later know the name */
+            expect(text, "othername: 1.3.6.1.5.5.7.8.4");
         expect(text, "DNS:*.example.org");
         assert_int_equal(csr_spki(bytes_view(&der), &spki), 0);
         assert_true(bytes_view_equal(bytes_view(&spki), bytes_view(&key.spki)));

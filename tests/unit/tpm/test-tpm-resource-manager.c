@@ -51,6 +51,7 @@ static int start_manager(Setting *setting) {
             Tss2_TctiLdr_Finalize(&context);
             return 0;
         }
+        free(context); /* as daemon/tpm/tpm.c has it */
         if (waitpid(setting->manager, NULL, WNOHANG) == setting->manager) {
             setting->manager = 0;
             return -1;
