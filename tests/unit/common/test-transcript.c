@@ -308,6 +308,25 @@ static void test_retry_is_forced_and_next_hook_called(void **state) {
     side_clear(&server);
 }
 
+/* As libcurl does, after it has loaded the key: the transcript has its hook back before the first message. */
+static void test_hook_taken_by_another(void **state) {
+    const Setup setup = { SUITE_256 RETRY_CLIENT, SUITE_256 RETRY_SERVER };
+    Side client, server;
+    int fds[2];
+
+    sides_new(&client, &server, &setup);
+    sockets(fds);
+    side_begin(&client, &setup, fds[0], NULL, NULL);
+    side_begin(&server, &setup, fds[1], NULL, NULL);
+    gnutls_handshake_set_hook_function(client.session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_POST, count_retries);
+    assert_int_equal(handshake_both(&client, &server), 0);
+    assert_int_equal(client.signatures, 1);
+    side_end(&client);
+    side_end(&server);
+    side_clear(&client);
+    side_clear(&server);
+}
+
 static void test_second_attach_refused(void **state) {
     const Setup setup = { SUITE_256, SUITE_256 };
     Side client = { .side = TLS_SIDE_CLIENT };
@@ -464,6 +483,7 @@ int main(void) {
         cmocka_unit_test(test_retry_sha256),
         cmocka_unit_test(test_retry_sha384),
         cmocka_unit_test(test_retry_is_forced_and_next_hook_called),
+        cmocka_unit_test(test_hook_taken_by_another),
         cmocka_unit_test(test_second_attach_refused),
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_post_handshake),
