@@ -35,7 +35,7 @@ class Enrolment(Case):
         pem = self.ca.enroll("a", extra=["extendedKeyUsage=clientAuth,serverAuth"])
         good, text = self.ca.verify(pem, "-purpose", "sslclient", "-x509_strict")
         self.assertTrue(good, text)
-        self.assertIn("CN = device", field(pem, "-subject"))
+        self.assertIn("CN=device", field(pem, "-subject", "-nameopt", "RFC2253"))
         self.assertIn("DNS:device.example", field(pem, "-ext", "subjectAltName"))
         self.assertIn("Digital Signature", field(pem, "-ext", "keyUsage"))
         self.assertIn("TLS Web Client", field(pem, "-ext", "extendedKeyUsage"))
@@ -126,7 +126,7 @@ class Authentication(Case):
                 ca.request("a")
                 challenge = ca.post("simpleenroll", "a").headers["www-authenticate"]
                 self.assertIn("Digest", challenge)
-                self.assertIn(f"algorithm={algorithm}", challenge)
+                self.assertIn(f"algorithm={algorithm}", challenge.lower())
                 self.assertEqual(ca.post("simpleenroll", "a", "--digest", "-u", "demo:secret").status, 200)
                 self.assertEqual(ca.post("simpleenroll", "a", "--digest", "-u", "demo:wrong").status, 401)
                 self.assertEqual(ca.post("simpleenroll", "a", "--basic", "-u", "demo:secret").status, 401)
@@ -357,7 +357,7 @@ class Faults(Case):
 
     def test_certificates(self):
         expected = {
-            "wrong-name": lambda pem: field(pem, "-subject") == "subject=O = identityd lab, CN = somebody else",
+            "wrong-name": lambda pem: field(pem, "-subject", "-nameopt", "RFC2253") == "subject=CN=somebody else,O=identityd lab",
             "wrong-san": lambda pem: "somebody-else" in field(pem, "-ext", "subjectAltName"),
             "wrong-key": lambda pem: field(pem, "-pubkey") != field(self.first, "-pubkey"),
             "wrong-usage": lambda pem: "Time Stamping" in field(pem, "-ext", "extendedKeyUsage"),
