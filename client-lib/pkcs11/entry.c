@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The module's one symbol, C_GetFunctionList, the table that it gives, and the functions that this token does not have:
- * it makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those who need no key
- * for it. */
+/* The module's symbols, C_GetFunctionList and its like, the table that they give, and the functions that this token
+ * does not have: it makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those
+ * who need no key for it. */
 #include "client-lib/pkcs11/functions.h"
 #include "client-lib/pkcs11/module.h"
+
+#include <string.h>
 
 static CK_RV refuse(CK_RV rv) {
     return module_get() ? rv : CKR_CRYPTOKI_NOT_INITIALIZED;
@@ -168,5 +170,49 @@ _public_ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list) {
     if (!list)
         return CKR_ARGUMENTS_BAD;
     *list = &functions;
+    return CKR_OK;
+}
+
+/* ---- as PKCS#11 3.0 and later ask for functions ---- */
+
+/* Where a module lacks these two, a program that looks for them finds those of libp11-kit, which GnuTLS brings along,
+ * and asks a proxy without a slot instead (OpenSC 0.26 does). */
+
+#ifndef HAVE_CK_INTERFACE /* p11-kit before 0.25 */
+typedef struct ck_interface {
+    char *pInterfaceName;
+    void *pFunctionList;
+    CK_FLAGS flags;
+} CK_INTERFACE;
+
+CK_RV C_GetInterfaceList(CK_INTERFACE *list, CK_ULONG *count);
+CK_RV C_GetInterface(CK_UTF8CHAR *name, CK_VERSION *version, CK_INTERFACE **ret, CK_FLAGS flags);
+#endif
+
+/* The one that there is, and the standard's name for it. A forked child begins with C_Initialize(), as 2.40 has it:
+ * CKF_INTERFACE_FORK_SAFE is not said. */
+static CK_INTERFACE interface = { (char *) (uintptr_t) "PKCS 11", &functions, 0 };
+
+_public_ CK_RV C_GetInterfaceList(CK_INTERFACE *list, CK_ULONG *count) {
+    if (!count)
+        return CKR_ARGUMENTS_BAD;
+    CK_ULONG room = *count;
+    *count = 1;
+    if (list && room < 1)
+        return CKR_BUFFER_TOO_SMALL;
+    if (list)
+        *list = interface;
+    return CKR_OK;
+}
+
+_public_ CK_RV C_GetInterface(CK_UTF8CHAR *name, CK_VERSION *version, CK_INTERFACE **ret, CK_FLAGS flags) {
+    const CK_VERSION ours = functions.version;
+
+    if (!ret)
+        return CKR_ARGUMENTS_BAD;
+    if ((name && strcmp((const char *) name, interface.pInterfaceName) != 0) ||
+        (version && (version->major != ours.major || version->minor != ours.minor)) || flags & ~interface.flags)
+        return CKR_FUNCTION_FAILED;
+    *ret = &interface;
     return CKR_OK;
 }

@@ -7,8 +7,14 @@
 
 CK_FUNCTION_LIST *module;
 
+static void *library;
+
+void *module_symbol(const char *name) {
+    return dlsym(library, name);
+}
+
 int setup_module(void **state) {
-    void *library = dlopen(PKCS11_MODULE, RTLD_NOW | RTLD_LOCAL);
+    library = dlopen(PKCS11_MODULE, RTLD_NOW | RTLD_LOCAL);
     CK_C_GetFunctionList get;
 
     if (!library)

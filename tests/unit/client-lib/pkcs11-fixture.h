@@ -10,6 +10,8 @@ extern CK_FUNCTION_LIST *module;
 
 /* Loads the module, once. */
 int setup_module(void **state);
+/* As a program finds it: in the module, or else in what that brings along. */
+void *module_symbol(const char *name);
 /* C_Initialize, with "mqtt" (P-256, generation 1) and "rsa" there. */
 int setup_initialized(void **state);
 int teardown_initialized(void **state);

@@ -90,6 +90,45 @@ static void test_function_list_is_whole(void **state) {
         assert_non_null(function[i]);
 }
 
+/* PKCS#11 3.0's way to the same functions. The structure is the standard's: p11-kit's header has it since 0.25. */
+typedef struct Interface {
+    char *name;
+    CK_FUNCTION_LIST *functions;
+    CK_FLAGS flags;
+} Interface;
+
+static void test_interfaces(void **state) {
+    CK_RV (*list)(Interface *, CK_ULONG *), (*get)(const char *, CK_VERSION *, Interface **, CK_FLAGS);
+    CK_VERSION ours = { 2, 40 }, newer = { 3, 0 };
+    Interface found = { NULL, NULL, 9 }, *one = NULL;
+    CK_ULONG count = 5;
+
+    *(void **) &list = module_symbol("C_GetInterfaceList");
+    *(void **) &get = module_symbol("C_GetInterface");
+    assert_true(list && get);
+    assert_int_equal(list(NULL, NULL), CKR_ARGUMENTS_BAD);
+    assert_int_equal(list(NULL, &count), CKR_OK);
+    assert_int_equal(count, 1);
+    count = 0;
+    assert_int_equal(list(&found, &count), CKR_BUFFER_TOO_SMALL);
+    assert_int_equal(count, 1);
+    assert_int_equal(list(&found, &count), CKR_OK);
+    assert_string_equal(found.name, "PKCS 11");
+    assert_ptr_equal(found.functions, module);
+    assert_int_equal(found.flags, 0);
+
+    assert_int_equal(get(NULL, NULL, NULL, 0), CKR_ARGUMENTS_BAD);
+    assert_int_equal(get(NULL, NULL, &one, 0), CKR_OK);
+    assert_ptr_equal(one->functions, module);
+    assert_int_equal(get("PKCS 11", &ours, &one, 0), CKR_OK);
+    assert_ptr_equal(one->functions, module);
+    one = NULL;
+    assert_int_equal(get("Vendor whatever", NULL, &one, 0), CKR_FUNCTION_FAILED);
+    assert_int_equal(get("PKCS 11", &newer, &one, 0), CKR_FUNCTION_FAILED);
+    assert_int_equal(get("PKCS 11", NULL, &one, 1 /* CKF_INTERFACE_FORK_SAFE */), CKR_FUNCTION_FAILED);
+    assert_null(one);
+}
+
 /* ---- slot and token ---- */
 
 static void test_slot(void **state) {
@@ -348,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_not_initialized),
         cmocka_unit_test(test_initialize),
         cmocka_unit_test(test_function_list_is_whole),
+        cmocka_unit_test(test_interfaces),
         TEST(test_slot),
         TEST(test_mechanisms),
         TEST(test_sessions),
