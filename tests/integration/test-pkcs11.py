@@ -84,10 +84,10 @@ class Programs(unittest.TestCase):
                 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $SCRATCH/key -out $SCRATCH/cert \
                     -subj /CN=server -days 2 2>/dev/null
                 cat $FAKE/ca.pem $FAKE/demo.pem > $SCRATCH/anchors
+                : > $SCRATCH/server
                 openssl s_server -accept 127.0.0.1:0 {version} -Verify 3 -verify_return_error -CAfile $SCRATCH/anchors \
                     -cert $SCRATCH/cert -key $SCRATCH/key -naccept 1 -rev < /dev/null > $SCRATCH/server 2>&1 &
-                until grep -q ACCEPT $SCRATCH/server; do sleep 0.02; done
-                port=$(sed -n 's/^ACCEPT 127.0.0.1://p' $SCRATCH/server)
+                until port=$(sed -n 's/^ACCEPT 127.0.0.1:\\([0-9][0-9]*\\)$/\\1/p' $SCRATCH/server) && [ -n "$port" ]; do sleep 0.02; done
                 (echo hello; sleep 0.3) | gnutls-cli --provider $M --insecure --port $port 127.0.0.1 \
                     --x509certfile "$T;object=demo;type=cert" --x509keyfile "$T;object=demo;type=private"
                 wait $!""")
