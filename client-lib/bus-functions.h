@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libsystemd, opened when a credential is first asked for over the bus: modules that stand in the configuration of
- * every program (OpenSSL's provider) must cost nothing in those that have no identity. */
+/* What is needed of libsystemd. Libraries are linked with it (bus-linked.c). OpenSSL's provider stands in the
+ * configuration of programs that have no identity, and must cost nothing there: it opens libsystemd with the first one
+ * (bus-loaded.c). */
 #pragma once
 
 #include <systemd/sd-bus.h>
@@ -23,6 +24,5 @@ typedef struct BusFunctions {
     BUS_FUNCTIONS(BUS_FUNCTION_MEMBER)
 } BusFunctions;
 
-/* 0; -EHOSTDOWN with this thread's text: it is not installed, or lacks one of them. Thread-safe, also in a forked
- * child. */
+/* 0; -EHOSTDOWN with this thread's text: it is not installed, or lacks one of them; -ENOMEM. Thread-safe. */
 int bus_functions(const BusFunctions **ret);

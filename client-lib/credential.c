@@ -324,7 +324,7 @@ static void take_news(identityd_credential *credential) {
     leave(credential);
 }
 
-_for_siblings_ identityd_snapshot *credential_latest(identityd_credential *credential) {
+identityd_snapshot *credential_latest(identityd_credential *credential) {
     if (is_own_process(credential))
         take_news(credential);
     return last_snapshot(credential);
@@ -442,7 +442,7 @@ static bool may_mend(int r) {
     return r == -EPIPE || r == -ECHILD || r == -EKEYREVOKED || r == -ENOKEY || r == -EBADMSG;
 }
 
-_for_siblings_ int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
+int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
     int r = identityd_credential_snapshot(credential, ret);
 
     if (!may_mend(r))
@@ -451,11 +451,11 @@ _for_siblings_ int credential_use(identityd_credential *credential, identityd_sn
     return r < 0 ? r : identityd_credential_snapshot(credential, ret);
 }
 
-_for_siblings_ void credential_lock(identityd_credential *credential) {
+void credential_lock(identityd_credential *credential) {
     pthread_mutex_lock(&credential->shared->beside);
 }
 
-_for_siblings_ void credential_unlock(identityd_credential *credential) {
+void credential_unlock(identityd_credential *credential) {
     pthread_mutex_unlock(&credential->shared->beside);
 }
 
@@ -514,8 +514,7 @@ static int sign(identityd_credential *credential, const SignRequest *request, vo
     return 0;
 }
 
-_for_siblings_ int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature,
-                                   size_t *ret_size) {
+int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size) {
     int r = sign(credential, request, signature, ret_size);
 
     if (!may_mend(r))

@@ -7,7 +7,7 @@
 
 /* The newest snapshot: looks for news first where that is possible, and is the last known one on a closed credential
  * and in a forked child. A reference of the caller's. */
-identityd_snapshot *credential_latest(identityd_credential *credential);
+identityd_snapshot *credential_latest(identityd_credential *credential) _for_siblings_(credential_latest);
 
 /* identityd_credential_snapshot(), and one of the identityd_sign_…(), for programs that should not have to know of
  * restarts: a closed credential is opened again first, in a forked child at once, else at most once in
@@ -15,7 +15,7 @@ identityd_snapshot *credential_latest(identityd_credential *credential);
  * identityd_credential_open(). */
 #define REVIVE_SECONDS_MIN 1U
 #define REVIVE_SECONDS_MAX 30U
-int credential_use(identityd_credential *credential, identityd_snapshot **ret);
+int credential_use(identityd_credential *credential, identityd_snapshot **ret) _for_siblings_(credential_use);
 
 typedef struct SignRequest {
     uint8_t type; /* HANDLE_SIGN_… */
@@ -25,10 +25,11 @@ typedef struct SignRequest {
 } SignRequest;
 
 /* `signature` has room for IDENTITYD_SIGNATURE_MAX bytes. */
-int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size);
+int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size)
+    _for_siblings_(credential_sign);
 
 /* A lock for what is kept beside the credential; free in a forked child. */
-void credential_lock(identityd_credential *credential);
-void credential_unlock(identityd_credential *credential);
+void credential_lock(identityd_credential *credential) _for_siblings_(credential_lock);
+void credential_unlock(identityd_credential *credential) _for_siblings_(credential_unlock);
 
 DEFINE_CLEANUP(identityd_credential, identityd_credential_free)

@@ -15,7 +15,7 @@ _public_ const char *identityd_last_error(void) {
     return last_failure.text;
 }
 
-_for_siblings_ int client_error(int r, const char *format, ...) {
+int client_error(int r, const char *format, ...) {
     char text[FAILURE_TEXT_MAX];
     va_list arguments;
 
@@ -25,7 +25,7 @@ _for_siblings_ int client_error(int r, const char *format, ...) {
     return failure_set(&last_failure, r, FAILURE_INTERNAL, "%s", text);
 }
 
-_for_siblings_ int client_errno(int r, const char *what) {
+int client_errno(int r, const char *what) {
     return failure_errno(&last_failure, r, what);
 }
 

@@ -157,7 +157,7 @@ int snapshot_new(const Packet *packet, identityd_snapshot **ret) {
     return 0;
 }
 
-_for_siblings_ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
+identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
     atomic_fetch_add(&snapshot->references, 1);
     return snapshot;
 }
@@ -178,7 +178,7 @@ _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapsho
     return NULL;
 }
 
-_for_siblings_ bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) {
+bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) {
     for (const uint16_t *s = snapshot->schemes; *s; s++)
         if (*s == scheme)
             return true;

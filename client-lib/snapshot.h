@@ -5,6 +5,7 @@
 
 #include "common/access-rule.h"
 #include "common/bytes.h"
+#include "common/macros.h"
 #include "common/names.h"
 #include "common/packet.h"
 #include "identityd/identityd.h"
@@ -36,10 +37,10 @@ struct identityd_snapshot {
  * thread's text: a missing or malformed field, a descriptor that is no sealed memfd or too large; -ENOMEM. */
 int snapshot_new(const Packet *packet, identityd_snapshot **ret);
 
-identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot);
+identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) _for_siblings_(snapshot_ref);
 
 /* Whether `scheme` is among those of the snapshot. */
-bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme);
+bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) _for_siblings_(snapshot_has_scheme);
 
 DEFINE_CLEANUP(identityd_snapshot, identityd_snapshot_free)
 #define _cleanup_snapshot_ _cleanup_(identityd_snapshot_free_p)

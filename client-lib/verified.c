@@ -27,6 +27,17 @@ static VerifiedSlot *slot_of(VerifiedTable *table, const VerifiedQuestion *quest
     return &table->slots[question->hash[0] % VERIFIED_SLOTS];
 }
 
+static void store_time(_Atomic uint32_t halves[static 2], time_t time) {
+    uint64_t value = (uint64_t) (int64_t) time;
+
+    atomic_store(&halves[0], (uint32_t) value);
+    atomic_store(&halves[1], (uint32_t) (value >> 32));
+}
+
+static int64_t load_time(_Atomic uint32_t halves[static 2]) {
+    return (int64_t) ((uint64_t) atomic_load(&halves[1]) << 32 | atomic_load(&halves[0]));
+}
+
 bool verified_before(VerifiedTable *table, const VerifiedQuestion *question, time_t now) {
     VerifiedSlot *slot = slot_of(table, question);
     unsigned turn = atomic_load(&slot->turn);
@@ -34,7 +45,7 @@ bool verified_before(VerifiedTable *table, const VerifiedQuestion *question, tim
 
     for (size_t i = 0; i < ARRAY_LENGTH(question->hash); i++)
         same = same && atomic_load(&slot->hash[i]) == question->hash[i];
-    same = same && atomic_load(&slot->since) <= now && now < atomic_load(&slot->until);
+    same = same && load_time(slot->since) <= now && now < load_time(slot->until);
     return same && atomic_load(&slot->turn) == turn; /* nobody wrote meanwhile */
 }
 
@@ -46,7 +57,7 @@ void verified_note(VerifiedTable *table, const VerifiedQuestion *question, time_
         return;
     for (size_t i = 0; i < ARRAY_LENGTH(question->hash); i++)
         atomic_store(&slot->hash[i], question->hash[i]);
-    atomic_store(&slot->since, now);
-    atomic_store(&slot->until, until - now > VERIFIED_SECONDS_MAX ? now + VERIFIED_SECONDS_MAX : until);
+    store_time(slot->since, now);
+    store_time(slot->until, until - now > VERIFIED_SECONDS_MAX ? now + VERIFIED_SECONDS_MAX : until);
     atomic_store(&slot->turn, turn + 2);
 }

@@ -14,16 +14,19 @@
 #define VERIFIED_SLOTS       32U
 #define VERIFIED_SECONDS_MAX 3600 /* even where nothing would change for years */
 
+#define VERIFIED_HASH_WORDS 8U
+
 typedef struct VerifiedQuestion {
-    uint64_t hash[4];
+    uint32_t hash[VERIFIED_HASH_WORDS];
 } VerifiedQuestion;
 
 /* Without a lock, since a forked child could find it held: a slot that is being written, or was when the process was
- * forked, has an odd `turn` and is passed over. */
+ * forked, has an odd `turn` and is passed over. Of 32 bits, for not every machine has larger ones
+ * without a lock inside. */
 typedef struct VerifiedSlot {
     atomic_uint turn;
-    _Atomic uint64_t hash[4];
-    _Atomic int64_t since, until;
+    _Atomic uint32_t hash[VERIFIED_HASH_WORDS];
+    _Atomic uint32_t since[2], until[2]; /* lower and upper half */
 } VerifiedSlot;
 
 typedef struct VerifiedTable {

@@ -188,20 +188,23 @@ static int check_ocsp(const SnapshotTrust *trust, const PeerChain *chain, const 
 
 /* ---- what verified before ---- */
 
-/* The next moment after `now` at which this chain, or what it is verified with, begins or ends. */
+/* A certificate is good in the second in which it ends, and not in the next: this very second is a moment, too. */
+static time_t earlier_moment(time_t next, time_t moment, time_t now) {
+    return moment >= now && moment < next ? moment : next;
+}
+
+/* The next moment at which this chain, or what it is verified with, begins or ends. */
 static time_t next_moment(const SnapshotTrust *trust, const PeerChain *chain, time_t now) {
     time_t next = now + VERIFIED_SECONDS_MAX;
 
     for (unsigned i = 0; i < trust->moment_count; i++)
-        if (trust->moments[i] > now && trust->moments[i] < next)
-            next = trust->moments[i];
+        next = earlier_moment(next, trust->moments[i], now);
     for (unsigned i = 0; i < chain->count; i++) {
         time_t begin = gnutls_x509_crt_get_activation_time(chain->certificates[i]),
                end = gnutls_x509_crt_get_expiration_time(chain->certificates[i]);
-        if (begin > now && begin < next)
-            next = begin;
-        if (end >= now && end < next) /* the second itself is still good */
-            next = end;
+        if (begin > now || end < now)
+            return now; /* the clock was set while it was verified */
+        next = earlier_moment(next, end, now);
     }
     return next;
 }

@@ -34,7 +34,8 @@ static const struct {
 };
 
 /* Through a buffer of its own, since the arguments may point into `text`. */
-static void format_text(char *text, const char *tail, const char *format, va_list arguments) {
+__attribute__((format(printf, 3, 0))) static void format_text(char *text, const char *tail, const char *format,
+                                                              va_list arguments) {
     char buffer[FAILURE_TEXT_MAX];
     int n = vsnprintf(buffer, sizeof(buffer), format, arguments);
     bool cut = n >= (int) sizeof(buffer);

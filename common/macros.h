@@ -12,7 +12,9 @@
 #define _unused_         __attribute__((unused))
 #define _warn_unused_    __attribute__((warn_unused_result))
 #define _public_         __attribute__((visibility("default")))
-#define _for_siblings_   _public_ /* the project's other libraries, by a version node of their own */
+/* In a declaration: for the project's other libraries, under a name that no program has: one of the same name in a
+ * program would be called instead. */
+#define _for_siblings_(name) __asm__("private_identityd_" #name) _public_
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -89,9 +89,9 @@ bool crypto_read_public(ProviderContext *context, const char *pem, PublicKey *re
     _cleanup_(BIO_free_p) BIO *bio = BIO_new_mem_buf(pem, -1);
     _cleanup_(X509_free_p) X509 *leaf = library ? X509_new_ex(library, NULL) : NULL;
 
-    if (!bio || !leaf || !PEM_read_bio_X509(bio, &leaf, NULL, NULL))
-        return false;
-    const EVP_PKEY *key = X509_get0_pubkey(leaf);
+    ERR_set_mark(); /* likewise */
+    const EVP_PKEY *key = bio && leaf && PEM_read_bio_X509(bio, &leaf, NULL, NULL) ? X509_get0_pubkey(leaf) : NULL;
+    ERR_pop_to_mark();
     return key && (EVP_PKEY_is_a(key, "EC") ? read_ec(key, ret) : EVP_PKEY_is_a(key, "RSA") && read_rsa(key, ret));
 }
 
@@ -158,11 +158,13 @@ bool crypto_pem_to_der(const char *pem, size_t size, const char *label, unsigned
     long length = 0;
     bool found = false;
 
+    ERR_set_mark(); /* what is wrong is said by whoever wanted it */
     if (bio && PEM_read_bio(bio, &name, &header, &der, &length) > 0) {
-        found = strcmp(name, label) == 0 && length > 0;
+        found = strcmp(name, label) == 0 && !header[0] && length > 0;
         OPENSSL_free(name);
         OPENSSL_free(header);
     }
+    ERR_pop_to_mark();
     if (!found) {
         OPENSSL_free(der);
         return false;
@@ -200,6 +202,16 @@ static int read_name(const ASN1_SEQUENCE_ANY *sequence, char ret_name[static IDE
     return 0;
 }
 
+/* What d2i takes may be BER. */
+static bool is_der(const ASN1_SEQUENCE_ANY *sequence, const unsigned char *der, size_t size) {
+    unsigned char *again = NULL;
+    int length = i2d_ASN1_SEQUENCE_ANY(sequence, &again);
+    bool same = length > 0 && (size_t)length == size && memcmp(again, der, size) == 0;
+
+    OPENSSL_free(again);
+    return same;
+}
+
 int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[static IDENTITY_NAME_MAX + 1U]) {
     const unsigned char *end = der;
     int r = -ENOMSG;
@@ -209,7 +221,7 @@ int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[s
     ERR_set_mark(); /* other people's keys are no errors */
     ASN1_SEQUENCE_ANY *sequence = d2i_ASN1_SEQUENCE_ANY(NULL, &end, (long)size);
     ERR_pop_to_mark();
-    if (sequence && end == der + size)
+    if (sequence && end == der + size && is_der(sequence, der, size))
         r = read_name(sequence, ret_name);
     sk_ASN1_TYPE_pop_free(sequence, ASN1_TYPE_free);
     return r;

@@ -103,6 +103,11 @@ static const Digest *find_digest(const char *name) {
 static int set_digest(SignatureContext *context, const char *name) {
     const Digest *digest = find_digest(name);
 
+    if (digest && context->hash && digest != context->digest) {
+        provider_error(context->provider, REASON_UNSUPPORTED, "%s was begun: it cannot become %.32s",
+                       context->digest->name, name);
+        return 0;
+    }
     if (digest) {
         context->digest = digest;
         return 1;
@@ -203,7 +208,6 @@ static uint16_t scheme_of(const SignatureContext *context) {
     return context->digest->ecdsa_bits == public->bits ? context->digest->ecdsa : 0;
 }
 
-/* What goes into an X.509 structure beside the signature, from GnuTLS's own table of OIDs. */
 /* OSSL_SIGNATURE_PARAM_PAD_MODE is a number or a word, as the asker likes. */
 static int get_padding(const SignatureContext *context, OSSL_PARAM *p) {
     if (p->data_type == OSSL_PARAM_UTF8_STRING)
@@ -339,7 +343,7 @@ static int sign(void *data, unsigned char *signature, size_t *ret_size, size_t r
 
 static int digest_sign_final(void *data, unsigned char *signature, size_t *ret_size, size_t room) {
     SignatureContext *context = data;
-    uint8_t digest[64];
+    uint8_t digest[64] = { 0 };
 
     if (!context->key || !context->hash)
         return 0;
@@ -349,9 +353,10 @@ static int digest_sign_final(void *data, unsigned char *signature, size_t *ret_s
     }
     if (!context->too_long)
         return finish(context, false, context->message, context->message_size, signature, ret_size, room);
-    if (!EVP_DigestFinal_ex(context->hash, digest, NULL))
-        return 0;
-    return finish(context, true, digest, context->digest->size, signature, ret_size, room);
+    bool hashed = EVP_DigestFinal_ex(context->hash, digest, NULL) > 0;
+    EVP_MD_CTX_free(context->hash); /* it gave what it had: a second call gets nothing from it */
+    context->hash = NULL;
+    return hashed && finish(context, true, digest, context->digest->size, signature, ret_size, room);
 }
 
 static int digest_sign(void *data, unsigned char *signature, size_t *ret_size, size_t room, const unsigned char *bytes,
@@ -385,7 +390,7 @@ static int verify(void *data, const unsigned char *signature, size_t signature_s
 
 static int digest_verify_final(void *data, const unsigned char *signature, size_t signature_size) {
     SignatureContext *context = data;
-    uint8_t digest[64];
+    uint8_t digest[64] = { 0 };
 
     if (!context->hash || !EVP_DigestFinal_ex(context->hash, digest, NULL))
         return 0;

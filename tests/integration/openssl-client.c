@@ -124,6 +124,36 @@ static int load(char **arguments) {
     return 0;
 }
 
+#define LONG_MESSAGE 70000U /* more than a handle takes: its hash is what is signed */
+
+/* 0: what must not be possible was not. */
+static int begun(char **arguments) {
+    static const uint8_t message[LONG_MESSAGE];
+    uint8_t signature[512];
+    size_t first = sizeof signature, second = sizeof signature;
+    EVP_PKEY *key = load_key(arguments[0]);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pkey_context = NULL;
+
+    if (!key || !context || EVP_DigestSignInit_ex(context, &pkey_context, "SHA256", NULL, NULL, key, NULL) <= 0 ||
+        EVP_DigestSignUpdate(context, message, sizeof message) <= 0)
+        return complain("begun");
+    if (EVP_PKEY_CTX_set_signature_md(pkey_context, EVP_sha512()) > 0)
+        return complain("the hash was changed");
+    EVP_MD_CTX_set_flags(context, EVP_MD_CTX_FLAG_FINALISE);
+    if (EVP_DigestSignFinal(context, signature, &first) <= 0)
+        return complain("it does not sign");
+    if (EVP_DigestSignFinal(context, signature, &second) > 0)
+        return complain("it signed twice");
+    EVP_MD_CTX_free(context);
+    context = EVP_MD_CTX_new();
+    bool good = EVP_DigestVerifyInit_ex(context, NULL, "SHA256", NULL, NULL, key, NULL) > 0 &&
+                EVP_DigestVerify(context, signature, first, message, sizeof message) > 0;
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    return good ? 0 : complain("it does not verify");
+}
+
 #define ENDS_MAX 16
 
 /* As a program does that closes all descriptors and opens others: how many handles there were. */
@@ -319,6 +349,7 @@ int main(int argc, char **argv) {
         int arguments;
         int (*run)(char **arguments);
     } verbs[] = { { "load", 1, load },
+                  { "begun", 1, begun },
                   { "held", 1, held },
                   { "threads", 3, in_threads },
                   { "fork", 1, in_children },

@@ -143,15 +143,20 @@ class Interface(unittest.TestCase):
         self.assertEqual(gnutls, {"LIBIDENTITYD_GNUTLS_0": self.declared["libidentityd-gnutls"]})
         # What the one has for the other alone bears no name that a program could take for an interface.
         self.assertEqual(list(core), ["LIBIDENTITYD_PRIVATE_0_1"])
-        self.assertFalse({name for name in core["LIBIDENTITYD_PRIVATE_0_1"] if name.startswith("identityd_")})
+        self.assertFalse({name for name in core["LIBIDENTITYD_PRIVATE_0_1"] if not name.startswith("private_identityd_")})
+        modules = {"openssl/identityd.so": {"OSSL_provider_init"},
+                   "pkcs11/identityd-pkcs11.so": {"C_GetFunctionList", "C_GetInterface", "C_GetInterfaceList"}}
+        for module, symbols in modules.items():
+            defined = subprocess.run(["nm", "-D", "--defined-only", os.path.join(BUILD, "client-lib", module)], check=True, capture_output=True, text=True)
+            self.assertEqual({line.split()[-1].partition("@")[0] for line in defined.stdout.splitlines()}, symbols)
 
     def test_who_only_signs_loads_nothing_else(self):
-        """Neither a program on libidentityd nor one that has the provider in its configuration starts GnuTLS or libsystemd."""
+        """A program on libidentityd does not start GnuTLS, and one that has the provider in its configuration starts nothing."""
         for path in ("libidentityd.so.0", "libidentityd-gnutls.so.0", "openssl/identityd.so"):
             with self.subTest(path):
                 dynamic = subprocess.run(["readelf", "-d", os.path.join(BUILD, "client-lib", path)], check=True, capture_output=True, text=True).stdout
                 needed = " ".join(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
-                self.assertNotRegex(needed, "libsystemd")
+                (self.assertRegex if path == "libidentityd.so.0" else self.assertNotRegex)(needed, "libsystemd")
                 (self.assertRegex if "gnutls" in path else self.assertNotRegex)(needed, "libgnutls")
 
     def test_manual(self):

@@ -169,6 +169,16 @@ static void test_until_the_anchor_ends(void **state) {
     assert_int_equal(verify("a.example", 0), -EKEYREJECTED);
 }
 
+static void test_last_second_of_an_anchor(void **state) {
+    time_t end = gnutls_x509_crt_get_expiration_time(world.ca->certificate);
+
+    issue(&(FakeRequest) { .common_name = "x", .dns = "a.example", .starts = -10, .ends = 200000 });
+    clock_now = end;
+    assert_int_equal(verify("a.example", 0), 0);
+    clock_now = end + 1;
+    assert_int_equal(verify("a.example", 0), -EKEYREJECTED);
+}
+
 static void test_until_a_crl_is_due(void **state) {
     char *crl = fake_ca_crl(world.ca, NULL, 300);
 
@@ -260,9 +270,9 @@ static VerifiedTable shared;
 
 /* Questions whose halves belong together, all for one slot: an answer for halves of two must never be found. */
 static void *note_and_ask(void *data) {
-    uint64_t salt = (uint64_t) (uintptr_t) data + 1;
+    uint32_t salt = (uint32_t) (uintptr_t) data + 1;
 
-    for (uint64_t i = 1; i <= TIMES; i++) {
+    for (unsigned i = 1; i <= TIMES; i++) {
         VerifiedQuestion mine = { { VERIFIED_SLOTS * salt, salt, salt, salt } };
         VerifiedQuestion mixed = { { VERIFIED_SLOTS * salt, salt, salt % THREADS + 1, salt } };
         verified_note(&shared, &mine, 100, 200);
@@ -295,6 +305,7 @@ int main(void) {
         TEST(test_refusals_are_not_remembered),
         TEST(test_until_the_certificate_ends),
         TEST(test_until_the_anchor_ends),
+        TEST(test_last_second_of_an_anchor),
         TEST(test_until_a_crl_is_due),
         TEST(test_an_hour_at_most),
         TEST(test_clock_set_back),

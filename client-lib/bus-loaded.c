@@ -9,8 +9,9 @@
 
 #define LIBRARY "libsystemd.so.0"
 
-/* Each thread that comes before the first is done makes the same table; without a lock, since a forked child could find
- * it held. The library stays open: others of its users, and its own atexit() functions, may be there. */
+/* Each thread that comes before the first is done makes the same table. The library stays open: others of its users,
+ * and its own atexit() functions, may be there. A program whose threads load libraries while it forks loads its first
+ * key before that: glibc does not promise dlopen() to such a child. */
 static BusFunctions *_Atomic functions;
 
 static void *find(void *library, const char *name, const char **missing) {
