@@ -8,29 +8,38 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int say_hello(identityd_gnutls_credentials *credentials, const char *host, const char *port) {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *address = NULL;
-    gnutls_session_t session;
-    int fd = -1, r = -1;
+static int dial(const char *host, const char *port) {
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *addresses = NULL;
+    int fd = -1;
 
-    if (getaddrinfo(host, port, &hints, &address) == 0)
-        fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, address->ai_addr, address->ai_addrlen) == 0 &&
-        gnutls_init(&session, GNUTLS_CLIENT) == 0) {
-        gnutls_transport_set_int(session, fd);
-        if (identityd_gnutls_session_begin(credentials, session, host, 0) == 0) { /* certificate, key, verification */
-            do
-                r = gnutls_handshake(session);
-            while (r < 0 && !gnutls_error_is_fatal(r));
-            if (r == 0)
-                r = gnutls_record_send(session, "hello\n", 6) == 6 && gnutls_bye(session, GNUTLS_SHUT_WR) == 0 ? 0 : -1;
+    if (getaddrinfo(host, port, &hints, &addresses) != 0)
+        return -1;
+    for (struct addrinfo *a = addresses; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+            close(fd);
+            fd = -1;
         }
-        gnutls_deinit(session);
     }
-    if (fd >= 0)
-        close(fd);
-    if (address)
-        freeaddrinfo(address);
+    freeaddrinfo(addresses);
+    return fd;
+}
+
+static int say_hello(identityd_gnutls_credentials *credentials, const char *host, int fd) {
+    gnutls_session_t session;
+    int r = -1;
+
+    if (gnutls_init(&session, GNUTLS_CLIENT) < 0)
+        return -1;
+    gnutls_transport_set_int(session, fd);
+    if (identityd_gnutls_session_begin(credentials, session, host, 0) == 0) { /* certificate, key, verification */
+        do
+            r = gnutls_handshake(session);
+        while (r < 0 && !gnutls_error_is_fatal(r));
+        if (r == 0)
+            r = gnutls_record_send(session, "hello\n", 6) == 6 && gnutls_bye(session, GNUTLS_SHUT_WR) == 0 ? 0 : -1;
+    }
+    gnutls_deinit(session);
     return r;
 }
 
@@ -43,7 +52,13 @@ int main(int argc, char *argv[]) {
         fprintf(stderr, "mutual-tls: %s\n", argc == 4 ? identityd_last_error() : "IDENTITY HOST PORT");
         return 1;
     }
-    for (;; sleep(1))
-        if (say_hello(credentials, argv[2], argv[3]) < 0)
-            fprintf(stderr, "mutual-tls: no connection: %s\n", identityd_last_error());
+    for (;; sleep(1)) {
+        int fd = dial(argv[2], argv[3]);
+        if (fd < 0)
+            perror("mutual-tls: no connection");
+        else if (say_hello(credentials, argv[2], fd) < 0)
+            fprintf(stderr, "mutual-tls: no session: %s\n", identityd_last_error());
+        if (fd >= 0)
+            close(fd);
+    }
 }
