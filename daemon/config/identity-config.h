@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/access-rule.h"
+#include "common/alternative-name.h"
 #include "common/bytes.h"
 #include "common/scheme.h"
 #include "config/problem.h"
@@ -17,7 +18,6 @@ typedef enum IdentityKind { IDENTITY_LDEVID, IDENTITY_IDEVID } IdentityKind;
 typedef enum EnrollmentProtocol { PROTOCOL_EST, PROTOCOL_MANUAL } EnrollmentProtocol;
 typedef enum AuthenticateKind { AUTHENTICATE_NONE, AUTHENTICATE_IDENTITY, AUTHENTICATE_CREDENTIAL } AuthenticateKind;
 typedef enum AfterRevocation { AFTER_REVOCATION_WAIT, AFTER_REVOCATION_ENROLL } AfterRevocation;
-typedef enum SanKind { SAN_DNS, SAN_IP, SAN_URI, SAN_HARDWARE_MODULE } SanKind;
 
 typedef struct SanTemplate {
     SanKind kind; /* dns:… ip:… uri:… hardware-module:OID/SERIAL */
@@ -60,8 +60,8 @@ typedef struct IdentityConfig {
     Authenticate renewal_authenticate; /* kind NONE: the identity itself */
     uint64_t anchors_interval; /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
     /* [Revocation] */
-    bool check_crl, check_ocsp; /* default: neither when the section is absent, crl when Check= is */
-    char **crl_urls; /* `CRL=`: beside the distribution points; http or https */
+    bool check_crl, check_ocsp;   /* default: neither when the section is absent, crl when Check= is */
+    char **crl_urls;              /* `CRL=`: beside the distribution points; http or https */
     uint64_t revocation_interval; /* seconds; `Interval=`, default 6 h */
     AfterRevocation after_revocation;
     /* [Peers] */

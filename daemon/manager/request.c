@@ -222,12 +222,6 @@ int identity_specifiers(Identity *identity, Specifiers *ret) {
 }
 
 static int request_expand(Identity *identity, RequestJob *job, Failure *ret_failure) {
-    static const CsrSanKind kinds[] = {
-        [SAN_DNS] = CSR_SAN_DNS,
-        [SAN_IP] = CSR_SAN_IP,
-        [SAN_URI] = CSR_SAN_URI,
-        [SAN_HARDWARE_MODULE] = CSR_SAN_HARDWARE_MODULE,
-    };
     const IdentityConfig *config = identity->config;
     const char *problem = NULL;
     Specifiers specifiers;
@@ -246,7 +240,7 @@ static int request_expand(Identity *identity, RequestJob *job, Failure *ret_fail
         if (r < 0)
             return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] SubjectAltName=…%s: %s.",
                                identity->name, config->sans[i].value, problem ? problem : strerror(-r));
-        job->sans[i] = (CsrSan) { kinds[config->sans[i].kind], job->san_values[i] };
+        job->sans[i] = (CsrSan) { config->sans[i].kind, job->san_values[i] };
         job->san_count++;
     }
     return 0;
