@@ -19,6 +19,12 @@ typedef enum EnrollmentProtocol { PROTOCOL_EST, PROTOCOL_MANUAL } EnrollmentProt
 typedef enum AuthenticateKind { AUTHENTICATE_NONE, AUTHENTICATE_IDENTITY, AUTHENTICATE_CREDENTIAL } AuthenticateKind;
 typedef enum AfterRevocation { AFTER_REVOCATION_WAIT, AFTER_REVOCATION_ENROLL } AfterRevocation;
 
+/* Where a value was said, for complaints that come only when it is used. */
+typedef struct ConfigOrigin {
+    char *file; /* NULL: nowhere */
+    unsigned line;
+} ConfigOrigin;
+
 typedef struct SanTemplate {
     SanKind kind; /* dns:… ip:… uri:… hardware-module:OID/SERIAL */
     char *value;  /* with % specifiers unexpanded */
@@ -28,6 +34,7 @@ typedef struct Authenticate {
     AuthenticateKind kind;
     char *name; /* identity or credential */
     char *user; /* credential:NAME: HTTP user, from `User=`; default "%d" */
+    ConfigOrigin user_origin;
     char *file; /* where it was said, for complaints; NULL: nowhere */
     unsigned line;
 } Authenticate;
@@ -37,8 +44,10 @@ typedef struct IdentityConfig {
     char *file; /* its main file, for complaints */
     /* [Identity] */
     char *subject; /* RFC 4514 with specifiers */
+    ConfigOrigin subject_origin;
     SanTemplate *sans;
     size_t san_count;
+    ConfigOrigin sans_origin;
     IdentityKind kind;
     /* [Key] */
     KeyAlgorithm algorithm; /* default ecdsa-p256 */
@@ -75,7 +84,8 @@ DEFINE_CLEANUP(IdentityConfig, identity_config_free)
 #define _cleanup_identity_config_ _cleanup_(identity_config_free_p)
 
 #define CONFIG_SANS_MAX             32U
-#define CONFIG_SERVERS_MAX          8U /* JOB_SERVERS_MAX */
+#define CONFIG_USER_MAX             255U /* bytes */
+#define CONFIG_SERVERS_MAX          8U   /* JOB_SERVERS_MAX */
 #define CONFIG_CRLS_MAX             8U
 #define RENEW_AT_PERMILLE_DEFAULT   660U
 #define RENEW_AT_PERMILLE_MIN       100U /* the bounds of schedule_renewal */

@@ -11,7 +11,6 @@
 
 #define HEX_32       "0123456789abcdef0123456789abcdef"
 #define TEMPLATE_MAX 1024U
-#define USER_MAX     255U
 
 static const Specifiers samples = {
     .device_id = HEX_32 HEX_32,
@@ -35,15 +34,11 @@ static int fault(char **ret_fault, const char *format, ...) {
 }
 
 /* The template with samples: 0 with either `ret` or `ret_fault` set. */
-static int expand_sample(const char *template, bool escape_dn, char **ret, char **ret_fault) {
-    const char *problem = NULL;
-
+static int expand_sample(const char *template, SpecifierPlace place, char **ret, char **ret_fault) {
     if (strlen(template) > TEMPLATE_MAX)
         return fault(ret_fault, "longer than %u bytes", TEMPLATE_MAX);
-    int r = specifiers_expand(template, &samples, escape_dn, ret, &problem);
-    if (r == -ENOMEM)
-        return r;
-    return r < 0 ? fault(ret_fault, "%s", problem) : 0;
+    int r = specifiers_expand(template, &samples, place, ret, ret_fault);
+    return r == -ENOMEM ? r : 0;
 }
 
 int subject_fault(const char *subject, char **ret_fault) {
@@ -51,7 +46,7 @@ int subject_fault(const char *subject, char **ret_fault) {
     _cleanup_bytes_ Bytes der = BYTES_NULL;
     Failure failure = FAILURE_INIT;
 
-    int r = expand_sample(subject, true, &sample, ret_fault);
+    int r = expand_sample(subject, PLACE_SUBJECT, &sample, ret_fault);
     if (r < 0 || *ret_fault)
         return r;
     r = distinguished_name_encode(sample, &der, &failure);
@@ -65,33 +60,26 @@ int subject_fault(const char *subject, char **ret_fault) {
 int user_fault(const char *user, char **ret_fault) {
     _cleanup_free_ char *sample = NULL;
 
-    int r = expand_sample(user, false, &sample, ret_fault);
+    int r = expand_sample(user, PLACE_USER, &sample, ret_fault);
     if (r < 0 || *ret_fault)
         return r;
     /* RFC 7617 §2: the user ends at the first colon. */
-    if (strchr(user, ':') || strlen(sample) > USER_MAX)
-        return fault(ret_fault, "must be a user of at most %u bytes without ':'", USER_MAX);
+    if (strchr(user, ':') || strlen(sample) > CONFIG_USER_MAX)
+        return fault(ret_fault, "must be a user of at most %u bytes without ':'", CONFIG_USER_MAX);
     return 0;
 }
 
 /* ---- SubjectAltName= ---- */
 
-/* The template with samples is what decides; its fixed parts alone where a specifier must not stand. */
 static int san_value_fault(SanKind kind, const char *value, char **ret_fault) {
     _cleanup_free_ char *sample = NULL;
-    const char *slash = strchr(value, '/'), *colon = strchr(value, ':');
-    bool fixed_has_specifier = (kind == SAN_IP && strchr(value, '%')) ||
-                               (kind == SAN_URI && colon && memchr(value, '%', (size_t) (colon - value))) ||
-                               (kind == SAN_HARDWARE_MODULE && slash && memchr(value, '%', (size_t) (slash - value)));
 
-    int r = fixed_has_specifier ? 0 : expand_sample(value, false, &sample, ret_fault);
+    int r = expand_sample(value, specifier_place_of_san(kind), &sample, ret_fault);
     if (r < 0 || *ret_fault)
         return r;
-    const char *problem = san_fault(kind, fixed_has_specifier ? value : sample);
-    if (!problem)
-        return 0;
+    const char *problem = san_fault(kind, sample);
     bool device_id = kind == SAN_DNS && specifiers_uses(value, 'd');
-    return fault(ret_fault, "%s%s", problem, device_id ? " (%d alone has 64)" : "");
+    return problem ? fault(ret_fault, "%s%s", problem, device_id ? " (%d alone has 64)" : "") : 0;
 }
 
 int san_parse(const char *word, SanTemplate *ret, char **ret_fault) {

@@ -34,8 +34,6 @@ static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authentica
 
 static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate *authenticate, Failure *ret_failure) {
     Identity *identity = enrolment->identity;
-    Specifiers specifiers;
-    const char *problem = NULL;
 
     if (daemon_config_credential_is_secret(identity->manager->config, authenticate->name))
         return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
@@ -48,14 +46,7 @@ static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate
             "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
             "identityd.service.",
             identity->name, authenticate->name, strerror(-r), authenticate->name);
-    r = identity_specifiers(identity, &specifiers);
-    if (r >= 0)
-        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
-                              &problem);
-    return r < 0
-               ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
-                             authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
-               : 0;
+    return request_user(identity, authenticate, enrolment->renewal, &enrolment->user, ret_failure);
 }
 
 int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {

@@ -236,11 +236,6 @@ void enrolment_stop_renewal(Identity *identity);
 /* The clock was wrong, and nothing has expired: ends what the timer began for that, and forgets how it went. */
 void enrolment_forget_expiry(Identity *identity);
 void enrolment_authenticator_ready(Manager *manager, const char *name);
-/* For enrolment-commit.c and request.c */
-int identity_specifiers(Identity *identity, Specifiers *ret);
-/* %H and %m; NULL where the system has none. Borrowed from the identity and the manager. */
-const char *manager_host_name(Identity *identity);
-const char *manager_machine_id(Manager *manager);
 
 /* ---- commit.c: checks a chain against everything and makes it current ---- */
 typedef struct CommitInput {
@@ -250,6 +245,21 @@ typedef struct CommitInput {
     bool renewal; /* Subject and SAN must be those of the present certificate */
 } CommitInput;
 int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_failure);
+
+/* ---- request-names.c: the configuration's names with this device's values ---- */
+typedef struct RequestNames {
+    char *subject;
+    CsrSan sans[CSR_SANS_MAX]; /* borrow san_values */
+    char *san_values[CSR_SANS_MAX];
+    size_t san_count;
+} RequestNames;
+void request_names_clear(RequestNames *names);
+/* Subject= and SubjectAltName=; keeps the host name that is %H from now on. kinds: INVALID_ARGUMENT (a name that cannot
+ * be, or a value that cannot stand in it: file, line, key and why), INTERNAL. */
+int request_names(Identity *identity, RequestNames *ret, Failure *ret_failure);
+/* The user that the CA is told. As request_names. */
+int request_user(const Identity *identity, const Authenticate *authenticate, bool renewal, char **ret,
+                 Failure *ret_failure);
 
 /* ---- request.c: joins tpm and pki on the signing thread ---- */
 typedef void (*RequestDone)(const Failure *failure, BytesView der, void *userdata);

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define HOST_NAME_FILE_MAX 4096U
 /* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
 #define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
 
@@ -393,37 +392,4 @@ Identity *manager_find_identity(const Manager *manager, const char *name, Failur
     (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
                        "There is no identity %.64s; `idctl list` shows those that are configured.", name);
     return NULL;
-}
-
-const char *manager_machine_id(Manager *manager) {
-    return manager->machine_id[0] ? manager->machine_id : NULL;
-}
-
-/* The first line of hostname(5) that is neither empty nor a comment. */
-static bool host_name_from_file(const char *text, char *ret, size_t size) {
-    while (*text) {
-        size_t length = strcspn(text, "\r\n \t");
-        if (length > 0 && *text != '#') {
-            (void) snprintf(ret, size, "%.*s", (int) length, text);
-            return length < size;
-        }
-        text += strcspn(text, "\n");
-        text += strspn(text, "\n");
-    }
-    return false;
-}
-
-/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its
- * certificate's name. */
-const char *manager_host_name(Identity *identity) {
-    StoredState *stored = &identity->stored;
-    _cleanup_bytes_ Bytes file = BYTES_NULL;
-
-    if (stored->host_name[0])
-        return stored->host_name;
-    if (bytes_read_file("/etc/hostname", HOST_NAME_FILE_MAX, &file) < 0 || file.size == 0 ||
-        !host_name_from_file((const char *) file.data, stored->host_name, sizeof stored->host_name))
-        return NULL;
-    (void) identity_save_state(identity);
-    return stored->host_name;
 }
