@@ -95,6 +95,9 @@ struct Manager {
     size_t identity_count;
 
     Quota *quota;
+    LineLimit *access_lines;
+    sd_event_source *access_timer;           /* while something is held back */
+    uint64_t access_granted, access_refused; /* since the start */
     HandleRecord *handles;
     Inquiry *inquiries;
     uint64_t next_id;
@@ -223,6 +226,10 @@ int identity_follow_rollover(Identity *identity, const CertificateList *answer, 
 int operation_add(Operation **list, OperationDone done, void *userdata);
 /* Calls and frees all. */
 void operations_finish(Operation **list, const Failure *failure, BytesView result);
+
+/* ---- access-log.c; see manager_writes_access ---- */
+/* Says what was held back. */
+void access_log_end(Manager *manager);
 
 /* ---- enrolment.c ---- */
 /* Begins an attempt by the timer. */

@@ -230,6 +230,8 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (r >= 0)
         r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
     if (r >= 0)
+        r = line_limit_new(&manager->access_lines);
+    if (r >= 0)
         r = start_signing(manager);
     if (r >= 0)
         r = timers_start(manager);
@@ -260,6 +262,7 @@ Manager *manager_free(Manager *manager) {
     free(manager->identities);
     closer_free(manager->jobs.closer);
     quota_free(manager->quota);
+    access_log_end(manager);
     sd_event_source_disable_unref(manager->probe_timer);
     sd_event_source_disable_unref(manager->tpm_job_timer);
     daemon_config_free(manager->config);
