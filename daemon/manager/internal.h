@@ -314,10 +314,12 @@ int64_t rollover_when(Identity *identity);
 Rollover *rollover_abort(Rollover *rollover);
 
 /* ---- identity-job.c ---- */
-/* job_start for an identity. The caller fills in what is its job's own: kind, authentication, requests, and of a fetch
- * the URLs (`servers`); the rest is filled in here. */
-int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
-                       Job **ret, Failure *ret_failure);
+/* job_start for an identity. */
+int identity_job_start(Identity *identity, JobLine line, const JobCallbacks *callbacks, void *userdata, Job **ret,
+                       Failure *ret_failure);
+/* For JobCallbacks.prepare, which has filled in what is its job's own: kind, authentication, requests, and of a fetch
+ * the URLs (`servers`). The rest is filled in here. */
+int identity_job_prepare(Identity *identity, JobOrder *order, Failure *ret_failure);
 
 /* ---- inquiry.c ---- */
 void inquiries_abort(Manager *manager, const Failure *failure);

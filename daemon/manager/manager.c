@@ -260,6 +260,7 @@ Manager *manager_free(Manager *manager) {
     signing_free(manager->signing);
     handles_forget(manager);
     free(manager->identities);
+    job_loop_clear(&manager->jobs);
     closer_free(manager->jobs.closer);
     quota_free(manager->quota);
     access_log_end(manager);
