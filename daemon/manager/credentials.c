@@ -75,12 +75,14 @@ static int quota_check(Manager *manager, const Caller *caller, Failure *ret_fail
     if (r == -EDQUOT)
         return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
                            "uid %" PRIu32 " holds %" PRIu32
-                           " handles already: close some, or raise HandlesPerUser= in identityd.conf.",
+                           " handles already, with those that have ended and were not closed: close some, or raise "
+                           "HandlesPerUser= in identityd.conf.",
                            (uint32_t) caller->uid, manager->config->handles_per_user);
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
-                           "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf.",
-                           manager->config->handles);
+        return failure_set(
+            ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+            "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf%s.", manager->handles_max,
+            manager->handles_max < manager->config->handles ? " and LimitNOFILE= of identityd.service" : "");
     return 0;
 }
 

@@ -95,6 +95,7 @@ struct Manager {
     size_t identity_count;
 
     Quota *quota;
+    uint32_t handles_max; /* Handles=, or what fits */
     LineLimit *access_lines;
     sd_event_source *access_timer;           /* while something is held back */
     uint64_t access_granted, access_refused; /* since the start */
@@ -226,6 +227,10 @@ int identity_follow_rollover(Identity *identity, const CertificateList *answer, 
 int operation_add(Operation **list, OperationDone done, void *userdata);
 /* Calls and frees all. */
 void operations_finish(Operation **list, const Failure *failure, BytesView result);
+
+/* ---- limits.c ---- */
+/* The quota as the configuration has it, within what descriptors allow; says so where that is less. */
+void limits_apply(Manager *manager);
 
 /* ---- access-log.c; see manager_writes_access ---- */
 /* Says what was held back. */

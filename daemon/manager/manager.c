@@ -230,6 +230,8 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (r >= 0)
         r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
     if (r >= 0)
+        limits_apply(manager);
+    if (r >= 0)
         r = line_limit_new(&manager->access_lines);
     if (r >= 0)
         r = start_signing(manager);
@@ -327,7 +329,7 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
     }
     tell_of_restart(old, manager->config);
     daemon_config_free(old);
-    quota_set_limits(manager->quota, manager->config->handles_per_user, manager->config->handles);
+    limits_apply(manager);
     r = load_identities(manager, names);
     if (r < 0)
         return failure_errno(ret_failure, r, "Reading the identities");
