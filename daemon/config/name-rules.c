@@ -16,7 +16,7 @@ static const Specifiers samples = {
     .device_id = HEX_32 HEX_32,
     .host_name = "host",
     .machine_id = HEX_32,
-    .serial = "0",
+    .serial = "S0",
 };
 
 static int fault(char **ret_fault, const char *format, ...) _printf_(2, 3);
