@@ -76,3 +76,15 @@ void text_sanitize(char *text, size_t size, bool cut) {
         i += step;
     }
 }
+
+bool text_is_clean(const char *text, size_t size) {
+    const uint8_t *bytes = (const uint8_t *) text;
+
+    for (size_t i = 0; i < size;) {
+        int length = utf8_length(bytes + i, size - i);
+        if (length <= 0 || acts_on_the_reader(bytes + i, length))
+            return false;
+        i += (size_t) length;
+    }
+    return true;
+}

@@ -82,3 +82,35 @@ int quota_take(Quota *quota, uid_t uid);
 void quota_give(Quota *quota, uid_t uid);
 /* Later takes only: what is held above a new limit stays. */
 void quota_set_limits(Quota *quota, uint32_t per_user, uint32_t total);
+
+/* ---- line limit: what one user can have written into the log ---- */
+typedef struct LineLimit LineLimit;
+/* Lines about refusals do not use up those about what was granted. */
+typedef enum LineKind { LINE_REFUSED, LINE_GRANTED, _LINE_KIND_COUNT } LineKind;
+
+/* In one window there are at most (64 + 2) × (32 + 1) = 2178 lines: journald takes 10,000 in the same time. */
+#define LINE_LIMIT_WINDOW  (30U * 1000000U) /* µs */
+#define LINE_LIMIT_BURST   32U              /* lines in one window of one user and kind */
+#define LINE_LIMIT_WINDOWS 64U              /* of one user and kind each */
+
+/* 0 or -ENOMEM. */
+int line_limit_new(LineLimit **ret);
+LineLimit *line_limit_free(LineLimit *limit);
+DEFINE_CLEANUP(LineLimit, line_limit_free)
+#define _cleanup_line_limit_ _cleanup_(line_limit_free_p)
+/* Whether a line is to be written; else it is counted. `now`: µs of a clock that only goes on. Take what is due first:
+ * until a window's summary is taken, the window goes on. */
+bool line_limit_admits(LineLimit *limit, LineKind kind, uid_t uid, uint64_t now);
+
+/* What a window held back. */
+typedef struct LineSummary {
+    LineKind kind;
+    uid_t uid;
+    bool others; /* not of one user, but of all who found no place in the table */
+    uint32_t count;
+    uint64_t begun; /* when the window did */
+} LineSummary;
+/* Takes the summary of a window that is over; false when there is none (more). */
+bool line_limit_take(LineLimit *limit, uint64_t now, LineSummary *ret);
+/* When the next summary is due; UINT64_MAX: none is. */
+uint64_t line_limit_next(const LineLimit *limit);

@@ -16,8 +16,10 @@
 static void deny(Call *call, const char *why) {
     Failure failure = FAILURE_INIT;
 
-    log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity, "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).",
-              call->action, (uint32_t) call->caller.uid, (int32_t) call->caller.pid, why);
+    if (!call->bus || manager_writes_access(call->bus->manager, false, call->caller.uid))
+        log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity,
+                  "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
+                  (int32_t) call->caller.pid, why);
     (void) failure_set(&failure, -EACCES, FAILURE_ACCESS_DENIED, "%s is not permitted to you: %s.", call->action, why);
     call_reply_failure(call, &failure);
 }

@@ -24,6 +24,16 @@ static int set_string(const Setting *setting, void *target, const char *value) {
     return 0;
 }
 
+static int set_origin(const Setting *setting, ConfigOrigin *origin) {
+    char *file = strdup(setting->file);
+
+    if (!file)
+        return -ENOMEM;
+    free(origin->file);
+    *origin = (ConfigOrigin) { file, setting->line };
+    return 0;
+}
+
 /* ---- words of a fixed set ---- */
 
 static int parse_boolean(const Setting *setting, void *target) {
@@ -112,7 +122,8 @@ static int parse_subject(const Setting *setting, void *target) {
         return r;
     if (fault)
         return setting_complain(setting, false, "%s", fault);
-    return set_string(setting, target, setting->value);
+    r = set_origin(setting, &((IdentityConfig *) target)->subject_origin);
+    return r < 0 ? r : set_string(setting, target, setting->value);
 }
 
 static int add_san(const Setting *setting, IdentityConfig *config, const char *word) {
@@ -145,6 +156,8 @@ static int parse_sans(const Setting *setting, void *target) {
     int r = value_words(setting->value, CONFIG_SANS_MAX, &words);
     if (r == -E2BIG)
         return setting_complain(setting, false, "must be at most %u names", CONFIG_SANS_MAX);
+    if (r >= 0)
+        r = set_origin(setting, &((IdentityConfig *) target)->sans_origin);
     for (size_t i = 0; r >= 0 && words[i]; i++)
         r = add_san(setting, target, words[i]);
     return r;
@@ -245,7 +258,7 @@ static int parse_user(const Setting *setting, void *target) {
         return setting_complain(setting, false, "%s", fault);
     free(authenticate->user);
     authenticate->user = strdup(setting->value);
-    return authenticate->user ? 0 : -ENOMEM;
+    return authenticate->user ? set_origin(setting, &authenticate->user_origin) : -ENOMEM;
 }
 
 /* ---- times ---- */
@@ -441,6 +454,7 @@ bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig 
 static void authenticate_clear(Authenticate *authenticate) {
     free(authenticate->name);
     free(authenticate->user);
+    free(authenticate->user_origin.file);
     free(authenticate->file);
 }
 
@@ -457,6 +471,8 @@ IdentityConfig *identity_config_free(IdentityConfig *config) {
     free(config->name);
     free(config->file);
     free(config->subject);
+    free(config->subject_origin.file);
+    free(config->sans_origin.file);
     (void) strings_free(config->servers);
     free(config->anchors);
     free(config->server_anchors);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/access-rule.h"
+#include "common/alternative-name.h"
 #include "common/bytes.h"
 #include "common/scheme.h"
 #include "config/problem.h"
@@ -17,7 +18,12 @@ typedef enum IdentityKind { IDENTITY_LDEVID, IDENTITY_IDEVID } IdentityKind;
 typedef enum EnrollmentProtocol { PROTOCOL_EST, PROTOCOL_MANUAL } EnrollmentProtocol;
 typedef enum AuthenticateKind { AUTHENTICATE_NONE, AUTHENTICATE_IDENTITY, AUTHENTICATE_CREDENTIAL } AuthenticateKind;
 typedef enum AfterRevocation { AFTER_REVOCATION_WAIT, AFTER_REVOCATION_ENROLL } AfterRevocation;
-typedef enum SanKind { SAN_DNS, SAN_IP, SAN_URI, SAN_HARDWARE_MODULE } SanKind;
+
+/* Where a value was said, for complaints that come only when it is used. */
+typedef struct ConfigOrigin {
+    char *file; /* NULL: nowhere */
+    unsigned line;
+} ConfigOrigin;
 
 typedef struct SanTemplate {
     SanKind kind; /* dns:… ip:… uri:… hardware-module:OID/SERIAL */
@@ -28,6 +34,7 @@ typedef struct Authenticate {
     AuthenticateKind kind;
     char *name; /* identity or credential */
     char *user; /* credential:NAME: HTTP user, from `User=`; default "%d" */
+    ConfigOrigin user_origin;
     char *file; /* where it was said, for complaints; NULL: nowhere */
     unsigned line;
 } Authenticate;
@@ -37,8 +44,10 @@ typedef struct IdentityConfig {
     char *file; /* its main file, for complaints */
     /* [Identity] */
     char *subject; /* RFC 4514 with specifiers */
+    ConfigOrigin subject_origin;
     SanTemplate *sans;
     size_t san_count;
+    ConfigOrigin sans_origin;
     IdentityKind kind;
     /* [Key] */
     KeyAlgorithm algorithm; /* default ecdsa-p256 */
@@ -60,8 +69,8 @@ typedef struct IdentityConfig {
     Authenticate renewal_authenticate; /* kind NONE: the identity itself */
     uint64_t anchors_interval; /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
     /* [Revocation] */
-    bool check_crl, check_ocsp; /* default: neither when the section is absent, crl when Check= is */
-    char **crl_urls; /* `CRL=`: beside the distribution points; http or https */
+    bool check_crl, check_ocsp;   /* default: neither when the section is absent, crl when Check= is */
+    char **crl_urls;              /* `CRL=`: beside the distribution points; http or https */
     uint64_t revocation_interval; /* seconds; `Interval=`, default 6 h */
     AfterRevocation after_revocation;
     /* [Peers] */
@@ -75,7 +84,8 @@ DEFINE_CLEANUP(IdentityConfig, identity_config_free)
 #define _cleanup_identity_config_ _cleanup_(identity_config_free_p)
 
 #define CONFIG_SANS_MAX             32U
-#define CONFIG_SERVERS_MAX          8U /* JOB_SERVERS_MAX */
+#define CONFIG_USER_MAX             255U /* bytes */
+#define CONFIG_SERVERS_MAX          8U   /* JOB_SERVERS_MAX */
 #define CONFIG_CRLS_MAX             8U
 #define RENEW_AT_PERMILLE_DEFAULT   660U
 #define RENEW_AT_PERMILLE_MIN       100U /* the bounds of schedule_renewal */

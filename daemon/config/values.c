@@ -2,7 +2,8 @@
 /* Strict readers of single values. URLs have a file of their own. */
 #include "config/values.h"
 
-#include <arpa/inet.h>
+#include "common/alternative-name.h"
+
 #include <string.h>
 
 #define DIGITS "0123456789"
@@ -157,38 +158,12 @@ int value_fingerprint(const char *text, uint8_t ret[static 32]) {
     return 0;
 }
 
-/* What the C library's resolver would read as an IPv4 address in numbers: "1", "0x7f000001". */
-static bool label_is_number(const char *label, size_t length) {
-    if (length >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
-        return strspn(label + 2, DIGITS "abcdefABCDEF") >= length - 2;
-    return strspn(label, DIGITS) >= length;
-}
-
 bool value_is_dns_name(const char *text, size_t length) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "-";
-    size_t label = 0;
-
-    if (length == 0 || length > 253)
-        return false;
-    for (size_t i = 0; i <= length; i++) {
-        if (i < length && text[i] != '.') {
-            if (text[i] == '\0' || !strchr(letters, text[i]))
-                return false;
-            label++;
-            continue;
-        }
-        if (label == 0 || label > 63 || text[i - label] == '-' || text[i - 1] == '-')
-            return false;
-        if (i < length)
-            label = 0;
-    }
-    return !label_is_number(text + length - label, label);
+    return dns_name_is_valid(text, length, false);
 }
 
 bool value_is_ip_address(const char *text) {
-    struct in6_addr address;
-
-    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+    return !san_fault(SAN_IP, text);
 }
 
 int value_words(const char *text, size_t maximum, char ***ret) {

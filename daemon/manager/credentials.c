@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What programs are lent: credential handles, and one-shot signatures under the `data` right. Access is decided here,
- * from the caller as the bus vouches for it; every decision is logged. */
+ * from the caller as the bus vouches for it; every decision is logged, or counted where one user causes too many. */
 #include "manager/internal.h"
 
 #include <inttypes.h>
@@ -42,6 +42,8 @@ static void log_decision(const Identity *identity, Purpose purpose, const Caller
                          const AccessDecision *decision) {
     char uid[64], pid[64], unit[320], purpose_field[64];
 
+    if (!manager_writes_access(identity->manager, decision->admitted, caller->uid))
+        return;
     snprintf(uid, sizeof uid, "IDENTITYD_CALLER_UID=%" PRIu32, (uint32_t) caller->uid);
     snprintf(pid, sizeof pid, "IDENTITYD_CALLER_PID=%" PRId32, (int32_t) caller->pid);
     snprintf(unit, sizeof unit, "IDENTITYD_CALLER_UNIT=%s", caller->unit ? caller->unit : "");
@@ -73,12 +75,14 @@ static int quota_check(Manager *manager, const Caller *caller, Failure *ret_fail
     if (r == -EDQUOT)
         return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
                            "uid %" PRIu32 " holds %" PRIu32
-                           " handles already: close some, or raise HandlesPerUser= in identityd.conf.",
+                           " handles already, with those that have ended and were not closed: close some, or raise "
+                           "HandlesPerUser= in identityd.conf.",
                            (uint32_t) caller->uid, manager->config->handles_per_user);
     if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
-                           "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf.",
-                           manager->config->handles);
+        return failure_set(
+            ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+            "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf%s.", manager->handles_max,
+            manager->handles_max < manager->config->handles ? " and LimitNOFILE= of identityd.service" : "");
     return 0;
 }
 
@@ -162,9 +166,10 @@ void handles_recheck(Manager *manager, Identity *identity) {
             access_decide(&identity->config->access[record->purpose], record->purpose, &record->caller, true,
                           &access_names_system, &decision);
         if (!decision.admitted) {
-            log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity->name,
-                      "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
-                      (uint32_t) record->caller.uid, purpose_to_string(record->purpose));
+            if (manager_writes_access(manager, false, record->caller.uid))
+                log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity->name,
+                          "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
+                          (uint32_t) record->caller.uid, purpose_to_string(record->purpose));
             (void) signing_close_handle(manager->signing, record->id);
         }
     }

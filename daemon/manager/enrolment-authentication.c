@@ -32,30 +32,29 @@ static int enrolment_prepare_identity(Enrolment *enrolment, Identity *authentica
     return r < 0 ? failure_errno(ret_failure, r, "Preparing the authentication") : 0;
 }
 
+int enrolment_password(const Enrolment *enrolment, Secret **ret, Failure *ret_failure) {
+    int r = enrolment->credential ? secret_from_credential(enrolment->credential, ret) : 0;
+
+    return r < 0 ? failure_set(ret_failure, r, FAILURE_ENROLLMENT_FAILED,
+                               "%s authenticates with the systemd credential %s, which cannot be read (%s): add "
+                               "LoadCredential=%s:… to identityd.service.",
+                               enrolment->identity->name, enrolment->credential, strerror(-r), enrolment->credential)
+                 : 0;
+}
+
 static int enrolment_prepare_credential(Enrolment *enrolment, const Authenticate *authenticate, Failure *ret_failure) {
     Identity *identity = enrolment->identity;
-    Specifiers specifiers;
-    const char *problem = NULL;
+    _cleanup_secret_ Secret *password = NULL; /* read here only to fail before a key is made, if it must */
 
     if (daemon_config_credential_is_secret(identity->manager->config, authenticate->name))
         return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
                            "The credential %s is an authorization of the TPM and is not sent to a CA: use another.",
                            authenticate->name);
-    int r = secret_from_credential(authenticate->name, &enrolment->password);
-    if (r < 0)
-        return failure_set(
-            ret_failure, r, FAILURE_ENROLLMENT_FAILED,
-            "%s authenticates with the systemd credential %s, which cannot be read (%s): add LoadCredential=%s:… to "
-            "identityd.service.",
-            identity->name, authenticate->name, strerror(-r), authenticate->name);
-    r = identity_specifiers(identity, &specifiers);
-    if (r >= 0)
-        r = specifiers_expand(authenticate->user ? authenticate->user : "%d", &specifiers, false, &enrolment->user,
-                              &problem);
-    return r < 0
-               ? failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Enrollment] User=%s: %s.", identity->name,
-                             authenticate->user ? authenticate->user : "%d", problem ? problem : strerror(-r))
-               : 0;
+    enrolment->credential = strdup(authenticate->name);
+    if (!enrolment->credential)
+        return failure_errno(ret_failure, -ENOMEM, "Preparing the authentication");
+    int r = enrolment_password(enrolment, &password, ret_failure);
+    return r < 0 ? r : request_user(identity, authenticate, enrolment->renewal, &enrolment->user, ret_failure);
 }
 
 int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure) {

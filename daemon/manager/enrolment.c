@@ -21,7 +21,7 @@ Enrolment *enrolment_free(Enrolment *enrolment) {
     tpm_key_free(enrolment->key);
     tpm_key_free(enrolment->authenticator_key);
     bytes_clear(&enrolment->authenticator_chain);
-    secret_free(enrolment->password);
+    free(enrolment->credential);
     free(enrolment->user);
     free(enrolment);
     return NULL;
@@ -203,23 +203,37 @@ static void on_job_result(JobResult *result, void *userdata) {
 
 /* ---- beginning ---- */
 
-static void enrolment_connect(Enrolment *enrolment) {
-    Identity *identity = enrolment->identity;
-    Failure failure = FAILURE_INIT;
-    static const JobCallbacks callbacks = { on_job_progress, enrolment_question, on_job_result, on_job_failed };
-    JobRequest request = {
+static int on_job_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    Enrolment *enrolment = userdata;
+
+    int r = enrolment_password(enrolment, &order->password, ret_failure);
+    if (r < 0)
+        return r;
+    order->request = (JobRequest) {
         .kind = enrolment->renewal ? JOB_KIND_REENROLL : JOB_KIND_ENROLL,
         .client_chain = bytes_view(&enrolment->authenticator_chain),
         .client_algorithm =
             enrolment->authenticator_key ? tpm_key_algorithm(enrolment->authenticator_key) : KEY_ECDSA_P256,
         .user = enrolment->user,
-        .password = enrolment->password,
+        .password = order->password,
         .request = bytes_view(&enrolment->pending.request),
-        .allow_tls12 = identity->config->allow_tls12,
+        .allow_tls12 = enrolment->identity->config->allow_tls12,
     };
-    int r = identity_job_start(identity, &request, &callbacks, enrolment, &enrolment->job, &failure);
-    enrolment->password = secret_free(enrolment->password);
-    if (r < 0)
+    return identity_job_prepare(enrolment->identity, order, ret_failure);
+}
+
+static void enrolment_connect(Enrolment *enrolment) {
+    static const JobCallbacks callbacks = {
+        .prepare = on_job_turn,
+        .progress = on_job_progress,
+        .question = enrolment_question,
+        .result = on_job_result,
+        .failed = on_job_failed,
+    };
+    Failure failure = FAILURE_INIT;
+
+    if (identity_job_start(enrolment->identity, JOB_LINE_ENROLLER, &callbacks, enrolment, &enrolment->job, &failure) <
+        0)
         enrolment_fail(enrolment, &failure, false, 0);
 }
 

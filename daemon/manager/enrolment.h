@@ -20,8 +20,7 @@ struct Enrolment {
     uint32_t authenticator_generation;
     TpmKey *authenticator_key;
     Bytes authenticator_chain; /* PEM */
-    Secret *password;
-    char *user;
+    char *credential, *user;   /* with which it authenticates over HTTP; NULL: it does not */
     Job *job;
     Failure own_failure;
     Operation *operations;
@@ -63,6 +62,9 @@ EnrolmentToken *enrolment_token(Enrolment *enrolment, const JobQuestion *questio
 /* Fills in what the attempt authenticates with. Fails where that is not to be had just now: the identity that it names
  * is not ready (its becoming so ends the wait), the credential cannot be read, or nothing is left that may. */
 int enrolment_prepare(Enrolment *enrolment, Failure *ret_failure);
+
+/* The password for its job, read anew; NULL where it needs none. */
+int enrolment_password(const Enrolment *enrolment, Secret **ret, Failure *ret_failure);
 
 /* ---- enrolment-question.c ---- */
 

@@ -5,31 +5,37 @@
 
 #include <stdio.h>
 
-int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
-                       Job **ret, Failure *ret_failure) {
+int identity_job_start(Identity *identity, JobLine line, const JobCallbacks *callbacks, void *userdata, Job **ret,
+                       Failure *ret_failure) {
+    int r = job_start(&identity->manager->jobs, line, callbacks, userdata, ret);
+
+    return r < 0 ? failure_errno(ret_failure, r, "Starting a job at the enroller") : 0;
+}
+
+int identity_job_prepare(Identity *identity, JobOrder *order, Failure *ret_failure) {
     Manager *manager = identity->manager;
     const IdentityConfig *config = identity->config;
+    JobRequest *request = &order->request;
     bool fetches = request->kind == JOB_KIND_FETCH;
-    _cleanup_bytes_ Bytes server_anchors = BYTES_NULL;
-    _cleanup_free_ char *path = NULL;
 
-    int r = identity_server_anchors(identity, &server_anchors, ret_failure);
+    int r = identity_server_anchors(identity, &order->server_anchors, ret_failure);
     if (r < 0)
         return r;
-    if (asprintf(&path, "%s/%s", manager->runtime_directory,
-                 fetches ? IDENTITYD_FETCH_SOCKET : IDENTITYD_ENROLLER_SOCKET) < 0)
+    if (asprintf(&order->socket_path, "%s/%s", manager->runtime_directory,
+                 fetches ? IDENTITYD_FETCH_SOCKET : IDENTITYD_ENROLLER_SOCKET) < 0) {
+        order->socket_path = NULL; /* undefined by asprintf(3) */
         return failure_errno(ret_failure, -ENOMEM, "Finding the enroller");
+    }
     request->identity = identity->name;
     if (!fetches)
         request->servers = (const char *const *) config->servers;
-    request->server_anchors = bytes_view(&server_anchors);
+    request->server_anchors = bytes_view(&order->server_anchors);
     /* The provisional connection is for the first meeting with the CA alone. */
-    request->fingerprint =
-        !fetches && server_anchors.size == 0 && config->has_anchors_fingerprint ? config->anchors_fingerprint : NULL;
+    request->fingerprint = !fetches && order->server_anchors.size == 0 && config->has_anchors_fingerprint
+                               ? config->anchors_fingerprint
+                               : NULL;
     request->proxy = config->proxy;
     request->time = (uint64_t) manager_now(manager);
     request->time_is_floor = manager->clock.below_floor;
-    r = job_start(&manager->jobs, path, request, callbacks, userdata, ret, ret_failure);
-    request->server_anchors = (BytesView) { NULL, 0 }; /* they go with this call */
-    return r;
+    return 0;
 }

@@ -9,6 +9,7 @@
 
 struct Inquiry {
     Manager *manager;
+    uint64_t identity; /* instance */
     Job *job;
     OperationDone done;
     void *userdata;
@@ -44,8 +45,20 @@ static void on_inquiry_failed(const Failure *failure, bool permanent, uint32_t r
     inquiry_end(userdata, failure, "");
 }
 
+static int on_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    Inquiry *inquiry = userdata;
+    Identity *identity = identity_by_instance(inquiry->manager, inquiry->identity);
+
+    if (!identity)
+        return failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY, "The identity is gone.");
+    order->request.kind = JOB_KIND_PROBE;
+    return identity_job_prepare(identity, order, ret_failure);
+}
+
 void identity_probe_server(Identity *identity, OperationDone done, void *userdata) {
-    static const JobCallbacks callbacks = { .result = on_inquiry_result, .failed = on_inquiry_failed };
+    static const JobCallbacks callbacks = { .prepare = on_turn,
+                                            .result = on_inquiry_result,
+                                            .failed = on_inquiry_failed };
     Manager *manager = identity->manager;
     _cleanup_free_ Inquiry *inquiry = calloc(1, sizeof *inquiry);
     Failure failure = FAILURE_INIT;
@@ -57,9 +70,8 @@ void identity_probe_server(Identity *identity, OperationDone done, void *userdat
         r = failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
                         "%s has Protocol=manual: there is no server to ask.", identity->name);
     if (r >= 0) {
-        JobRequest request = { .kind = JOB_KIND_PROBE };
-        *inquiry = (Inquiry) { .manager = manager, .done = done, .userdata = userdata };
-        r = identity_job_start(identity, &request, &callbacks, inquiry, &inquiry->job, &failure);
+        *inquiry = (Inquiry) { .manager = manager, .identity = identity->instance, .done = done, .userdata = userdata };
+        r = identity_job_start(identity, JOB_LINE_ENROLLER, &callbacks, inquiry, &inquiry->job, &failure);
     }
     if (r < 0)
         done(&failure, (BytesView) { NULL, 0 }, userdata);

@@ -95,6 +95,10 @@ struct Manager {
     size_t identity_count;
 
     Quota *quota;
+    uint32_t handles_max; /* Handles=, or what fits */
+    LineLimit *access_lines;
+    sd_event_source *access_timer;           /* while something is held back */
+    uint64_t access_granted, access_refused; /* since the start */
     HandleRecord *handles;
     Inquiry *inquiries;
     uint64_t next_id;
@@ -224,6 +228,14 @@ int operation_add(Operation **list, OperationDone done, void *userdata);
 /* Calls and frees all. */
 void operations_finish(Operation **list, const Failure *failure, BytesView result);
 
+/* ---- limits.c ---- */
+/* The quota as the configuration has it, within what descriptors allow; says so where that is less. */
+void limits_apply(Manager *manager);
+
+/* ---- access-log.c; see manager_writes_access ---- */
+/* Says what was held back. */
+void access_log_end(Manager *manager);
+
 /* ---- enrolment.c ---- */
 /* Begins an attempt by the timer. */
 void enrolment_due(Identity *identity);
@@ -236,11 +248,6 @@ void enrolment_stop_renewal(Identity *identity);
 /* The clock was wrong, and nothing has expired: ends what the timer began for that, and forgets how it went. */
 void enrolment_forget_expiry(Identity *identity);
 void enrolment_authenticator_ready(Manager *manager, const char *name);
-/* For enrolment-commit.c and request.c */
-int identity_specifiers(Identity *identity, Specifiers *ret);
-/* %H and %m; NULL where the system has none. Borrowed from the identity and the manager. */
-const char *manager_host_name(Identity *identity);
-const char *manager_machine_id(Manager *manager);
 
 /* ---- commit.c: checks a chain against everything and makes it current ---- */
 typedef struct CommitInput {
@@ -250,6 +257,21 @@ typedef struct CommitInput {
     bool renewal; /* Subject and SAN must be those of the present certificate */
 } CommitInput;
 int identity_commit(Identity *identity, const CommitInput *input, Failure *ret_failure);
+
+/* ---- request-names.c: the configuration's names with this device's values ---- */
+typedef struct RequestNames {
+    char *subject;
+    CsrSan sans[CSR_SANS_MAX]; /* borrow san_values */
+    char *san_values[CSR_SANS_MAX];
+    size_t san_count;
+} RequestNames;
+void request_names_clear(RequestNames *names);
+/* Subject= and SubjectAltName=; keeps the host name that is %H from now on. kinds: INVALID_ARGUMENT (a name that cannot
+ * be, or a value that cannot stand in it: file, line, key and why), INTERNAL. */
+int request_names(Identity *identity, RequestNames *ret, Failure *ret_failure);
+/* The user that the CA is told. As request_names. */
+int request_user(const Identity *identity, const Authenticate *authenticate, bool renewal, char **ret,
+                 Failure *ret_failure);
 
 /* ---- request.c: joins tpm and pki on the signing thread ---- */
 typedef void (*RequestDone)(const Failure *failure, BytesView der, void *userdata);
@@ -297,10 +319,12 @@ int64_t rollover_when(Identity *identity);
 Rollover *rollover_abort(Rollover *rollover);
 
 /* ---- identity-job.c ---- */
-/* job_start for an identity. The caller fills in what is its job's own: kind, authentication, requests, and of a fetch
- * the URLs (`servers`); the rest is filled in here. */
-int identity_job_start(Identity *identity, JobRequest *request, const JobCallbacks *callbacks, void *userdata,
-                       Job **ret, Failure *ret_failure);
+/* job_start for an identity. */
+int identity_job_start(Identity *identity, JobLine line, const JobCallbacks *callbacks, void *userdata, Job **ret,
+                       Failure *ret_failure);
+/* For JobCallbacks.prepare, which has filled in what is its job's own: kind, authentication, requests, and of a fetch
+ * the URLs (`servers`). The rest is filled in here. */
+int identity_job_prepare(Identity *identity, JobOrder *order, Failure *ret_failure);
 
 /* ---- inquiry.c ---- */
 void inquiries_abort(Manager *manager, const Failure *failure);

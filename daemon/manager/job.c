@@ -14,6 +14,9 @@
 
 struct Job {
     JobLoop *shared;
+    JobLine line;
+    bool has_place;
+    Job *next; /* in line, while it has none */
     sd_event_source *io, *timeout;
     int socket;
     JobCallbacks callbacks;
@@ -23,6 +26,42 @@ struct Job {
     char last_step[64];
 };
 
+/* ---- waiting for one's turn ---- */
+
+static int on_turn(sd_event_source *source, void *userdata);
+
+/* In a turn of its own: whoever frees or starts a job is in the middle of something. */
+static int arm_turn(JobLoop *loop) {
+    if (!loop->turn)
+        return sd_event_add_defer(loop->loop, &loop->turn, on_turn, loop); /* once */
+    return sd_event_source_set_enabled(loop->turn, SD_EVENT_ONESHOT);
+}
+
+static void leave_line(Job *job) {
+    JobLoop *loop = job->shared;
+    Job *before = NULL;
+
+    if (job->has_place) {
+        loop->lines[job->line].taken--;
+        job->has_place = false;
+        if (loop->lines[job->line].first)
+            (void) arm_turn(loop); /* which was armed for that one already: this cannot fail */
+        return;
+    }
+    for (Job *one = loop->lines[job->line].first; one; before = one, one = one->next) {
+        if (one != job)
+            continue;
+        *(before ? &before->next : &loop->lines[job->line].first) = job->next;
+        if (loop->lines[job->line].last == job)
+            loop->lines[job->line].last = before;
+        return;
+    }
+}
+
+void job_loop_clear(JobLoop *loop) {
+    loop->turn = sd_event_source_disable_unref(loop->turn);
+}
+
 Job *job_free(Job *job) {
     if (!job)
         return NULL;
@@ -30,16 +69,21 @@ Job *job_free(Job *job) {
     sd_event_source_disable_unref(job->timeout);
     if (job->socket >= 0)
         (void) closer_close_socket(job->shared->closer, job->socket, NULL, NULL);
+    leave_line(job);
     free(job);
     return NULL;
 }
+
+/* ---- the end ---- */
 
 static void job_fail(Job *job, const Failure *failure, bool permanent, uint32_t retry_after) {
     if (job->ended)
         return;
     job->ended = true;
-    (void) sd_event_source_set_enabled(job->io, SD_EVENT_OFF);
-    (void) sd_event_source_set_enabled(job->timeout, SD_EVENT_OFF);
+    if (job->io)
+        (void) sd_event_source_set_enabled(job->io, SD_EVENT_OFF);
+    if (job->timeout)
+        (void) sd_event_source_set_enabled(job->timeout, SD_EVENT_OFF);
     job->callbacks.failed(failure, permanent, retry_after, job->userdata);
 }
 
@@ -361,37 +405,76 @@ static int job_connect(const char *path, Failure *ret_failure) {
     return TAKE_FD(fd);
 }
 
-int job_start(JobLoop *loop, const char *socket_path, const JobRequest *request, const JobCallbacks *callbacks,
-              void *userdata, Job **ret, Failure *ret_failure) {
+static void job_order_clear(JobOrder *order) {
+    free(order->socket_path);
+    bytes_clear(&order->server_anchors);
+    bytes_clear(&order->ocsp_request);
+    secret_free(order->password);
+}
+
+/* Prepares, connects and sends. */
+static int job_send(Job *job, Failure *ret_failure) {
+    _cleanup_(job_order_clear) JobOrder order = { .socket_path = NULL };
     _cleanup_(job_body_clear) JobBody body = { 0 };
-    _cleanup_(job_free_p) Job *job = calloc(1, sizeof *job);
+    sd_event *loop = job->shared->loop;
     PacketHeader header = { .type = JOB_PACKET_JOB, .serial = 1 };
 
-    if (!job)
-        return failure_errno(ret_failure, -ENOMEM, "Starting a job at the enroller");
-    job->socket = -1;
-    job->shared = loop;
-    job->callbacks = *callbacks;
-    job->userdata = userdata;
-    job->allow_digest = request->allow_tls12;
-    job->may_ask = callbacks->question && request->kind != JOB_KIND_FETCH;
-
-    int r = job_body_build(&body, request);
+    int r = job->callbacks.prepare(&order, job->userdata, ret_failure);
+    if (r < 0)
+        return r;
+    job->allow_digest = order.request.allow_tls12;
+    job->may_ask = job->callbacks.question && order.request.kind != JOB_KIND_FETCH;
+    r = job_body_build(&body, &order.request);
     if (r < 0)
         return failure_errno(ret_failure, r, "Writing the job for the enroller");
-    job->socket = job_connect(socket_path, ret_failure);
+    job->socket = job_connect(order.socket_path, ret_failure);
     if (job->socket < 0)
         return job->socket;
     r = packet_send(job->socket, &header, bytes_view(&body.tlvs), body.fds, body.fd_count);
     if (r < 0)
         return failure_errno(ret_failure, r, "Sending the job to the enroller");
-    r = sd_event_add_io(loop->loop, &job->io, job->socket, EPOLLIN, job_on_io, job);
+    r = sd_event_add_io(loop, &job->io, job->socket, EPOLLIN, job_on_io, job);
     if (r >= 0)
-        r = sd_event_add_time_relative(loop->loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0,
+        r = sd_event_add_time_relative(loop, &job->timeout, CLOCK_BOOTTIME, JOB_SECONDS_MAX * 1000000ULL, 0,
                                        job_on_timeout, job);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "Waiting for the enroller");
-    *ret = TAKE_PTR(job);
+    return r < 0 ? failure_errno(ret_failure, r, "Waiting for the enroller") : 0;
+}
+
+/* In the order in which they came. A job that fails may be freed by whom it tells, and others may be started. */
+static int on_turn(sd_event_source *source, void *userdata) {
+    JobLoop *loop = userdata;
+
+    for (JobLine line = 0; line < _JOB_LINE_COUNT; line++)
+        while (loop->lines[line].first && loop->lines[line].taken < JOB_PLACES) {
+            Job *job = loop->lines[line].first;
+            Failure failure = FAILURE_INIT;
+            leave_line(job);
+            job->has_place = true;
+            loop->lines[line].taken++;
+            if (job_send(job, &failure) < 0)
+                job_fail(job, &failure, false, 0);
+        }
+    return 0;
+}
+
+int job_start(JobLoop *loop, JobLine line, const JobCallbacks *callbacks, void *userdata, Job **ret) {
+    Job *job = calloc(1, sizeof *job);
+
+    if (!job)
+        return -ENOMEM;
+    int r = arm_turn(loop);
+    if (r < 0) {
+        free(job);
+        return r;
+    }
+    job->socket = -1;
+    job->shared = loop;
+    job->line = line;
+    job->callbacks = *callbacks;
+    job->userdata = userdata;
+    *(loop->lines[line].last ? &loop->lines[line].last->next : &loop->lines[line].first) = job;
+    loop->lines[line].last = job;
+    *ret = job;
     return 0;
 }
 

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define HOST_NAME_FILE_MAX 4096U
 /* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
 #define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
 
@@ -231,6 +230,10 @@ int manager_new(sd_event *loop, Manager **ret) {
     if (r >= 0)
         r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
     if (r >= 0)
+        limits_apply(manager);
+    if (r >= 0)
+        r = line_limit_new(&manager->access_lines);
+    if (r >= 0)
         r = start_signing(manager);
     if (r >= 0)
         r = timers_start(manager);
@@ -259,8 +262,10 @@ Manager *manager_free(Manager *manager) {
     signing_free(manager->signing);
     handles_forget(manager);
     free(manager->identities);
+    job_loop_clear(&manager->jobs);
     closer_free(manager->jobs.closer);
     quota_free(manager->quota);
+    access_log_end(manager);
     sd_event_source_disable_unref(manager->probe_timer);
     sd_event_source_disable_unref(manager->tpm_job_timer);
     daemon_config_free(manager->config);
@@ -324,7 +329,7 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
     }
     tell_of_restart(old, manager->config);
     daemon_config_free(old);
-    quota_set_limits(manager->quota, manager->config->handles_per_user, manager->config->handles);
+    limits_apply(manager);
     r = load_identities(manager, names);
     if (r < 0)
         return failure_errno(ret_failure, r, "Reading the identities");
@@ -393,37 +398,4 @@ Identity *manager_find_identity(const Manager *manager, const char *name, Failur
     (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
                        "There is no identity %.64s; `idctl list` shows those that are configured.", name);
     return NULL;
-}
-
-const char *manager_machine_id(Manager *manager) {
-    return manager->machine_id[0] ? manager->machine_id : NULL;
-}
-
-/* The first line of hostname(5) that is neither empty nor a comment. */
-static bool host_name_from_file(const char *text, char *ret, size_t size) {
-    while (*text) {
-        size_t length = strcspn(text, "\r\n \t");
-        if (length > 0 && *text != '#') {
-            (void) snprintf(ret, size, "%.*s", (int) length, text);
-            return length < size;
-        }
-        text += strcspn(text, "\n");
-        text += strspn(text, "\n");
-    }
-    return false;
-}
-
-/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its
- * certificate's name. */
-const char *manager_host_name(Identity *identity) {
-    StoredState *stored = &identity->stored;
-    _cleanup_bytes_ Bytes file = BYTES_NULL;
-
-    if (stored->host_name[0])
-        return stored->host_name;
-    if (bytes_read_file("/etc/hostname", HOST_NAME_FILE_MAX, &file) < 0 || file.size == 0 ||
-        !host_name_from_file((const char *) file.data, stored->host_name, sizeof stored->host_name))
-        return NULL;
-    (void) identity_save_state(identity);
-    return stored->host_name;
 }

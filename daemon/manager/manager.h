@@ -86,6 +86,10 @@ void identity_sign(Identity *identity, const Caller *caller, const char *scheme,
 /* Tests what an enrolment would meet at the CA, without enrolling: result is JSON-free text lines. */
 void identity_probe_server(Identity *identity, OperationDone done, void *userdata);
 
+/* Whether a decision about what that user wants is to be written to the log, or is one of too many: those are told in
+ * one line, later. Counts it for the metrics. */
+bool manager_writes_access(Manager *manager, bool granted, uid_t uid);
+
 /* Whether any rule for this purpose names a unit, so that the caller's must be looked up. */
 bool identity_admits_units(const Identity *identity, Purpose purpose);
 

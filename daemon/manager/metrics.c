@@ -73,6 +73,13 @@ static void put_attempts(const Manager *manager, FILE *f) {
     fprintf(f, "identityd_revocation_checks_failed_total %" PRIu64 "\n", manager->checks_failed);
 }
 
+static void put_access(const Manager *manager, FILE *f) {
+    put(f, "access_granted", "counter", "Handles and signatures on the bus that [Access] admitted.");
+    fprintf(f, "identityd_access_granted_total %" PRIu64 "\n", manager->access_granted);
+    put(f, "access_refused", "counter", "Calls that [Access] or polkit refused, and handles that were taken back.");
+    fprintf(f, "identityd_access_refused_total %" PRIu64 "\n", manager->access_refused);
+}
+
 static void put_signing(Manager *manager, FILE *f) {
     static const char *const bounds[] = { "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1.0", "+Inf" };
     SigningCounters counters;
@@ -116,6 +123,7 @@ int manager_metrics(Manager *manager, char **ret) {
               "When the next attempt follows one that failed or was put off, seconds since the epoch.", next_attempt);
     put_states(manager, f);
     put_attempts(manager, f);
+    put_access(manager, f);
     put_signing(manager, f);
     fputs("# EOF\n", f);
     if (fclose(f) != 0 || !text) {

@@ -127,11 +127,8 @@ int sign_start(Manager *manager, const TpmKey *key, const SignatureScheme *schem
 typedef struct RequestJob {
     TpmJob job;
     TpmKey *key;
-    char *subject;
     Certificate *renew;
-    CsrSan sans[CSR_SANS_MAX];
-    char *san_values[CSR_SANS_MAX];
-    size_t san_count;
+    RequestNames names;
     char *eku[CSR_EKU_MAX];
     size_t eku_count;
     Bytes der;
@@ -146,12 +143,10 @@ static void request_job_free(TpmJob *base) {
 
     tpm_key_free(job->key);
     certificate_free(job->renew);
-    for (size_t i = 0; i < job->san_count; i++)
-        free(job->san_values[i]);
+    request_names_clear(&job->names);
     for (size_t i = 0; i < job->eku_count; i++)
         free(job->eku[i]);
     bytes_clear(&job->der);
-    free(job->subject);
     free(job);
 }
 
@@ -179,10 +174,10 @@ static void request_job_run(Tpm *tpm, TpmJob *base) {
     RequestJob *job = (RequestJob *) base;
     _cleanup_(privkey_deinit_p) gnutls_privkey_t key = NULL;
     CsrTemplate template = {
-        .subject = job->subject,
+        .subject = job->names.subject,
         .renew = job->renew,
-        .sans = job->sans,
-        .san_count = job->san_count,
+        .sans = job->names.sans,
+        .san_count = job->names.san_count,
         .eku = (const char *const *) job->eku,
         .eku_count = job->eku_count,
     };
@@ -202,54 +197,6 @@ static void request_job_answer(TpmJob *base, const Failure *failure) {
     RequestJob *job = (RequestJob *) base;
 
     job->done(failure, failure->kind == FAILURE_NONE ? bytes_view(&job->der) : (BytesView) { NULL, 0 }, job->userdata);
-}
-
-int identity_specifiers(Identity *identity, Specifiers *ret) {
-    Manager *manager = identity->manager;
-
-    *ret = (Specifiers) {
-        .device_id = manager->tpm.device_id[0] ? manager->tpm.device_id : NULL,
-        .device_id_problem =
-            manager->tpm.device_id_problem[0] ? manager->tpm.device_id_problem : "the TPM has not been read yet",
-        .host_name = manager_host_name(identity),
-        .machine_id = manager_machine_id(manager),
-        .serial = manager->serial && secret_view(manager->serial).size > 0
-                      ? (const char *) secret_view(manager->serial).data
-                      : NULL,
-        .serial_problem = "no systemd credential brings a hardware serial number (SerialCredential= in identityd.conf)",
-    };
-    return 0;
-}
-
-static int request_expand(Identity *identity, RequestJob *job, Failure *ret_failure) {
-    static const CsrSanKind kinds[] = {
-        [SAN_DNS] = CSR_SAN_DNS,
-        [SAN_IP] = CSR_SAN_IP,
-        [SAN_URI] = CSR_SAN_URI,
-        [SAN_HARDWARE_MODULE] = CSR_SAN_HARDWARE_MODULE,
-    };
-    const IdentityConfig *config = identity->config;
-    const char *problem = NULL;
-    Specifiers specifiers;
-
-    int r = identity_specifiers(identity, &specifiers);
-    if (r >= 0)
-        r = specifiers_expand(config->subject ? config->subject : "", &specifiers, true, &job->subject, &problem);
-    if (r < 0)
-        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] Subject=%s: %s.", identity->name,
-                           config->subject, problem ? problem : strerror(-r));
-    if (config->san_count > CSR_SANS_MAX)
-        return failure_set(ret_failure, -E2BIG, FAILURE_INVALID_ARGUMENT,
-                           "%s: [Identity] SubjectAltName= has more than %u names.", identity->name, CSR_SANS_MAX);
-    for (size_t i = 0; i < config->san_count; i++) {
-        r = specifiers_expand(config->sans[i].value, &specifiers, false, &job->san_values[i], &problem);
-        if (r < 0)
-            return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "%s: [Identity] SubjectAltName=…%s: %s.",
-                               identity->name, config->sans[i].value, problem ? problem : strerror(-r));
-        job->sans[i] = (CsrSan) { kinds[config->sans[i].kind], job->san_values[i] };
-        job->san_count++;
-    }
-    return 0;
 }
 
 static int request_add_eku(RequestJob *job, const char *oid) {
@@ -298,7 +245,7 @@ int request_start(Identity *identity, const RequestInput *input, RequestDone don
     if (r < 0)
         return failure_errno(ret_failure, r, "Making a certification request");
     if (!job->renew) {
-        r = request_expand(identity, job, ret_failure);
+        r = request_names(identity, &job->names, ret_failure);
         if (r < 0)
             return r;
     }

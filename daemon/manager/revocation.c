@@ -371,26 +371,33 @@ static void on_fetch_failed(const Failure *failure, bool permanent, uint32_t ret
     check_task_done(check);
 }
 
-static int check_start_task(RevocationCheck *check, const CheckTask *task, Failure *ret_failure) {
-    static const JobCallbacks callbacks = { .result = on_fetched, .failed = on_fetch_failed };
+/* The job's turn may come when the chain is another already; on_fetch_failed finds that too. */
+static int on_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    const RevocationCheck *check = userdata;
+    const CheckTask *task = &check->tasks[check->next];
     Identity *identity = check->identity;
-    _cleanup_bytes_ Bytes request = BYTES_NULL;
 
+    if (check->generation != identity->generation)
+        return failure_set(ret_failure, -ESTALE, FAILURE_NOT_READY, "the certificate is another meanwhile.");
     if (task->ocsp) {
         const Certificate *certificate = identity->chain.list[task->position],
                           *issuer = issuer_of(identity, task->position);
         if (!issuer)
             return no_issuer(certificate, ret_failure);
-        int r = ocsp_request(certificate, issuer, &request);
+        int r = ocsp_request(certificate, issuer, &order->ocsp_request);
         if (r < 0)
             return failure_errno(ret_failure, r, "Preparing a fetch");
     }
-    JobRequest job = {
-        .kind = JOB_KIND_FETCH,
-        .servers = (const char *const *) task->urls,
-        .ocsp_request = bytes_view(&request),
-    };
-    return identity_job_start(identity, &job, &callbacks, check, &check->job, ret_failure);
+    order->request.kind = JOB_KIND_FETCH;
+    order->request.servers = (const char *const *) task->urls;
+    order->request.ocsp_request = bytes_view(&order->ocsp_request);
+    return identity_job_prepare(identity, order, ret_failure);
+}
+
+static int check_start_task(RevocationCheck *check, Failure *ret_failure) {
+    static const JobCallbacks callbacks = { .prepare = on_turn, .result = on_fetched, .failed = on_fetch_failed };
+
+    return identity_job_start(check->identity, JOB_LINE_FETCH, &callbacks, check, &check->job, ret_failure);
 }
 
 /* CRLs that are no longer asked for: of an issuer or an address that the present chain does not name. They would be
@@ -434,7 +441,7 @@ static void check_next(RevocationCheck *check) {
         return;
     while (check->next < check->count) {
         Failure failure = FAILURE_INIT;
-        if (check_start_task(check, &check->tasks[check->next], &failure) >= 0)
+        if (check_start_task(check, &failure) >= 0)
             return;
         check_warn(check, &check->tasks[check->next], failure.text);
         check->next++;

@@ -57,17 +57,23 @@ static void on_failed(const Failure *failure, bool permanent, uint32_t retry_aft
     rollover_end(rollover, true);
 }
 
+static int on_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    Rollover *rollover = userdata;
+
+    order->request.kind = JOB_KIND_CACERTS;
+    return identity_job_prepare(rollover->identity, order, ret_failure);
+}
+
 void rollover_due(Identity *identity) {
-    static const JobCallbacks callbacks = { .result = on_result, .failed = on_failed };
+    static const JobCallbacks callbacks = { .prepare = on_turn, .result = on_result, .failed = on_failed };
     Failure failure = FAILURE_INIT;
     Rollover *rollover = calloc(1, sizeof *rollover);
     int r = rollover ? 0 : failure_errno(&failure, -ENOMEM, "Fetching /cacerts");
 
     identity->next_anchors = manager_now(identity->manager) + ROLLOVER_RETRY;
     if (r >= 0) {
-        JobRequest request = { .kind = JOB_KIND_CACERTS };
         rollover->identity = identity;
-        r = identity_job_start(identity, &request, &callbacks, rollover, &rollover->job, &failure);
+        r = identity_job_start(identity, JOB_LINE_ENROLLER, &callbacks, rollover, &rollover->job, &failure);
     }
     if (r < 0) {
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name, "%s", failure.text);

@@ -232,26 +232,6 @@ int asn1_write_bits(asn1_node node, const char *field, BytesView value) {
     return write_errno(asn1_write_value(node, field, value.data, (int) value.size * 8));
 }
 
-bool asn1_oid_is_valid(const char *oid) {
-    unsigned long arcs[2] = { 0 };
-    size_t count = 0;
-
-    if (strlen(oid) >= ASN1_OID_MAX)
-        return false;
-    for (;; oid++) {
-        size_t digits = strspn(oid, "0123456789");
-        if (digits == 0 || digits > 9 || (digits > 1 && oid[0] == '0'))
-            return false;
-        if (count < 2)
-            arcs[count] = strtoul(oid, NULL, 10);
-        count++;
-        oid += digits;
-        if (*oid != '.')
-            break;
-    }
-    return *oid == 0 && count >= 2 && arcs[0] <= 2 && (arcs[0] == 2 || arcs[1] < 40);
-}
-
 int asn1_sequence(const BytesView *elements, size_t count, Bytes *ret) {
     _cleanup_asn1_ asn1_node node = NULL;
     int r;

@@ -39,10 +39,6 @@ int asn1_write(asn1_node node, const char *field, BytesView value);
 int asn1_write_text(asn1_node node, const char *field, const char *value); /* OIDs, numbers, choices, "NEW" */
 int asn1_write_bits(asn1_node node, const char *field, BytesView value);
 
-/* Whether a text is an object identifier that can be encoded: arcs without leading zeros, the first two within X.660's
- * range. */
-bool asn1_oid_is_valid(const char *oid);
-
 /* A DER SEQUENCE of `count` encoded elements. */
 int asn1_sequence(const BytesView *elements, size_t count, Bytes *ret);
 

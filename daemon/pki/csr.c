@@ -3,6 +3,7 @@
  * the subject of a renewal anew; and none is returned whose signature does not verify. */
 #include "pki/csr.h"
 
+#include "common/oid.h"
 #include "pki/asn1.h"
 #include "pki/csr-names.h"
 
@@ -60,7 +61,7 @@ static int add_extended_key_usage(asn1_node extensions, const CsrTemplate *templ
         return failure_errno(ret_failure, -ENOMEM, "encoding extended key usages");
     for (size_t i = 0; i < template->eku_count; i++) {
         const char *oid = template->eku[i];
-        if (!asn1_oid_is_valid(oid) || gnutls_x509_key_purpose_set(purposes, oid) < 0)
+        if (!oid_is_valid(oid, strlen(oid)) || gnutls_x509_key_purpose_set(purposes, oid) < 0)
             return INVALID("the extended key usage '%s' is not an object identifier", oid);
     }
     int r = gnutls_x509_ext_export_key_purposes(purposes, &value);

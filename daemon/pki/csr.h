@@ -3,26 +3,24 @@
  * csr-names.c. */
 #pragma once
 
+#include "common/alternative-name.h"
 #include "common/bytes.h"
 #include "common/failure.h"
 #include "pki/certificate.h"
 
 #include <gnutls/abstract.h>
 
-typedef enum CsrSanKind { CSR_SAN_DNS, CSR_SAN_IP, CSR_SAN_URI, CSR_SAN_HARDWARE_MODULE } CsrSanKind;
 typedef struct CsrSan {
-    CsrSanKind kind;
+    SanKind kind;
     const char *value; /* expanded; for hardware modules "OID/SERIAL" (RFC 4108 hardwareModuleName, 802.1AR §8) */
 } CsrSan;
 
 #define CSR_SANS_MAX    32U
 #define CSR_EKU_MAX     16U
-#define CSR_SUBJECT_MAX 1024U         /* bytes of the RFC 4514 text */
-#define CSR_SERIAL_MAX  64U           /* bytes of a hardware module's serial number */
 #define CSR_MAX         (16U * 1024U) /* DER bytes of a request */
 
 typedef struct CsrTemplate {
-    const char *subject;      /* RFC 4514, expanded; "" if there is a SAN; single-valued RDNs. Or … */
+    const char *subject;      /* as common/distinguished-name.h reads it, expanded; "" if there is a SAN. Or … */
     const Certificate *renew; /* … Subject and SAN are copied byte for byte from here */
     const CsrSan *sans;
     size_t san_count;

@@ -3,7 +3,8 @@
  * when the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is sent
  * only when the holder has read everything before it, so at most four descriptors are on their way to it. What a holder
  * does not read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes the
- * handle. */
+ * handle. A handle that was closed stays with us until its holder has read what was sent or has closed its end: till
+ * then descriptors of ours are on their way to it. */
 #include "signing/signing-internal.h"
 
 #include <linux/sockios.h>
@@ -72,6 +73,55 @@ static void socket_closed(void *data) {
     mailbox_post_mail(handle->signing->to_main, &handle->mail, say_closed, handle);
 }
 
+static void close_socket(Handle *handle) {
+    handle->source = sd_event_source_disable_unref(handle->source);
+    if (closer_close_socket(handle->signing->closer, TAKE_FD(handle->socket), socket_closed, handle))
+        socket_closed(handle);
+}
+
+void handle_end_lingering(Handle *handle) {
+    if (handle->previous)
+        handle->previous->next = handle->next;
+    else
+        handle->signing->lingering = handle->next;
+    if (handle->next)
+        handle->next->previous = handle->previous;
+    close_socket(handle);
+}
+
+static int unread_by_holder(Handle *handle, int *ret) {
+    return ioctl(handle->socket, SIOCOUTQ, ret) < 0 ? -errno : 0;
+}
+
+static int on_lingering(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+    Handle *handle = userdata;
+    int unread;
+
+    if (unread_by_holder(handle, &unread) < 0 || unread < QUEUE_EMPTY)
+        handle_end_lingering(handle);
+    return 0;
+}
+
+/* The kernel lets one user have as many descriptors on their way, in all sockets, as RLIMIT_NOFILE says, and refuses
+ * whatever is sent beyond that, to whomever. What lies unread behind a closed socket counts like any other: were its
+ * place free again, somebody who reads nothing could have handle after handle closed, and in the end nobody would get
+ * a State. The end is seen at once all the same. */
+static bool lingers(Handle *handle) {
+    Signing *signing = handle->signing;
+    int unread;
+
+    if (atomic_load(&signing->stopping) || shutdown(handle->socket, SHUT_RDWR) < 0 ||
+        unread_by_holder(handle, &unread) < 0 || unread < QUEUE_EMPTY ||
+        sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLOUT | EPOLLET, on_lingering, handle) < 0)
+        return false;
+    handle->previous = NULL;
+    handle->next = signing->lingering;
+    if (handle->next)
+        handle->next->previous = handle;
+    signing->lingering = handle;
+    return true;
+}
+
 void handle_close(Handle *handle) {
     Signing *signing = handle->signing;
     ServedIdentity *identity = handle->identity;
@@ -88,8 +138,8 @@ void handle_close(Handle *handle) {
         atomic_fetch_sub(&signing->handles_open, 1);
         served_review(signing, identity);
     }
-    if (closer_close_socket(signing->closer, TAKE_FD(handle->socket), socket_closed, handle))
-        socket_closed(handle);
+    if (!lingers(handle))
+        close_socket(handle);
 }
 
 /* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what
@@ -102,10 +152,6 @@ static int set_flushing(Handle *handle, bool flushing) {
         return r;
     handle->flushing = flushing;
     return 0;
-}
-
-static int unread_by_holder(Handle *handle, int *ret) {
-    return ioctl(handle->socket, SIOCOUTQ, ret) < 0 ? -errno : 0;
 }
 
 /* 1: sent; 0: the holder has yet to read; else the handle is to be closed. */

@@ -17,7 +17,7 @@ typedef struct Handle Handle;
 typedef struct ServedGeneration ServedGeneration;
 typedef struct ServedIdentity ServedIdentity;
 
-#define SERVED_FILES_MAX 4U
+#define SERVED_FILES_MAX SIGNING_DESCRIPTORS_MAX
 
 /* ---- served.c ---- */
 
@@ -72,7 +72,7 @@ void served_review(Signing *signing, ServedIdentity *identity);
 /* ---- handle.c ---- */
 
 struct Handle {
-    Handle *previous, *next; /* in its identity */
+    Handle *previous, *next; /* in its identity, or among the lingering */
     Signing *signing;
     ServedIdentity *identity; /* NULL until it is open */
     char *identity_name;      /* until it is open */
@@ -92,7 +92,8 @@ struct Handle {
 
 int handle_new(Signing *signing, const SigningHandle *description, Handle **ret); /* on any thread; takes descriptors */
 void handle_open(Handle *handle);
-void handle_close(Handle *handle); /* tells main, which frees it */
+void handle_close(Handle *handle); /* tells main, which frees it: now, or when nothing unread is left */
+void handle_end_lingering(Handle *handle);
 Handle *handle_free(Handle *handle);
 DEFINE_CLEANUP(Handle, handle_free)
 void handle_push_state(Handle *handle);
@@ -112,6 +113,7 @@ struct Signing {
     sd_event_source *review_timer;
     uint64_t review_at; /* UINT64_MAX: the timer is off */
     ServedIdentity *identities;
+    Handle *lingering; /* closed, and not read to the end */
     Closer *closer;
     PacketBuffer buffer;
 

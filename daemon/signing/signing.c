@@ -101,6 +101,8 @@ static void *run_thread(void *userdata) {
     mailbox_free(signing->to_thread);
     while (signing->identities)
         served_remove(signing, signing->identities);
+    while (signing->lingering)
+        handle_end_lingering(signing->lingering);
     closer_free(signing->closer);
     sd_event_source_disable_unref(signing->review_timer);
     sd_event_unref(signing->loop);

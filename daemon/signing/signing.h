@@ -15,9 +15,11 @@
 typedef struct Signing Signing;
 
 #define SIGNING_GENERATIONS_MAX 8U /* of an identity, kept for handles that do not move on */
+#define SIGNING_DESCRIPTORS_MAX 4U /* on their way to one holder at any time, also when its handle has been closed */
 
 typedef struct SigningCallbacks {
-    /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…). Once per handle. */
+    /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…), and nothing that was sent on
+     * it is unread. Once per handle. */
     void (*handle_closed)(uint64_t handle_id, void *userdata);
     /* The first signature by a generation on any handle. (What jobs sign with, main knows itself.) Once per generation.
      */
@@ -98,8 +100,9 @@ typedef struct SigningHandle {
     pid_t first_sender;     /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
     int first_sender_pidfd; /* … and this pidfd must still be alive then; taken; -1 without */
 } SigningHandle;
-/* 0, or -errno: then handle_closed is not called. At most four descriptors are on their way to a holder at any time;
- * they count against RLIMIT_NOFILE (too many: that handle closes). */
+/* 0, or -errno: then handle_closed is not called. The kernel counts all descriptors that are on their way against
+ * RLIMIT_NOFILE and refuses any beyond it, which closes the handle: there must be room for SIGNING_DESCRIPTORS_MAX of
+ * each for which handle_closed was not called. */
 int signing_open_handle(Signing *signing, const SigningHandle *handle);
 
 /* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. */

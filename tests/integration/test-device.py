@@ -9,8 +9,8 @@ import stat
 import time
 import unittest
 
-from lifecycle import Lifecycle, configuration
-from sandboxed import SANDBOX, read, service, wait_until
+from lifecycle import USUAL, Lifecycle, configuration
+from sandboxed import CA, SANDBOX, read, run, service, wait_until
 
 RECORD = SANDBOX + "/state/.device"
 CLOCK, MARK = SANDBOX + "/run/.clock", SANDBOX + "/run/.clock-was-behind"
@@ -86,6 +86,34 @@ class Device(Lifecycle):
         write(SETTINGS, text)
         self.manager("Reload")
         wait_until(lambda: self.manager_property("DeviceId") == self.device_id, "the plain device ID")
+
+    def test_a_serial_number_in_names(self):
+        """What a manufacturer wrote into the firmware is a value in a name, or is refused, and never a part of it."""
+        path, name = SANDBOX + "/credentials/serial", f"{SANDBOX}/etc/identities/named.conf"
+
+        def manual(subject, names, more=""):
+            return (f"[Identity]\nSubject={subject}\nSubjectAltName={names}\n[Enrollment]\nProtocol=manual\n"
+                    f"Anchors={CA}/root.pem\n{more}")
+        self.addCleanup(self.restart, "stop", lambda: os.unlink(path))
+        self.restart("stop", lambda: write(path, "A/1,O=evil_b:2\n"))
+        self.demo.wait("ready", 60)
+        named = self.made("named", manual("CN=%s,O=Maker", "uri:urn:example:%s:x hardware-module:1.3.6.1.4.1.99999.1/%s"), state=None)
+        text = run("openssl", "req", "-inform", "DER", "-noout", "-text", "-nameopt", "RFC2253",
+                   data=named.create_request()).stdout.decode()
+        self.assertIn("Subject: CN=A/1\\,O=evil_b:2,O=Maker\n", text)
+        self.assertIn("URI:urn:example:A%2F1%2CO%3Devil_b%3A2:x, othername:", text)
+        for names, line, fault in (
+            ("dns:%s.example", 3, 'SubjectAltName=dns:%s.example: %s is "A/1,O=evil_b:2" on this device and cannot stand in a label'),
+            ("uri:https://%s/x", 3, 'SubjectAltName=uri:https://%s/x: %s is "A/1,O=evil_b:2" on this device and cannot stand in'),
+            ("dns:ok", 2, "Subject=serialNumber=%s: serialNumber may have only letters"),
+        ):
+            with self.subTest(names):
+                self.configure("named", manual("serialNumber=%s" if line == 2 else "CN=x", names))
+                self.assertIn(f"named: {name}:{line}: [Identity] {fault}",
+                              self.refused("InvalidArgument", named.create_request, new_key=True))
+        self.configure("named", configuration(enrollment=f"{USUAL}\nAuthenticate=credential:enrollment-password\nUser=u-%s"))
+        self.assertIn(f'named: {name}:8: [Enrollment] User=u-%s: %s is "A/1,O=evil_b:2" on this device and has a \':\'',
+                      self.refused("InvalidArgument", named.enroll))
 
     def test_a_tpm_that_comes_late_to_a_clock_that_is_behind(self):
         """The one renewal of such a boot is tried once the TPM is there, though the first look found none."""

@@ -383,5 +383,31 @@ class Ways(Enrolment):
         self.assertEqual(len(one.get("Certificates")), 2)
 
 
+def at_the_enroller():
+    """Connections that enrollers have accepted and not closed yet."""
+    return sum(line.endswith(f" {SANDBOX}/run/enroller.socket") and line.split()[5] == "03" for line in read("/proc/net/unix").splitlines())
+
+
+class ManyAtOnce(Enrolment):
+    def test_they_take_turns(self):
+        """More identities are due than there are places at the enroller: none fails for that."""
+        names, begins, most = [f"many-{i}" for i in range(16)], len(log("identityd")), 0
+        control("fault", "simpleenroll", "slow", "seconds=1", "count=16")
+        for name in names:
+            with open(f"{SANDBOX}/etc/identities/{name}.conf", "w", encoding="utf-8") as file:
+                file.write(configuration(f"{USUAL}\n{PASSWORD}"))
+            self.addCleanup(self.forget, name)
+        self.manager("Reload")
+        end = time.monotonic() + 120
+        while any(self.identity(name).state() != "ready" for name in names):
+            most = max(most, at_the_enroller())
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        # Four at work, and those that have answered and are on their way out.
+        self.assertGreater(most, 1)
+        self.assertLessEqual(most, 8)
+        self.assertNotIn("failed", log("identityd")[begins:])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -4,6 +4,7 @@
 reload and with the end of the daemon. Runs inside tests/sandbox, whose sanitizers have the last word."""
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -65,6 +66,27 @@ class Hostile(Case):
     def call(self, identity, method, *arguments, signature="a{sv}"):
         arguments = arguments or ([dbus.Dictionary({}, signature="sv")] if signature else [])
         return Caller(f"/org/identityd1/identity/{identity}", ".Identity", method, *arguments, signature=signature)
+
+
+class Flood(Hostile):
+    def test_refusals_do_not_flood_the_log(self):
+        """Whoever asks again and again for what he is refused has a few lines, and one that counts the others."""
+        asked, begins = 300, len(log("identityd"))
+        for _ in range(asked):
+            self.refused("AccessDenied", self.demo.sign, SCHEME, b"x")
+        lines = log("identityd")[begins:].count("demo: Denied for data to uid")
+        self.assertGreater(lines, 0)
+        self.demo.open("digest").close()
+        self.assertIn("demo: Granted for digest", log("identityd")[begins:], "what is granted is not held back with it")
+        service("stop", "identityd")
+        text = log("identityd")[begins:]
+        summaries = re.findall(rf"^identityd: (\d+) more refusals for uid {os.getuid()} in the last (\d+) s\.$", text, re.M)
+        # On a slow machine there may be more than one window, which is half a minute.
+        windows = len(summaries)
+        self.assertGreater(windows, 0, text[-2000:])
+        self.assertLessEqual(text.count("demo: Denied for data to uid"), 32 * (windows + 1))
+        self.assertEqual(text.count("demo: Denied for data to uid") + sum(int(count) for count, _ in summaries), asked)
+        self.renewed_pid()
 
 
 class Arguments(Hostile):

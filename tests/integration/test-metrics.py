@@ -25,6 +25,8 @@ FAMILIES = {
     "identityd_attempts": "counter",
     "identityd_attempts_failed": "counter",
     "identityd_revocation_checks_failed": "counter",
+    "identityd_access_granted": "counter",
+    "identityd_access_refused": "counter",
     "identityd_signatures": "counter",
     "identityd_requests_refused": "counter",
     "identityd_tpm_errors": "counter",

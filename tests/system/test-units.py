@@ -122,6 +122,19 @@ def check_catalog(catalog, header):
     return faults
 
 
+def check_places(directory, header):
+    """identityd has fewer enrollers at work at a time than a socket unit lets in: those that go still count."""
+    with open(header, encoding="utf-8") as file:
+        places = int(re.search(r"#define JOB_PLACES (\d+)U", file.read()).group(1))
+    faults = []
+    for unit in ("identityd-enroller.socket", "identityd-fetch.socket"):
+        with open(os.path.join(directory, unit), encoding="utf-8") as file:
+            limit = int(re.search(r"^MaxConnections=(\d+)$", file.read(), re.MULTILINE).group(1))
+        if limit < 2 * places:
+            faults.append(f"{unit}: MaxConnections={limit} for {places} at work leaves no room for those that go")
+    return faults
+
+
 def check_sysusers(prefix):
     with tempfile.TemporaryDirectory() as root:
         os.mkdir(os.path.join(root, "etc"))
@@ -144,6 +157,7 @@ def check_all(prefix, directory):
         faults += copy_units(prefix, directory)
         faults += check_verify(directory)
         faults += check_exposure(directory)
+        faults += check_places(directory, os.path.join(SOURCE, "daemon/manager/job.h"))
         faults += check_sysusers(prefix)
     return faults + check_catalog(os.path.join(SOURCE, "units/identityd.catalog"),
                                   os.path.join(SOURCE, "daemon/manager/log.h"))
@@ -164,6 +178,9 @@ def self_test(prefix, directory):
     edit(enroller, "CapabilityBoundingSet=\n", "")
     faults = check_exposure(directory)
     assert len(faults) == 2 and "PrivateNetwork" in faults[0] and "identityd-enroller@" in faults[1], faults
+    socket = os.path.join(directory, "identityd-fetch.socket")
+    edit(socket, "MaxConnections=16", "MaxConnections=7")
+    assert len(check_places(directory, os.path.join(SOURCE, "daemon/manager/job.h"))) == 1
     edit(service, "ProtectHome=yes", "ProtectHome=perhaps")
     assert any("ProtectHome" in fault or "perhaps" in fault for fault in check_verify(directory))
     catalog = os.path.join(directory, "broken.catalog")

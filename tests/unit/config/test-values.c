@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Single values: what is taken for what, and all that is refused. */
-#include "config/specifiers.h"
 #include "config/values.h"
 
 #include <setjmp.h>
@@ -316,62 +315,12 @@ static void test_words(void **state) {
     assert_null(strings_free(NULL));
 }
 
-static void expect_expansion(const char *template, bool escape, const char *expected) {
-    static const Specifiers specifiers = { .device_id = "d0",
-                                           .host_name = " a,b+\"\\<>;=# ",
-                                           .machine_id = "#m",
-                                           .serial = "",
-                                           .serial_problem = "the serial is empty" };
-    _cleanup_free_ char *text = NULL;
-    const char *problem = NULL;
-
-    int r = specifiers_expand(template, &specifiers, escape, &text, &problem);
-    if (expected) {
-        assert_int_equal(r, 0);
-        assert_string_equal(text, expected);
-    } else {
-        assert_int_equal(r, -EINVAL);
-        assert_non_null(problem);
-        assert_null(text);
-    }
-}
-
-static void test_specifiers(void **state) {
-    const Specifiers empty = { .device_id_problem = "why not" };
-    const char *problem = NULL;
-    char *text = NULL, big[SPECIFIERS_EXPANDED_MAX + 2];
-
-    expect_expansion("", true, "");
-    expect_expansion("CN=%d,O=x%%y", true, "CN=d0,O=x%y");
-    expect_expansion("CN=%H", true, "CN=\\ a\\,b\\+\\\"\\\\\\<\\>\\;\\=#\\ ");
-    expect_expansion("%H", false, " a,b+\"\\<>;=# ");
-    expect_expansion("CN=%m", true, "CN=\\#m");
-    expect_expansion("%s", true, NULL);
-    expect_expansion("%x", true, NULL);
-    expect_expansion("a%", true, NULL);
-    assert_int_equal(specifiers_expand("%d", &empty, true, &text, &problem), -EINVAL);
-    assert_string_equal(problem, "why not");
-    assert_int_equal(specifiers_expand("%H", &empty, true, &text, &problem), -EINVAL);
-
-    memset(big, 'a', sizeof(big));
-    big[SPECIFIERS_EXPANDED_MAX] = '\0';
-    assert_int_equal(specifiers_expand(big, &empty, true, &text, &problem), 0);
-    free(text);
-    big[SPECIFIERS_EXPANDED_MAX] = 'a';
-    big[SPECIFIERS_EXPANDED_MAX + 1] = '\0';
-    assert_int_equal(specifiers_expand(big, &empty, true, &text, &problem), -E2BIG);
-
-    assert_true(specifiers_uses("a%%%d", 'd'));
-    assert_false(specifiers_uses("a%%d", 'd'));
-    assert_false(specifiers_uses("a%", 'd'));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_boolean),    cmocka_unit_test(test_unsigned),   cmocka_unit_test(test_duration),
         cmocka_unit_test(test_percent),    cmocka_unit_test(test_names),      cmocka_unit_test(test_dns),
         cmocka_unit_test(test_url_server), cmocka_unit_test(test_url_others), cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_words),      cmocka_unit_test(test_specifiers),
+        cmocka_unit_test(test_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,7 +150,7 @@ Bytes device_request(const Device *device, const char *subject, const char *cons
     Bytes der = BYTES_NULL;
 
     for (; dns && dns[template.san_count]; template.san_count++)
-        sans[template.san_count] = (CsrSan) { CSR_SAN_DNS, dns[template.san_count] };
+        sans[template.san_count] = (CsrSan) { SAN_DNS, dns[template.san_count] };
     if (csr_create(&template, device->key, bytes_view(&device->spki), &der, &failure) < 0)
         fail_msg("csr_create: %s", failure.text);
     return der;

@@ -24,6 +24,8 @@ typedef struct Fixture {
     JobLoop loop;
     PacketBuffer peer_buffer;
     Job *job;
+    uint8_t kind;
+    bool allow_tls12;
     unsigned questions, results, failures;
     bool permanent;
     uint32_t after;
@@ -90,6 +92,7 @@ static int teardown(void **state) {
     job_free(f->job);
     close_safe(f->peer);
     close_safe(f->listener);
+    job_loop_clear(&f->loop);
     closer_free(f->loop.closer);
     sd_event_unref(f->loop.loop);
     unlink(f->path);
@@ -99,20 +102,30 @@ static int teardown(void **state) {
     return 0;
 }
 
-static const JobCallbacks callbacks = { on_progress, on_question, on_result, on_failed };
+static int on_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    static const char *const servers[] = { "https://ca.example/.well-known/est", NULL };
+    const Fixture *f = userdata;
+
+    order->socket_path = strdup(f->path);
+    order->request = (JobRequest) { .kind = f->kind,
+                                    .identity = "test",
+                                    .servers = servers,
+                                    .time = 1,
+                                    .allow_tls12 = f->allow_tls12,
+                                    .server_anchors = bytes_view_string("PEM") };
+    return 0;
+}
+
+static const JobCallbacks callbacks = { on_turn, on_progress, on_question, on_result, on_failed };
 
 static void start_with(Fixture *f, uint8_t kind, bool allow_tls12, const JobCallbacks *with) {
-    const char *const servers[] = { "https://ca.example/.well-known/est", NULL };
-    JobRequest request = { .kind = kind,
-                           .identity = "test",
-                           .servers = servers,
-                           .time = 1,
-                           .allow_tls12 = allow_tls12,
-                           .server_anchors = bytes_view_string("PEM") };
     _cleanup_packet_ Packet packet = PACKET_INIT;
-    Failure failure = FAILURE_INIT;
 
-    assert_int_equal(job_start(&f->loop, f->path, &request, with, f, &f->job, &failure), 0);
+    f->kind = kind;
+    f->allow_tls12 = allow_tls12;
+    assert_int_equal(job_start(&f->loop, JOB_LINE_ENROLLER, with, f, &f->job), 0);
+    while (sd_event_run(f->loop.loop, 0) > 0)
+        ;
     f->peer = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(f->peer >= 0);
     assert_int_equal(packet_receive(f->peer, &f->peer_buffer, true, &packet), PACKET_RECEIVED);
@@ -258,7 +271,7 @@ static void test_fetch_asks(void **state) {
 
 /* A look at the server and /cacerts have no key to ask for. */
 static void test_asks_where_nobody_answers(void **state) {
-    static const JobCallbacks silent = { .result = on_result, .failed = on_failed };
+    static const JobCallbacks silent = { .prepare = on_turn, .result = on_result, .failed = on_failed };
     Fixture *f = *state;
 
     start_with(f, JOB_KIND_CACERTS, false, &silent);
@@ -375,15 +388,13 @@ static void test_progress_without_end(void **state) {
 
 static void test_no_enroller(void **state) {
     Fixture *f = *state;
-    const char *const servers[] = { "https://ca.example/.well-known/est", NULL };
-    JobRequest request = { .kind = JOB_KIND_ENROLL, .identity = "test", .servers = servers };
-    Failure failure = FAILURE_INIT;
-    Job *job = NULL;
 
-    assert_int_equal(job_start(&f->loop, "/nonexistent/enroller.socket", &request, &callbacks, f, &job, &failure),
-                     -ENOENT);
-    assert_null(job);
-    assert_non_null(strstr(failure.text, "identityd-enroller.socket"));
+    assert_int_equal(unlink(f->path), 0);
+    f->kind = JOB_KIND_ENROLL;
+    assert_int_equal(job_start(&f->loop, JOB_LINE_ENROLLER, &callbacks, f, &f->job), 0);
+    assert_int_equal(f->failures, 0);
+    run(f);
+    assert_broken(f, "identityd-enroller.socket");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

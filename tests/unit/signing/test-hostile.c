@@ -235,6 +235,47 @@ static void never_reads(void **state) {
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
 }
 
+/* The end of a handle does not take back what its holder has not read, with descriptors of ours in it: the handle counts
+ * until that is gone, and whoever has handles closed on him without reading gets no more of them for it. */
+static void ends_unread(void **state) {
+    Bench *bench = *state;
+    SigningCounters counters;
+    struct pollfd readable = { .events = POLLIN };
+    unsigned closed = bench->closed;
+    int fds[3];
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(fds); i++) {
+        readable.fd = fds[i] = bench_open(bench, PURPOSE_DATA);
+        assert_int_equal(poll(&readable, 1, 10000), 1); /* its State */
+    }
+    holder_raw(fds[0], "x", 1, 0); /* what is not as agreed, behind a State that is not read */
+    holder_raw(fds[1], get_state, 16, 0);
+    assert_int_equal(signing_close_identity(bench->signing, "demo"), 0);
+    bench_settle(bench);
+    do {
+        bench_idle(bench, 5);
+        signing_counters(bench->signing, &counters);
+    } while (counters.handles_open > 0);
+    bench_wait(bench, &bench->closed, closed + 1); /* the bystander's, which was read to its end */
+    bench_idle(bench, 50);
+    assert_int_equal(bench->closed, closed + 1);
+    assert_int_equal(send(fds[1], get_state, 16, MSG_NOSIGNAL), -1); /* but it has ended */
+    assert_int_equal(errno, EPIPE);
+    assert_true(holder_receive(fds[0], &answer));
+    assert_int_equal(answer.fd_count, 2);
+    answer_clear(&answer);
+    bench_wait(bench, &bench->closed, closed + 2);
+    holder_expect_closed(fds[0]);
+    close(fds[1]);
+    bench_wait(bench, &bench->closed, closed + 3);
+    holder_expect_closed(fds[2]);
+    bench_wait(bench, &bench->closed, closed + 4);
+    close(fds[0]);
+    close(fds[2]);
+    close(bystander);
+    bystander = bench_open(bench, PURPOSE_DATA);
+}
+
 static void never_reads_signatures(void **state) {
     Bench *bench = *state;
     _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA);
@@ -312,6 +353,7 @@ int main(void) {
         HARMLESS(descriptors),
         HARMLESS(descriptors_that_linger),
         HARMLESS(never_reads),
+        HARMLESS(ends_unread),
         HARMLESS(never_reads_signatures),
         HARMLESS(floods),
         HARMLESS(comes_and_goes),

@@ -7,6 +7,20 @@
 #include <sys/wait.h>
 #include <tss2/tss2_tctildr.h>
 
+int start_swtpm(void **state) {
+    Swtpm *swtpm = NULL;
+
+    if (swtpm_new(&swtpm) < 0)
+        return -1;
+    *state = swtpm;
+    return 0;
+}
+
+int stop_swtpm(void **state) {
+    swtpm_free(*state);
+    return 0;
+}
+
 Tpm *open_tcti(const char *tcti) {
     Tpm *tpm = NULL;
     TpmOptions options = { .tcti = tcti };
@@ -77,6 +91,10 @@ void sign_and_verify(Tpm *tpm, const TpmKey *key, const char *scheme_name) {
                                    (BytesView){ signature, size }));
 }
 
+void sign(Tpm *tpm, const TpmKey *key) {
+    sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
+}
+
 ESYS_CONTEXT *raw_open(const char *tcti) {
     TSS2_TCTI_CONTEXT *context = NULL;
     ESYS_CONTEXT *esys = NULL;
@@ -119,6 +137,34 @@ TSS2_RC raw_evict(const char *tcti, TPM2_HANDLE handle) {
                                &none);
     raw_close(esys);
     return rc;
+}
+
+ESYS_TR foreign_key(ESYS_CONTEXT *esys, TPMA_OBJECT more, const char *unique) {
+    const TPM2B_SENSITIVE_CREATE sensitive = { .size = 0 };
+    const TPM2B_DATA outside = { .size = 0 };
+    const TPML_PCR_SELECTION pcrs = { .count = 0 };
+    TPM2B_PUBLIC template = {
+        .publicArea = {
+            .type = TPM2_ALG_ECC,
+            .nameAlg = TPM2_ALG_SHA256,
+            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
+                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT | more,
+            .parameters.eccDetail = {
+                .symmetric.algorithm = TPM2_ALG_NULL,
+                .scheme.scheme = TPM2_ALG_NULL,
+                .curveID = TPM2_ECC_NIST_P256,
+                .kdf.scheme = TPM2_ALG_NULL,
+            },
+        },
+    };
+    ESYS_TR object = ESYS_TR_NONE;
+
+    template.publicArea.unique.ecc.x.size = (uint16_t) strlen(unique);
+    memcpy(template.publicArea.unique.ecc.x.buffer, unique, strlen(unique));
+    assert_int_equal(Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                                        &sensitive, &template, &outside, &pcrs, &object, NULL, NULL, NULL, NULL),
+                     TSS2_RC_SUCCESS);
+    return object;
 }
 
 void run_command(char *ret_output, size_t size, const char *format, ...) {

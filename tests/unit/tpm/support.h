@@ -34,19 +34,32 @@
             fail_msg("%s: %d, kind %d: %s", #call, _result, (int) failure->kind, failure->text);                       \
     } while (0)
 
+#define TRANSIENT 0x80000000U /* where the numbers of loaded objects begin, … */
+#define SESSIONS  0x02000000U /* … and of sessions */
+
+/* A setup and teardown of cmocka: the state is a Swtpm. */
+int start_swtpm(void **state);
+int stop_swtpm(void **state);
+
 Tpm *open_tpm(const Swtpm *swtpm);
 Tpm *open_tcti(const char *tcti);
 TpmKey *create_key(Tpm *tpm, KeyAlgorithm algorithm);
 
 /* Signs the digest of "message" with every scheme of `name` and verifies it with the key's public key. */
 void sign_and_verify(Tpm *tpm, const TpmKey *key, const char *scheme_name);
+/* The same for a P-256 key. */
+void sign(Tpm *tpm, const TpmKey *key);
 bool signature_verifies(const TpmKey *key, const SignatureScheme *scheme, BytesView message, BytesView signature);
 
 /* A raw ESYS context on the same TPM, past our own code. Closed with raw_close. */
 ESYS_CONTEXT *raw_open(const char *tcti);
 void raw_close(ESYS_CONTEXT *esys);
-size_t raw_count_handles(const char *tcti, uint32_t first); /* TPM2_TRANSIENT_FIRST, … */
+size_t raw_count_handles(const char *tcti, uint32_t first); /* TRANSIENT, SESSIONS */
 TSS2_RC raw_evict(const char *tcti, TPM2_HANDLE handle);    /* removes a persistent object */
+
+/* A signing key of somebody else's, a transient primary as another program would load it; it stays when its context is
+ * closed. `unique` tells one from another. */
+ESYS_TR foreign_key(ESYS_CONTEXT *esys, TPMA_OBJECT more, const char *unique);
 
 /* Runs a shell command; fails the test with its output unless it ends with 0. Output is returned when wanted. */
 void run_command(char *ret_output, size_t size, const char *format, ...) _printf_(3, 4);

@@ -8,26 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
 static int start_with_certificates(void **state) {
     Swtpm *swtpm = NULL;
 
     if (swtpm_new_with_certificates(&swtpm) < 0)
         return -1;
     *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
     return 0;
 }
 
@@ -258,15 +244,15 @@ static void known_from_earlier(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(from_template, start, stop),
-        cmocka_unit_test_setup_teardown(from_makers_certificates, start_with_certificates, stop),
-        cmocka_unit_test_setup_teardown(order_of_preference, start, stop),
-        cmocka_unit_test_setup_teardown(odd_indices, start, stop),
-        cmocka_unit_test_setup_teardown(unreadable_index, start, stop),
-        cmocka_unit_test_setup_teardown(endorsement_authorization, start, stop),
-        cmocka_unit_test_setup_teardown(salted, start, stop),
-        cmocka_unit_test_setup_teardown(known_from_earlier, start, stop),
-        cmocka_unit_test_setup_teardown(hostile_certificates, start, stop),
+        cmocka_unit_test_setup_teardown(from_template, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(from_makers_certificates, start_with_certificates, stop_swtpm),
+        cmocka_unit_test_setup_teardown(order_of_preference, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(odd_indices, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(unreadable_index, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(endorsement_authorization, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(salted, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(known_from_earlier, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(hostile_certificates, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

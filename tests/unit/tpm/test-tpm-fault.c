@@ -17,7 +17,7 @@ typedef struct Bench {
     TpmKey *key;
 } Bench;
 
-static void sign(const Bench *bench) {
+static void bench_sign(const Bench *bench) {
     sign_and_verify(bench->tpm, bench->key, "ecdsa_secp256r1_sha256");
 }
 
@@ -84,7 +84,7 @@ static int start(void **state) {
                     swtpm_tcti(bench->swtpm));
     bench->tpm = open_tcti(bench->tcti);
     bench->key = create_key(bench->tpm, KEY_ECDSA_P256);
-    sign(bench);
+    bench_sign(bench);
     *state = bench;
     return 0;
 }
@@ -116,11 +116,11 @@ static void busy_for_a_while(void **state) {
     epoch = information.epoch;
     for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
         inject(bench, lines[i]);
-        sign(bench);
+        bench_sign(bench);
     }
     inject(bench, "* rc 0x922 7\n");
     tpm_key_unload(bench->tpm, bench->key);
-    sign(bench);
+    bench_sign(bench);
     inject(bench, "");
     assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
     assert_int_equal(information.epoch, epoch); /* nothing was dropped for it */
@@ -135,7 +135,7 @@ static void busy_without_end(void **state) {
     took = tpm_now() - before;
     assert_in_range(took, 1000000, 10000000);
     inject(bench, "");
-    sign(bench);
+    bench_sign(bench);
 }
 
 static void locked_out(void **state) {
@@ -153,7 +153,7 @@ static void locked_out(void **state) {
     inject(bench, "");
     assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
     assert_int_equal(information.state, TPM_STATE_READY);
-    sign(bench);
+    bench_sign(bench);
 }
 
 /* The TPM itself says that it is in lockout, after a command of ours met it: the state stays until that ends. */
@@ -167,7 +167,7 @@ static void lockout_lasts_as_the_tpm_says(void **state) {
                 "'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt' && "
                 "! tpm2_create -Q -C primary -P wrong -u pub -r priv 2>/dev/null && tpm2_flushcontext -t",
                 swtpm_tcti(bench->swtpm), swtpm_directory(bench->swtpm));
-    sign(bench); /* noDA */
+    bench_sign(bench); /* noDA */
     inject(bench, "Sign rc 0x921 1\n");
     assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "lockout");
     assert_failure(tpm_probe(bench->tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "lockout");
@@ -200,7 +200,7 @@ static void stale_once(void **state) {
         print_message("%s", lines[i]);
         inject(bench, lines[i]);
         (void) nanosleep(&pause, NULL);
-        sign(bench);
+        bench_sign(bench);
         inject(bench, "");
         assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
         assert_true(information.epoch > epoch);
@@ -208,7 +208,7 @@ static void stale_once(void **state) {
     }
     inject(bench, "Load rc 0x18b 1\n");
     tpm_key_unload(bench->tpm, bench->key);
-    sign(bench);
+    bench_sign(bench);
 }
 
 static void stale_for_ever(void **state) {
@@ -222,7 +222,7 @@ static void stale_for_ever(void **state) {
         for (int k = 0; k < 3; k++)
             assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "TPM: ");
         inject(bench, "");
-        sign(bench);
+        bench_sign(bench);
     }
     assert_true(raw_count_handles(swtpm_tcti(bench->swtpm), 0x80000000U) <= 2);
 }
@@ -251,7 +251,7 @@ static void lies_about_a_new_key(void **state) {
     }
     inject(bench, "");
     assert_int_equal(raw_count_handles(swtpm_tcti(bench->swtpm), 0x02000000U), 0);
-    sign(bench);
+    bench_sign(bench);
 }
 
 /* … or about the parent: a changed public part has another Name than the one ESYS was told, or than the key's. */
@@ -303,7 +303,7 @@ static void lies_about_a_signature(void **state) {
     }
     assert_true(refused > 70);
     inject(bench, "");
-    sign(bench);
+    bench_sign(bench);
 }
 
 /* The same for a key that is loaded and verified long since, after a pause. */
@@ -311,8 +311,8 @@ static void lies_after_a_pause(void **state) {
     Bench *bench = *state;
     const struct timespec pause = { .tv_nsec = 5000000L };
 
-    sign(bench);
-    sign(bench);
+    bench_sign(bench);
+    bench_sign(bench);
     inject(bench, "Sign flip 40\n");
     (void) nanosleep(&pause, NULL);
     assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "withheld");
@@ -324,9 +324,9 @@ static void answer_lost_in_a_session(void **state) {
     const struct timespec pause = { .tv_nsec = 3000000L };
 
     for (int i = 0; i < 3; i++) {
-        sign(bench);
+        bench_sign(bench);
         (void) nanosleep(&pause, NULL);
-        sign(bench);
+        bench_sign(bench);
         inject(bench, "Sign lost 0x101 1\n");
         (void) nanosleep(&pause, NULL);
         assert_failure(try_to_sign(bench, failure), FAILURE_TPM_UNAVAILABLE, "0x101");
@@ -400,7 +400,7 @@ static void no_memory_once(void **state) {
     inject(bench, "StartAuthSession rc 0x903 2\n");
     other = tpm_key_free(other);
     other = create_key(bench->tpm, KEY_ECDSA_P256);
-    sign(bench);
+    bench_sign(bench);
 }
 
 static void failed_create_leaves_no_session(void **state) {
@@ -418,7 +418,7 @@ static void failed_create_leaves_no_session(void **state) {
             assert_null(key);
         }
     inject(bench, "");
-    sign(bench);
+    bench_sign(bench);
     assert_int_equal(raw_count_handles(swtpm_tcti(bench->swtpm), 0x02000000U), 0);
 }
 
@@ -462,19 +462,19 @@ static void commands_are_few(void **state) {
     TpmInformation information;
 
     /* The guard's session is begun once, at the first signature after a pause. */
-    sign(bench);
+    bench_sign(bench);
     (void) nanosleep(&pause, NULL);
-    sign(bench);
+    bench_sign(bench);
     assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
     trace(bench);
     for (int i = 0; i < 10; i++)
-        sign(bench);
+        bench_sign(bench);
     assert_int_equal(count_lines(bench, "trace", "Sign"), 10);
     assert_int_equal(count_lines(bench, "trace", NULL), 10);
     assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
     assert_int_equal(count_lines(bench, "trace", NULL), 11);
     tpm_key_unload(bench->tpm, bench->key);
-    sign(bench);
+    bench_sign(bench);
     assert_int_equal(count_lines(bench, "trace", NULL), 14); /* FlushContext, Load, Sign */
 }
 
@@ -484,12 +484,12 @@ static void least_recently_used_goes(void **state) {
     _cleanup_tpm_key_ TpmKey *b = create_key(bench->tpm, KEY_ECDSA_P256), *c = create_key(bench->tpm, KEY_ECDSA_P256);
 
     sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
-    sign(bench);
+    bench_sign(bench);
     sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
-    sign(bench);
+    bench_sign(bench);
     sign_and_verify(bench->tpm, c, "ecdsa_secp256r1_sha256"); /* b goes */
     trace(bench);
-    sign(bench);
+    bench_sign(bench);
     sign_and_verify(bench->tpm, c, "ecdsa_secp256r1_sha256");
     assert_int_equal(count_lines(bench, "trace", "Load"), 0);
     sign_and_verify(bench->tpm, b, "ecdsa_secp256r1_sha256");
@@ -516,7 +516,7 @@ static void silent(void **state) {
     assert_int_equal(pthread_join(thread, &result), 0);
     assert_non_null(result);
     inject(bench, "Sign delay 50 1\n");
-    sign(bench);
+    bench_sign(bench);
 }
 
 int main(void) {

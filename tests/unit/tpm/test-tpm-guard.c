@@ -7,28 +7,8 @@
 #include <time.h>
 #include <tss2/tss2_sys.h>
 
-#define TRANSIENT      0x80000000U
-#define SESSIONS       0x02000000U
 #define OBJECTS_COUNT  3 /* that libtpms has room for */
 #define SESSIONS_COUNT 3
-
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
-    return 0;
-}
-
-static void sign(Tpm *tpm, const TpmKey *key) {
-    sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
-}
 
 /* After a pause in which anything may have happened to the TPM. */
 static void sign_after_pause(Tpm *tpm, const TpmKey *key) {
@@ -63,30 +43,10 @@ static TPM2_HANDLE flush_the_one(ESYS_CONTEXT *esys, TPM2_HANDLE first) {
 
 /* A signing key of somebody else's, as often as it takes until it has that number. */
 static void load_foreign_key(ESYS_CONTEXT *esys, TPMA_OBJECT more, TPM2_HANDLE wanted) {
-    const TPM2B_SENSITIVE_CREATE sensitive = { .size = 0 };
-    const TPM2B_DATA outside = { .size = 0 };
-    const TPML_PCR_SELECTION pcrs = { .count = 0 };
-    const TPM2B_PUBLIC template = {
-        .publicArea = {
-            .type = TPM2_ALG_ECC,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT | more,
-            .parameters.eccDetail = { .symmetric.algorithm = TPM2_ALG_NULL,
-                                      .scheme.scheme = TPM2_ALG_NULL,
-                                      .curveID = TPM2_ECC_NIST_P256,
-                                      .kdf.scheme = TPM2_ALG_NULL },
-        },
-    };
     TPM2_HANDLE number = 0;
 
-    for (int i = 0; i < OBJECTS_COUNT && number != wanted; i++) {
-        ESYS_TR object = ESYS_TR_NONE;
-        assert_int_equal(Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                            &sensitive, &template, &outside, &pcrs, &object, NULL, NULL, NULL, NULL),
-                         TSS2_RC_SUCCESS);
-        assert_int_equal(Esys_TR_GetTpmHandle(esys, object, &number), TSS2_RC_SUCCESS);
-    }
+    for (int i = 0; i < OBJECTS_COUNT && number != wanted; i++)
+        assert_int_equal(Esys_TR_GetTpmHandle(esys, foreign_key(esys, more, ""), &number), TSS2_RC_SUCCESS);
     assert_int_equal(number, wanted);
 }
 
@@ -196,11 +156,11 @@ static void no_room_for_a_session(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(one_session, start, stop),
-        cmocka_unit_test_setup_teardown(number_taken_by_others, start, stop),
-        cmocka_unit_test_setup_teardown(reset_before_a_load, start, stop),
-        cmocka_unit_test_setup_teardown(session_taken_away, start, stop),
-        cmocka_unit_test_setup_teardown(no_room_for_a_session, start, stop),
+        cmocka_unit_test_setup_teardown(one_session, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(number_taken_by_others, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(reset_before_a_load, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(session_taken_away, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(no_room_for_a_session, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

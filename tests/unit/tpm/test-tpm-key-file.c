@@ -8,20 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
-    return 0;
-}
-
 static void write_file(const Swtpm *swtpm, const char *name, BytesView content) {
     char path[512];
     FILE *file;
@@ -396,17 +382,17 @@ static void keys_of_tpm2_openssl(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(used_by_tpm2_openssl, start, stop),
-        cmocka_unit_test_setup_teardown(transient_parent_used_by_tpm2_openssl, start, stop),
-        cmocka_unit_test_setup_teardown(round_trip, start, stop),
-        cmocka_unit_test_setup_teardown(truncated_at_each_byte, start, stop),
-        cmocka_unit_test_setup_teardown(each_byte_changed, start, stop),
-        cmocka_unit_test_setup_teardown(altered_private_part, start, stop),
-        cmocka_unit_test_setup_teardown(attributes_are_refused, start, stop),
-        cmocka_unit_test_setup_teardown(rsa_parameters_are_refused, start, stop),
-        cmocka_unit_test_setup_teardown(wrong_texts, start, stop),
-        cmocka_unit_test_setup_teardown(foreign_parent, start, stop),
-        cmocka_unit_test_setup_teardown(keys_of_tpm2_openssl, start, stop),
+        cmocka_unit_test_setup_teardown(used_by_tpm2_openssl, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(transient_parent_used_by_tpm2_openssl, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(round_trip, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(truncated_at_each_byte, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(each_byte_changed, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(altered_private_part, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(attributes_are_refused, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(rsa_parameters_are_refused, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(wrong_texts, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(foreign_parent, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(keys_of_tpm2_openssl, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

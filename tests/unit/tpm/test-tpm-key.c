@@ -5,20 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
-    return 0;
-}
-
 static void ecdsa_p256(void **state) {
     _cleanup_tpm_ Tpm *tpm = open_tpm(*state);
     _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256);
@@ -54,9 +40,9 @@ static void rsa(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(ecdsa_p256, start, stop),
-        cmocka_unit_test_setup_teardown(ecdsa_p384, start, stop),
-        cmocka_unit_test_setup_teardown(rsa, start, stop),
+        cmocka_unit_test_setup_teardown(ecdsa_p256, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(ecdsa_p384, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(rsa, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,24 +13,6 @@
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |     \
      TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT)
 
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
-    return 0;
-}
-
-static void sign(Tpm *tpm, const TpmKey *key) {
-    sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
-}
-
 typedef struct Place {
     TPMI_ALG_PUBLIC type;
     TPMA_OBJECT attributes;
@@ -299,13 +281,13 @@ static void options_are_bounded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(made_and_found_again, start, stop),
-        cmocka_unit_test_setup_teardown(rsa_storage_root_key, start, stop),
-        cmocka_unit_test_setup_teardown(another_handle, start, stop),
-        cmocka_unit_test_setup_teardown(wrong_attributes_are_refused, start, stop),
-        cmocka_unit_test_setup_teardown(parent_with_a_password, start, stop),
-        cmocka_unit_test_setup_teardown(owner_authorization_unknown, start, stop),
-        cmocka_unit_test_setup_teardown(nv_full, start, stop),
+        cmocka_unit_test_setup_teardown(made_and_found_again, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(rsa_storage_root_key, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(another_handle, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(wrong_attributes_are_refused, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(parent_with_a_password, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(owner_authorization_unknown, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(nv_full, start_swtpm, stop_swtpm),
         cmocka_unit_test(options_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,27 +9,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define TRANSIENT 0x80000000U
-#define SESSIONS  0x02000000U
-
-static int start(void **state) {
-    Swtpm *swtpm = NULL;
-
-    if (swtpm_new(&swtpm) < 0)
-        return -1;
-    *state = swtpm;
-    return 0;
-}
-
-static int stop(void **state) {
-    swtpm_free(*state);
-    return 0;
-}
-
-static void sign(Tpm *tpm, const TpmKey *key) {
-    sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
-}
-
 static int try_to_sign(Tpm *tpm, const TpmKey *key, Failure *failure) {
     const SignatureScheme *scheme = scheme_by_name("ecdsa_secp256r1_sha256");
     uint8_t digest[32] = { 1 }, signature[SIGNATURE_MAX];
@@ -44,35 +23,6 @@ static TpmInformation probe(Tpm *tpm) {
     assert_success(tpm_probe(tpm, NULL, &information, failure));
     assert_int_equal(information.state, TPM_STATE_READY);
     return information;
-}
-
-/* A foreign signing key, transient, as another program would load it; stays when its context is closed. */
-static ESYS_TR foreign_key(ESYS_CONTEXT *esys, TPMA_OBJECT more, const char *unique) {
-    const TPM2B_SENSITIVE_CREATE sensitive = { .size = 0 };
-    const TPM2B_DATA outside = { .size = 0 };
-    const TPML_PCR_SELECTION pcrs = { .count = 0 };
-    TPM2B_PUBLIC template = {
-        .publicArea = {
-            .type = TPM2_ALG_ECC,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT | more,
-            .parameters.eccDetail = {
-                .symmetric.algorithm = TPM2_ALG_NULL,
-                .scheme.scheme = TPM2_ALG_NULL,
-                .curveID = TPM2_ECC_NIST_P256,
-                .kdf.scheme = TPM2_ALG_NULL,
-            },
-        },
-    };
-    ESYS_TR object = ESYS_TR_NONE;
-
-    template.publicArea.unique.ecc.x.size = (uint16_t) strlen(unique);
-    memcpy(template.publicArea.unique.ecc.x.buffer, unique, strlen(unique));
-    assert_int_equal(Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                        &sensitive, &template, &outside, &pcrs, &object, NULL, NULL, NULL, NULL),
-                     TSS2_RC_SUCCESS);
-    return object;
 }
 
 /* FACTS: after a reset, another key lands on the old handle, and signing through the old handle would succeed. */
@@ -423,21 +373,21 @@ static void hung_and_back(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(reset_never_signs_with_another_key, start, stop),
-        cmocka_unit_test_setup_teardown(reset_and_handles_taken_by_others, start, stop),
-        cmocka_unit_test_setup_teardown(reset_without_startup, start, stop),
-        cmocka_unit_test_setup_teardown(killed_and_back, start, stop),
-        cmocka_unit_test_setup_teardown(missing_at_start, start, stop),
-        cmocka_unit_test_setup_teardown(replaced, start, stop),
-        cmocka_unit_test_setup_teardown(cleared, start, stop),
-        cmocka_unit_test_setup_teardown(clear_is_seen_by_probe, start, stop),
-        cmocka_unit_test_setup_teardown(power_cuts_do_not_lock_out, start, stop),
-        cmocka_unit_test_setup_teardown(many_keys_few_places, start, stop),
-        cmocka_unit_test_setup_teardown(least_recently_used_goes, start, stop),
-        cmocka_unit_test_setup_teardown(nothing_leaks, start, stop),
-        cmocka_unit_test_setup_teardown(orphans_are_flushed, start, stop),
-        cmocka_unit_test_setup_teardown(crowded_by_others, start, stop),
-        cmocka_unit_test_setup_teardown(hung_and_back, start, stop),
+        cmocka_unit_test_setup_teardown(reset_never_signs_with_another_key, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(reset_and_handles_taken_by_others, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(reset_without_startup, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(killed_and_back, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(missing_at_start, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(replaced, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(cleared, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(clear_is_seen_by_probe, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(power_cuts_do_not_lock_out, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(many_keys_few_places, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(least_recently_used_goes, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(nothing_leaks, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(orphans_are_flushed, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(crowded_by_others, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(hung_and_back, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

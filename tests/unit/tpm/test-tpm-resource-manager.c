@@ -100,10 +100,6 @@ static int stop(void **state) {
     return 0;
 }
 
-static void sign(Tpm *tpm, const TpmKey *key) {
-    sign_and_verify(tpm, key, "ecdsa_secp256r1_sha256");
-}
-
 static TSS2_RC hash_something(ESYS_CONTEXT *esys, ESYS_TR sequence) {
     const TPM2B_MAX_BUFFER data = { .size = 1 };
     return Esys_SequenceUpdate(esys, sequence, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &data);
