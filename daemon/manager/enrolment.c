@@ -77,7 +77,7 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     if (identity->stored.failures < UINT32_MAX)
         identity->stored.failures++;
     identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0,
-                                                   leaf ? leaf->not_after : 0, retry_after, random_bits());
+                                                   identity_chain_end(identity), retry_after, random_bits());
     identity_set_error(identity, failure->text);
     (void) identity_save_state(identity);
     uint32_t attempt = identity->stored.failures;

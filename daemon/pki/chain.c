@@ -287,6 +287,15 @@ int chain_build(const Certificate *leaf, const CertificateList *candidates, cons
     return 0;
 }
 
+const Certificate *chain_first_to_end(const CertificateList *chain) {
+    const Certificate *first = NULL;
+
+    for (size_t i = 0; i < chain->count; i++)
+        if (!first || chain->list[i]->not_after < first->not_after)
+            first = chain->list[i];
+    return first;
+}
+
 const Certificate *certificate_list_find_spki(const CertificateList *list, BytesView spki) {
     for (size_t i = 0; i < list->count; i++)
         if (bytes_view_equal(bytes_view(&list->list[i]->spki), spki))
