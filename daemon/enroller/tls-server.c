@@ -52,29 +52,23 @@ static int64_t earliest_common_time(const Certificate *leaf, const CertificateLi
     return time;
 }
 
-/* Where a CA has an extended key usage of its own, it bounds what those below it are for, as browsers and OpenSSL have
- * it; without the extension everything is allowed. */
-static int check_usages(const CertificateList *chain, Failure *ret_failure) {
-    for (size_t i = 0; i < chain->count; i++)
-        if (!gnutls_x509_crt_check_key_purpose(chain->list[i]->crt, GNUTLS_KP_TLS_WWW_SERVER, 0))
-            return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                               "%s certificate \"%s\" is not for TLS servers (extended key usage)",
-                               i == 0 ? "the server's" : "the CA's", chain->list[i]->subject);
-    return 0;
-}
-
 static int server_chain(const Certificate *leaf, const CertificateList *others, const TlsServerPolicy *policy,
                         Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList chain = { 0 };
+    static const char *const purposes[] = { GNUTLS_KP_TLS_WWW_SERVER, NULL };
 
-    int r = chain_build(leaf, others, policy->anchors, policy->now, &chain, NULL, ret_failure);
+    int r = chain_build_for(leaf, others, policy->anchors, policy->now, purposes, NULL, ret_failure);
     if (r < 0 && policy->now_is_floor) {
         int64_t later = earliest_common_time(leaf, others, policy->now);
         if (later > policy->now)
-            r = chain_build(leaf, others, policy->anchors, later, &chain, NULL, ret_failure);
+            r = chain_build_for(leaf, others, policy->anchors, later, purposes, NULL, ret_failure);
     }
-    return r < 0 ? failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify")
-                 : check_usages(&chain, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify");
+    if (!certificate_allows_purpose(leaf, GNUTLS_KP_TLS_WWW_SERVER))
+        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+                           "the server's certificate \"%s\" is not for TLS servers (extended key usage)",
+                           leaf->subject);
+    return 0;
 }
 
 int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, Failure *ret_failure) {

@@ -15,6 +15,11 @@
  * borrowed from `anchors`. -EKEYREJECTED with kind CERTIFICATE_REJECTED. */
 int chain_build(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
                 CertificateList *ret_chain, const Certificate **ret_anchor, Failure *ret_failure);
+/* The same for what peers verify for each of `purposes` (OIDs of extended key usages, NULL-terminated): an intermediate
+ * that has an extended key usage must allow them, by name or by anyExtendedKeyUsage. The leaf's own is not looked at,
+ * see certificate_allows_purpose. */
+int chain_build_for(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
+                    int64_t now, const char *const *purposes, CertificateList *ret_chain, Failure *ret_failure);
 /* Whether there is such a chain, within the number of signatures that are left for this and for others; those that were
  * looked at are taken off. -EKEYREJECTED. */
 int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
