@@ -76,6 +76,10 @@ typedef struct CertificateList {
 int certificate_list_add(CertificateList *list, Certificate *certificate); /* takes it, also on failure */
 int certificate_list_add_copy(CertificateList *list, const Certificate *certificate);
 bool certificate_list_contains(const CertificateList *list, const Certificate *certificate);
+/* `time`, or the latest NotBefore of the list where that is later. With a clock that is behind, the real time is not
+ * before it: the certificates have begun, or nobody would show them. Whether they had all begun before one of them
+ * ended is for the verification to find out. */
+int64_t certificate_list_begun(const CertificateList *list, int64_t time);
 void certificate_list_clear(CertificateList *list);
 #define _cleanup_certificates_ _cleanup_(certificate_list_clear)
 
