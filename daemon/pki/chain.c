@@ -110,7 +110,7 @@ static bool time_is_right(Search *search, const Certificate *certificate) {
     return true;
 }
 
-/* RFC 5280 §6.1.3 (b) and (c), as far as GnuTLS does not; a self-issued CA is not a name of its own. */
+/* RFC 5280 §6.1.3 (b) and (c); a self-issued CA is not a name of its own. */
 static bool names_are_allowed(Search *search, size_t i) {
     char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
     const Certificate *issuer = issuer_at(search, i);
@@ -118,7 +118,7 @@ static bool names_are_allowed(Search *search, size_t i) {
 
     for (size_t k = 0; k < i; k++) {
         const Certificate *certificate = search->path[k];
-        if ((k == 0 || !certificate->self_issued) && !name_constraints_allow(issuer, certificate, &reason))
+        if ((k == 0 || !certificate->self_issued) && !name_constraints_allow(issuer, certificate, k == 0, &reason))
             return note(search, RANK_COMPLETE, "the name constraints of %s do not allow %s: %s",
                         certificate_describe(issuer, whose), certificate_describe(certificate, who), reason);
     }
@@ -142,9 +142,16 @@ static bool purposes_are_allowed(Search *search, size_t i) {
     return true;
 }
 
-/* What GnuTLS says of exactly this path; it knows the other name constraints. The anchor comes last in it, or GnuTLS
- * would take a NewWithOld certificate without key identifiers at the end for self-signed and drop it. Times were
- * checked with our own clock. */
+static bool concerns_directories(const Search *search) {
+    for (size_t i = 1; i <= search->depth; i++)
+        if (name_constraints_concern_directories(issuer_at(search, i)))
+            return true;
+    return false;
+}
+
+/* What GnuTLS says of exactly this path, but for name constraints that it does not compare: see names_are_allowed. The
+ * anchor comes last in it, or GnuTLS would take a NewWithOld certificate without key identifiers at the end for
+ * self-signed and drop it. Times were checked with our own clock. */
 static bool library_agrees(Search *search) {
     const unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT |
                            GNUTLS_VERIFY_DO_NOT_ALLOW_SAME | GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM);
@@ -160,6 +167,8 @@ static bool library_agrees(Search *search) {
     certificate_describe(search->path[0], who);
     if (r < 0)
         return note(search, RANK_COMPLETE, "the chain of %s cannot be verified: %s", who, gnutls_strerror(r));
+    if (status == (GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE) && concerns_directories(search))
+        return true;
     if (status == 0)
         return true;
     if (status & GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE)

@@ -353,9 +353,7 @@ static void test_more_name_constraints(void **state) {
         { &by_other, { .subject = "CN=leaf", .uri = "urn:x" }, "they cannot be read" },
         { &by_other, { .subject = "CN=leaf", .extensions = { other_name } }, "they cannot be read" },
         { &inside, { .subject = "CN=leaf,O=Example", .extensions = { other_name } }, NULL },
-        { &inside,
-          { .subject = "CN=leaf,O=Example", .extensions = { directory } },
-          "subject alternative name of a kind" },
+        { &inside, { .subject = "CN=leaf,O=Example", .extensions = { directory } }, NULL },
         { &strange, { .subject = "CN=leaf" }, "they cannot be read" },
     };
     ANCHORS(root.certificate);
