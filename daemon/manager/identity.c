@@ -29,6 +29,7 @@ static void identity_drop_generation(Identity *identity) {
     certificate_list_clear(&identity->chain);
     identity->renew_at = 0;
     identity->chain_end_said = false;
+    identity->crls_judged = false;
 }
 
 /* Stops what is under way; those who wait are told why. */
@@ -169,6 +170,9 @@ static int identity_load_config(Identity *identity) {
         identity->resumes = RESUMES_NOTHING;
         identity->stored.next_attempt = 0;
     }
+    if (!identity->config || identity->config->check_crl != config->check_crl ||
+        identity->config->check_ocsp != config->check_ocsp)
+        identity->crls_judged = false;
     identity_config_free(identity->config);
     identity->config = TAKE_PTR(config);
     return 0;

@@ -132,6 +132,7 @@ struct Identity {
     CertificateList peers;   /* what programs verify their peers with; empty: anchors */
     uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
+    bool crls_judged; /* the stored CRLs, by this Check=, chain and anchors: a reload need not do it again */
     Bytes crls_pem, ocsp;
     int64_t ocsp_until; /* that answer counts for nothing afterwards */
     StoredOcsp ocsp_seen[STORE_OCSP_MAX];
