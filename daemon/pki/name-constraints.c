@@ -11,10 +11,15 @@
 enum { NAME_OTHER = 0, NAME_MAIL = 1, NAME_DNS = 2, NAME_DIRECTORY = 4, NAME_IP = 7, NAME_KINDS = 9 };
 enum { PERMITTED = 0, EXCLUDED = 1 };
 
+/* Each of the one is compared with each of the other. */
+#define DIRECTORY_BASES_MAX 256U /* directory names in the constraints of one CA */
+#define DIRECTORY_NAMES_MAX 64U  /* among the alternative names of one certificate */
+
 /* What kinds of names the constraints are about. */
 typedef struct Constraints {
     bool is_constrained[NAME_KINDS];
     bool has_permitted_directory;
+    unsigned directory_count;
 } Constraints;
 
 /* A directory name that is looked at, and what the bases so far made of it. */
@@ -43,6 +48,8 @@ static int read_subtree(BytesView subtree, unsigned list, Constraints *constrain
     constraints->is_constrained[base.tag] = true;
     if (base.tag != NAME_DIRECTORY)
         return 0;
+    if (++constraints->directory_count > DIRECTORY_BASES_MAX)
+        return -E2BIG;
     constraints->has_permitted_directory = constraints->has_permitted_directory || list == PERMITTED;
     if (directory->name.size > 0)
         judge_directory(directory, base.content, list);
@@ -85,6 +92,7 @@ static bool directory_is_allowed(BytesView der, BytesView name) {
 static bool alternative_names_are_allowed(BytesView der, const Constraints *constraints, const Certificate *certificate,
                                           const char **ret_reason) {
     _cleanup_bytes_ Bytes san = BYTES_NULL;
+    unsigned directory_count = 0;
     BytesView names;
     DerItem name;
     int r = certificate_extension(certificate, GNUTLS_X509EXT_OID_SAN, &san, NULL);
@@ -103,6 +111,10 @@ static bool alternative_names_are_allowed(BytesView der, const Constraints *cons
         if (name.tag != NAME_DIRECTORY) {
             *ret_reason =
                 "it has a subject alternative name of a kind that they are about and that identityd cannot compare";
+            return false;
+        }
+        if (++directory_count > DIRECTORY_NAMES_MAX) {
+            *ret_reason = "it has too many directory names among its subject alternative names";
             return false;
         }
         if (!directory_is_allowed(der, name.content)) {
@@ -152,7 +164,7 @@ bool name_constraints_allow(const Certificate *issuer, const Certificate *certif
     if (r == -ENOENT)
         return true;
     if (r < 0 || read_constraints(bytes_view(&der), &constraints, &none) < 0) {
-        *ret_reason = "they cannot be read";
+        *ret_reason = "they cannot be read, or are too many";
         return false;
     }
     /* an empty subject has no directory name to constrain */

@@ -291,6 +291,30 @@ static void test_chains(void **state) {
     der_reset();
 }
 
+/* `count` times the same, in one constructed value. */
+static BytesView crowd_of(uint8_t tag, BytesView one, size_t count) {
+    _cleanup_bytes_ Bytes all = BYTES_NULL;
+
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(bytes_append(&all, one), 0);
+    return der_bytes(tag, bytes_view(&all));
+}
+
+static void test_crowds(void **state) {
+    const BytesView foreign = DIRECTORY(NAME(RDN(O, PRINTABLE, "Foreign"))),
+                    example = DIRECTORY(NAME(EXAMPLE, RDN(CN, UTF8, "x"))), none = { NULL, 0 };
+    const NameCase cases[] = {
+        { DER_SEQUENCE(crowd_of(0xa1, SUBTREE(foreign), 256)), "CN=x", crowd_of(0x30, example, 64), GOOD, NULL },
+        { DER_SEQUENCE(crowd_of(0xa1, SUBTREE(foreign), 257)), "CN=x", none, UNCLEAR, "too many" },
+        { DER_SEQUENCE(EXCLUDED(SUBTREE(foreign))), "CN=x", crowd_of(0x30, example, 65), UNCLEAR,
+          "too many directory" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        check_case(&cases[i]);
+    der_reset();
+}
+
 /* The constraints of each CA count, whichever is GnuTLS's part and whichever ours. */
 static void test_two_levels(void **state) {
     BytesView foreign = DER_SEQUENCE(EXCLUDED(SUBTREE(DIRECTORY(NAME(RDN(O, PRINTABLE, "Foreign")))))),
@@ -327,8 +351,9 @@ static void test_two_levels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prefix),    cmocka_unit_test(test_values), cmocka_unit_test(test_several_values),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_chains), cmocka_unit_test(test_two_levels),
+        cmocka_unit_test(test_prefix),     cmocka_unit_test(test_values), cmocka_unit_test(test_several_values),
+        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_chains), cmocka_unit_test(test_crowds),
+        cmocka_unit_test(test_two_levels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
