@@ -97,17 +97,32 @@ int64_t enrolment_when(Identity *identity) {
     return next > base ? next : base;
 }
 
+static bool chain_has_ended(const Identity *identity) {
+    return identity->chain.count > 0 && identity_chain_end(identity) < manager_now(identity->manager);
+}
+
+/* Where the chain has ended, the CA may refuse the certificate just as other peers do: then every other attempt is
+ * authenticated like the first enrolment, as after the end of the certificate itself. */
+static bool enrolment_falls_back(const Identity *identity) {
+    const IdentityConfig *config = identity->config;
+
+    return identity->stored.failures % 2 == 1 && chain_has_ended(identity) &&
+           config->renewal_authenticate.kind == AUTHENTICATE_NONE && config->authenticate.kind != AUTHENTICATE_NONE;
+}
+
 void enrolment_due(Identity *identity) {
     bool ready = identity->state == STATE_READY, expired = identity->state == STATE_EXPIRED;
     EnrolmentStart start = {
-        .renewal = ready,
+        .renewal = ready && !enrolment_falls_back(identity),
         .copy_names = ready || expired,
         .new_key = ready ? identity->config->rotate_key : true,
+        .drop_pending = ready && chain_has_ended(identity), /* of an attempt that was of the other kind */
     };
 
     if (enrolment_resumes(identity)) {
         start.renewal = start.copy_names = identity->resumes == RESUMES_RENEWAL;
         start.new_key = !ready; /* with the old one, only what was begun so */
+        start.drop_pending = false;
     }
     enrolment_begin(identity, &start);
 }
