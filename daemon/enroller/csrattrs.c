@@ -3,13 +3,14 @@
  * CSRATTRS_ITEMS_MAX in every loop. */
 #include "enroller/csrattrs.h"
 
+#include "common/asn1.h"
+
 #define HAVE_CONFIG_H 0 /* the generated file asks */
 #include "csrattrs-asn1.h"
 #include "enroller/answer.h"
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
-#include <libtasn1.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,15 +28,9 @@
 #define DESCRIPTION_MAX (ANSWER_EXCERPT_MAX + 96U)
 
 typedef struct Parser {
-    asn1_node definitions;
     CsrAttributes *attributes;
     unsigned key_types; /* how many different ones were asked for */
 } Parser;
-
-static void node_clear(asn1_node *node) {
-    (void) asn1_delete_structure(node);
-}
-#define _cleanup_node_ _cleanup_(node_clear)
 
 CsrAttributes *csr_attributes_free(CsrAttributes *attributes) {
     if (!attributes)
@@ -53,21 +48,11 @@ CsrAttributes *csr_attributes_free(CsrAttributes *attributes) {
 /* ---- libtasn1 ---- */
 
 /* -EBADMSG where `der` is not a `type`. */
-static int decode(const Parser *parser, const char *type, BytesView der, asn1_node *ret) {
+static int decode(const char *type, BytesView der, asn1_node *ret) {
     char name[64];
-    asn1_node node = NULL;
 
     (void) snprintf(name, sizeof name, "ENROLLER.%s", type);
-    if (asn1_create_element(parser->definitions, name, &node) != ASN1_SUCCESS)
-        return -ENOMEM;
-    int size = (int) der.size;
-    if (asn1_der_decoding2(&node, der.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL) != ASN1_SUCCESS ||
-        (size_t) size != der.size) {
-        node_clear(&node);
-        return -EBADMSG;
-    }
-    *ret = node;
-    return 0;
+    return asn1_tree_decode(csrattrs_asn1_table, name, der, ret);
 }
 
 /* The value at `path`. -ENOENT: absent. For a BIT STRING the bytes of it. */
@@ -118,10 +103,10 @@ static void ask_key_type(Parser *parser, int key_type) {
 }
 
 static void ask_curve(Parser *parser, BytesView der) {
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
     char curve[CSRATTRS_OID_MAX];
 
-    if (decode(parser, "CurveName", der, &node) < 0 || !read_oid(node, "", curve))
+    if (decode("CurveName", der, &node) < 0 || !read_oid(node, "", curve))
         return;
     ask_key_type(parser, strcmp(curve, OID_SECP256R1) == 0   ? (int) KEY_ECDSA_P256
                          : strcmp(curve, OID_SECP384R1) == 0 ? (int) KEY_ECDSA_P384
@@ -133,11 +118,11 @@ static int key_type_of_bits(unsigned long bits) {
 }
 
 static void ask_rsa_size(Parser *parser, BytesView der) {
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
     _cleanup_bytes_ Bytes size = BYTES_NULL;
     unsigned long bits = 0;
 
-    if (decode(parser, "KeySize", der, &node) < 0 || read_value(node, "", &size) < 0 || size.size > 4)
+    if (decode("KeySize", der, &node) < 0 || read_value(node, "", &size) < 0 || size.size > 4)
         return;
     for (size_t i = 0; i < size.size; i++)
         bits = bits << 8 | size.data[i];
@@ -146,10 +131,10 @@ static void ask_rsa_size(Parser *parser, BytesView der) {
 
 /* The size of an RSA key is given by a placeholder for the key (RFC 9908 §3.4). */
 static void ask_rsa_placeholder(Parser *parser, BytesView der) {
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
     _cleanup_bytes_ Bytes modulus = BYTES_NULL;
 
-    if (decode(parser, "RsaKey", der, &node) < 0 || read_value(node, "modulus", &modulus) < 0)
+    if (decode("RsaKey", der, &node) < 0 || read_value(node, "modulus", &modulus) < 0)
         return;
     size_t size = modulus.size;
     if (size > 0 && modulus.data[0] == 0)
@@ -161,9 +146,9 @@ static void ask_rsa_placeholder(Parser *parser, BytesView der) {
 
 static int ask_eku(Parser *parser, BytesView der) {
     CsrAttributes *attributes = parser->attributes;
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
 
-    if (decode(parser, "ObjectIdentifiers", der, &node) < 0)
+    if (decode("ObjectIdentifiers", der, &node) < 0)
         return 0;
     unsigned number = count(node, "");
     for (unsigned i = 1; i <= number && attributes->eku_count < CSRATTRS_EKU_MAX; i++) {
@@ -203,10 +188,10 @@ static int ask_extension(Parser *parser, asn1_node node, unsigned index) {
 }
 
 static int ask_extensions(Parser *parser, BytesView der) {
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
     int r = 0;
 
-    if (decode(parser, "ExtensionTemplates", der, &node) < 0)
+    if (decode("ExtensionTemplates", der, &node) < 0)
         return 0;
     unsigned number = count(node, "");
     for (unsigned i = 1; r >= 0 && i <= number; i++)
@@ -267,10 +252,10 @@ static void ask_template_key(Parser *parser, asn1_node node) {
 }
 
 static int ask_template(Parser *parser, BytesView der) {
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
     _cleanup_bytes_ Bytes version = BYTES_NULL;
 
-    int r = decode(parser, "RequestTemplate", der, &node);
+    int r = decode("RequestTemplate", der, &node);
     if (r < 0)
         return r;
     if (read_value(node, "version", &version) < 0 || version.size != 1 || version.data[0] != 0)
@@ -352,14 +337,13 @@ static int parse_list(Parser *parser, asn1_node node) {
 
 int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failure) {
     _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = calloc(1, sizeof *attributes);
-    _cleanup_node_ asn1_node definitions = NULL;
-    _cleanup_node_ asn1_node node = NULL;
+    _cleanup_asn1_ asn1_node node = NULL;
 
-    if (!attributes || asn1_array2tree(csrattrs_asn1_table, &definitions, NULL) != ASN1_SUCCESS)
+    if (!attributes)
         return failure_errno(ret_failure, -ENOMEM, "Reading /csrattrs");
     attributes->key_type = -1;
-    Parser parser = { .definitions = definitions, .attributes = attributes };
-    int r = der.size > CSRATTRS_MAX ? -EBADMSG : decode(&parser, "CsrAttrs", der, &node);
+    Parser parser = { .attributes = attributes };
+    int r = der.size > CSRATTRS_MAX ? -EBADMSG : decode("CsrAttrs", der, &node);
     if (r == -EBADMSG)
         return failure_set(ret_failure, r, FAILURE_ENROLLMENT_FAILED,
                            "expected the DER of CSR attributes (RFC 8951), but %zu other bytes came", der.size);
@@ -461,14 +445,14 @@ static bool names_have(asn1_node names, BytesView wanted) {
     return false;
 }
 
-static int check_names(const Parser *parser, BytesView demanded, BytesView present, Failure *ret_failure) {
-    _cleanup_node_ asn1_node wanted = NULL;
-    _cleanup_node_ asn1_node have = NULL;
+static int check_names(BytesView demanded, BytesView present, Failure *ret_failure) {
+    _cleanup_asn1_ asn1_node wanted = NULL;
+    _cleanup_asn1_ asn1_node have = NULL;
     char text[DESCRIPTION_MAX];
 
-    if (decode(parser, "GeneralNames", demanded, &wanted) < 0)
+    if (decode("GeneralNames", demanded, &wanted) < 0)
         return 0; /* not understood, or no value at all */
-    if (decode(parser, "GeneralNames", present, &have) < 0)
+    if (decode("GeneralNames", present, &have) < 0)
         return failure_set(ret_failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED,
                            "our request's SubjectAltName cannot be read");
     unsigned number = count(wanted, "");
@@ -489,7 +473,6 @@ static int check_names(const Parser *parser, BytesView demanded, BytesView prese
 }
 
 static int check_alternative_names(const CsrAttributes *attributes, gnutls_x509_crq_t crq, Failure *ret_failure) {
-    _cleanup_node_ asn1_node definitions = NULL;
     gnutls_datum_t names = { NULL, 0 };
 
     if (!attributes->wants_alternative_names)
@@ -498,12 +481,8 @@ static int check_alternative_names(const CsrAttributes *attributes, gnutls_x509_
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_ENROLLMENT_FAILED,
                            "the CA wants a SubjectAltName, which this identity's request does not have; set "
                            "SubjectAltName=");
-    int r = -ENOMEM;
-    if (asn1_array2tree(csrattrs_asn1_table, &definitions, NULL) == ASN1_SUCCESS)
-        r = check_names(&(Parser) { .definitions = definitions }, bytes_view(&attributes->alternative_names),
-                        (BytesView) { names.data, names.size }, ret_failure);
-    else
-        (void) failure_errno(ret_failure, r, "Comparing our request with /csrattrs");
+    int r =
+        check_names(bytes_view(&attributes->alternative_names), (BytesView) { names.data, names.size }, ret_failure);
     gnutls_free(names.data);
     return r;
 }

@@ -226,14 +226,10 @@ static int est_open(EstServer *server, const HttpSettings *settings, HttpSession
     return http_session_new(settings, ret, &fault->failure);
 }
 
-/* With a clock that is behind, the real time is one at which all that came has begun. */
 static int est_trust(const EnrollJob *job, const CertificateList *answer, Certificate **ret_anchor,
                      Failure *ret_failure) {
-    int64_t time = job->time;
+    int64_t time = job->time_is_floor ? certificate_list_begun(answer, job->time) : job->time;
 
-    for (size_t i = 0; job->time_is_floor && i < answer->count; i++)
-        if (answer->list[i]->not_before > time)
-            time = answer->list[i]->not_before;
     return trust_bootstrap(answer, job->fingerprint, time, ret_anchor, ret_failure);
 }
 

@@ -8,10 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static int server_certificates(gnutls_session_t session, Certificate **ret_leaf, CertificateList *ret_others,
-                               Failure *ret_failure) {
-    _cleanup_certificate_ Certificate *leaf = NULL;
-    _cleanup_certificates_ CertificateList others = { 0 };
+/* What the peer presented, leaf first; not empty. */
+static int server_certificates(gnutls_session_t session, CertificateList *ret, Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList list = { 0 };
     unsigned count = 0;
 
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &count);
@@ -27,85 +26,56 @@ static int server_certificates(gnutls_session_t session, Certificate **ret_leaf,
         int r = certificate_from_der((BytesView) { raw[i].data, raw[i].size }, &certificate, ret_failure);
         if (r < 0)
             return failure_prefix(ret_failure, r, "the server's certificate number %u", i + 1);
-        if (i == 0)
-            leaf = certificate;
-        else {
-            r = certificate_list_add(&others, certificate);
-            if (r < 0)
-                return failure_errno(ret_failure, r, "Keeping the server's certificates");
-        }
+        r = certificate_list_add(&list, certificate);
+        if (r < 0)
+            return failure_errno(ret_failure, r, "Keeping the server's certificates");
     }
-    *ret_leaf = TAKE_PTR(leaf);
-    *ret_others = others;
-    others = (CertificateList) { 0 };
+    *ret = list;
+    list = (CertificateList) { 0 };
     return 0;
 }
 
-/* With a clock that is behind, the real time is one at which the presented certificates have all begun, if there is
- * one. */
-static int64_t earliest_common_time(const Certificate *leaf, const CertificateList *others, int64_t now) {
-    int64_t time = leaf->not_before > now ? leaf->not_before : now;
+static int server_chain(const CertificateList *presented, const TlsServerPolicy *policy, Failure *ret_failure) {
+    static const char *const purposes[] = { GNUTLS_KP_TLS_WWW_SERVER, NULL };
+    const Certificate *leaf = presented->list[0];
 
-    for (size_t i = 0; i < others->count; i++)
-        if (others->list[i]->not_before > time)
-            time = others->list[i]->not_before;
-    return time;
-}
-
-/* Where a CA has an extended key usage of its own, it bounds what those below it are for, as browsers and OpenSSL have
- * it; without the extension everything is allowed. */
-static int check_usages(const CertificateList *chain, Failure *ret_failure) {
-    for (size_t i = 0; i < chain->count; i++)
-        if (!gnutls_x509_crt_check_key_purpose(chain->list[i]->crt, GNUTLS_KP_TLS_WWW_SERVER, 0))
-            return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                               "%s certificate \"%s\" is not for TLS servers (extended key usage)",
-                               i == 0 ? "the server's" : "the CA's", chain->list[i]->subject);
-    return 0;
-}
-
-static int server_chain(const Certificate *leaf, const CertificateList *others, const TlsServerPolicy *policy,
-                        Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList chain = { 0 };
-
-    int r = chain_build(leaf, others, policy->anchors, policy->now, &chain, NULL, ret_failure);
+    int r = chain_build_for(leaf, presented, policy->anchors, policy->now, purposes, NULL, ret_failure);
     if (r < 0 && policy->now_is_floor) {
-        int64_t later = earliest_common_time(leaf, others, policy->now);
+        int64_t later = certificate_list_begun(presented, policy->now);
         if (later > policy->now)
-            r = chain_build(leaf, others, policy->anchors, later, &chain, NULL, ret_failure);
+            r = chain_build_for(leaf, presented, policy->anchors, later, purposes, NULL, ret_failure);
     }
-    return r < 0 ? failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify")
-                 : check_usages(&chain, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify");
+    if (!certificate_allows_purpose(leaf, GNUTLS_KP_TLS_WWW_SERVER))
+        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
+                           "the server's certificate \"%s\" is not for TLS servers (extended key usage)",
+                           leaf->subject);
+    return 0;
 }
 
 int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, Failure *ret_failure) {
-    _cleanup_certificate_ Certificate *leaf = NULL;
-    _cleanup_certificates_ CertificateList others = { 0 };
+    _cleanup_certificates_ CertificateList presented = { 0 };
 
     if (!policy->anchors)
         return 0;
-    int r = server_certificates(session, &leaf, &others, ret_failure);
+    int r = server_certificates(session, &presented, ret_failure);
+    if (r >= 0)
+        r = server_chain(&presented, policy, ret_failure);
     if (r < 0)
         return r;
-    r = server_chain(leaf, &others, policy, ret_failure);
-    if (r < 0)
-        return r;
-    if (!gnutls_x509_crt_check_hostname(leaf->crt, policy->host))
+    if (!gnutls_x509_crt_check_hostname(presented.list[0]->crt, policy->host))
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "the server's certificate is for \"%s\" and does not name the host %s", leaf->subject,
-                           policy->host);
+                           "the server's certificate is for \"%s\" and does not name the host %s",
+                           presented.list[0]->subject, policy->host);
     return 0;
 }
 
 int tls_server_chain(gnutls_session_t session, Bytes *ret_pem) {
-    _cleanup_certificates_ CertificateList chain = { 0 }, others = { 0 };
-    _cleanup_certificate_ Certificate *leaf = NULL;
-    int r = server_certificates(session, &leaf, &others, NULL);
+    _cleanup_certificates_ CertificateList presented = { 0 };
+    int r = server_certificates(session, &presented, NULL);
 
-    if (r >= 0)
-        r = certificate_list_add(&chain, TAKE_PTR(leaf));
-    for (size_t i = 0; r >= 0 && i < others.count; i++)
-        r = certificate_list_add_copy(&chain, others.list[i]);
-    return r < 0 ? r : certificate_list_to_pem(&chain, ret_pem);
+    return r < 0 ? r : certificate_list_to_pem(&presented, ret_pem);
 }
 
 void tls_describe(gnutls_session_t session, char ret[static TLS_DESCRIPTION_MAX]) {

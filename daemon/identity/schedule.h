@@ -33,3 +33,10 @@ int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64
 
 /* The earliest instant for another success after one at `last`: a tenth of the lifetime later. */
 int64_t schedule_earliest(int64_t last_success, int64_t not_before, int64_t not_after);
+
+/* The same for a renewal, where `chain_end` is when the certificate's chain ends, itself or an intermediate of it. That
+ * an intermediate ends soon makes renewals due ever earlier, but not what they bring any better: a tenth of the
+ * certificate's own lifetime counts here too. Only a chain that has ended is not kept for so long, since peers refuse
+ * it, and what replaces it is valid or else no success: then SCHEDULE_CHAIN_END_GAP counts, where that is less. */
+#define SCHEDULE_CHAIN_END_GAP 900 /* seconds */
+int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end);

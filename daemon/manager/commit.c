@@ -18,10 +18,27 @@ static int commit_candidates(const CommitInput *input, const Certificate *leaf, 
     return r;
 }
 
+/* What peers will verify the chain for: what the identity is lent out for, or else what the CA itself wrote into it.
+ * What the certificate does not allow anyway is not asked of those above it. */
+static void commit_purposes(const Identity *identity, const Certificate *leaf, const char *ret[static 3]) {
+    const AccessRules *access = identity->config->access;
+    const bool lent[] = { access[PURPOSE_TLS_CLIENT].count > 0, access[PURPOSE_TLS_SERVER].count > 0 };
+    static const char *const oids[] = { EKU_CLIENT_AUTH, EKU_SERVER_AUTH };
+    bool by_certificate = !lent[0] && !lent[1] && access[PURPOSE_DATA].count == 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(oids); i++)
+        if (by_certificate ? certificate_names_purpose(leaf, oids[i])
+                           : lent[i] && certificate_allows_purpose(leaf, oids[i]))
+            ret[count++] = oids[i];
+    ret[count] = NULL;
+}
+
 static int commit_check(Identity *identity, const CommitInput *input, const TpmKey *key, CertificateList *ret_chain,
                         Failure *ret_failure) {
     _cleanup_certificates_ CertificateList candidates = { 0 };
     const Certificate *leaf = certificate_list_find_spki(input->issued, tpm_key_spki(key));
+    const char *purposes[3];
 
     if (!leaf)
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
@@ -41,9 +58,11 @@ static int commit_check(Identity *identity, const CommitInput *input, const TpmK
         .request = bytes_view(&input->pending->request),
     };
     r = issued_check(leaf, &expectation, ret_failure);
-    if (r >= 0)
-        r = chain_build(leaf, &candidates, &identity->anchors, manager_verification_time(identity->manager, leaf),
-                        ret_chain, NULL, ret_failure);
+    if (r >= 0) {
+        commit_purposes(identity, leaf, purposes);
+        r = chain_build_for(leaf, &candidates, &identity->anchors, manager_verification_time(identity->manager, leaf),
+                            purposes, ret_chain, ret_failure);
+    }
     return r < 0 ? failure_prefix(ret_failure, r, "The certificate for %s was refused", identity->name) : 0;
 }
 

@@ -77,7 +77,7 @@ void enrolment_fail(Enrolment *enrolment, const Failure *failure, bool permanent
     if (identity->stored.failures < UINT32_MAX)
         identity->stored.failures++;
     identity->stored.next_attempt = schedule_retry(now, identity->stored.failures, leaf ? leaf->not_before : 0,
-                                                   leaf ? leaf->not_after : 0, retry_after, random_bits());
+                                                   identity_chain_end(identity), retry_after, random_bits());
     identity_set_error(identity, failure->text);
     (void) identity_save_state(identity);
     uint32_t attempt = identity->stored.failures;
@@ -131,12 +131,9 @@ static void on_job_failed(const Failure *failure, bool permanent, uint32_t retry
 
 /* With a clock that is behind, "not yet valid" proves nothing. */
 static int64_t bootstrap_time(Manager *manager, const CertificateList *cacerts) {
-    int64_t time = manager_now(manager);
+    int64_t now = manager_now(manager);
 
-    for (size_t i = 0; manager->clock.below_floor && i < cacerts->count; i++)
-        if (cacerts->list[i]->not_before > time)
-            time = cacerts->list[i]->not_before;
-    return time;
+    return manager->clock.below_floor ? certificate_list_begun(cacerts, now) : now;
 }
 
 /* /cacerts: the first anchors by fingerprint, or a rollover of those that are there. */

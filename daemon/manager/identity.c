@@ -28,6 +28,8 @@ static void identity_drop_generation(Identity *identity) {
     identity->key = tpm_key_free(identity->key);
     certificate_list_clear(&identity->chain);
     identity->renew_at = 0;
+    identity->chain_end_said = false;
+    identity->crls_judged = false;
 }
 
 /* Stops what is under way; those who wait are told why. */
@@ -70,6 +72,12 @@ const char *identity_name(const Identity *identity) {
 
 const Certificate *identity_leaf(const Identity *identity) {
     return identity->chain.count > 0 ? identity->chain.list[0] : NULL;
+}
+
+int64_t identity_chain_end(const Identity *identity) {
+    const Certificate *first = chain_first_to_end(&identity->chain);
+
+    return first ? first->not_after : 0;
 }
 
 Identity *identity_by_instance(Manager *manager, uint64_t instance) {
@@ -162,6 +170,9 @@ static int identity_load_config(Identity *identity) {
         identity->resumes = RESUMES_NOTHING;
         identity->stored.next_attempt = 0;
     }
+    if (!identity->config || identity->config->check_crl != config->check_crl ||
+        identity->config->check_ocsp != config->check_ocsp)
+        identity->crls_judged = false;
     identity_config_free(identity->config);
     identity->config = TAKE_PTR(config);
     return 0;
@@ -249,7 +260,10 @@ void identity_schedule(Identity *identity) {
     if (!leaf || !identity->config || identity->config->protocol != PROTOCOL_EST ||
         certificate_fingerprint(leaf, fingerprint) < 0)
         return;
-    ScheduleCertificate certificate = { leaf->not_before, leaf->not_after, { fingerprint, sizeof fingerprint } };
+    /* The lifetime is what peers see of it: they refuse the leaf as soon as any part of its chain has ended. */
+    ScheduleCertificate certificate = { leaf->not_before,
+                                        identity_chain_end(identity),
+                                        { fingerprint, sizeof fingerprint } };
     identity->renew_at =
         schedule_renewal(&certificate, identity->config, bytes_view_string(identity->manager->tpm.device_id));
 }
@@ -364,6 +378,33 @@ static bool identity_is_expired(Identity *identity) {
     return leaf && manager_now(identity->manager) > leaf->not_after;
 }
 
+/* The state is the leaf's; only peers see the rest. A leaf that ends itself becomes `expired`. */
+int64_t identity_chain_end_when(const Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+    int64_t end = identity_chain_end(identity);
+
+    return leaf && identity->state == STATE_READY && !identity->chain_end_said && end < leaf->not_after ? end + 1 : 0;
+}
+
+static void identity_note_chain_end(Identity *identity) {
+    int64_t when = identity_chain_end_when(identity);
+    char who[CERTIFICATE_DESCRIPTION_MAX], end[CERTIFICATE_TIME_MAX], leaf_end[CERTIFICATE_TIME_MAX];
+
+    if (when == 0 || manager_now(identity->manager) < when)
+        return;
+    identity->chain_end_said = true;
+    const Certificate *first = chain_first_to_end(&identity->chain);
+    log_entry(
+        LOG_WARNING, MESSAGE_CHAIN_ENDED, identity->name,
+        "The CA certificate %s in its chain ended at %s: peers refuse the chain, though the certificate itself is "
+        "valid until %s. %s",
+        certificate_describe(first, who), certificate_time(first->not_after, end),
+        certificate_time(identity_leaf(identity)->not_after, leaf_end),
+        identity->config->protocol == PROTOCOL_EST
+            ? "Renewals are tried until the CA issues under one that is valid."
+            : "Have it certified under one that is valid, and bring the chain in with `idctl install`.");
+}
+
 void identity_evaluate(Identity *identity) {
     Manager *manager = identity->manager;
 
@@ -403,6 +444,7 @@ void identity_evaluate(Identity *identity) {
         enrolment_forget_expiry(identity);
         identity_event(identity, EVENT_UNEXPIRED, NULL);
     }
+    identity_note_chain_end(identity);
 }
 
 int identity_require_ready(Identity *identity, Failure *ret_failure) {

@@ -136,6 +136,7 @@ struct Identity {
     CertificateList peers;   /* what programs verify their peers with; empty: anchors */
     uint32_t *unused;        /* earlier generations that no handle holds */
     size_t unused_count;
+    bool crls_judged; /* the stored CRLs, by this Check=, chain and anchors: a reload need not do it again */
     Bytes crls_pem, ocsp;
     int64_t ocsp_until; /* that answer counts for nothing afterwards */
     StoredOcsp ocsp_seen[STORE_OCSP_MAX];
@@ -143,6 +144,7 @@ struct Identity {
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
     int64_t renew_at;                  /* 0: not scheduled */
+    bool chain_end_said;               /* that peers refuse the present chain, whose intermediate has ended */
     int64_t next_check;                /* of revocation */
     int64_t next_anchors;              /* of /cacerts */
     int64_t tidy_at, tidy_delay;       /* of a removal that failed; 0: none did */
@@ -202,6 +204,11 @@ void identity_changed(Identity *identity);
 int identity_require_ready(Identity *identity, Failure *ret_failure);
 bool identity_is_malformed(const Identity *identity, Failure *ret_failure);
 const Certificate *identity_leaf(const Identity *identity);
+/* When peers begin to refuse the chain: the earliest end in it, which may be an intermediate's (seconds; 0: no chain).
+ */
+int64_t identity_chain_end(const Identity *identity);
+/* The instant after which identity_evaluate has to say that it came (seconds; 0: there is none). */
+int64_t identity_chain_end_when(const Identity *identity);
 
 /* ---- tidy.c ---- */
 void identity_generation_used(Identity *identity, uint32_t generation);
@@ -242,6 +249,8 @@ void enrolment_due(Identity *identity);
 /* Whether one should run at all, and when (seconds; 0: never). */
 int64_t enrolment_when(Identity *identity);
 void enrolment_check_schedule(Identity *identity);
+/* When the present certificate is to be renewed, retries aside (seconds; 0: not by itself). */
+int64_t enrolment_renewal_when(const Identity *identity);
 Enrolment *enrolment_abort(Enrolment *enrolment, const Failure *failure);
 /* A renewal that is under way must not lead out of `revoked`: it may keep the key. */
 void enrolment_stop_renewal(Identity *identity);

@@ -28,24 +28,31 @@ static int64_t enrolment_after_revocation(Identity *identity) {
     return earliest - last < AFTER_REVOCATION_GAP ? earliest : last + AFTER_REVOCATION_GAP;
 }
 
+static int64_t renewal_earliest(const Identity *identity) {
+    const Certificate *leaf = identity_leaf(identity);
+    int64_t last = identity->stored.last_success;
+
+    if (!leaf || last > manager_now(identity->manager))
+        return 0;
+    return schedule_earliest_renewal(last, leaf->not_before, leaf->not_after, identity_chain_end(identity));
+}
+
+int64_t enrolment_renewal_when(const Identity *identity) {
+    int64_t earliest = renewal_earliest(identity);
+
+    return identity->renew_at == 0 || identity->renew_at > earliest ? identity->renew_at : earliest;
+}
+
 /* Whether the next step is a fresh enrolment, a renewal or nothing, and from when on (before retries are looked at). */
 static int64_t enrolment_base(Identity *identity) {
-    const Certificate *leaf = identity_leaf(identity);
-
     switch (identity->state) {
     case STATE_EMPTY:
     case STATE_EXPIRED:
         return AT_ONCE;
     case STATE_REVOKED:
         return enrolment_after_revocation(identity);
-    case STATE_READY: {
-        if (identity->boot_renewal_due)
-            return AT_ONCE;
-        int64_t last = identity->stored.last_success;
-        int64_t earliest =
-            last <= manager_now(identity->manager) ? schedule_earliest(last, leaf->not_before, leaf->not_after) : 0;
-        return identity->renew_at > earliest ? identity->renew_at : earliest;
-    }
+    case STATE_READY:
+        return identity->boot_renewal_due ? AT_ONCE : enrolment_renewal_when(identity);
     default:
         return 0;
     }
@@ -90,17 +97,32 @@ int64_t enrolment_when(Identity *identity) {
     return next > base ? next : base;
 }
 
+static bool chain_has_ended(const Identity *identity) {
+    return identity->chain.count > 0 && identity_chain_end(identity) < manager_now(identity->manager);
+}
+
+/* Where the chain has ended, the CA may refuse the certificate just as other peers do: then every other attempt is
+ * authenticated like the first enrolment, as after the end of the certificate itself. */
+static bool enrolment_falls_back(const Identity *identity) {
+    const IdentityConfig *config = identity->config;
+
+    return identity->stored.failures % 2 == 1 && chain_has_ended(identity) &&
+           config->renewal_authenticate.kind == AUTHENTICATE_NONE && config->authenticate.kind != AUTHENTICATE_NONE;
+}
+
 void enrolment_due(Identity *identity) {
     bool ready = identity->state == STATE_READY, expired = identity->state == STATE_EXPIRED;
     EnrolmentStart start = {
-        .renewal = ready,
+        .renewal = ready && !enrolment_falls_back(identity),
         .copy_names = ready || expired,
         .new_key = ready ? identity->config->rotate_key : true,
+        .drop_pending = ready && chain_has_ended(identity), /* of an attempt that was of the other kind */
     };
 
     if (enrolment_resumes(identity)) {
         start.renewal = start.copy_names = identity->resumes == RESUMES_RENEWAL;
         start.new_key = !ready; /* with the old one, only what was begun so */
+        start.drop_pending = false;
     }
     enrolment_begin(identity, &start);
 }

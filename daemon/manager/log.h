@@ -10,6 +10,7 @@
 /* MESSAGE_IDs: what an entry means, stable over versions (units/identityd.catalog explains each). */
 #define MESSAGE_STATE_CHANGED   "28aee7387334417fad26f38ceee72c4e"
 #define MESSAGE_INSTALLED       "367c77f9225f4c0e89cca811110bec8a"
+#define MESSAGE_CHAIN_ENDED     "a1ff5a8702344632afb0f0d49ffae3d8"
 #define MESSAGE_ATTEMPT_FAILED  "8300682e3b1a4bcdb1baabbef15ba11c"
 #define MESSAGE_PENDING         "4fc15c1387b347e3bcb880156b460669"
 #define MESSAGE_REVOKED         "f063abb4ae4a43a6b305969ccf983339"

@@ -37,7 +37,7 @@ static int64_t not_after(Identity *identity) {
 }
 
 static int64_t next_renewal(Identity *identity) {
-    return identity_leaf(identity) ? identity->renew_at : 0;
+    return identity_leaf(identity) ? enrolment_renewal_when(identity) : 0;
 }
 
 static int64_t next_attempt(Identity *identity) {

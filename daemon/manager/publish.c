@@ -156,7 +156,7 @@ void identity_view(Identity *identity, IdentityView *ret) {
         .not_before = leaf ? to_usec(leaf->not_before) : 0,
         .not_after = leaf ? to_usec(leaf->not_after) : 0,
         .next_attempt = identity->activity == ACTIVITY_WAITING ? to_usec(when) : 0,
-        .next_renewal = to_usec(identity->renew_at),
+        .next_renewal = to_usec(enrolment_renewal_when(identity)),
         .public_key = identity->key ? tpm_key_spki(identity->key) : (BytesView) { NULL, 0 },
         .certificates = identity->view_chain,
         .certificate_count = identity->chain.count,

@@ -193,6 +193,7 @@ static void judge_stored(Identity *identity, Findings *findings) {
         else if (r < 0)
             return;
     }
+    identity->crls_judged = true;
     lift_hold(identity, findings);
     if (!bytes_view_equal(bytes_view(&pem), bytes_view(&identity->crls_pem))) {
         bytes_clear(&identity->crls_pem);
@@ -212,6 +213,8 @@ void revocation_load(Identity *identity) {
         bytes_clear(&identity->ocsp);
         return;
     }
+    if (identity->crls_judged) /* each check does it anew */
+        return;
     ocsp_seen_load(identity);
     judge_stored(identity, &findings);
 }

@@ -20,6 +20,7 @@ static int64_t identity_when(Identity *identity) {
         return when;
     if (leaf && identity->state == STATE_READY)
         when = earlier(when, leaf->not_after + 1);
+    when = earlier(when, identity_chain_end_when(identity));
     when = earlier(when, enrolment_when(identity));
     when = earlier(when, rollover_when(identity));
     when = earlier(when, tidy_when(identity));

@@ -129,6 +129,18 @@ static int load_stored(Identity *identity, CertificateList *ret_anchors, Fingerp
     return r < 0 ? failure_prefix(ret_failure, r, "Stored anchors of %s (trust/anchors.pem)", identity->name) : 0;
 }
 
+/* Whoever judges by the anchors has to do so again where they are others. */
+static void replace_anchors(Identity *identity, CertificateList *anchors /* taken */) {
+    bool is_same = identity->anchors.count == anchors->count;
+
+    for (size_t i = 0; is_same && i < anchors->count; i++)
+        is_same = certificate_equal(identity->anchors.list[i], anchors->list[i]);
+    identity->crls_judged = identity->crls_judged && is_same;
+    certificate_list_clear(&identity->anchors);
+    identity->anchors = *anchors;
+    *anchors = (CertificateList) { 0 };
+}
+
 int identity_load_anchors(Identity *identity, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList configured = { 0 }, effective = { 0 };
     _cleanup_free_ Fingerprints *now = calloc(2, sizeof *now);
@@ -156,9 +168,7 @@ int identity_load_anchors(Identity *identity, Failure *ret_failure) {
     if (changed && stored_count > 0)
         log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name,
                   "The configured anchors changed: %zu anchors before, %zu now.", stored_count, effective.count);
-    certificate_list_clear(&identity->anchors);
-    identity->anchors = effective;
-    effective = (CertificateList) { 0 };
+    replace_anchors(identity, &effective);
     return 0;
 }
 
@@ -190,9 +200,7 @@ int identity_set_anchors(Identity *identity, CertificateList *anchors, Failure *
         r = save_anchors(identity, &fresh, configured, ret_failure);
     if (r < 0)
         return r;
-    certificate_list_clear(&identity->anchors);
-    identity->anchors = fresh;
-    fresh = (CertificateList) { 0 };
+    replace_anchors(identity, &fresh);
     return 0;
 }
 

@@ -12,6 +12,8 @@
 #define HAVE_CONFIG_H 0 /* the table asks with #if */
 #include "pki/pki-asn1.h"
 
+#define TYPE_NAME_MAX 64U /* with the NUL */
+
 static int asn1_errno(int code) {
     if (code == ASN1_SUCCESS)
         return 0;
@@ -22,40 +24,23 @@ static int asn1_errno(int code) {
     return -EBADMSG;
 }
 
-int asn1_create(const char *type, asn1_node *ret) {
-    _cleanup_asn1_ asn1_node definitions = NULL;
-    char name[64];
-    int n = snprintf(name, sizeof(name), "PKI.%s", type), code;
+static const char *full_name(const char *type, char buffer[static TYPE_NAME_MAX]) {
+    int n = snprintf(buffer, TYPE_NAME_MAX, "PKI.%s", type);
 
-    assert(n > 0 && (size_t) n < sizeof(name));
-    if (asn1_array2tree(pki_asn1_table, &definitions, NULL) != ASN1_SUCCESS)
-        return -ENOMEM;
-    asn1_node node = NULL;
-    code = asn1_create_element(definitions, name, &node);
-    assert(code != ASN1_ELEMENT_NOT_FOUND);
-    if (code != ASN1_SUCCESS)
-        return -ENOMEM;
-    *ret = node;
-    return 0;
+    assert(n > 0 && (size_t) n < TYPE_NAME_MAX);
+    return buffer;
+}
+
+int asn1_create(const char *type, asn1_node *ret) {
+    char name[TYPE_NAME_MAX];
+
+    return asn1_tree_new(pki_asn1_table, full_name(type, name), ret);
 }
 
 int asn1_decode(const char *type, BytesView der, asn1_node *ret) {
-    _cleanup_asn1_ asn1_node node = NULL;
-    int r, size;
+    char name[TYPE_NAME_MAX];
 
-    if (der.size == 0 || der.size > INT_MAX / 2)
-        return -EBADMSG;
-    r = asn1_create(type, &node);
-    if (r < 0)
-        return r;
-    size = (int) der.size;
-    r = asn1_errno(asn1_der_decoding2(&node, der.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL));
-    if (r < 0)
-        return r == -ENOMEM ? r : -EBADMSG;
-    if ((size_t) size != der.size)
-        return -EBADMSG;
-    *ret = TAKE_PTR(node);
-    return 0;
+    return asn1_tree_decode(pki_asn1_table, full_name(type, name), der, ret);
 }
 
 int asn1_encode(asn1_node node, Bytes *ret) {

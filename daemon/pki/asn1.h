@@ -3,18 +3,11 @@
  * types are those of pki.asn, named without their module ("Certificate"). */
 #pragma once
 
-#include "common/bytes.h"
+#include "common/asn1.h"
 
 #include <gnutls/gnutls.h>
-#include <libtasn1.h>
 
 #define ASN1_OID_MAX 128U /* characters of a dotted OID, with the NUL */
-
-static inline void asn1_node_p(asn1_node *node) {
-    if (*node)
-        (void) asn1_delete_structure(node);
-}
-#define _cleanup_asn1_ _cleanup_(asn1_node_p)
 
 /* Decodes one whole `der`, without bytes after it. -EBADMSG, -ENOMEM. */
 int asn1_decode(const char *type, BytesView der, asn1_node *ret);

@@ -37,6 +37,13 @@ bool certificate_list_contains(const CertificateList *list, const Certificate *c
     return false;
 }
 
+int64_t certificate_list_begun(const CertificateList *list, int64_t time) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->list[i]->not_before > time)
+            time = list->list[i]->not_before;
+    return time;
+}
+
 void certificate_list_clear(CertificateList *list) {
     for (size_t i = 0; i < list->count; i++)
         certificate_free(list->list[i]);

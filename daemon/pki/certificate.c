@@ -233,6 +233,18 @@ int certificate_extension(const Certificate *certificate, const char *oid, Bytes
     return -ENOENT;
 }
 
+bool certificate_allows_purpose(const Certificate *certificate, const char *oid) {
+    return gnutls_x509_crt_check_key_purpose(certificate->crt, oid, 0) != 0;
+}
+
+bool certificate_names_purpose(const Certificate *certificate, const char *oid) {
+    char first[ASN1_OID_MAX];
+    size_t size = sizeof(first);
+
+    return gnutls_x509_crt_get_key_purpose_oid(certificate->crt, 0, first, &size, NULL) >= 0 &&
+           gnutls_x509_crt_check_key_purpose(certificate->crt, oid, GNUTLS_KP_FLAG_DISALLOW_ANY) != 0;
+}
+
 /* ---- URLs ---- */
 
 char **certificate_urls_free(char **urls) {

@@ -48,6 +48,10 @@ int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 3
 /* The value of an extension by OID. `ret` is owned by the caller. 0; -ENOENT with an empty `ret` and `ret_critical`
  * (may be NULL) false. */
 int certificate_extension(const Certificate *certificate, const char *oid, Bytes *ret, bool *ret_critical);
+/* Whether the certificate's own extended key usage allows what an OID names, by that or by anyExtendedKeyUsage, or
+ * because there is none; whether it names it. */
+bool certificate_allows_purpose(const Certificate *certificate, const char *oid);
+bool certificate_names_purpose(const Certificate *certificate, const char *oid);
 /* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out,
  * and so is what is too long or has white space or control characters. */
 int certificate_crl_urls(const Certificate *certificate, char ***ret);
@@ -72,6 +76,10 @@ typedef struct CertificateList {
 int certificate_list_add(CertificateList *list, Certificate *certificate); /* takes it, also on failure */
 int certificate_list_add_copy(CertificateList *list, const Certificate *certificate);
 bool certificate_list_contains(const CertificateList *list, const Certificate *certificate);
+/* `time`, or the latest NotBefore of the list where that is later. With a clock that is behind, the real time is not
+ * before it: the certificates have begun, or nobody would show them. Whether they had all begun before one of them
+ * ended is for the verification to find out. */
+int64_t certificate_list_begun(const CertificateList *list, int64_t time);
 void certificate_list_clear(CertificateList *list);
 #define _cleanup_certificates_ _cleanup_(certificate_list_clear)
 

@@ -28,6 +28,7 @@ enum {
 
 typedef struct Search {
     const CertificateList *candidates, *anchors;
+    const char *const *purposes; /* OIDs, NULL-terminated; or NULL */
     int64_t now;
     const Certificate *path[CHAIN_MAX];
     size_t depth;
@@ -49,6 +50,12 @@ static bool _printf_(3, 4) note(Search *search, int rank, const char *format, ..
     (void) failure_set(&search->best, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, "%s", text);
     search->best_rank = rank;
     return false;
+}
+
+static const char *purpose_name(const char *oid) {
+    return strcmp(oid, GNUTLS_KP_TLS_WWW_SERVER) == 0   ? "TLS servers"
+           : strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT) == 0 ? "TLS clients"
+                                                        : oid;
 }
 
 static const Certificate *issuer_at(const Search *search, size_t i) {
@@ -103,7 +110,7 @@ static bool time_is_right(Search *search, const Certificate *certificate) {
     return true;
 }
 
-/* RFC 5280 §6.1.3 (b) and (c), as far as GnuTLS does not; a self-issued CA is not a name of its own. */
+/* RFC 5280 §6.1.3 (b) and (c); a self-issued CA is not a name of its own. */
 static bool names_are_allowed(Search *search, size_t i) {
     char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
     const Certificate *issuer = issuer_at(search, i);
@@ -111,16 +118,40 @@ static bool names_are_allowed(Search *search, size_t i) {
 
     for (size_t k = 0; k < i; k++) {
         const Certificate *certificate = search->path[k];
-        if ((k == 0 || !certificate->self_issued) && !name_constraints_allow(issuer, certificate, &reason))
+        if ((k == 0 || !certificate->self_issued) && !name_constraints_allow(issuer, certificate, k == 0, &reason))
             return note(search, RANK_COMPLETE, "the name constraints of %s do not allow %s: %s",
                         certificate_describe(issuer, whose), certificate_describe(certificate, who), reason);
     }
     return true;
 }
 
-/* What GnuTLS says of exactly this path; it knows the other name constraints. The anchor comes last in it, or GnuTLS
- * would take a NewWithOld certificate without key identifiers at the end for self-signed and drop it. Times were
- * checked with our own clock. */
+/* RFC 5280 §4.2.1.12 has an extended key usage bound its own certificate only, but who verifies for a purpose wants it
+ * of every certificate on the way: OpenSSL always does in TLS, GnuTLS where the program names the purpose. Neither is
+ * alike with the anchor (OpenSSL looks at it, GnuTLS does not), so it is left alone; they
+ * also refuse anyExtendedKeyUsage in an intermediate (3.0, 3.7), which is their fault and not the CA's. */
+static bool purposes_are_allowed(Search *search, size_t i) {
+    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
+
+    for (const char *const *purpose = search->purposes; purpose && *purpose && i < search->depth; purpose++)
+        if (!certificate_allows_purpose(search->path[i], *purpose))
+            return note(search, RANK_COMPLETE,
+                        "the extended key usage of %s does not allow it to issue for %s, which %s is to be used for: "
+                        "its peers would refuse it",
+                        certificate_describe(search->path[i], whose), purpose_name(*purpose),
+                        certificate_describe(search->path[0], who));
+    return true;
+}
+
+static bool concerns_directories(const Search *search) {
+    for (size_t i = 1; i <= search->depth; i++)
+        if (name_constraints_concern_directories(issuer_at(search, i)))
+            return true;
+    return false;
+}
+
+/* What GnuTLS says of exactly this path, but for name constraints that it does not compare: see names_are_allowed. The
+ * anchor comes last in it, or GnuTLS would take a NewWithOld certificate without key identifiers at the end for
+ * self-signed and drop it. Times were checked with our own clock. */
 static bool library_agrees(Search *search) {
     const unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT |
                            GNUTLS_VERIFY_DO_NOT_ALLOW_SAME | GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM);
@@ -136,6 +167,8 @@ static bool library_agrees(Search *search) {
     certificate_describe(search->path[0], who);
     if (r < 0)
         return note(search, RANK_COMPLETE, "the chain of %s cannot be verified: %s", who, gnutls_strerror(r));
+    if (status == (GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE) && concerns_directories(search))
+        return true;
     if (status == 0)
         return true;
     if (status & GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE)
@@ -151,7 +184,8 @@ static bool library_agrees(Search *search) {
 static bool path_is_valid(Search *search) {
     for (size_t i = 0; i <= search->depth; i++)
         if (!certificate_is_allowed(search, issuer_at(search, i)) ||
-            (i > 0 && (!issuer_is_allowed(search, i) || !names_are_allowed(search, i))))
+            (i > 0 &&
+             (!issuer_is_allowed(search, i) || !names_are_allowed(search, i) || !purposes_are_allowed(search, i))))
             return false;
     if (!library_agrees(search))
         return false;
@@ -258,33 +292,60 @@ int chain_exists(const Certificate *leaf, const CertificateList *candidates, con
     return -EKEYREJECTED;
 }
 
+static int build(Search *search, CertificateList *ret_chain, Failure *ret_failure) {
+    unsigned signatures_left = CHAIN_SIGNATURES_MAX;
+    int r = 0;
+
+    search->signatures_left = &signatures_left;
+    if (!extend(search)) {
+        if (ret_failure)
+            *ret_failure = search->best;
+        return -EKEYREJECTED;
+    }
+    if (ret_chain)
+        r = copy_path(search, ret_chain);
+    return r < 0 ? failure_errno(ret_failure, r, "copying a chain") : 0;
+}
+
+static const CertificateList none = { 0 };
+
 int chain_build(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
                 CertificateList *ret_chain, const Certificate **ret_anchor, Failure *ret_failure) {
-    static const CertificateList none = { 0 };
-    unsigned signatures_left = CHAIN_SIGNATURES_MAX;
     Search search = {
         .candidates = candidates ?: &none,
         .anchors = anchors,
         .now = now,
         .path = { leaf },
         .depth = 1,
-        .signatures_left = &signatures_left,
     };
-    int r;
+    int r = build(&search, ret_chain, ret_failure);
 
-    if (!extend(&search)) {
-        if (ret_failure)
-            *ret_failure = search.best;
-        return -EKEYREJECTED;
-    }
-    if (ret_chain) {
-        r = copy_path(&search, ret_chain);
-        if (r < 0)
-            return failure_errno(ret_failure, r, "copying a chain");
-    }
-    if (ret_anchor)
+    if (r >= 0 && ret_anchor)
         *ret_anchor = search.anchor;
-    return 0;
+    return r;
+}
+
+int chain_build_for(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
+                    int64_t now, const char *const *purposes, CertificateList *ret_chain, Failure *ret_failure) {
+    Search search = {
+        .candidates = candidates ?: &none,
+        .anchors = anchors,
+        .purposes = purposes,
+        .now = now,
+        .path = { leaf },
+        .depth = 1,
+    };
+
+    return build(&search, ret_chain, ret_failure);
+}
+
+const Certificate *chain_first_to_end(const CertificateList *chain) {
+    const Certificate *first = NULL;
+
+    for (size_t i = 0; i < chain->count; i++)
+        if (!first || chain->list[i]->not_after < first->not_after)
+            first = chain->list[i];
+    return first;
 }
 
 const Certificate *certificate_list_find_spki(const CertificateList *list, BytesView spki) {

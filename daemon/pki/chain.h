@@ -15,14 +15,23 @@
  * borrowed from `anchors`. -EKEYREJECTED with kind CERTIFICATE_REJECTED. */
 int chain_build(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
                 CertificateList *ret_chain, const Certificate **ret_anchor, Failure *ret_failure);
+/* The same for what peers verify for each of `purposes` (OIDs of extended key usages, NULL-terminated): an intermediate
+ * that has an extended key usage must allow them, by name or by anyExtendedKeyUsage. The leaf's own is not looked at,
+ * see certificate_allows_purpose. */
+int chain_build_for(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
+                    int64_t now, const char *const *purposes, CertificateList *ret_chain, Failure *ret_failure);
 /* Whether there is such a chain, within the number of signatures that are left for this and for others; those that were
  * looked at are taken off. -EKEYREJECTED. */
-int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors, int64_t now,
-                 unsigned *signatures_left, Failure *ret_failure);
+int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
+                 int64_t now, unsigned *signatures_left, Failure *ret_failure);
+
+/* The certificate whose NotAfter comes first, and with it the chain's end for whoever verifies it: an issuer may end
+ * before what it issued. Of several that end together the one nearest to the leaf. NULL for an empty chain. */
+const Certificate *chain_first_to_end(const CertificateList *chain);
 
 /* What an issued certificate must be beside verifiable. */
 typedef struct IssuedExpectation {
-    BytesView spki;          /* the pending key's */
+    BytesView spki; /* the pending key's */
     /* renewal: Subject and SAN equal byte for byte, another serial, later NotAfter; or NULL */
     const Certificate *previous;
     BytesView request;       /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */

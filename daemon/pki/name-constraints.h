@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Name constraints (RFC 5280 §4.2.1.10) beyond those that GnuTLS looks at. Internal to pki/. */
+/* Name constraints (RFC 5280 §4.2.1.10). Internal to pki/. */
 #pragma once
 
 #include "pki/certificate.h"
 
-/* Whether the names of `certificate` are within the constraints of `issuer`, which stands anywhere above it in a path:
- * directory names are compared; where a name of a kind is constrained that neither we nor GnuTLS compare, it is
- * refused, and constraints of otherNames always are. DNS names, mail and IP addresses are GnuTLS's part. `ret_reason`
- * (static) on false. */
-bool name_constraints_allow(const Certificate *issuer, const Certificate *certificate, const char **ret_reason);
+/* Whether the names of `certificate` are within the constraints of `issuer`, which stands anywhere above it in a path.
+ * Directory names, of the subject and among the alternative names, are compared here: the permitted ones must match,
+ * the excluded ones must differ, and what is unclear (distinguished-name.h) does neither. DNS names, mail and IP
+ * addresses are GnuTLS's part, and those of a leaf alone (`is_leaf`), as GnuTLS has it. Where a name of another kind is
+ * constrained, it is refused, and constraints of otherNames always are. `ret_reason` (static) on false. */
+bool name_constraints_allow(const Certificate *issuer, const Certificate *certificate, bool is_leaf,
+                            const char **ret_reason);
+
+/* Whether some are about directory names. GnuTLS refuses whatever is below excluded ones, and alternative names below
+ * permitted ones, so its verdict on name constraints counts for nothing there. */
+bool name_constraints_concern_directories(const Certificate *issuer);

@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table that asn1Parser makes of tpm.asn, and the cleanup for libtasn1's trees. */
+/* The table that asn1Parser makes of tpm.asn, for those who read and write with it. */
 #pragma once
 
-#include "common/macros.h"
-
-#include <libtasn1.h>
+#include "common/asn1.h"
 
 extern const asn1_static_node tpm_asn1_table[];
-
-static inline void asn1_cleanup(asn1_node *node) {
-    if (*node)
-        (void) asn1_delete_structure(node);
-}
-#define _cleanup_asn1_ _cleanup_(asn1_cleanup)

@@ -7,14 +7,14 @@
 #include <limits.h>
 
 int certificate_spki(BytesView content, Bytes *ret) {
-    _cleanup_asn1_ asn1_node definitions = NULL, certificate = NULL;
+    _cleanup_asn1_ asn1_node certificate = NULL;
     int start = 0, end = 0, size = (int) content.size;
 
     if (content.size < 2 || content.size > INT_MAX)
         return -EINVAL;
-    if (asn1_array2tree(tpm_asn1_table, &definitions, NULL) != ASN1_SUCCESS ||
-        asn1_create_element(definitions, "IdentitydTpm.Certificate", &certificate) != ASN1_SUCCESS)
-        return -ENOMEM;
+    int r = asn1_tree_new(tpm_asn1_table, "IdentitydTpm.Certificate", &certificate);
+    if (r < 0)
+        return r;
     if (asn1_der_decoding2(&certificate, content.data, &size, ASN1_DECODE_FLAG_ALLOW_PADDING, NULL) != ASN1_SUCCESS)
         return -EINVAL;
     if (asn1_der_decoding_startEnd(certificate, content.data, (int) content.size, "tbsCertificate.subjectPublicKeyInfo",

@@ -12,19 +12,13 @@
 #define PEM_LABEL   "TSS2 PRIVATE KEY"
 #define PEM_BEGIN   "-----BEGIN " PEM_LABEL "-----"
 #define PEM_END     "-----END " PEM_LABEL "-----"
+#define KEY_TYPE    "IdentitydTpm.TSSPrivateKey"
 #define LOADABLE    "2.23.133.10.1.3"
 #define TPM2B_MAX   (sizeof(TPM2B_PUBLIC) + sizeof(TPM2B_PRIVATE))
 #define PARENT_SIZE 5 /* a DER INTEGER above 0x7fffffff has a leading zero byte */
 
 static int refuse(Failure *ret_failure, const char *reason) {
     return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "key file: %s", reason);
-}
-
-static int new_element(asn1_node *ret_definitions, asn1_node *ret_element) {
-    if (asn1_array2tree(tpm_asn1_table, ret_definitions, NULL) != ASN1_SUCCESS ||
-        asn1_create_element(*ret_definitions, "IdentitydTpm.TSSPrivateKey", ret_element) != ASN1_SUCCESS)
-        return -ENOMEM;
-    return 0;
 }
 
 /* ---- writing ---- */
@@ -48,11 +42,11 @@ static int write_fields(asn1_node element, const TpmKey *key) {
 }
 
 static int key_to_der(const TpmKey *key, Bytes *ret) {
-    _cleanup_asn1_ asn1_node definitions = NULL, element = NULL;
+    _cleanup_asn1_ asn1_node element = NULL;
     uint8_t der[TPM2B_MAX + 64U];
     int size = (int) sizeof der, r;
 
-    r = new_element(&definitions, &element);
+    r = asn1_tree_new(tpm_asn1_table, KEY_TYPE, &element);
     if (r >= 0)
         r = write_fields(element, key);
     if (r < 0)
@@ -153,14 +147,13 @@ static int read_blobs(asn1_node element, Parts *ret, Failure *ret_failure) {
 }
 
 static int read_fields(BytesView der, Parts *ret, Failure *ret_failure) {
-    _cleanup_asn1_ asn1_node definitions = NULL, element = NULL;
+    _cleanup_asn1_ asn1_node element = NULL;
     char type[64], empty_authorization[8];
-    int size = (int) der.size;
+    int r = asn1_tree_decode(tpm_asn1_table, KEY_TYPE, der, &element), size;
 
-    if (new_element(&definitions, &element) < 0)
-        return failure_errno(ret_failure, -ENOMEM, "key file");
-    if (asn1_der_decoding2(&element, der.data, &size, ASN1_DECODE_FLAG_STRICT_DER, NULL) != ASN1_SUCCESS ||
-        (size_t) size != der.size)
+    if (r == -ENOMEM)
+        return failure_errno(ret_failure, r, "key file");
+    if (r < 0)
         return refuse(ret_failure, "it is not a TSS2 key without policy, secret, description or trailing bytes");
     size = (int) sizeof type;
     if (asn1_read_value(element, "type", type, &size) != ASN1_SUCCESS || strcmp(type, LOADABLE) != 0)

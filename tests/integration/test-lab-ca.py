@@ -269,6 +269,25 @@ class Revocation(Case):
             self.assertIn(f"Cert Status: {verdict}", text)
 
 
+class Intermediate(Case):
+    def test_another_end(self):
+        """The same name and key; /cacerts has it, and what is issued verifies by it and by the old one."""
+        old = self.ca.read("intermediate.pem")
+        self.ca.control("intermediate-lifetime", "100000")
+        new = self.ca.read("intermediate.pem")
+        for what in ("-subject", "-pubkey", "-startdate", "-issuer"):
+            self.assertEqual(field(old, what), field(new, what))
+        for what in ("-enddate", "-serial"):
+            self.assertNotEqual(field(old, what), field(new, what))
+        self.assertIn(new, self.ca.get("cacerts").certificates())
+        pem = self.ca.enroll("a")
+        self.assertTrue(self.ca.verify(pem)[0])
+        self.ca.stop()
+        self.ca.start()
+        self.assertEqual(self.ca.read("intermediate.pem"), new)
+        self.assertNotEqual(self.ca.control("intermediate-lifetime", "0", check=False).returncode, 0)
+
+
 class Rollover(Case):
     def test_whole(self):
         old = self.ca.enroll("a")

@@ -3,13 +3,15 @@
 """Renewals by themselves, with certificates that live seconds: when, what a failure leaves, what a restart remembers. Runs inside
 tests/sandbox."""
 
+import calendar
+import datetime
 import os
 import shutil
 import time
 import unittest
 
 from lifecycle import SCHEME, ShortLived, configuration
-from sandboxed import SANDBOX, control, idctl, requests, service, wait_until
+from sandboxed import CA, SANDBOX, control, field, idctl, pem_to_der, read, requests, service, verify_chain, wait_until
 
 
 def renewing(more, **options):
@@ -37,6 +39,55 @@ class Times(ShortLived):
             planned = self.planned(identity.name) / 1e6
             self.assertLessEqual(abs(planned - when(begin, end)), 1, identity.name)
             self.assertGreaterEqual(self.renewed(identity, 60), planned - 0.1, identity.name)
+
+    def ending(self, seconds):
+        """The CA's intermediate ends then; returns when."""
+        self.addCleanup(control, "intermediate-lifetime", str(10 * 365 * 86400))
+        control("intermediate-lifetime", str(seconds))
+        return self.end_of(pem_to_der(read(CA + "/intermediate.pem"))[0])
+
+    def end_of(self, certificate):
+        return calendar.timegm(time.strptime(field(certificate, "-enddate"), "notAfter=%b %d %H:%M:%S %Y GMT"))
+
+    def test_intermediate_that_ends_first(self):
+        """What counts is how long peers take the chain; what the certificate says of itself stays."""
+        control("lifetime", "60")
+        end = self.ending(30)
+        one = self.made("one", renewing("At=25%"))
+        control("intermediate-lifetime", str(10 * 365 * 86400))
+        begin, own_end = self.life(one)
+        self.assertEqual(own_end, begin + 60)
+        self.assertEqual(self.end_of(one.get("Certificates")[1]), end)
+        planned = self.planned("one") / 1e6
+        self.assertLessEqual(abs(planned - (begin + (end - begin) / 4)), 1)
+        self.assertEqual(int(one.get("NextRenewal")) / 1e6, planned)
+        self.assertGreaterEqual(self.renewed(one, 60), planned - 0.1)
+        begin, own_end = self.life(one)
+        self.assertLessEqual(abs(self.planned("one") / 1e6 - (begin + (own_end - begin) / 4)), 1)
+        self.assertNotIn("refuse the chain", self.logged())
+
+    def test_intermediate_that_the_ca_clings_to(self):
+        """A tenth of the certificate's own lifetime between two renewals all the same; the end of the chain is said once."""
+        control("lifetime", "60")
+        end = self.ending(20)
+        one = self.made("one", renewing("At=10%"))
+        wait_until(lambda: "refuse the chain" in self.logged(), "the warning", 90)
+        self.assertGreater(time.time(), end)
+        self.assertEqual(one.state(), "ready")
+        renewals = [line.split() for line in requests("simplereenroll")[self.seen:] if line.split()[2] == "200"]
+        times = [datetime.datetime.fromisoformat(words[0].replace("Z", "+00:00")).timestamp() for words in renewals]
+        done = [when for when in times if when <= end]
+        for before, after in zip(done, done[1:]):
+            self.assertGreaterEqual(after - before, 5)  # the tenth, but for whole seconds
+        # The CA takes our certificate no more, whose chain has ended: it is told who we are by the password.
+        control("fault", "simplereenroll", "status", "code=403", "count=0")
+        control("intermediate-lifetime", str(10 * 365 * 86400))
+        generation = one.generation()
+        wait_until(lambda: one.generation() > generation, "a chain that is valid", 90)
+        self.assertEqual(self.logged().count("refuse the chain"), 1)
+        self.assertNotIn("expired", "".join(line for line in self.logged().splitlines() if "one: ready" in line))
+        self.assertIn("lab intermediate", self.logged().split("refuse the chain", maxsplit=1)[0].splitlines()[-1])
+        self.assertEqual(verify_chain([bytes(c) for c in one.get("Certificates")]), "")
 
     def test_jitter_is_that_of_device_and_certificate(self):
         """The same point before and after a restart, and after the TPM was away at the start."""

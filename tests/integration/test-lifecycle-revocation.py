@@ -180,6 +180,40 @@ class Crl(Lifecycle):
         revoke(one)
         one.wait("revoked", 60)
 
+    def test_what_a_reload_judges_again(self):
+        """The stored CRL is read again where it may mean something else: with another Check=, or among other anchors."""
+        anchors = SANDBOX + "/anchors-of-one.pem"
+        shutil.copy(CA + "/root.pem", anchors)
+
+        def text(check):
+            return checking(check).replace("Interval=1s", "Interval=1h").replace(f"Anchors={CA}/root.pem", f"Anchors={anchors}")
+        one = self.made("one", text("crl"))
+        place = f"{SANDBOX}/state/one/trust/crls"
+
+        def stored():
+            return [f"{place}/{name}" for name in os.listdir(place) if not name.startswith(".")] if os.path.isdir(place) else []
+        wait_until(lambda: len(stored()) == 2, "the CRLs of both issuers on the disk", 60)
+        one.get("State")  # answered after the turn of the loop in which the check ended
+        with open(stored()[0], "wb") as file:
+            file.write(b"no CRL")
+
+        def read_again():
+            return self.logged().count("A stored CRL is left out")
+        self.assertEqual(read_again(), 0)
+        self.manager("Reload")
+        self.assertEqual(read_again(), 0)
+        self.configure("one", text("crl,ocsp"))
+        self.assertEqual(read_again(), 1)
+        self.configure("one", text("crl,ocsp") + "# the same\n")
+        self.assertEqual(read_again(), 1)
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", os.devnull, "-subj",
+            "/CN=another", "-days", "2", "-out", anchors + ".another")
+        with open(anchors + ".another", encoding="utf-8") as another, open(anchors, "a", encoding="utf-8") as file:
+            file.write(another.read())
+        self.manager("Reload")
+        self.assertEqual(read_again(), 2)
+        self.assertEqual(one.state(), "ready")
+
     def test_before_the_next_update(self):
         """However long the interval, a CRL is fetched anew before the one at hand has ended."""
         control("crl-lifetime", "20")

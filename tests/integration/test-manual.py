@@ -126,6 +126,44 @@ data=user:{os.getuid()}
         self.factory.install([right[0], *root, right[1]])  # issuers in any order
         self.factory.wait("ready")
 
+    def test_extended_key_usage_of_the_issuer(self):
+        """An intermediate that is not for what the identity is lent out for: peers would refuse it, so we do."""
+        place = SANDBOX + "/usages"
+        os.makedirs(place, exist_ok=True)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        authority = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+        run("openssl", "req", "-x509", *key, "-keyout", f"{place}/root.key", "-subj", "/CN=usages root", "-days", "9", "-out", f"{place}/root.pem")
+
+        def signed(request, issuer, extensions, *words):
+            with open(f"{place}/extensions", "w", encoding="utf-8") as file:
+                file.write(extensions)
+            return run("openssl", "x509", "-req", *words, "-CA", f"{place}/{issuer}.pem", "-CAkey", f"{place}/{issuer}.key", "-days", "8",
+                       "-set_serial", str(int.from_bytes(os.urandom(8), "big") | 1), "-extfile", f"{place}/extensions", data=request).stdout.decode()
+
+        def chain(request, usage):
+            issuer = run("openssl", "req", "-new", *key, "-keyout", f"{place}/issuer.key", "-subj", f"/CN=for {usage}").stdout
+            with open(f"{place}/issuer.pem", "w", encoding="utf-8") as file:
+                file.write(signed(issuer, "root", f"{authority}extendedKeyUsage={usage}\n"))
+            leaf = "keyUsage=digitalSignature\nextendedKeyUsage=clientAuth,serverAuth\n"
+            return pem_to_der(signed(request, "issuer", leaf, "-inform", "DER") + read(f"{place}/issuer.pem"))
+
+        enrollment = f"[Identity]\nSubject=CN=usages\n[Enrollment]\nProtocol=manual\nAnchors={place}/root.pem\n"
+        for access, usage, refused in (("tls-client", "serverAuth", "clients"), ("tls-server", "clientAuth", "servers"),
+                                       ("digest", "serverAuth", "clients"), ("tls-client", "clientAuth", ""),
+                                       ("tls-server", "serverAuth", ""), ("tls-server", "anyExtendedKeyUsage", "")):
+            with self.subTest(access=access, usage=usage):
+                self.forget()
+                self.configure("factory", f"{enrollment}[Access]\n{access}=user:{os.getuid()}\n")
+                certificates = chain(self.factory.create_request(), usage)
+                if refused:
+                    text = self.refused("CertificateRejected", self.factory.install, certificates)
+                    self.assertIn(f"extended key usage of CN=for {usage}", text)
+                    self.assertIn(f"TLS {refused}", text)
+                    self.assertEqual(self.factory.state(), "empty")
+                else:
+                    self.factory.install(certificates)
+                    self.factory.wait("ready")
+
     def test_request_survives_a_restart(self):
         request = self.factory.create_request()
         service("kill", "identityd")

@@ -250,6 +250,36 @@ int authority_load(const char *directory, const char *name, Authority **ret) {
     return 0;
 }
 
+int authority_renew(const char *directory, Authority *authority, const Authority *issuer, int64_t lifetime) {
+    _cleanup_datum_ gnutls_datum_t der = DATUM_NULL;
+    _cleanup_crt_ gnutls_x509_crt_t certificate = NULL, old = NULL;
+    uint8_t serial[16];
+    int r;
+
+    r = gnutls_rnd(GNUTLS_RND_NONCE, serial, sizeof(serial));
+    if (r >= 0)
+        r = gnutls_x509_crt_export2(authority->certificate, GNUTLS_X509_FMT_DER, &der);
+    if (r >= 0)
+        r = gnutls_x509_crt_init(&certificate);
+    if (r >= 0)
+        r = gnutls_x509_crt_import(certificate, &der, GNUTLS_X509_FMT_DER);
+    serial[0] = (uint8_t) ((serial[0] & 0x7f) | 0x40);
+    if (r >= 0)
+        r = gnutls_x509_crt_set_serial(certificate, serial, sizeof(serial));
+    if (r >= 0)
+        r = gnutls_x509_crt_set_expiration_time(certificate, time(NULL) + (time_t) lifetime);
+    if (r < 0)
+        return gnutls_complain(r, "cannot make a CA certificate");
+    r = certificate_sign(certificate, issuer);
+    if (r == 0)
+        r = reimport(&certificate);
+    if (r < 0)
+        return r;
+    old = authority->certificate;
+    authority->certificate = TAKE_PTR(certificate);
+    return authority_store(directory, authority);
+}
+
 int authority_cross_certify(const Authority *subject, const Authority *issuer, gnutls_x509_crt_t *ret) {
     _cleanup_crt_ gnutls_x509_crt_t certificate = NULL;
     _cleanup_datum_ gnutls_datum_t name = DATUM_NULL;

@@ -34,6 +34,10 @@ int authority_create(const char *directory, const AuthorityTemplate *template, A
 /* Reads what authority_create stored. -ENOENT: there is none of this name. */
 int authority_load(const char *directory, const char *name, Authority **ret);
 
+/* Another certificate in place of the authority's own: the same but for its serial number and its end, in `lifetime`
+ * seconds. */
+int authority_renew(const char *directory, Authority *authority, const Authority *issuer, int64_t lifetime);
+
 /* A certificate for `subject`'s name and key, issued by `issuer`: OldWithNew and NewWithOld of RFC 4210 §4.4. */
 int authority_cross_certify(const Authority *subject, const Authority *issuer, gnutls_x509_crt_t *ret);
 

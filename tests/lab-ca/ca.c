@@ -160,6 +160,16 @@ int ca_rollover_finish(Ca *ca) {
     return publish(ca);
 }
 
+int ca_renew_intermediate(Ca *ca, int64_t lifetime) {
+    size_t i = ca->current + (ca->phase == CA_SWITCHED ? 1 : 0);
+    int r;
+
+    r = authority_renew(ca->directory, ca->intermediates[i], ca->roots[i], lifetime);
+    if (r == 0)
+        r = index_record(ca->directory, ca->intermediates[i]->certificate, ca->roots[i]->name);
+    return r < 0 ? r : publish(ca);
+}
+
 static int load_certificate(const char *directory, const char *name, gnutls_x509_crt_t *ret) {
     _cleanup_datum_ gnutls_datum_t pem = DATUM_NULL;
     _cleanup_crt_ gnutls_x509_crt_t certificate = NULL;

@@ -55,4 +55,6 @@ char *ca_crl_url(const Ca *ca, const char *authority);
 int ca_rollover_begin(Ca *ca);
 int ca_rollover_switch(Ca *ca);
 int ca_rollover_finish(Ca *ca);
+/* The intermediate that issues now gets another certificate, by the same key, which ends in `lifetime` seconds. */
+int ca_renew_intermediate(Ca *ca, int64_t lifetime);
 const char *ca_phase_to_string(CaPhase phase);

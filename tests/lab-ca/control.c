@@ -99,6 +99,16 @@ static void command_rollover(Server *server, char *const *words, size_t count, A
     say_result(answer, r, "wanted: rollover begin, then switch, then finish (or begin, finish)");
 }
 
+static void command_intermediate(Server *server, char *const *words, size_t count, Answer *answer) {
+    int64_t lifetime;
+    int r;
+
+    r = count == 1 ? parse_number(words[0], 1, INT32_MAX, &lifetime) : -EINVAL;
+    if (r == 0)
+        r = ca_renew_intermediate(server->ca, lifetime);
+    say_result(answer, r, "wanted: intermediate-lifetime SECONDS");
+}
+
 static void command_csrattrs(Server *server, char *const *words, size_t count, Answer *answer) {
     Csrattrs made = { 0 };
     int r;
@@ -177,6 +187,7 @@ static const struct {
     { "rollover", command_rollover },
     { "csrattrs", command_csrattrs },
     { "lifetime", command_lifetime },
+    { "intermediate-lifetime", command_intermediate },
     { "crl-lifetime", command_crl_lifetime },
     { "crl-renew", command_crl_renew },
     { "crl-file", command_crl_file },

@@ -184,19 +184,18 @@ void tls_prepare(Server *server, gnutls_session_t session) {
         server_log(server, OPERATION_CONNECTION, 0, "fault=%s", fault_to_string(fault.kind));
 }
 
-/* Everything that may vouch for a client: all our roots and intermediates, and what was configured beside them. */
+/* Everything that may vouch for a client: all our roots and intermediates, and what was configured beside them. Lent
+ * while the lock is held. */
 static int client_trust(Server *server, gnutls_x509_trust_list_t *ret) {
     gnutls_x509_crt_t ours[2 * CA_ROOTS_MAX];
     gnutls_x509_trust_list_t list;
     unsigned n = 0;
     int r;
 
-    (void) pthread_mutex_lock(&server->lock);
     for (size_t i = 0; i < server->ca->count; i++) {
         ours[n++] = server->ca->roots[i]->certificate;
         ours[n++] = server->ca->intermediates[i]->certificate;
     }
-    (void) pthread_mutex_unlock(&server->lock); /* authorities live as long as the server */
     r = gnutls_x509_trust_list_init(&list, 0);
     if (r < 0)
         return r;
@@ -218,12 +217,17 @@ static const char *verify_client(Server *server, gnutls_x509_crt_t *chain, unsig
     char serial[INDEX_SERIAL_MAX];
     unsigned status = 0;
     IndexEntry entry;
-    int r;
+    int r = 0;
 
-    if (client_trust(server, &trust) < 0)
+    (void) pthread_mutex_lock(&server->lock);
+    bool listed = client_trust(server, &trust) >= 0;
+    if (listed) {
+        r = gnutls_x509_trust_list_verify_crt2(trust, chain, count, &purpose, 1, 0, &status, NULL);
+        gnutls_x509_trust_list_deinit(trust, 0);
+    }
+    (void) pthread_mutex_unlock(&server->lock);
+    if (!listed)
         return "the server's trust list cannot be made";
-    r = gnutls_x509_trust_list_verify_crt2(trust, chain, count, &purpose, 1, 0, &status, NULL);
-    gnutls_x509_trust_list_deinit(trust, 0);
     if (r < 0)
         return "the client certificate cannot be verified";
     if (status & GNUTLS_CERT_EXPIRED)

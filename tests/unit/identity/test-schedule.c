@@ -201,6 +201,34 @@ static void test_earliest(void **state) {
     assert_true(schedule_earliest(0, INT64_MIN, INT64_MAX) == INT64_MAX / 10);
 }
 
+/* A CA clings to an intermediate that ends before what it issues. */
+static void test_earliest_renewal(void **state) {
+    int64_t life = 90 * DAY, tenth = 9 * DAY, end = 30 * DAY;
+    IdentityConfig eager = config_of(100, 0, 0);
+
+    /* the chain ends with its leaf, or lives long enough: a tenth, and so where that is less than the gap */
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life + DAY), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, 600, 1010), 1060);
+    /* it ends before that: just then, unless that is at once */
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth - 2), 1000 + tenth - 1);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1010), 1000 + SCHEDULE_CHAIN_END_GAP);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 0), 1000 + SCHEDULE_CHAIN_END_GAP);
+
+    int64_t at = 0;
+    unsigned count = 0;
+    while (at < end) { /* each renewal brings a whole life, and a chain that ends as before */
+        int64_t due = renewal(at, end, &eager, 1, count), earliest = schedule_earliest_renewal(at, at, at + life, end);
+        int64_t next = due > earliest ? due : earliest;
+        assert_true(next > end || next - at >= tenth);
+        assert_true(next <= end + SCHEDULE_CHAIN_END_GAP);
+        at = next;
+        count++;
+    }
+    assert_int_equal(count, 4);
+}
+
 /* Dates from outside can be anything. UBSan watches the sums. */
 static void test_hostile_dates(void **state) {
     static const int64_t dates[] = { INT64_MIN,  INT64_MIN + 1,         -YEAR,         -1,       0, 1,
@@ -222,6 +250,8 @@ static void test_hostile_dates(void **state) {
             for (size_t n = 0; n < ARRAY_LENGTH(dates); n++) {
                 (void) clock_used(dates[n], dates[a], dates[b]);
                 assert_true(schedule_earliest(dates[n], not_before, not_after) >= dates[n]);
+                for (size_t e = 0; e < ARRAY_LENGTH(dates); e++)
+                    assert_true(schedule_earliest_renewal(dates[n], not_before, not_after, dates[e]) >= dates[n]);
                 for (size_t f = 0; f < ARRAY_LENGTH(failures); f++) {
                     int64_t next = schedule_retry(dates[n], failures[f], not_before, not_after, UINT32_MAX, UINT32_MAX);
                     assert_true(next > dates[n] || next == INT64_MAX);
@@ -244,6 +274,7 @@ int main(void) {
         cmocka_unit_test(test_retry_special),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_earliest),
+        cmocka_unit_test(test_earliest_renewal),
         cmocka_unit_test(test_hostile_dates),
     };
 

@@ -371,6 +371,18 @@ static void test_pkcs7_bombs(void **state) {
     refuse_pkcs7((BytesView) { nested, size }, 5, "nests too deep");
 }
 
+static void test_list_begun(void **state) {
+    _cleanup_entity_ Entity early = ENTITY(.subject = "CN=a", .not_before = NOW - DAY),
+                            late = ENTITY(.subject = "CN=b", .not_before = NOW + DAY),
+                            between = ENTITY(.subject = "CN=c", .not_before = NOW);
+    _cleanup_certificates_ CertificateList list = LIST(early.certificate, late.certificate, between.certificate);
+    const CertificateList none = { 0 };
+
+    assert_true(certificate_list_begun(&list, NOW) == NOW + DAY);
+    assert_true(certificate_list_begun(&list, NOW + 2 * DAY) == NOW + 2 * DAY);
+    assert_true(certificate_list_begun(&none, NOW) == NOW);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
@@ -383,6 +395,7 @@ int main(void) {
         cmocka_unit_test(test_pkcs7),
         cmocka_unit_test(test_pkcs7_with_more),
         cmocka_unit_test(test_pkcs7_bombs),
+        cmocka_unit_test(test_list_begun),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
