@@ -5,7 +5,7 @@
 #include "pki/name-constraints.h"
 
 #include "pki/asn1.h"
-#include "pki/distinguished-name.h"
+#include "pki/directory-name.h"
 
 /* Numbers of GeneralName's choices. */
 enum { NAME_OTHER = 0, NAME_MAIL = 1, NAME_DNS = 2, NAME_DIRECTORY = 4, NAME_IP = 7, NAME_KINDS = 9 };

@@ -2,7 +2,7 @@
 /* Distinguished names below others, and chains whose CAs are bound to some names or kept from others; where the matter
  * is clear, OpenSSL decides the same. */
 #include "pki/chain.h"
-#include "pki/distinguished-name.h"
+#include "pki/directory-name.h"
 
 #include "fixture.h"
 #include "tests/unit/enroller/der.h"

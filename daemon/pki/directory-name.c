@@ -3,7 +3,7 @@
  * ASCII in PrintableString or UTF8String of an attribute of X.520, where the preparation of RFC 4518 comes to letter
  * case and spaces, or what is the same byte for byte. Whatever else might turn out to be the same is said to be
  * unclear. */
-#include "pki/distinguished-name.h"
+#include "pki/directory-name.h"
 
 #include "pki/asn1.h"
 
