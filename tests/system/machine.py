@@ -3,6 +3,7 @@
 device on swtpm, systemd as process 1. Killing it is a power cut: what the guest had not synced is gone."""
 
 import glob
+import lzma
 import os
 import shutil
 import subprocess
@@ -92,7 +93,7 @@ class Machine:
     def __init__(self, scratch, kernel, seed):
         self.scratch, self.seed = scratch, seed
         self.vmlinuz = glob.glob(kernel + "/boot/vmlinuz-*")[0]
-        self.modules = glob.glob(kernel + "/lib/modules/*/kernel")[0]
+        self.modules = (glob.glob(kernel + "/lib/modules/*/kernel") + glob.glob(kernel + "/usr/lib/modules/*/kernel"))[0]
         self.disk = os.path.join(scratch, "disk.img")
         self.processes = []
         self.boots = 0
@@ -117,13 +118,21 @@ class Machine:
             if not os.path.lexists(os.path.join(generators, name)):
                 os.symlink("/dev/null", os.path.join(generators, name))
 
+    def _copy_module(self, module, target):
+        path = os.path.join(self.modules, module + ".ko")
+        if os.path.exists(path):
+            shutil.copy(path, target)
+        else: # as Debian 13 has them
+            with lzma.open(path + ".xz") as packed, open(target, "wb") as file:
+                shutil.copyfileobj(packed, file)
+
     def _make_initramfs(self):
         root = os.path.join(self.scratch, "initramfs")
         for name in ("bin", "modules", "dev", "proc", "host", "disk", "new"):
             os.makedirs(os.path.join(root, name))
         shutil.copy(BUSYBOX, root + "/bin/busybox")
         for module in MODULES:
-            shutil.copy(os.path.join(self.modules, module + ".ko"), root + "/modules")
+            self._copy_module(module, os.path.join(root, "modules", os.path.basename(module) + ".ko"))
         with open(root + "/init", "w", encoding="ascii") as file:
             file.write(INIT.format(seed=self.seed, modules=" ".join(os.path.basename(m) for m in MODULES)))
         os.chmod(root + "/init", 0o755)
