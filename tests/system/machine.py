@@ -131,10 +131,13 @@ class Machine:
         for name in ("bin", "modules", "dev", "proc", "host", "disk", "new"):
             os.makedirs(os.path.join(root, name))
         shutil.copy(BUSYBOX, root + "/bin/busybox")
-        for module in MODULES:
+        with open(os.path.join(os.path.dirname(self.modules), "modules.builtin"), encoding="ascii") as file:
+            builtin = file.read()
+        modules = [module for module in MODULES if f"kernel/{module}.ko\n" not in builtin]
+        for module in modules:
             self._copy_module(module, os.path.join(root, "modules", os.path.basename(module) + ".ko"))
         with open(root + "/init", "w", encoding="ascii") as file:
-            file.write(INIT.format(seed=self.seed, modules=" ".join(os.path.basename(m) for m in MODULES)))
+            file.write(INIT.format(seed=self.seed, modules=" ".join(os.path.basename(m) for m in modules)))
         os.chmod(root + "/init", 0o755)
         self.initramfs = os.path.join(self.scratch, "initramfs.cpio")
         with open(self.initramfs, "wb") as out:
