@@ -18,6 +18,12 @@ int identity_job_prepare(Identity *identity, JobOrder *order, Failure *ret_failu
     JobRequest *request = &order->request;
     bool fetches = request->kind == JOB_KIND_FETCH;
 
+    /* What the job was begun for may be gone by its turn: a reload brought another configuration, or a faulty one. */
+    if (identity_is_malformed(identity, ret_failure))
+        return -EBADMSG;
+    if (!fetches && config->protocol != PROTOCOL_EST)
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "%s has Protocol=manual now: there is no server to ask.", identity->name);
     int r = identity_server_anchors(identity, &order->server_anchors, ret_failure);
     if (r < 0)
         return r;

@@ -332,7 +332,8 @@ Rollover *rollover_abort(Rollover *rollover);
 int identity_job_start(Identity *identity, JobLine line, const JobCallbacks *callbacks, void *userdata, Job **ret,
                        Failure *ret_failure);
 /* For JobCallbacks.prepare, which has filled in what is its job's own: kind, authentication, requests, and of a fetch
- * the URLs (`servers`). The rest is filled in here. */
+ * the URLs (`servers`). The rest is filled in here. -EBADMSG, NOT_READY: out of use meanwhile; -EINVAL,
+ * INVALID_ARGUMENT: without a server meanwhile; else as identity_server_anchors. */
 int identity_job_prepare(Identity *identity, JobOrder *order, Failure *ret_failure);
 
 /* ---- inquiry.c ---- */
