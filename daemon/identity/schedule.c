@@ -124,8 +124,14 @@ int64_t schedule_earliest(int64_t last_success, int64_t not_before, int64_t not_
     return lifetime > 0 ? add(last_success, lifetime / EARLIEST_LIFETIME) : last_success;
 }
 
-int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end) {
-    int64_t earliest = schedule_earliest(last_success, not_before, not_after), ended = add(chain_end, 1);
+int64_t schedule_chain_end_delay(const ScheduleCertificate *certificate, BytesView device_seed) {
+    return (int64_t) (((unsigned __int128) fraction(device_seed, certificate->fingerprint) * SCHEDULE_CHAIN_END_GAP) >>
+                      64);
+}
+
+int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end,
+                                  int64_t delay) {
+    int64_t earliest = schedule_earliest(last_success, not_before, not_after), ended = add(add(chain_end, 1), delay);
     int64_t soon = add(last_success, SCHEDULE_CHAIN_END_GAP);
 
     if (chain_end >= not_after)

@@ -37,6 +37,12 @@ int64_t schedule_earliest(int64_t last_success, int64_t not_before, int64_t not_
 /* The same for a renewal, where `chain_end` is when the certificate's chain ends, itself or an intermediate of it. That
  * an intermediate ends soon makes renewals due ever earlier, but not what they bring any better: a tenth of the
  * certificate's own lifetime counts here too. Only a chain that has ended is not kept for so long, since peers refuse
- * it, and what replaces it is valid or else no success: then SCHEDULE_CHAIN_END_GAP counts, where that is less. */
+ * it, and what replaces it is valid or else no success: then SCHEDULE_CHAIN_END_GAP counts, where that is less. One
+ * intermediate ends for a whole fleet at the same second: hence `delay`, of schedule_chain_end_delay. */
+int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end,
+                                  int64_t delay);
+
+/* How many seconds after the end of its chain this device renews: 0 to SCHEDULE_CHAIN_END_GAP - 1, by the same hash as
+ * the instant of renewal. */
 #define SCHEDULE_CHAIN_END_GAP 900 /* seconds */
-int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end);
+int64_t schedule_chain_end_delay(const ScheduleCertificate *certificate, BytesView device_seed);

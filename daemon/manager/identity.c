@@ -264,8 +264,9 @@ void identity_schedule(Identity *identity) {
     ScheduleCertificate certificate = { leaf->not_before,
                                         identity_chain_end(identity),
                                         { fingerprint, sizeof fingerprint } };
-    identity->renew_at =
-        schedule_renewal(&certificate, identity->config, bytes_view_string(identity->manager->tpm.device_id));
+    BytesView seed = bytes_view_string(identity->manager->tpm.device_id);
+    identity->renew_at = schedule_renewal(&certificate, identity->config, seed);
+    identity->chain_end_delay = schedule_chain_end_delay(&certificate, seed);
 }
 
 void identity_load(Identity *identity) {

@@ -144,6 +144,7 @@ struct Identity {
     BytesView view_chain[CHAIN_MAX], *view_anchors;
 
     int64_t renew_at;                  /* 0: not scheduled */
+    int64_t chain_end_delay;           /* seconds between the end of the chain and the renewal that follows it */
     bool chain_end_said;               /* that peers refuse the present chain, whose intermediate has ended */
     int64_t next_check;                /* of revocation */
     int64_t next_anchors;              /* of /cacerts */

@@ -34,7 +34,8 @@ static int64_t renewal_earliest(const Identity *identity) {
 
     if (!leaf || last > manager_now(identity->manager))
         return 0;
-    return schedule_earliest_renewal(last, leaf->not_before, leaf->not_after, identity_chain_end(identity));
+    return schedule_earliest_renewal(last, leaf->not_before, leaf->not_after, identity_chain_end(identity),
+                                     identity->chain_end_delay);
 }
 
 int64_t enrolment_renewal_when(const Identity *identity) {

@@ -207,19 +207,26 @@ static void test_earliest_renewal(void **state) {
     IdentityConfig eager = config_of(100, 0, 0);
 
     /* the chain ends with its leaf, or lives long enough: a tenth, and so where that is less than the gap */
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life), 1000 + tenth);
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life + DAY), 1000 + tenth);
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth), 1000 + tenth);
-    assert_int_equal(schedule_earliest_renewal(1000, 0, 600, 1010), 1060);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life, 0), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, life + DAY, 0), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth, 0), 1000 + tenth);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, 600, 1010, 0), 1060);
     /* it ends before that: just then, unless that is at once */
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth - 2), 1000 + tenth - 1);
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1010), 1000 + SCHEDULE_CHAIN_END_GAP);
-    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 0), 1000 + SCHEDULE_CHAIN_END_GAP);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1000 + tenth - 2, 0), 1000 + tenth - 1);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 1010, 0), 1000 + SCHEDULE_CHAIN_END_GAP);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, 0, 0), 1000 + SCHEDULE_CHAIN_END_GAP);
+
+    /* not all at that second, but within the gap */
+    assert_int_equal(schedule_earliest_renewal(1000, 0, life, DAY, 700), DAY + 1 + 700);
+    assert_int_equal(schedule_earliest_renewal(DAY - 100, 0, life, DAY, 700), DAY + 800);
+    assert_int_equal(schedule_earliest_renewal(DAY - 100, 0, life, DAY, 899), DAY + 900);
+    assert_int_equal(schedule_earliest_renewal(1000, 0, 600, 1010, 700), 1060);
 
     int64_t at = 0;
     unsigned count = 0;
     while (at < end) { /* each renewal brings a whole life, and a chain that ends as before */
-        int64_t due = renewal(at, end, &eager, 1, count), earliest = schedule_earliest_renewal(at, at, at + life, end);
+        int64_t due = renewal(at, end, &eager, 1, count),
+                earliest = schedule_earliest_renewal(at, at, at + life, end, SCHEDULE_CHAIN_END_GAP - 1);
         int64_t next = due > earliest ? due : earliest;
         assert_true(next > end || next - at >= tenth);
         assert_true(next <= end + SCHEDULE_CHAIN_END_GAP);
@@ -227,6 +234,24 @@ static void test_earliest_renewal(void **state) {
         count++;
     }
     assert_int_equal(count, 4);
+}
+
+/* A whole fleet below one intermediate: chi-square as above. */
+static void test_fleet_below_one_intermediate(void **state) {
+    enum { DEVICES = 90000, BINS = 100 };
+    unsigned bins[BINS] = { 0 };
+    double chi = 0;
+
+    for (uint64_t i = 0; i < DEVICES; i++) {
+        const ScheduleCertificate certificate = { .fingerprint = { (const uint8_t *) "certificate", 11 } };
+        int64_t delay = schedule_chain_end_delay(&certificate, (BytesView) { (const uint8_t *) &i, sizeof(i) });
+        assert_true(delay >= 0 && delay < SCHEDULE_CHAIN_END_GAP);
+        bins[delay * BINS / SCHEDULE_CHAIN_END_GAP]++;
+    }
+    for (size_t i = 0; i < BINS; i++)
+        chi += pow(bins[i] - (double) DEVICES / BINS, 2) / ((double) DEVICES / BINS);
+    if (chi > 149 || chi < 50)
+        fail_msg("chi-square %f", chi);
 }
 
 /* Dates from outside can be anything. UBSan watches the sums. */
@@ -251,7 +276,7 @@ static void test_hostile_dates(void **state) {
                 (void) clock_used(dates[n], dates[a], dates[b]);
                 assert_true(schedule_earliest(dates[n], not_before, not_after) >= dates[n]);
                 for (size_t e = 0; e < ARRAY_LENGTH(dates); e++)
-                    assert_true(schedule_earliest_renewal(dates[n], not_before, not_after, dates[e]) >= dates[n]);
+                    assert_true(schedule_earliest_renewal(dates[n], not_before, not_after, dates[e], 899) >= dates[n]);
                 for (size_t f = 0; f < ARRAY_LENGTH(failures); f++) {
                     int64_t next = schedule_retry(dates[n], failures[f], not_before, not_after, UINT32_MAX, UINT32_MAX);
                     assert_true(next > dates[n] || next == INT64_MAX);
@@ -275,6 +300,7 @@ int main(void) {
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_earliest),
         cmocka_unit_test(test_earliest_renewal),
+        cmocka_unit_test(test_fleet_below_one_intermediate),
         cmocka_unit_test(test_hostile_dates),
     };
 
