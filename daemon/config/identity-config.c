@@ -8,6 +8,7 @@
 #include "config/settings.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static char **string_at(const Setting *setting, void *target) {
@@ -114,16 +115,41 @@ static int parse_check(const Setting *setting, void *target) {
 
 /* ---- names and templates ---- */
 
+/* A name that nothing may be asked for with. What is certified already has names of its own. */
+static int refuse_name(const Setting *setting, IdentityConfig *config, const char *fault) {
+    if (!config->is_certified)
+        return setting_complain(setting, false, "%s", fault);
+    if (!config->names_fault && asprintf(&config->names_fault, "%s:%u: [%s] %s=: %s", setting->file, setting->line,
+                                         setting->key->section, setting->key->key, fault) < 0) {
+        config->names_fault = NULL; /* undefined by asprintf(3) */
+        return -ENOMEM;
+    }
+    return setting_complain(setting, true,
+                            "%s; the certificate that is there is used and renewed under its own names, but no other "
+                            "is asked for",
+                            fault);
+}
+
 static int parse_subject(const Setting *setting, void *target) {
     _cleanup_free_ char *fault = NULL;
 
     int r = subject_fault(setting->value, &fault);
-    if (r < 0)
+    if (r >= 0 && fault)
+        r = refuse_name(setting, target, fault);
+    if (r < 0 || (fault && !((IdentityConfig *) target)->is_certified))
         return r;
-    if (fault)
-        return setting_complain(setting, false, "%s", fault);
     r = set_origin(setting, &((IdentityConfig *) target)->subject_origin);
     return r < 0 ? r : set_string(setting, target, setting->value);
+}
+
+static int refuse_san(const Setting *setting, IdentityConfig *config, const char *word, const char *fault) {
+    _cleanup_free_ char *text = NULL;
+
+    if (asprintf(&text, "\"%s\": %s", word, fault) < 0) {
+        text = NULL; /* undefined by asprintf(3) */
+        return -ENOMEM;
+    }
+    return refuse_name(setting, config, text);
 }
 
 static int add_san(const Setting *setting, IdentityConfig *config, const char *word) {
@@ -134,7 +160,7 @@ static int add_san(const Setting *setting, IdentityConfig *config, const char *w
     if (r < 0)
         return r;
     if (fault)
-        return setting_complain(setting, false, "\"%s\": %s", word, fault);
+        return refuse_san(setting, config, word, fault);
     for (size_t i = 0; i < config->san_count; i++)
         if (config->sans[i].kind == san.kind && strcmp(config->sans[i].value, san.value) == 0) {
             free(san.value);
@@ -417,13 +443,15 @@ static int load(char *const *paths, Problems *problems, IdentityConfig *config) 
     return problems_have_errors(problems) ? -EINVAL : 0;
 }
 
-int identity_config_load(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret) {
+static int load_identity(const char *name, char *const *paths, bool is_certified, Problems *problems,
+                         IdentityConfig **ret) {
     _cleanup_identity_config_ IdentityConfig *config = calloc(1, sizeof(*config));
     _cleanup_problems_ Problems found = { NULL, 0 }; /* its own, so that its bound is its own too */
 
     if (!config)
         return -ENOMEM;
     set_defaults(config);
+    config->is_certified = is_certified;
     config->name = strdup(name);
     config->file = strdup(paths && paths[0] ? paths[0] : name);
     if (!config->name || !config->file)
@@ -435,6 +463,14 @@ int identity_config_load(const char *name, char *const *paths, Problems *problem
         return r;
     *ret = TAKE_PTR(config);
     return 0;
+}
+
+int identity_config_load(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret) {
+    return load_identity(name, paths, false, problems, ret);
+}
+
+int identity_config_load_certified(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret) {
+    return load_identity(name, paths, true, problems, ret);
 }
 
 static bool sans_are_equal(const IdentityConfig *a, const IdentityConfig *b) {
@@ -471,6 +507,7 @@ IdentityConfig *identity_config_free(IdentityConfig *config) {
     free(config->name);
     free(config->file);
     free(config->subject);
+    free(config->names_fault);
     free(config->subject_origin.file);
     free(config->sans_origin.file);
     (void) strings_free(config->servers);

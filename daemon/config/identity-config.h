@@ -48,6 +48,8 @@ typedef struct IdentityConfig {
     SanTemplate *sans;
     size_t san_count;
     ConfigOrigin sans_origin;
+    bool is_certified;
+    char *names_fault; /* with file and line: why no request can be made with these names; NULL: one can */
     IdentityKind kind;
     /* [Key] */
     KeyAlgorithm algorithm; /* default ecdsa-p256 */
@@ -100,6 +102,11 @@ DEFINE_CLEANUP(IdentityConfig, identity_config_free)
  * apply. All problems are collected in `problems`, warnings too; `ret` is NULL when there was an error. -ENOMEM
  * and I/O errors apart, what is wrong is in `problems` and the return value is -EINVAL. */
 int identity_config_load(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret);
+
+/* The same for an identity that has a certificate. That has its own names, under which it is renewed, and is not taken
+ * out of use for names that a later version has learned to refuse: faults of single names are warnings, `names_fault`
+ * is the first of them, and what is wrong stands as it is (Subject=) or is left out (SubjectAltName=). */
+int identity_config_load_certified(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret);
 
 /* Whether two configurations differ in what a certificate was made from (subject, SANs, algorithm, kind, protocol). */
 bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig *b);

@@ -140,6 +140,16 @@ static void identity_set_malformed(Identity *identity, const char *why) {
               "%s This identity is out of use until that is mended; the others go on.", why);
 }
 
+static bool identity_is_certified(const Identity *identity) {
+    _cleanup_store_ Store *store = NULL;
+
+    if (identity->store)
+        return store_current(identity->store) != 0;
+    /* What is wrong with it is told when it is loaded. */
+    return store_open(identity->manager->state_fd, identity->name, false, &store, NULL) >= 0 &&
+           store_current(store) != 0;
+}
+
 static int identity_load_config(Identity *identity) {
     Manager *manager = identity->manager;
     _cleanup_(strings_free_p) char **paths = NULL;
@@ -148,7 +158,8 @@ static int identity_load_config(Identity *identity) {
     int r = config_identity_paths(&manager->directories, identity->name, &paths);
 
     if (r >= 0)
-        r = identity_config_load(identity->name, paths, &problems, &config);
+        r = identity_is_certified(identity) ? identity_config_load_certified(identity->name, paths, &problems, &config)
+                                            : identity_config_load(identity->name, paths, &problems, &config);
     for (size_t i = 0; i < problems.count; i++) {
         _cleanup_free_ char *text = problem_to_string(&problems.list[i]);
         if (problems.list[i].warning)

@@ -139,6 +139,9 @@ int request_names(Identity *identity, RequestNames *ret, Failure *ret_failure) {
     RequestNames names = { .subject = NULL };
     Device device;
 
+    if (config->names_fault) /* it had a certificate when it was loaded */
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "%s: %s.", identity->name,
+                           config->names_fault);
     if (config->san_count > CSR_SANS_MAX)
         return failure_set(ret_failure, -E2BIG, FAILURE_INVALID_ARGUMENT,
                            "%s: [Identity] SubjectAltName= has more than %u names.", identity->name, CSR_SANS_MAX);

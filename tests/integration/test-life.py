@@ -277,6 +277,33 @@ class Configuration(Life):
         self.demo.wait("ready")
         self.assertEqual(self.demo.get("SerialNumber"), serial)
 
+    def test_names_that_are_refused_now(self):
+        """A certificate has its own names: what a later version refuses in a file that was good takes nothing out of use."""
+        path = SANDBOX + "/etc/identities/demo-data.conf"
+        good = read(path)
+        subject, generation = self.data.get("Subject"), self.data.generation()
+        lines = [("Subject=CN=%d,O=" + "x" * 65 if line.startswith("Subject=") else line) for line in good.splitlines()]
+        self.assertNotEqual(lines, good.splitlines())
+        self.configure("demo-data", "\n".join(lines) + "\n")
+        try:
+            self.data.wait("ready")
+            self.restart()
+            self.both_ready()
+            self.data.sign(SCHEME, b"x")
+            self.assertIn("O would have 65 characters", log("identityd"))
+            self.assertEqual(idctl("check", "--config", check=False).returncode, 1)
+            self.data.settle()
+            self.data.renew()
+            wait_until(lambda: self.data.generation() > generation, "the renewal")
+            self.assertEqual(self.data.get("Subject"), subject)
+            self.assertIn("O would have 65 characters", self.refused("InvalidArgument", self.data.enroll, **{"new-key": True}))
+            self.assertEqual(self.data.state(), "ready")
+        finally:
+            self.configure("demo-data", good)
+        self.data.settle()
+        self.data.enroll(**{"new-key": True})
+        self.data.wait("ready")
+
     def test_directory_that_cannot_be_read(self):
         """A reload that cannot see all identities takes none away."""
         directory = f"{SANDBOX}/etc/identities"
