@@ -34,11 +34,47 @@ static void commit_purposes(const Identity *identity, const Certificate *leaf, c
     ret[count] = NULL;
 }
 
+/* Judged at a time at which it was valid, since it may have ended. */
+static bool present_chain_is_no_better(const Identity *identity, const char *const *purposes) {
+    const Certificate *leaf = identity_leaf(identity);
+
+    if (!leaf || (identity->state != STATE_READY && identity->state != STATE_EXPIRED))
+        return false;
+    int64_t now = manager_verification_time(identity->manager, leaf), end = identity_chain_end(identity);
+    if (now > end)
+        now = end;
+    return chain_build_for(leaf, &identity->chain, &identity->anchors, now, purposes, NULL, NULL) < 0 &&
+           chain_build_for(leaf, &identity->chain, &identity->anchors, now, NULL, NULL, NULL) >= 0;
+}
+
+/* A chain in use that some peers refuse has others that take it, or there would be no use: whoever took no new one of
+ * the kind would lose those too when it ends. */
+static int commit_chain(Identity *identity, const Certificate *leaf, const CertificateList *candidates,
+                        CertificateList *ret_chain, Failure *ret_failure) {
+    int64_t now = manager_verification_time(identity->manager, leaf);
+    const char *purposes[3];
+    Failure fault = FAILURE_INIT;
+
+    commit_purposes(identity, leaf, purposes);
+    int r = chain_build_for(leaf, candidates, &identity->anchors, now, purposes, ret_chain, &fault);
+    if (r >= 0)
+        return r;
+    if (!present_chain_is_no_better(identity, purposes)) {
+        *ret_failure = fault;
+        return r;
+    }
+    r = chain_build_for(leaf, candidates, &identity->anchors, now, NULL, ret_chain, ret_failure);
+    if (r >= 0)
+        log_entry(LOG_WARNING, NULL, identity->name,
+                  "The new chain is taken, since the present one is no better; but have the CA mend it: %s",
+                  fault.text);
+    return r;
+}
+
 static int commit_check(Identity *identity, const CommitInput *input, const TpmKey *key, CertificateList *ret_chain,
                         Failure *ret_failure) {
     _cleanup_certificates_ CertificateList candidates = { 0 };
     const Certificate *leaf = certificate_list_find_spki(input->issued, tpm_key_spki(key));
-    const char *purposes[3];
 
     if (!leaf)
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
@@ -58,11 +94,8 @@ static int commit_check(Identity *identity, const CommitInput *input, const TpmK
         .request = bytes_view(&input->pending->request),
     };
     r = issued_check(leaf, &expectation, ret_failure);
-    if (r >= 0) {
-        commit_purposes(identity, leaf, purposes);
-        r = chain_build_for(leaf, &candidates, &identity->anchors, manager_verification_time(identity->manager, leaf),
-                            purposes, ret_chain, ret_failure);
-    }
+    if (r >= 0)
+        r = commit_chain(identity, leaf, &candidates, ret_chain, ret_failure);
     return r < 0 ? failure_prefix(ret_failure, r, "The certificate for %s was refused", identity->name) : 0;
 }
 

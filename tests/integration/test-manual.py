@@ -8,7 +8,7 @@ import unittest
 
 import dbus
 
-from sandboxed import CA, EST, SANDBOX, Case, control, field, idctl, pem_to_der, read, requests, run, service, sign_request, verify_chain
+from sandboxed import CA, EST, SANDBOX, Case, control, field, idctl, log, pem_to_der, read, requests, run, service, sign_request, verify_chain, wait_until
 
 SCHEME = "ecdsa_secp256r1_sha256"
 
@@ -163,6 +163,21 @@ data=user:{os.getuid()}
                 else:
                     self.factory.install(certificates)
                     self.factory.wait("ready")
+
+        # One that is in use is not left to expire for what it never had: [Access] asks for more now than it did then.
+        self.configure("factory", f"{enrollment}[Access]\ntls-client=user:{os.getuid()}\n")
+        text = self.refused("CertificateRejected", self.factory.install, chain(self.factory.create_request(), "serverAuth"))
+        self.assertIn("TLS clients", text)
+        self.forget()
+        self.configure("factory", f"{enrollment}[Access]\ntls-client=user:{os.getuid()}\n")
+        self.factory.install(chain(self.factory.create_request(), "clientAuth"))
+        self.factory.wait("ready")
+        self.configure("factory", f"{enrollment}[Access]\ntls-client=user:{os.getuid()}\ntls-server=user:{os.getuid()}\n")
+        self.factory.wait("ready")
+        generation = self.factory.generation()
+        self.factory.install(chain(self.factory.create_request(), "clientAuth"))
+        wait_until(lambda: self.factory.generation() > generation, "the chain that is no better and no worse")
+        self.assertIn("the present one is no better", log("identityd"))
 
     def test_request_survives_a_restart(self):
         request = self.factory.create_request()
