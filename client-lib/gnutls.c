@@ -6,15 +6,13 @@
 #include "client-lib/error.h"
 #include "client-lib/gnutls-key.h"
 #include "client-lib/verify.h"
+#include "common/session-slot.h"
 #include "common/transcript.h"
 #include "identityd/identityd-gnutls.h"
 
 #include <arpa/inet.h>
 #include <gnutls/ocsp.h>
 #include <string.h>
-
-/* A TLS extension from the private range (RFC 8446 §11) that is never sent: only a place for a pointer. */
-#define SESSION_SLOT 65438U
 
 #define HOST_MAX  255U
 #define FLAGS_ALL (IDENTITYD_VERIFY_CRL_HARD | IDENTITYD_GNUTLS_TICKETS | IDENTITYD_GNUTLS_KEEP_PRIORITY)
@@ -47,16 +45,13 @@ static void session_release(gnutls_ext_priv_data_t data) {
 }
 
 static Session *session_of(gnutls_session_t session) {
-    gnutls_ext_priv_data_t data = NULL;
-
-    return gnutls_ext_get_data(session, SESSION_SLOT, &data) < 0 ? NULL : data;
+    return session_slot_get(session, SLOT_CLIENT);
 }
 
 static int session_reserve(gnutls_session_t session) {
-    int code = gnutls_session_ext_register(session, "identityd session", SESSION_SLOT, GNUTLS_EXT_NONE, NULL, NULL,
-                                           session_release, NULL, NULL, GNUTLS_EXT_FLAG_TLS | GNUTLS_EXT_FLAG_DTLS);
+    int code = session_slot_reserve(session, SLOT_CLIENT, session_release, NULL);
 
-    if (code < 0 && code != GNUTLS_E_ALREADY_REGISTERED)
+    if (code < 0)
         return client_error(-ENOMEM, "preparing the TLS session: %s", gnutls_strerror(code));
     if (session_of(session))
         return client_error(-EALREADY, "identityd_gnutls_session_begin() was called on this session before");
@@ -364,11 +359,11 @@ _public_ int identityd_gnutls_session_begin(identityd_gnutls_credentials *creden
         session_release(session);
         return r;
     }
-    gnutls_ext_set_data(tls, SESSION_SLOT, session);
+    session_slot_set(tls, SLOT_CLIENT, session);
     return 0;
 }
 
 _public_ void identityd_gnutls_session_end(gnutls_session_t tls) {
     if (session_of(tls))
-        gnutls_ext_set_data(tls, SESSION_SLOT, NULL); /* GnuTLS releases the old one */
+        session_slot_set(tls, SLOT_CLIENT, NULL); /* GnuTLS releases the old one */
 }

@@ -5,14 +5,12 @@
  * handshake but cannot sign another one. */
 #include "common/transcript.h"
 
+#include "common/session-slot.h"
+
 #include <gnutls/crypto.h>
 
 #include <stdbool.h>
 #include <string.h>
-
-/* A slot of the session for a pointer of ours: a TLS extension with a number from the private range
- * (RFC 8446 §11) that is never sent and never parsed. GnuTLS releases it with the session. */
-#define TRANSCRIPT_SLOT 65437U
 
 #define TRANSCRIPT_HASH_COUNT 2U
 
@@ -171,13 +169,9 @@ static int slot_send(gnutls_session_t session, gnutls_buffer_t extension) {
 }
 
 static int slot_reserve(gnutls_session_t session) {
-    int r = gnutls_session_ext_register(session, "identityd transcript", TRANSCRIPT_SLOT, GNUTLS_EXT_NONE, NULL,
-                                        slot_send, slot_release, NULL, NULL,
-                                        GNUTLS_EXT_FLAG_TLS | GNUTLS_EXT_FLAG_DTLS | GNUTLS_EXT_FLAG_CLIENT_HELLO);
-
-    if (r == GNUTLS_E_ALREADY_REGISTERED)
-        return transcript_of_session(session) ? -EALREADY : 0;
-    return r < 0 ? -ENOMEM : 0;
+    if (session_slot_reserve(session, SLOT_TRANSCRIPT, slot_release, slot_send) < 0)
+        return -ENOMEM;
+    return transcript_of_session(session) ? -EALREADY : 0;
 }
 
 int transcript_attach(gnutls_session_t session, gnutls_handshake_hook_func next, Transcript **ret) {
@@ -196,16 +190,14 @@ int transcript_attach(gnutls_session_t session, gnutls_handshake_hook_func next,
 
     transcript->session = session;
     transcript->next = next;
-    gnutls_ext_set_data(session, TRANSCRIPT_SLOT, transcript);
+    session_slot_set(session, SLOT_TRANSCRIPT, transcript);
     take_hook(session);
     *ret = TAKE_PTR(transcript);
     return 0;
 }
 
 Transcript *transcript_of_session(gnutls_session_t session) {
-    gnutls_ext_priv_data_t data = NULL;
-
-    return gnutls_ext_get_data(session, TRANSCRIPT_SLOT, &data) < 0 ? NULL : data;
+    return session_slot_get(session, SLOT_TRANSCRIPT);
 }
 
 /* The hash that the cipher suite chose, so far; its length or -ENOMSG. */
@@ -259,7 +251,7 @@ void transcript_detach(Transcript *transcript) {
     if (!transcript || !transcript->session)
         return;
     gnutls_handshake_set_hook_function(transcript->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_BOTH, transcript->next);
-    gnutls_ext_set_data(transcript->session, TRANSCRIPT_SLOT, NULL);
+    session_slot_set(transcript->session, SLOT_TRANSCRIPT, NULL);
     transcript->session = NULL;
 }
 

@@ -7,6 +7,7 @@
  * memory overwritten. */
 #include "enroller/http.h"
 
+#include "common/session-slot.h"
 #include "enroller/answer.h"
 #include "enroller/url.h"
 
@@ -14,10 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-/* A TLS extension from the private range (RFC 8446 §11) that is never sent: only a place for a pointer. The session's
- * own (gnutls_session_set_ptr()) is libcurl's, since its version 8. */
-#define SESSION_SLOT 65439U
 
 struct HttpSession {
     const HttpSettings *settings;
@@ -73,12 +70,11 @@ static gnutls_session_t http_tls_session(HttpSession *session) {
 
 /* The gate inside the handshake. */
 static int on_verify(gnutls_session_t tls) {
-    gnutls_ext_priv_data_t session_data = NULL;
+    HttpSession *session = session_slot_get(tls, SLOT_HTTP);
 
-    if (gnutls_ext_get_data(tls, SESSION_SLOT, &session_data) < 0)
-        return GNUTLS_E_CERTIFICATE_ERROR;
-    HttpSession *session = session_data;
-    return tls_server_verify(tls, &session->policy, &session->server_failure) < 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+    return !session || tls_server_verify(tls, &session->policy, &session->server_failure) < 0
+               ? GNUTLS_E_CERTIFICATE_ERROR
+               : 0;
 }
 
 /* GnuTLS loads the client key: before ClientHello. */
@@ -88,11 +84,9 @@ static gnutls_session_t on_client_key(void *userdata) {
     gnutls_session_t tls = http_tls_session(session);
     if (!tls)
         return NULL;
-    int code = gnutls_session_ext_register(tls, "identityd HTTP session", SESSION_SLOT, GNUTLS_EXT_NONE, NULL, NULL,
-                                           NULL, NULL, NULL, GNUTLS_EXT_FLAG_TLS);
-    if (code < 0 && code != GNUTLS_E_ALREADY_REGISTERED)
+    if (session_slot_reserve(tls, SLOT_HTTP, NULL, NULL) < 0)
         return NULL;
-    gnutls_ext_set_data(tls, SESSION_SLOT, session);
+    session_slot_set(tls, SLOT_HTTP, session); /* libcurl has the session's own pointer, since its version 8 */
     gnutls_session_set_verify_function(tls, on_verify);
     return tls;
 }
