@@ -15,19 +15,13 @@
 #include <string.h>
 
 DEFINE_CLEANUP(BIO, BIO_free)
-
-/* Functions that return nothing, as _cleanup_() wants them. */
-#define DEFINE_CLEANUP_VOID(type, free_function)                                                                       \
-    static void free_function##_p(type **pointer) {                                                                    \
-        free_function(*pointer);                                                                                       \
-    }
-DEFINE_CLEANUP_VOID(X509, X509_free)
-DEFINE_CLEANUP_VOID(BIGNUM, BN_free)
-DEFINE_CLEANUP_VOID(EVP_MD, EVP_MD_free)
-DEFINE_CLEANUP_VOID(EVP_PKEY, EVP_PKEY_free)
-DEFINE_CLEANUP_VOID(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
-DEFINE_CLEANUP_VOID(OSSL_PARAM, OSSL_PARAM_free)
-DEFINE_CLEANUP_VOID(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
+DEFINE_CLEANUP(X509, X509_free)
+DEFINE_CLEANUP(BIGNUM, BN_free)
+DEFINE_CLEANUP(EVP_MD, EVP_MD_free)
+DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free)
+DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+DEFINE_CLEANUP(OSSL_PARAM, OSSL_PARAM_free)
+DEFINE_CLEANUP(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
 
 OSSL_LIB_CTX *crypto_library(ProviderContext *context) {
     OSSL_LIB_CTX *library = context->library, *none = NULL;
