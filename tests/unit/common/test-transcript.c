@@ -216,14 +216,26 @@ static void sides_new(Side *client, Side *server, const Setup *setup) {
     make_certificate(server, setup->rsa);
 }
 
-/* One handshake of new sides; returns its result and leaves the counters in the sides. */
-static int run_once(Side *client, Side *server, const Setup *setup) {
+/* New sides, ready to shake hands; and their end. */
+static void both_begin(Side *client, Side *server, const Setup *setup) {
     int fds[2];
 
     sides_new(client, server, setup);
     sockets(fds);
     side_begin(client, setup, fds[0], NULL, NULL);
     side_begin(server, setup, fds[1], NULL, NULL);
+}
+
+static void both_end(Side *client, Side *server) {
+    side_end(client);
+    side_end(server);
+    side_clear(client);
+    side_clear(server);
+}
+
+/* One handshake of new sides; returns its result and leaves the counters in the sides. */
+static int run_once(Side *client, Side *server, const Setup *setup) {
+    both_begin(client, server, setup);
     TlsSide side;
     assert_int_equal(transcript_side(client->transcript, &side), -ENOMSG);
     int r = handshake_both(client, server);
@@ -231,10 +243,7 @@ static int run_once(Side *client, Side *server, const Setup *setup) {
     assert_int_equal(side, TLS_SIDE_CLIENT);
     assert_int_equal(transcript_side(server->transcript, &side), 0);
     assert_int_equal(side, TLS_SIDE_SERVER);
-    side_end(client);
-    side_end(server);
-    side_clear(client);
-    side_clear(server);
+    both_end(client, server);
     return r;
 }
 
@@ -288,12 +297,8 @@ static int count_retries(gnutls_session_t session, unsigned type, unsigned when,
 static void test_retry_is_forced_and_next_hook_called(void **state) {
     const Setup setup = { SUITE_256 RETRY_CLIENT, SUITE_256 RETRY_SERVER };
     Side client, server;
-    int fds[2];
 
-    sides_new(&client, &server, &setup);
-    sockets(fds);
-    side_begin(&client, &setup, fds[0], NULL, NULL);
-    side_begin(&server, &setup, fds[1], NULL, NULL);
+    both_begin(&client, &server, &setup);
     transcript_detach(client.transcript);
     client.transcript = transcript_free(client.transcript);
     assert_null(transcript_of_session(client.session));
@@ -302,29 +307,19 @@ static void test_retry_is_forced_and_next_hook_called(void **state) {
     assert_int_equal(handshake_both(&client, &server), 0);
     assert_int_equal(retries_seen, 1);
     assert_int_equal(client.signatures, 1);
-    side_end(&client);
-    side_end(&server);
-    side_clear(&client);
-    side_clear(&server);
+    both_end(&client, &server);
 }
 
 /* As libcurl does, after it has loaded the key: the transcript has its hook back before the first message. */
 static void test_hook_taken_by_another(void **state) {
     const Setup setup = { SUITE_256 RETRY_CLIENT, SUITE_256 RETRY_SERVER };
     Side client, server;
-    int fds[2];
 
-    sides_new(&client, &server, &setup);
-    sockets(fds);
-    side_begin(&client, &setup, fds[0], NULL, NULL);
-    side_begin(&server, &setup, fds[1], NULL, NULL);
+    both_begin(&client, &server, &setup);
     gnutls_handshake_set_hook_function(client.session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_POST, count_retries);
     assert_int_equal(handshake_both(&client, &server), 0);
     assert_int_equal(client.signatures, 1);
-    side_end(&client);
-    side_end(&server);
-    side_clear(&client);
-    side_clear(&server);
+    both_end(&client, &server);
 }
 
 static void test_second_attach_refused(void **state) {
@@ -405,12 +400,8 @@ static void reauthenticate(Side *client, Side *server) {
 static void test_post_handshake(void **state) {
     const Setup setup = { SUITE_256, SUITE_256, .post_handshake = true, .tickets = true };
     Side client, server;
-    int fds[2];
 
-    sides_new(&client, &server, &setup);
-    sockets(fds);
-    side_begin(&client, &setup, fds[0], NULL, NULL);
-    side_begin(&server, &setup, fds[1], NULL, NULL);
+    both_begin(&client, &server, &setup);
     assert_int_equal(handshake_both(&client, &server), 0);
     assert_int_equal(client.signatures, 0);
     gnutls_certificate_server_set_request(server.session, GNUTLS_CERT_REQUIRE);
@@ -418,10 +409,7 @@ static void test_post_handshake(void **state) {
     assert_int_equal(client.signatures, 1);
     reauthenticate(&client, &server);
     assert_int_equal(client.signatures, 2);
-    side_end(&client);
-    side_end(&server);
-    side_clear(&client);
-    side_clear(&server);
+    both_end(&client, &server);
 }
 
 #define TLS12 "NORMAL:-VERS-ALL:+VERS-TLS1.2:-SIGN-ALL:+SIGN-ECDSA-SHA256"
