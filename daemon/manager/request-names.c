@@ -57,6 +57,7 @@ static void find_host_name(const StoredState *stored, Device *ret) {
 static void find_device(const Identity *identity, Device *ret) {
     const Manager *manager = identity->manager;
     BytesView serial = secret_view(manager->serial);
+    bool has_nul = serial.size > 0 && strlen((const char *) serial.data) < serial.size;
 
     *ret = (Device) {
         .specifiers = {
@@ -64,15 +65,13 @@ static void find_device(const Identity *identity, Device *ret) {
             .device_id_problem =
                 manager->tpm.device_id_problem[0] ? manager->tpm.device_id_problem : "the TPM has not been read yet",
             .machine_id = manager->machine_id,
-            .serial = (const char *) serial.data,
+            .serial = has_nul ? NULL : (const char *) serial.data,
             .serial_problem =
-                serial.size > 0 && strlen((const char *) serial.data) < serial.size
+                has_nul
                     ? "%s: the hardware's serial number has a NUL byte"
                     : "no systemd credential brings a hardware serial number (SerialCredential= in identityd.conf)",
         },
     };
-    if (serial.size > 0 && strlen((const char *) serial.data) < serial.size)
-        ret->specifiers.serial = NULL;
     find_host_name(&identity->stored, ret);
     ret->specifiers.host_name = ret->host_name;
 }
