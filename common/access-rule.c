@@ -75,7 +75,7 @@ int access_rule_parse(const char *word, AccessRule *ret) {
         char *name = strdup(word + length);
         if (!name)
             return -ENOMEM;
-        *ret = (AccessRule){ kinds[i].kind, name };
+        *ret = (AccessRule) { kinds[i].kind, name };
         return 0;
     }
     return -EINVAL;
@@ -106,5 +106,5 @@ void access_rules_clear(AccessRules *rules) {
     for (size_t i = 0; i < rules->count; i++)
         access_rule_clear(&rules->rules[i]);
     free(rules->rules);
-    *rules = (AccessRules){ NULL, 0 };
+    *rules = (AccessRules) { NULL, 0 };
 }

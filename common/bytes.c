@@ -16,7 +16,7 @@
 #define READ_CHUNK_MIN 4096U
 
 BytesView bytes_view_string(const char *string) {
-    return (BytesView){ (const uint8_t *) string, string ? strlen(string) : 0 };
+    return (BytesView) { (const uint8_t *) string, string ? strlen(string) : 0 };
 }
 
 int bytes_copy(BytesView view, Bytes *ret) {
@@ -28,7 +28,7 @@ int bytes_copy(BytesView view, Bytes *ret) {
     if (view.size > 0)
         memcpy(data, view.data, view.size);
     data[view.size] = 0;
-    *ret = (Bytes){ data, view.size };
+    *ret = (Bytes) { data, view.size };
     return 0;
 }
 
@@ -43,7 +43,7 @@ int bytes_append(Bytes *bytes, BytesView view) {
     if (view.size > 0)
         memcpy(data + bytes->size, view.data, view.size);
     data[size] = 0;
-    *bytes = (Bytes){ data, size };
+    *bytes = (Bytes) { data, size };
     return 0;
 }
 

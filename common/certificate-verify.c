@@ -25,6 +25,6 @@ bool certificate_verify_matches(TlsSide side, BytesView message) {
 
     if (message.size < prefix)
         return false;
-    int length = certificate_verify_build(side, (BytesView){ message.data + prefix, message.size - prefix }, expected);
+    int length = certificate_verify_build(side, (BytesView) { message.data + prefix, message.size - prefix }, expected);
     return length > 0 && memcmp(expected, message.data, (size_t) length) == 0;
 }

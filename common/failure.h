@@ -14,10 +14,10 @@
 /* The numbers are the status values of the handle protocol: never renumber. */
 typedef enum FailureKind {
     FAILURE_NONE = 0,
-    FAILURE_INTERNAL = 1,             /* our own bug, or out of memory: org.freedesktop.DBus.Error.Failed */
+    FAILURE_INTERNAL = 1, /* our own bug, or out of memory: org.freedesktop.DBus.Error.Failed */
     FAILURE_ACCESS_DENIED = 2,
     FAILURE_NO_SUCH_IDENTITY = 3,
-    FAILURE_NOT_READY = 4,            /* no certificate yet, or no such generation any more */
+    FAILURE_NOT_READY = 4, /* no certificate yet, or no such generation any more */
     FAILURE_EXPIRED = 5,
     FAILURE_REVOKED = 6,
     FAILURE_TPM_UNAVAILABLE = 7,
@@ -28,8 +28,8 @@ typedef enum FailureKind {
     FAILURE_LIMITS_EXCEEDED = 12,
     FAILURE_ENROLLMENT_FAILED = 13,
     FAILURE_CERTIFICATE_REJECTED = 14,
-    FAILURE_RETIRED = 15,             /* on the bus: NotReady, with a text that says retired */
-    FAILURE_STORAGE = 16,             /* the disk: on the bus org.freedesktop.DBus.Error.IOError */
+    FAILURE_RETIRED = 15, /* on the bus: NotReady, with a text that says retired */
+    FAILURE_STORAGE = 16, /* the disk: on the bus org.freedesktop.DBus.Error.IOError */
     _FAILURE_KIND_COUNT,
 } FailureKind;
 

@@ -11,8 +11,9 @@
 #define HANDLE_SIGN_MESSAGE    0x03 /* generation, scheme; payload: the whole message */
 #define HANDLE_SIGN_DIGEST     0x04 /* generation, scheme; payload: a digest of exactly the scheme's length */
 #define HANDLE_ANSWER          0x80 /* status 0: the signature, as TLS and X.509 encode it */
-#define HANDLE_STATE           0x81 /* the answer to GetState; with serial 0, unasked, at opening and after each
-                                     * change: the whole state as TLVs, and files as sealed memfds */
+#define HANDLE_STATE                                                                                                   \
+    0x81 /* the answer to GetState; with serial 0, unasked, at opening and after each                                  \
+          * change: the whole state as TLVs, and files as sealed memfds */
 
 /* Tags of a State. The header's generation is the current one (0: none; nothing can be signed). Unknown
  * tags are skipped. */

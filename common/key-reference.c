@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From a name to the file that refers to it, with libtasn1's simple coders. The way back is the OpenSSL provider's, with
- * OpenSSL's. */
+/* From a name to the file that refers to it, with libtasn1's simple coders. The way back is the OpenSSL provider's,
+ * with OpenSSL's. */
 #include "common/key-reference.h"
 
 #include <gnutls/gnutls.h>

@@ -39,17 +39,17 @@ typedef struct PacketBuffer {
 
 typedef struct Packet {
     PacketHeader header;
-    BytesView payload;             /* in the buffer; valid until it is used again */
-    int fds[PACKET_FDS_MAX];       /* owned by whoever holds the Packet; -1 where none */
+    BytesView payload;       /* in the buffer; valid until it is used again */
+    int fds[PACKET_FDS_MAX]; /* owned by whoever holds the Packet; -1 where none */
     size_t fd_count;
-    pid_t sender_pid;              /* from SCM_CREDENTIALS when the socket has SO_PASSCRED, else 0 */
-    uid_t sender_uid;              /* (uid_t) -1 without SCM_CREDENTIALS */
+    pid_t sender_pid; /* from SCM_CREDENTIALS when the socket has SO_PASSCRED, else 0 */
+    uid_t sender_uid; /* (uid_t) -1 without SCM_CREDENTIALS */
 } Packet;
 
 typedef enum PacketResult {
-    PACKET_NONE = 0,     /* nothing there now (non-blocking socket) */
+    PACKET_NONE = 0, /* nothing there now (non-blocking socket) */
     PACKET_RECEIVED = 1,
-    PACKET_CLOSED = 2,   /* the peer is gone */
+    PACKET_CLOSED = 2, /* the peer is gone */
 } PacketResult;
 
 /* Receives one packet. `fds_allowed` false: any descriptor that came along is closed and the packet refused.
@@ -76,4 +76,4 @@ int packet_send(int socket, const PacketHeader *header, BytesView payload, const
 /* Closes the descriptors that were not taken (set to -1). Harmless twice. */
 void packet_clear(Packet *packet);
 #define _cleanup_packet_ _cleanup_(packet_clear)
-#define PACKET_INIT ((Packet) { .fds = { -1, -1, -1, -1 }, .sender_uid = (uid_t) -1 })
+#define PACKET_INIT      ((Packet) { .fds = { -1, -1, -1, -1 }, .sender_uid = (uid_t) -1 })

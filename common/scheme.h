@@ -27,17 +27,17 @@ typedef enum SchemeHash {
 } SchemeHash;
 
 typedef enum SchemePadding {
-    SCHEME_ECDSA,       /* signature: DER SEQUENCE { r, s } */
-    SCHEME_RSA_PKCS1,   /* signature: modulus-sized, as are PSS ones */
-    SCHEME_RSA_PSS,     /* salt length = digest length, MGF1 with the same hash */
+    SCHEME_ECDSA,     /* signature: DER SEQUENCE { r, s } */
+    SCHEME_RSA_PKCS1, /* signature: modulus-sized, as are PSS ones */
+    SCHEME_RSA_PSS,   /* salt length = digest length, MGF1 with the same hash */
 } SchemePadding;
 
 typedef struct SignatureScheme {
-    uint16_t id;        /* IANA TLS SignatureScheme */
-    const char *name;   /* its IANA name */
+    uint16_t id;      /* IANA TLS SignatureScheme */
+    const char *name; /* its IANA name */
     SchemePadding padding;
     SchemeHash hash;
-    bool tls;           /* allowed in a TLS 1.3 CertificateVerify, hence for tls-client and tls-server */
+    bool tls; /* allowed in a TLS 1.3 CertificateVerify, hence for tls-client and tls-server */
 } SignatureScheme;
 
 /* ecdsa_secp256r1_sha256 0x0403, ecdsa_secp384r1_sha384 0x0503, rsa_pkcs1_sha256 0x0401, rsa_pkcs1_sha384

@@ -96,7 +96,7 @@ int secret_from_credential(const char *name, Secret **ret) {
 }
 
 BytesView secret_view(const Secret *secret) {
-    return secret ? (BytesView){ secret->data, secret->size } : (BytesView){ NULL, 0 };
+    return secret ? (BytesView) { secret->data, secret->size } : (BytesView) { NULL, 0 };
 }
 
 Secret *secret_free(Secret *secret) {

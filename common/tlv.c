@@ -33,8 +33,8 @@ int tlv_read(TlvReader *reader, uint16_t *ret_tag, BytesView *ret_value) {
     if (length > rest.size - TLV_HEADER_SIZE)
         return -EBADMSG;
     *ret_tag = (uint16_t) load_le(rest.data, 2);
-    *ret_value = (BytesView){ rest.data + TLV_HEADER_SIZE, length };
-    reader->rest = (BytesView){ rest.data + TLV_HEADER_SIZE + length, rest.size - TLV_HEADER_SIZE - length };
+    *ret_value = (BytesView) { rest.data + TLV_HEADER_SIZE, length };
+    reader->rest = (BytesView) { rest.data + TLV_HEADER_SIZE + length, rest.size - TLV_HEADER_SIZE - length };
     return 1;
 }
 
@@ -84,7 +84,7 @@ int tlv_append(Bytes *body, uint16_t tag, BytesView value) {
         return -EMSGSIZE;
     store_le(header, 2, tag);
     store_le(header + 2, 4, value.size);
-    int r = bytes_append(body, (BytesView){ header, sizeof(header) });
+    int r = bytes_append(body, (BytesView) { header, sizeof(header) });
     if (r < 0)
         return r;
     r = bytes_append(body, value);
@@ -99,7 +99,7 @@ static int append_integer(Bytes *body, uint16_t tag, uint64_t value, size_t size
     uint8_t encoded[8];
 
     store_le(encoded, size, value);
-    return tlv_append(body, tag, (BytesView){ encoded, size });
+    return tlv_append(body, tag, (BytesView) { encoded, size });
 }
 
 int tlv_append_u8(Bytes *body, uint16_t tag, uint8_t value) {

@@ -10,8 +10,8 @@ typedef struct Agent {
     pid_t pid; /* 0: none was started */
 } Agent;
 
-/* Starts pkttyagent and waits until it has registered. Does nothing, successfully, where it is of no use: no terminal on
- * standard input, root, or no pkttyagent. 0 or -errno, after which the command still works without being asked. */
+/* Starts pkttyagent and waits until it has registered. Does nothing, successfully, where it is of no use: no terminal
+ * on standard input, root, or no pkttyagent. 0 or -errno, after which the command still works without being asked. */
 int agent_start(Agent *ret);
 
 /* Ends what agent_start() started. */

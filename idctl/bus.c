@@ -42,7 +42,8 @@ static bool name_is_one_of(const char *name, const char *const *list) {
 static const char *const denied_names[] = { IDENTITYD_ERROR_PREFIX "AccessDenied", SD_BUS_ERROR_ACCESS_DENIED,
                                             SD_BUS_ERROR_AUTH_FAILED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
                                             NULL };
-static const char *const not_found_names[] = { IDENTITYD_ERROR_PREFIX "NoSuchIdentity", SD_BUS_ERROR_UNKNOWN_OBJECT, NULL };
+static const char *const not_found_names[] = { IDENTITYD_ERROR_PREFIX "NoSuchIdentity", SD_BUS_ERROR_UNKNOWN_OBJECT,
+                                               NULL };
 static const char *const absent_names[] = { SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER, NULL };
 
 ExitCode bus_error_exit_code(const char *error_name) {
@@ -73,7 +74,8 @@ ExitCode bus_complain(const sd_bus_error *error, int r, const char *what) {
     else if (strcmp(error->name, SD_BUS_ERROR_ACCESS_DENIED) == 0)
         complain("cannot %s: the bus or polkit refuses it: %s. Run it as root, or as an administrator.", what, text);
     else if (strcmp(error->name, SD_BUS_ERROR_NO_REPLY) == 0 || strcmp(error->name, SD_BUS_ERROR_TIMEOUT) == 0)
-        complain("cannot %s: identityd did not answer: %s. \"journalctl -u identityd.service\" may say why.", what, text);
+        complain("cannot %s: identityd did not answer: %s. \"journalctl -u identityd.service\" may say why.", what,
+                 text);
     else
         complain("cannot %s: %s.", what, text);
     return bus_error_exit_code(error->name);
@@ -85,9 +87,10 @@ ExitCode bus_identity_path(Bus *bus, const char *identity, char **ret) {
     const char *path;
 
     if (!identity_name_is_valid(identity)) {
-        complain("\"%s\" cannot be the name of an identity: it must begin with a-z or 0-9, go on with those, '.', '_' and "
-                 "'-', and have at most %u characters.",
-                 identity, IDENTITY_NAME_MAX);
+        complain(
+            "\"%s\" cannot be the name of an identity: it must begin with a-z or 0-9, go on with those, '.', '_' and "
+            "'-', and have at most %u characters.",
+            identity, IDENTITY_NAME_MAX);
         return EXIT_USAGE;
     }
     int r = sd_bus_call_method(bus->bus, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
@@ -118,15 +121,16 @@ ExitCode bus_call_manager(Bus *bus, const char *member, const char *what, sd_bus
     if (code != EXIT_OK)
         return code;
     bool interactive = sd_bus_get_allow_interactive_authorization(bus->bus) > 0;
-    int r = sd_bus_call(bus->bus, call, interactive ? (uint64_t) BUS_LONG_CALL_SECONDS * 1000000U : 0, &error, ret_reply);
+    int r =
+        sd_bus_call(bus->bus, call, interactive ? (uint64_t) BUS_LONG_CALL_SECONDS * 1000000U : 0, &error, ret_reply);
     return r < 0 ? bus_complain(&error, r, what) : EXIT_OK;
 }
 
 ExitCode bus_manager_property(Bus *bus, const char *property, char **ret) {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
-    int r = sd_bus_get_property_string(bus->bus, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
-                                       property, &error, ret);
+    int r = sd_bus_get_property_string(bus->bus, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
+                                       IDENTITYD_MANAGER_INTERFACE, property, &error, ret);
     return r < 0 ? bus_complain(&error, r, "ask identityd") : EXIT_OK;
 }
 

@@ -27,11 +27,12 @@ void bus_close(Bus *bus);
 /* The exit status that a D-Bus error name stands for. */
 ExitCode bus_error_exit_code(const char *error_name);
 
-/* Complains about a failed call, "cannot WHAT: why and what to do", and gives the exit status. `error` may be unset: `r`
- * (negative errno) is used then. */
+/* Complains about a failed call, "cannot WHAT: why and what to do", and gives the exit status. `error` may be unset:
+ * `r` (negative errno) is used then. */
 ExitCode bus_complain(const sd_bus_error *error, int r, const char *what);
 
-/* The object of an identity. A name that cannot be one is EXIT_USAGE, an unknown one EXIT_NOT_FOUND. The caller frees. */
+/* The object of an identity. A name that cannot be one is EXIT_USAGE, an unknown one EXIT_NOT_FOUND. The caller frees.
+ */
 ExitCode bus_identity_path(Bus *bus, const char *identity, char **ret);
 
 /* A method call message on an object of identityd; complains on failure. */
@@ -39,10 +40,11 @@ ExitCode bus_new_call(Bus *bus, const char *path, const char *interface, const c
 
 /* Calls and waits, for up to BUS_LONG_CALL_SECONDS, showing the activity of the identity at the call's path on standard
  * error meanwhile, unless quiet. `ret_reply` may be NULL. `what` completes "cannot …". */
-ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what, sd_bus_message **ret_reply);
+ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what,
+                       sd_bus_message **ret_reply);
 
-/* A method of the Manager without arguments, in silence. With an interactive bus somebody may be typing a password: the limit is
- * as long as above. `ret_reply` may be NULL. */
+/* A method of the Manager without arguments, in silence. With an interactive bus somebody may be typing a password: the
+ * limit is as long as above. `ret_reply` may be NULL. */
 ExitCode bus_call_manager(Bus *bus, const char *member, const char *what, sd_bus_message **ret_reply);
 
 /* One string property of the Manager; the caller frees. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Certificates that idctl shows, installs and verifies with: lists read from files in whatever form people have them. */
+/* Certificates that idctl shows, installs and verifies with: lists read from files in whatever form people have them.
+ */
 #pragma once
 
 #include "common/bytes.h"
@@ -20,8 +21,8 @@ typedef struct Certificates {
 void certificates_clear(Certificates *certificates);
 #define _cleanup_certificates_ _cleanup_(certificates_clear)
 
-/* PEM certificates with text between them, or PKCS#7 in PEM or DER, or one certificate in DER. -EBADMSG: none of these, or
- * without a certificate; -E2BIG; -ENOMEM. */
+/* PEM certificates with text between them, or PKCS#7 in PEM or DER, or one certificate in DER. -EBADMSG: none of these,
+ * or without a certificate; -E2BIG; -ENOMEM. */
 int certificates_parse(BytesView data, Certificates *ret);
 /* The same from a file ("-": standard input); complains. */
 ExitCode certificates_read(const char *path, Certificates *ret);
@@ -29,14 +30,15 @@ ExitCode certificates_read(const char *path, Certificates *ret);
 int certificates_from_der(const Bytes *list, size_t count, Certificates *ret);
 int certificates_from_views(const gnutls_datum_t *list, size_t count, Certificates *ret);
 
-/* Moves the leaf to the front: the only certificate that is no CA, else one that issued none of the others. The rest keeps
- * its order. */
+/* Moves the leaf to the front: the only certificate that is no CA, else one that issued none of the others. The rest
+ * keeps its order. */
 void certificates_leaf_first(Certificates *certificates);
 
 /* DER of one; the caller clears. -ENOMEM. */
 int certificate_to_der(gnutls_x509_crt_t certificate, Bytes *ret);
 
-/* RFC 4514 name, or serial number in lower-case hexadecimal; "" if there is none. The caller frees; NULL without memory. */
+/* RFC 4514 name, or serial number in lower-case hexadecimal; "" if there is none. The caller frees; NULL without
+ * memory. */
 char *certificate_subject(gnutls_x509_crt_t certificate);
 char *certificate_issuer(gnutls_x509_crt_t certificate);
 char *certificate_serial(gnutls_x509_crt_t certificate);

@@ -84,8 +84,8 @@ static int load_one(const ConfigDirectories *directories, const char *name, bool
 }
 
 /* What only all of them together show; about one identity where its file is blamed. */
-static int check_together(const DaemonConfig *daemon, const CheckedConfig *config, char *const *faulty, const char *identity,
-                          Findings *findings) {
+static int check_together(const DaemonConfig *daemon, const CheckedConfig *config, char *const *faulty,
+                          const char *identity, Findings *findings) {
     _cleanup_problems_ Problems problems = { 0 };
 
     int r = config_check_all(daemon, config->configs, config->count, faulty, &problems);

@@ -15,7 +15,8 @@ typedef struct CheckedConfig {
 void checked_config_clear(CheckedConfig *config);
 #define _cleanup_checked_config_ _cleanup_(checked_config_clear)
 
-/* Reads everything and adds what is found about all, or with `identity` about identityd.conf and that one. 0 or -ENOMEM. */
+/* Reads everything and adds what is found about all, or with `identity` about identityd.conf and that one. 0 or
+ * -ENOMEM. */
 int check_config(const char *identity, Findings *findings, CheckedConfig *ret);
 
 /* The configuration of one; NULL if it could not be read. */

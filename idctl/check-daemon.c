@@ -13,7 +13,8 @@
 #include <sys/timex.h>
 
 #define START_ADVICE                                                                                                   \
-    "Start it with \"systemctl start identityd.service\"; \"journalctl -u identityd.service\" says why if it does not stay up."
+    "Start it with \"systemctl start identityd.service\"; \"journalctl -u identityd.service\" says why if it does "    \
+    "not stay up."
 
 static int get_property(Bus *bus, const char *property, char **ret, sd_bus_error *ret_error) {
     return sd_bus_get_property_string(bus->bus, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE,
@@ -26,7 +27,8 @@ bool check_tpm(Bus *bus, Findings *findings) {
     static const struct {
         const char *state, *advice;
     } advices[] = {
-        { "unavailable", "Is there a TPM 2.0, and may the user identityd open /dev/tpmrm0? See TCTI= in identityd.conf(5)." },
+        { "unavailable",
+          "Is there a TPM 2.0, and may the user identityd open /dev/tpmrm0? See TCTI= in identityd.conf(5)." },
         { "replaced", "This is not the TPM that made the keys. \"idctl enroll\" makes new ones in this one." },
         { "lockout", "The TPM refuses authorizations after failed ones; it recovers by itself with time." },
     };
@@ -34,21 +36,22 @@ bool check_tpm(Bus *bus, Findings *findings) {
 
     int r = get_property(bus, "TpmState", &state, &error);
     if (r < 0) {
-        findings_add(findings, (FindingAbout) { "identityd", NULL }, FINDING_FAILED, START_ADVICE, "does not answer: %s",
-                     error.message ? error.message : strerror(-r));
+        findings_add(findings, (FindingAbout) { "identityd", NULL }, FINDING_FAILED, START_ADVICE,
+                     "does not answer: %s", error.message ? error.message : strerror(-r));
         return false;
     }
     (void) get_property(bus, "TpmVendor", &vendor, NULL);
     for (size_t i = 0; i < ARRAY_LENGTH(advices); i++)
         if (strcmp(advices[i].state, state) == 0)
             advice = advices[i].advice;
-    findings_add(findings, (FindingAbout) { "TPM", NULL }, strcmp(state, "ready") == 0 ? FINDING_OK : FINDING_FAILED, advice,
-                 "%s%s%s", state, vendor && vendor[0] ? ", " : "", vendor ? vendor : "");
+    findings_add(findings, (FindingAbout) { "TPM", NULL }, strcmp(state, "ready") == 0 ? FINDING_OK : FINDING_FAILED,
+                 advice, "%s%s%s", state, vendor && vendor[0] ? ", " : "", vendor ? vendor : "");
     if (get_property(bus, "DeviceId", &device_id, NULL) >= 0)
-        findings_add(findings, (FindingAbout) { "device ID", NULL }, device_id[0] ? FINDING_OK : FINDING_WARNING,
-                     "Configurations that use %d are refused. The endorsement authorization may be set and unknown: see "
-                     "EndorsementAuthCredential= in identityd.conf(5).",
-                     "%s", device_id[0] ? device_id : "there is none");
+        findings_add(
+            findings, (FindingAbout) { "device ID", NULL }, device_id[0] ? FINDING_OK : FINDING_WARNING,
+            "Configurations that use %d are refused. The endorsement authorization may be set and unknown: see "
+            "EndorsementAuthCredential= in identityd.conf(5).",
+            "%s", device_id[0] ? device_id : "there is none");
     return true;
 }
 
@@ -76,8 +79,8 @@ static int get_identity(Bus *bus, const char *identity, IdentityProperties *ret,
 
     int r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, identity, &path);
     if (r >= 0)
-        r = sd_bus_call_method(bus->bus, IDENTITYD_BUS_NAME, path, "org.freedesktop.DBus.Properties", "GetAll", ret_error,
-                               &reply, "s", IDENTITYD_IDENTITY_INTERFACE);
+        r = sd_bus_call_method(bus->bus, IDENTITYD_BUS_NAME, path, "org.freedesktop.DBus.Properties", "GetAll",
+                               ret_error, &reply, "s", IDENTITYD_IDENTITY_INTERFACE);
     return r < 0 ? r : identity_properties_read(reply, ret);
 }
 
@@ -88,9 +91,12 @@ static void check_state(const IdentityProperties *properties, Findings *findings
         FindingVerdict verdict;
     } states[] = {
         { "ready", NULL, FINDING_OK },
-        { "empty", "\"idctl enroll\" gets a certificate, or \"idctl request\" and \"idctl install\" where the CA is reached "
-                   "by other means.", FINDING_WARNING },
-        { "expired", "Renewal goes on by itself if the CA can be reached; \"idctl renew\" tries now. Is the clock right?",
+        { "empty",
+          "\"idctl enroll\" gets a certificate, or \"idctl request\" and \"idctl install\" where the CA is reached "
+          "by other means.",
+          FINDING_WARNING },
+        { "expired",
+          "Renewal goes on by itself if the CA can be reached; \"idctl renew\" tries now. Is the clock right?",
           FINDING_FAILED },
         { "revoked", "Its CA revoked it. If that is settled, \"idctl enroll\" makes a new key.", FINDING_FAILED },
         { "unavailable", "See what is said of the TPM.", FINDING_FAILED },
@@ -100,7 +106,8 @@ static void check_state(const IdentityProperties *properties, Findings *findings
     for (size_t i = 0; i < ARRAY_LENGTH(states); i++)
         if (strcmp(states[i].state, properties->state) == 0)
             findings_add(findings, about, states[i].verdict, states[i].advice, "%s, %s%s%s", properties->state,
-                         properties->activity, properties->last_error[0] ? "; last error: " : "", properties->last_error);
+                         properties->activity, properties->last_error[0] ? "; last error: " : "",
+                         properties->last_error);
     if (states[0].verdict == FINDING_OK && strcmp(properties->state, "ready") == 0 && properties->last_error[0])
         findings_add(findings, about, FINDING_WARNING, "The present certificate stays in use meanwhile.",
                      "the last attempt failed");
@@ -109,7 +116,8 @@ static void check_state(const IdentityProperties *properties, Findings *findings
 static void check_expiry(const IdentityProperties *properties, Findings *findings) {
     FindingAbout about = { "certificate", properties->name };
     uint64_t now = time_now(), lifetime = properties->not_after - properties->not_before;
-    _cleanup_free_ char *end = time_to_text(properties->not_after, now), *begin = time_to_text(properties->not_before, now);
+    _cleanup_free_ char *end = time_to_text(properties->not_after, now),
+                        *begin = time_to_text(properties->not_before, now);
 
     if (!end || !begin)
         return;
@@ -118,7 +126,8 @@ static void check_expiry(const IdentityProperties *properties, Findings *finding
     else if (properties->not_before > now)
         findings_add(findings, about, FINDING_FAILED, "Is the clock right?", "begins at %s", begin);
     else if (properties->not_after - now < lifetime / 10)
-        findings_add(findings, about, FINDING_WARNING, "It should have been renewed by now: see \"idctl show\" for the reason.",
+        findings_add(findings, about, FINDING_WARNING,
+                     "It should have been renewed by now: see \"idctl show\" for the reason.",
                      "ends at %s, and less than a tenth of its life is left", end);
     else
         findings_add(findings, about, FINDING_OK, NULL, "ends at %s", end);
@@ -219,8 +228,9 @@ static void check_server(Bus *bus, const char *identity, const IdentityConfig *c
         findings_add(findings, about, FINDING_SKIPPED, "Run idctl check as root to have the CA tried.", "%s",
                      error.message ? error.message : error.name);
     else
-        findings_add(findings, about, FINDING_FAILED, "Without the CA there is no renewal. Check Server=, ServerAnchors= and the "
-                                                      "network.",
+        findings_add(findings, about, FINDING_FAILED,
+                     "Without the CA there is no renewal. Check Server=, ServerAnchors= and the "
+                     "network.",
                      "%s", error.message ? error.message : strerror(-r));
 }
 
@@ -231,9 +241,10 @@ void check_identity(Bus *bus, const char *identity, const IdentityConfig *config
     int r = get_identity(bus, identity, &properties, &error);
     if (r < 0 || !properties.name || !properties.state || !properties.activity || !properties.last_error ||
         !properties.key_algorithm) {
-        findings_add(findings, (FindingAbout) { "state", identity }, FINDING_FAILED,
-                     "If its file is new, \"idctl reload\" makes identityd read it; if the file is faulty, mend it first.",
-                     "identityd does not have it: %s", error.message ? error.message : strerror(r < 0 ? -r : EBADMSG));
+        findings_add(
+            findings, (FindingAbout) { "state", identity }, FINDING_FAILED,
+            "If its file is new, \"idctl reload\" makes identityd read it; if the file is faulty, mend it first.",
+            "identityd does not have it: %s", error.message ? error.message : strerror(r < 0 ? -r : EBADMSG));
         return;
     }
     check_state(&properties, findings);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a running identityd knows: TPM, clock, and for each identity state, certificate, key, renewal and the way to its CA. */
+/* What a running identityd knows: TPM, clock, and for each identity state, certificate, key, renewal and the way to its
+ * CA. */
 #pragma once
 
 #include "idctl/bus.h"

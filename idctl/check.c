@@ -57,8 +57,8 @@ static bool check_running(const Command *command, const CheckedConfig *config, c
         return true;
     r = check_list_identities(&bus, &running);
     if (r < 0) {
-        findings_add(findings, (FindingAbout) { "identityd", NULL }, FINDING_FAILED, NULL, "does not list its identities: %s",
-                     strerror(-r));
+        findings_add(findings, (FindingAbout) { "identityd", NULL }, FINDING_FAILED, NULL,
+                     "does not list its identities: %s", strerror(-r));
         return true;
     }
     check_clock(check_latest_not_before(&bus, running), findings);

@@ -267,7 +267,8 @@ int cms_signed_data(const CmsSignature *signature, Bytes *ret) {
     _cleanup_node_ asn1_node node = NULL, outer = NULL;
     _cleanup_bytes_ Bytes signed_data = BYTES_NULL;
 
-    if (!cms_scheme_is_usable(signature->scheme) || signature->chain->count == 0 || signature->signed_attributes.size == 0)
+    if (!cms_scheme_is_usable(signature->scheme) || signature->chain->count == 0 ||
+        signature->signed_attributes.size == 0)
         return -EINVAL;
     int r = node_new("CMS.SignedData", &node);
     if (r < 0 || (r = put_integer(node, "version", 1)) < 0 || (r = put_new(node, "digestAlgorithms")) < 0 ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Detached CMS signatures (RFC 5652) by a key that signs whole messages and no digests: what is signed are the signed
- * attributes, small whatever the file's size. GnuTLS's own gnutls_pkcs7_sign would ask the key for a digest's signature,
- * which a `data` handle does not give. */
+ * attributes, small whatever the file's size. GnuTLS's own gnutls_pkcs7_sign would ask the key for a digest's
+ * signature, which a `data` handle does not give. */
 #pragma once
 
 #include "common/bytes.h"
@@ -9,11 +9,12 @@
 #include "idctl/certificates.h"
 
 /* DER of the SignedAttributes as it is signed (a SET): contentType data, messageDigest, signingTime (seconds since the
- * epoch). `digest` is that of the content, with the scheme's hash. 0, -ENOMEM, -ERANGE for a time that cannot be written. */
+ * epoch). `digest` is that of the content, with the scheme's hash. 0, -ENOMEM, -ERANGE for a time that cannot be
+ * written. */
 int cms_signed_attributes(BytesView digest, int64_t signing_time, Bytes *ret);
 
-/* Whether a scheme can be used in CMS: all but RSA-PSS with SHA-384 and SHA-512, which GnuTLS (3.7.9) takes for SHA-256 when it
- * verifies, so that idctl and every other program on GnuTLS would call a good signature bad. */
+/* Whether a scheme can be used in CMS: all but RSA-PSS with SHA-384 and SHA-512, which GnuTLS (3.7.9) takes for SHA-256
+ * when it verifies, so that idctl and every other program on GnuTLS would call a good signature bad. */
 bool cms_scheme_is_usable(const SignatureScheme *scheme);
 
 typedef struct CmsSignature {

@@ -62,7 +62,8 @@ const char *command_next(const Command *command, const char *option, size_t *pos
 void command_help(const Verb *verb) {
     const Option *option;
 
-    printf("idctl %s [OPTIONS]%s%s\n\n%s.\n\n", verb->name, verb->synopsis[0] ? " " : "", verb->synopsis, verb->summary);
+    printf("idctl %s [OPTIONS]%s%s\n\n%s.\n\n", verb->name, verb->synopsis[0] ? " " : "", verb->synopsis,
+           verb->summary);
     for (size_t i = 0; (option = option_at(verb, i)); i++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",

@@ -30,9 +30,9 @@ typedef struct Command Command;
 
 typedef struct Verb {
     const char *name;
-    const char *synopsis; /* positional arguments as the help shows them */
-    const char *summary;  /* one line */
-    const Option *options; /* ends with a NULL name; NULL: none beside the common ones */
+    const char *synopsis;    /* positional arguments as the help shows them */
+    const char *summary;     /* one line */
+    const Option *options;   /* ends with a NULL name; NULL: none beside the common ones */
     size_t minimum, maximum; /* positional arguments */
     ExitCode (*run)(const Command *command);
 } Verb;
@@ -52,8 +52,8 @@ struct Command {
     size_t count;
 };
 
-/* Takes apart `argv`, whose element 0 is the verb's name. _EXIT_CONTINUE: `ret` is filled in; else the status to end with,
- * after the help or a complaint has been printed. */
+/* Takes apart `argv`, whose element 0 is the verb's name. _EXIT_CONTINUE: `ret` is filled in; else the status to end
+ * with, after the help or a complaint has been printed. */
 ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret);
 
 /* Whether an option was given; its value, or NULL. Asking for an option that the verb does not have is a bug. */

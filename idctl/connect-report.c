@@ -21,11 +21,14 @@ static const struct {
     const char *text;
 } alerts[] = {
     { GNUTLS_A_BAD_CERTIFICATE, "bad_certificate: it could not read our certificate, or its signature is wrong" },
-    { GNUTLS_A_UNSUPPORTED_CERTIFICATE, "unsupported_certificate: it does not take a certificate of this kind or for this use" },
+    { GNUTLS_A_UNSUPPORTED_CERTIFICATE,
+      "unsupported_certificate: it does not take a certificate of this kind or for this use" },
     { GNUTLS_A_CERTIFICATE_REVOKED, "certificate_revoked: it says that our certificate is revoked" },
-    { GNUTLS_A_CERTIFICATE_EXPIRED, "certificate_expired: our certificate has expired by its clock, or is not valid yet" },
+    { GNUTLS_A_CERTIFICATE_EXPIRED,
+      "certificate_expired: our certificate has expired by its clock, or is not valid yet" },
     { GNUTLS_A_CERTIFICATE_UNKNOWN, "certificate_unknown: it does not take our certificate, and does not say why" },
-    { GNUTLS_A_UNKNOWN_CA, "unknown_ca: it does not trust the CA that issued our certificate, or an issuer is missing" },
+    { GNUTLS_A_UNKNOWN_CA,
+      "unknown_ca: it does not trust the CA that issued our certificate, or an issuer is missing" },
     { GNUTLS_A_ACCESS_DENIED, "access_denied: our certificate is valid, but it does not admit this identity" },
     { GNUTLS_A_DECRYPT_ERROR, "decrypt_error: our signature did not verify with our certificate" },
     { GNUTLS_A_CERTIFICATE_REQUIRED, "certificate_required: it wants a client certificate and got none" },
@@ -85,15 +88,16 @@ static json_t *verdict_to_json(const Verdict *verdict) {
 }
 
 ExitCode connect_report_json(const ConnectReport *report) {
-    json_t *own = json_pack("{s:s, s:i, s:s, s:o, s:o}", "identity", report->identity, "generation", (int) report->generation,
-                            "state", report->state, "not_after", time_to_json(report->not_after), "chain",
-                            certificates_to_json(&report->own));
-    json_t *peer = json_pack("{s:o, s:o, s:o, s:b}", "chain", certificates_to_json(&report->peer), "chain_verdict",
-                             verdict_to_json(&report->chain_verdict), "name_verdict", verdict_to_json(&report->name_verdict),
-                             "asked_for_certificate", report->asked_for_certificate);
-    json_t *object = json_pack("{s:o, s:o, s:o, s:s?, s:s?}", "own", own, "peer", peer, "handshake",
-                               verdict_to_json(&report->handshake_verdict), "session", report->description, "alert",
-                               report->alert);
+    json_t *own = json_pack("{s:s, s:i, s:s, s:o, s:o}", "identity", report->identity, "generation",
+                            (int) report->generation, "state", report->state, "not_after",
+                            time_to_json(report->not_after), "chain", certificates_to_json(&report->own));
+    json_t *peer =
+        json_pack("{s:o, s:o, s:o, s:b}", "chain", certificates_to_json(&report->peer), "chain_verdict",
+                  verdict_to_json(&report->chain_verdict), "name_verdict", verdict_to_json(&report->name_verdict),
+                  "asked_for_certificate", report->asked_for_certificate);
+    json_t *object =
+        json_pack("{s:o, s:o, s:o, s:s?, s:s?}", "own", own, "peer", peer, "handshake",
+                  verdict_to_json(&report->handshake_verdict), "session", report->description, "alert", report->alert);
 
     return json_print(object, false) < 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -14,9 +14,9 @@ typedef struct ConnectReport {
     Certificates own, peer;
     Verdict chain_verdict, name_verdict; /* of the peer; no reason: it did not come to that */
     Verdict handshake_verdict;
-    char *description;            /* "TLS1.3 …", after a handshake */
-    bool asked_for_certificate;   /* the peer asked for ours */
-    const char *alert;            /* the peer's, by its name in the standards; NULL: none */
+    char *description;          /* "TLS1.3 …", after a handshake */
+    bool asked_for_certificate; /* the peer asked for ours */
+    const char *alert;          /* the peer's, by its name in the standards; NULL: none */
 } ConnectReport;
 
 void connect_report_clear(ConnectReport *report);

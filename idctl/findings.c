@@ -27,7 +27,8 @@ void findings_clear(Findings *findings) {
     *findings = (Findings) { 0 };
 }
 
-void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice, const char *format, ...) {
+void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice,
+                  const char *format, ...) {
     Finding finding = { .verdict = verdict, .check = about.check, .advice = advice };
     Finding *list = reallocarray(findings->list, findings->count + 1, sizeof list[0]);
     va_list arguments;
@@ -64,8 +65,9 @@ void findings_print(const Findings *findings, bool quiet) {
         if (quiet && good)
             continue;
         printf("%s%-8s%s %s%s%-13s %s\n", colour_of(stdout, verdicts[finding->verdict].colour),
-               verdicts[finding->verdict].word, colour_of(stdout, COLOUR_NONE), finding->identity ? finding->identity : "",
-               finding->identity ? ": " : "", finding->check, text ? text : "");
+               verdicts[finding->verdict].word, colour_of(stdout, COLOUR_NONE),
+               finding->identity ? finding->identity : "", finding->identity ? ": " : "", finding->check,
+               text ? text : "");
         if (finding->advice && finding->verdict != FINDING_OK)
             printf("         %s\n", finding->advice);
     }

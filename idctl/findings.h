@@ -31,8 +31,8 @@ typedef struct FindingAbout {
     const char *identity; /* copied; may be NULL */
 } FindingAbout;
 
-void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice, const char *format, ...)
-    _printf_(5, 6);
+void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice,
+                  const char *format, ...) _printf_(5, 6);
 
 /* EXIT_FAILED if any failed (or is missing for want of memory). */
 ExitCode findings_exit_code(const Findings *findings);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* idctl install: puts in place what a CA issued for a request. Files come in every order; the method wants the leaf first. */
+/* idctl install: puts in place what a CA issued for a request. Files come in every order; the method wants the leaf
+ * first. */
 #include "common/names.h"
 #include "idctl/certificates.h"
 #include "idctl/operation.h"

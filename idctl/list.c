@@ -17,9 +17,9 @@ static int print_name(const Row *row, void *userdata) {
 }
 
 static int add_json(const Row *row, void *userdata) {
-    return json_array_append_new(userdata, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", row->name, "path", row->path,
-                                                     "state", row->state, "activity", row->activity, "not_after",
-                                                     time_to_json(row->not_after), "next_renewal",
+    return json_array_append_new(userdata, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", row->name, "path",
+                                                     row->path, "state", row->state, "activity", row->activity,
+                                                     "not_after", time_to_json(row->not_after), "next_renewal",
                                                      time_to_json(row->next_renewal))) < 0
                ? -ENOMEM
                : 0;

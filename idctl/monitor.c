@@ -21,14 +21,14 @@ static void print_line(const Monitor *monitor, const char *identity, const char 
     json_t *value;
 
     if (monitor->json) {
-        (void) json_print(json_pack("{s:o, s:s, s:s, s:O}", "time", time_to_json(time_now()), "identity", identity, "event",
-                                    event, "properties", owned ? owned : json_null()),
+        (void) json_print(json_pack("{s:o, s:s, s:s, s:O}", "time", time_to_json(time_now()), "identity", identity,
+                                    "event", event, "properties", owned ? owned : json_null()),
                           true);
         return;
     }
     time = time_to_text(time_now(), 0);
-    printf("%s  %s%s%s  %s", time ? time : "", colour_of(stdout, COLOUR_STRONG), identity, colour_of(stdout, COLOUR_NONE),
-           event);
+    printf("%s  %s%s%s  %s", time ? time : "", colour_of(stdout, COLOUR_STRONG), identity,
+           colour_of(stdout, COLOUR_NONE), event);
     json_object_foreach(owned, key, value) {
         _cleanup_free_ char *text = NULL;
         if (json_is_string(value)) {
@@ -138,8 +138,8 @@ static int subscribe(sd_bus *bus, Monitor *monitor) {
                              "',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'",
                              on_changed, monitor);
     if (r >= 0)
-        r = sd_bus_match_signal(bus, NULL, IDENTITYD_BUS_NAME, NULL, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded",
-                                on_objects, monitor);
+        r = sd_bus_match_signal(bus, NULL, IDENTITYD_BUS_NAME, NULL, "org.freedesktop.DBus.ObjectManager",
+                                "InterfacesAdded", on_objects, monitor);
     if (r >= 0)
         r = sd_bus_match_signal(bus, NULL, IDENTITYD_BUS_NAME, NULL, "org.freedesktop.DBus.ObjectManager",
                                 "InterfacesRemoved", on_objects, monitor);

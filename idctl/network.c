@@ -41,8 +41,8 @@ ExitCode endpoint_parse(const char *text, Endpoint *ret) {
 
 /* 0 or -errno. */
 static int connect_address(const struct addrinfo *address, int *ret) {
-    _cleanup_close_ int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                                    address->ai_protocol);
+    _cleanup_close_ int fd =
+        socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
     int error = 0;
     socklen_t length = sizeof error;
 

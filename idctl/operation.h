@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the verbs that change an identity share: one method with at most one boolean option, progress while it runs, and the
- * identity as it is afterwards. */
+/* What the verbs that change an identity share: one method with at most one boolean option, progress while it runs, and
+ * the identity as it is afterwards. */
 #pragma once
 
 #include "idctl/identity.h"

@@ -7,8 +7,8 @@
 
 #include <gnutls/gnutls.h>
 
-/* The chain that a server presents to `name` (SNI). A server that wants a client certificate shows its own all the same.
- * Nothing is verified here. Complains. */
+/* The chain that a server presents to `name` (SNI). A server that wants a client certificate shows its own all the
+ * same. Nothing is verified here. Complains. */
 ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, Certificates *ret);
 
 /* The peer's certificates of a session, leaf first; none is an empty list. */

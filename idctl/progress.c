@@ -81,7 +81,8 @@ static int wait_for_reply(sd_bus *bus, Progress *progress) {
     return 0;
 }
 
-ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what, sd_bus_message **ret_reply) {
+ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what,
+                       sd_bus_message **ret_reply) {
     _cleanup_(progress_clear) Progress progress = { .identity = identity, .begun = time_now(), .shown = !bus->quiet };
     _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *match = NULL, *pending = NULL;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A poll loop over standard input and a session: see pump.h. Memory is two buffers of one TLS record; who sends faster than it
- * is read waits. */
+/* A poll loop over standard input and a session: see pump.h. Memory is two buffers of one TLS record; who sends faster
+ * than it is read waits. */
 #include "idctl/pump.h"
 
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 struct Pump {
     gnutls_session_t session;
     int fd, error;
-    size_t received;      /* bytes in `in`, not yet written to standard output */
-    size_t pending;       /* bytes in `out`, not yet sent */
+    size_t received; /* bytes in `in`, not yet written to standard output */
+    size_t pending;  /* bytes in `out`, not yet sent */
     bool input_ended, close_sent;
     char in[PUMP_BUFFER], out[PUMP_BUFFER];
 };

@@ -22,8 +22,9 @@ Pump *pump_free(Pump *pump);
 DEFINE_CLEANUP(Pump, pump_free)
 #define _cleanup_pump_ _cleanup_(pump_free_p)
 
-/* Waits up to `milliseconds` for the first sign of what the peer thinks of our certificate: in TLS 1.3 a refusal comes after the
- * handshake. PUMP_OPEN when it accepted us (a session ticket), sent something, which pump_run() will write, or stayed silent. */
+/* Waits up to `milliseconds` for the first sign of what the peer thinks of our certificate: in TLS 1.3 a refusal comes
+ * after the handshake. PUMP_OPEN when it accepted us (a session ticket), sent something, which pump_run() will write,
+ * or stayed silent. */
 PumpEnd pump_wait(Pump *pump, int milliseconds);
 
 /* Runs until the peer has closed. The end of standard input sends close_notify. */

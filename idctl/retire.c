@@ -15,8 +15,9 @@ static ExitCode confirm(const char *identity) {
         complain("retiring %s destroys its key. There is no terminal to ask on: say --yes if it is meant.", identity);
         return EXIT_USAGE;
     }
-    fprintf(stderr, "This destroys the key of %s for good; programs that use it stop working.\nType its name to go on: ",
-            identity);
+    fprintf(
+        stderr,
+        "This destroys the key of %s for good; programs that use it stop working.\nType its name to go on: ", identity);
     fflush(stderr);
     if (!fgets(line, sizeof line, stdin))
         line[0] = '\0';

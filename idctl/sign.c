@@ -42,11 +42,12 @@ static ExitCode choose_scheme(Signer *signer, const char *name, bool cms) {
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "", scheme->name);
     }
     if (!name || list[0] == '\0') {
-        complain("the key of %s has no signature scheme that idctl knows.", identityd_snapshot_identity(signer->snapshot));
+        complain("the key of %s has no signature scheme that idctl knows.",
+                 identityd_snapshot_identity(signer->snapshot));
         return EXIT_FAILED;
     }
-    complain("the key of %s does not sign with \"%s\"%s, but with: %s.", identityd_snapshot_identity(signer->snapshot), name,
-             cms ? " in CMS" : "", list);
+    complain("the key of %s does not sign with \"%s\"%s, but with: %s.", identityd_snapshot_identity(signer->snapshot),
+             name, cms ? " in CMS" : "", list);
     return EXIT_USAGE;
 }
 
@@ -75,8 +76,8 @@ static ExitCode sign_message(const Signer *signer, BytesView message, Bytes *ret
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size = sizeof signature;
 
-    int r = identityd_sign_message(signer->credential, identityd_snapshot_generation(signer->snapshot), signer->scheme->id,
-                                   message.data, message.size, signature, &size);
+    int r = identityd_sign_message(signer->credential, identityd_snapshot_generation(signer->snapshot),
+                                   signer->scheme->id, message.data, message.size, signature, &size);
     if (r < 0)
         return credential_complain(r, "sign");
     r = signature_verify(signer->chain.list[0], signer->scheme, message, (BytesView) { signature, size });
@@ -93,8 +94,9 @@ static ExitCode sign_raw(const Signer *signer, int fd, const char *path, Bytes *
 
     int r = bytes_read_fd(fd, IDENTITYD_MESSAGE_MAX, &message);
     if (r == -EFBIG) {
-        complain("%s is larger than %u bytes, the most that can be signed whole: use --cms, which takes files of any size.",
-                 path, IDENTITYD_MESSAGE_MAX);
+        complain(
+            "%s is larger than %u bytes, the most that can be signed whole: use --cms, which takes files of any size.",
+            path, IDENTITYD_MESSAGE_MAX);
         return EXIT_FAILED;
     }
     if (r < 0) {
@@ -165,8 +167,8 @@ static ExitCode sign_run(const Command *command) {
     if (code == EXIT_OK)
         code = file_write(output, bytes_view(pem.size > 0 ? &pem : &result), pem.size == 0);
     if (code == EXIT_OK && strcmp(output, "-") != 0 && !command_has(command, "quiet"))
-        fprintf(stderr, "%s: %s signature of %s by %s, generation %u\n", output, cms ? "CMS" : signer.scheme->name, path,
-                identity, identityd_snapshot_generation(signer.snapshot));
+        fprintf(stderr, "%s: %s signature of %s by %s, generation %u\n", output, cms ? "CMS" : signer.scheme->name,
+                path, identity, identityd_snapshot_generation(signer.snapshot));
     return code;
 }
 

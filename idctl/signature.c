@@ -26,7 +26,8 @@ size_t signature_schemes(gnutls_x509_crt_t certificate, const SignatureScheme *r
                                                  : 0;
 }
 
-int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message, BytesView signature) {
+int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message,
+                     BytesView signature) {
     _cleanup_(pubkey_deinit) gnutls_pubkey_t key = NULL;
     gnutls_datum_t data = { (unsigned char *) message.data, (unsigned) message.size };
     gnutls_datum_t value = { (unsigned char *) signature.data, (unsigned) signature.size };

@@ -8,9 +8,10 @@
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
-/* Whether `signature` is one of `message` by the certificate's key with this scheme. 0; -EBADMSG: it is not; -ENOTSUP: the
- * scheme is not for such a key. */
-int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message, BytesView signature);
+/* Whether `signature` is one of `message` by the certificate's key with this scheme. 0; -EBADMSG: it is not; -ENOTSUP:
+ * the scheme is not for such a key. */
+int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message,
+                     BytesView signature);
 
 /* Digest of what a descriptor still holds, whatever its size, with the scheme's hash. Returns its length or -errno. */
 int signature_digest_fd(int fd, const SignatureScheme *scheme, uint8_t ret[static 64]);

@@ -26,14 +26,14 @@ DEFINE_CLEANUP(Trust, trust_free)
 /* Adds PEM CRLs; only such as an anchor signed count, others are left out. -EBADMSG: not PEM CRLs. */
 int trust_add_crls(Trust *trust, BytesView pem);
 
-/* Whether a chain, leaf first, ends in an anchor now, for this use (extended key usage OID, NULL: any), and its leaf carries
- * `name` (NULL: not asked). */
+/* Whether a chain, leaf first, ends in an anchor now, for this use (extended key usage OID, NULL: any), and its leaf
+ * carries `name` (NULL: not asked). */
 void trust_verify(const Trust *trust, const Certificates *chain, const char *name, const char *usage, Verdict *ret);
 
 /* Whether this is CMS or PKCS#7, PEM or DER. */
 bool trust_is_cms(BytesView data);
 
 /* A detached CMS signature of `content`, whose signers' chains, all of them, end in anchors now. With a good verdict
- * `ret_signers` has their subjects (NULL-terminated, the caller's), each of the certificate that made the signature and was
- * verified. -EBADMSG: `cms` is no CMS SignedData (PEM or DER); -E2BIG; -ENOMEM; else 0 and the verdict. */
+ * `ret_signers` has their subjects (NULL-terminated, the caller's), each of the certificate that made the signature and
+ * was verified. -EBADMSG: `cms` is no CMS SignedData (PEM or DER); -E2BIG; -ENOMEM; else 0 and the verdict. */
 int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char ***ret_signers);

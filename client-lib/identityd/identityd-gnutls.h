@@ -45,9 +45,10 @@ int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gn
 void identityd_gnutls_session_end(gnutls_session_t session);
 
 /* What the handshake of a begun session does by itself, for a program that sets a verify function of its own
- * (gnutls_session_set_verify_function()) and calls this in it: verifies the peer's chain, usage and stapled OCSP response
- * with the session's flags. `host` as in identityd_gnutls_session_begin(), which it stands for here; NULL: any name. 0;
- * -EKEYREJECTED, -EKEYREVOKED, -ENOENT, -EBADMSG as identityd_verify_peer(); -EINVAL: the session was not begun. */
+ * (gnutls_session_set_verify_function()) and calls this in it: verifies the peer's chain, usage and stapled OCSP
+ * response with the session's flags. `host` as in identityd_gnutls_session_begin(), which it stands for here; NULL: any
+ * name. 0; -EKEYREJECTED, -EKEYREVOKED, -ENOENT, -EBADMSG as identityd_verify_peer(); -EINVAL: the session was not
+ * begun. */
 int identityd_gnutls_verify_peer(gnutls_session_t session, const char *host);
 
 /* Registers the URL identityd:NAME with GnuTLS in this process: any program that takes a URL where it takes certificate

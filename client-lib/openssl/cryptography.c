@@ -41,16 +41,16 @@ OSSL_LIB_CTX *crypto_library(ProviderContext *context) {
 static bool read_number(const EVP_PKEY *key, const char *name, uint8_t *to, size_t room, size_t *ret_size) {
     _cleanup_(BN_free_p) BIGNUM *number = NULL;
 
-    if (!EVP_PKEY_get_bn_param(key, name, &number) || BN_num_bytes(number) > (int)room)
+    if (!EVP_PKEY_get_bn_param(key, name, &number) || BN_num_bytes(number) > (int) room)
         return false;
-    *ret_size = (size_t)BN_bn2bin(number, to);
+    *ret_size = (size_t) BN_bn2bin(number, to);
     return true;
 }
 
 static bool read_coordinate(const EVP_PKEY *key, const char *name, uint8_t *to, unsigned length) {
     _cleanup_(BN_free_p) BIGNUM *number = NULL;
 
-    return EVP_PKEY_get_bn_param(key, name, &number) && BN_bn2binpad(number, to, (int)length) == (int)length;
+    return EVP_PKEY_get_bn_param(key, name, &number) && BN_bn2binpad(number, to, (int) length) == (int) length;
 }
 
 static bool read_ec(const EVP_PKEY *key, PublicKey *public) {
@@ -70,11 +70,10 @@ static bool read_ec(const EVP_PKEY *key, PublicKey *public) {
 
 static bool read_rsa(const EVP_PKEY *key, PublicKey *public) {
     public->rsa = true;
-    bool good = read_number(key, OSSL_PKEY_PARAM_RSA_N, public->modulus, sizeof public->modulus,
-                            &public->modulus_size) &&
-                read_number(key, OSSL_PKEY_PARAM_RSA_E, public->exponent, sizeof public->exponent,
-                            &public->exponent_size);
-    public->bits = (unsigned)public->modulus_size * 8U;
+    bool good =
+        read_number(key, OSSL_PKEY_PARAM_RSA_N, public->modulus, sizeof public->modulus, &public->modulus_size) &&
+        read_number(key, OSSL_PKEY_PARAM_RSA_E, public->exponent, sizeof public->exponent, &public->exponent_size);
+    public->bits = (unsigned) public->modulus_size * 8U;
     return good;
 }
 
@@ -112,8 +111,8 @@ static bool push_numbers(OSSL_PARAM_BLD *builder, const PublicKey *key, BIGNUM *
 
 static EVP_PKEY *make_key(OSSL_LIB_CTX *library, const PublicKey *key) {
     _cleanup_(OSSL_PARAM_BLD_free_p) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
-    _cleanup_(BN_free_p) BIGNUM *modulus = BN_bin2bn(key->modulus, (int)key->modulus_size, NULL);
-    _cleanup_(BN_free_p) BIGNUM *exponent = BN_bin2bn(key->exponent, (int)key->exponent_size, NULL);
+    _cleanup_(BN_free_p) BIGNUM *modulus = BN_bin2bn(key->modulus, (int) key->modulus_size, NULL);
+    _cleanup_(BN_free_p) BIGNUM *exponent = BN_bin2bn(key->exponent, (int) key->exponent_size, NULL);
     _cleanup_(OSSL_PARAM_free_p) OSSL_PARAM *params = NULL;
     _cleanup_(EVP_PKEY_CTX_free_p) EVP_PKEY_CTX *making = NULL;
     EVP_PKEY *made = NULL;
@@ -146,7 +145,7 @@ bool crypto_verify(ProviderContext *context, const PublicKey *key, const SignedH
 /* ---- key references ---- */
 
 bool crypto_pem_to_der(const char *pem, size_t size, const char *label, unsigned char **ret, size_t *ret_size) {
-    _cleanup_(BIO_free_p) BIO *bio = BIO_new_mem_buf(pem, (int)size);
+    _cleanup_(BIO_free_p) BIO *bio = BIO_new_mem_buf(pem, (int) size);
     char *name = NULL, *header = NULL;
     unsigned char *der = NULL;
     long length = 0;
@@ -164,7 +163,7 @@ bool crypto_pem_to_der(const char *pem, size_t size, const char *label, unsigned
         return false;
     }
     *ret = der;
-    *ret_size = (size_t)length;
+    *ret_size = (size_t) length;
     return true;
 }
 
@@ -175,7 +174,7 @@ static const ASN1_STRING *text_at(const ASN1_SEQUENCE_ANY *sequence, int place) 
 }
 
 static bool text_is(const ASN1_STRING *text, const char *word) {
-    return text && (size_t)ASN1_STRING_length(text) == strlen(word) &&
+    return text && (size_t) ASN1_STRING_length(text) == strlen(word) &&
            memcmp(ASN1_STRING_get0_data(text), word, strlen(word)) == 0;
 }
 
@@ -185,7 +184,7 @@ static int read_name(const ASN1_SEQUENCE_ANY *sequence, char ret_name[static IDE
 
     if (!text_is(text_at(sequence, 0), KEY_REFERENCE_MARK))
         return -ENOMSG;
-    size_t size = text ? (size_t)ASN1_STRING_length(text) : 0;
+    size_t size = text ? (size_t) ASN1_STRING_length(text) : 0;
     if (size == 0 || size > IDENTITY_NAME_MAX || sk_ASN1_TYPE_num(sequence) != 2 ||
         memchr(ASN1_STRING_get0_data(text), '\0', size))
         return -EBADMSG;
@@ -200,7 +199,7 @@ static int read_name(const ASN1_SEQUENCE_ANY *sequence, char ret_name[static IDE
 static bool is_der(const ASN1_SEQUENCE_ANY *sequence, const unsigned char *der, size_t size) {
     unsigned char *again = NULL;
     int length = i2d_ASN1_SEQUENCE_ANY(sequence, &again);
-    bool same = length > 0 && (size_t)length == size && memcmp(again, der, size) == 0;
+    bool same = length > 0 && (size_t) length == size && memcmp(again, der, size) == 0;
 
     OPENSSL_free(again);
     return same;
@@ -213,7 +212,7 @@ int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[s
     if (size == 0 || size > KEY_REFERENCE_MAX)
         return -ENOMSG;
     ERR_set_mark(); /* other people's keys are no errors */
-    ASN1_SEQUENCE_ANY *sequence = d2i_ASN1_SEQUENCE_ANY(NULL, &end, (long)size);
+    ASN1_SEQUENCE_ANY *sequence = d2i_ASN1_SEQUENCE_ANY(NULL, &end, (long) size);
     ERR_pop_to_mark();
     if (sequence && end == der + size && is_der(sequence, der, size))
         r = read_name(sequence, ret_name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the provider itself needs of cryptography: X.509, hashes and verification by OpenSSL, in a library context of its
- * own. The program's context would come back to this very provider; and what a program never touches is never made. */
+/* What the provider itself needs of cryptography: X.509, hashes and verification by OpenSSL, in a library context of
+ * its own. The program's context would come back to this very provider; and what a program never touches is never made.
+ */
 #pragma once
 
 #include "openssl/provider.h"

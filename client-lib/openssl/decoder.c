@@ -28,7 +28,7 @@ static void *decoder_new(void *provctx, bool rsa) {
     DecoderContext *context = calloc(1, sizeof *context);
 
     if (context)
-        *context = (DecoderContext){ provctx, rsa };
+        *context = (DecoderContext) { provctx, rsa };
     return context;
 }
 
@@ -78,7 +78,7 @@ static size_t read_block(const DecoderContext *context, OSSL_CORE_BIO *bio, char
 
     do {
         got = context->provider->bio_gets(bio, line, sizeof line);
-        if (got <= 0 || (read += (size_t)got) > KEY_FILE_MAX)
+        if (got <= 0 || (read += (size_t) got) > KEY_FILE_MAX)
             return 0;
     } while (!begins(line, "-----BEGIN "));
     if (!begins(line, KEY_BEGIN))
@@ -145,7 +145,7 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
     }
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(context->rsa ? "RSA" : "EC"),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (context->rsa ? "RSA" : "EC"),
                                context->rsa ? 3 : 2),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof key),
         OSSL_PARAM_END,

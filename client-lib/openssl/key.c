@@ -140,8 +140,9 @@ static int sign_with(const identityd_snapshot *snapshot, identityd_credential *c
 static bool has_key(ProviderContext *context, const identityd_snapshot *snapshot, const PublicKey *wanted) {
     PublicKey public = { 0 };
 
-    return read_public(context, snapshot, &public) && public.rsa == wanted->rsa && public.point_size == wanted->point_size &&
-           public.modulus_size == wanted->modulus_size && public.exponent_size == wanted->exponent_size &&
+    return read_public(context, snapshot, &public) && public.rsa == wanted->rsa &&
+           public.point_size == wanted->point_size && public.modulus_size == wanted->modulus_size &&
+           public.exponent_size == wanted->exponent_size &&
            memcmp(public.point, wanted->point, public.point_size) == 0 &&
            memcmp(public.modulus, wanted->modulus, public.modulus_size) == 0 &&
            memcmp(public.exponent, wanted->exponent, public.exponent_size) == 0;

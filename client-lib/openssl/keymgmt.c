@@ -30,7 +30,7 @@ static void *key_load(const void *reference, size_t size) {
     if (size != sizeof key)
         return NULL;
     memcpy(&key, reference, sizeof key);
-    memset((void *)reference, 0, sizeof key); /* taken, as OpenSSL's own providers do it */
+    memset((void *) reference, 0, sizeof key); /* taken, as OpenSSL's own providers do it */
     return key;
 }
 
@@ -112,8 +112,8 @@ static int key_export(void *data, int selection, OSSL_CALLBACK *callback, void *
         return callback(params, argument);
     }
     OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)public->group, strlen(public->group)),
-        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)public->point, public->point_size),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) public->group, strlen(public->group)),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *) public->point, public->point_size),
         OSSL_PARAM_END,
     };
     return callback(params, argument);
@@ -143,7 +143,7 @@ static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
                                              sizeof public->modulus);
         public->exponent_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E), public->exponent,
                                               sizeof public->exponent);
-        public->bits = (unsigned)public->modulus_size * 8U;
+        public->bits = (unsigned) public->modulus_size * 8U;
         return public->modulus_size > 0 && public->exponent_size > 0;
     }
     const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME),
@@ -160,7 +160,7 @@ static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
         return 1;
     /* Only uncompressed points are compared: that is what OpenSSL exports. */
     if (point->data_type != OSSL_PARAM_OCTET_STRING || point->data_size != 1U + public->bits / 4U ||
-        *(const uint8_t *)point->data != 4)
+        *(const uint8_t *) point->data != 4)
         return 0;
     memcpy(public->point, point->data, point->data_size);
     public->point_size = point->data_size;
@@ -196,7 +196,7 @@ static int set_number(OSSL_PARAM *p, const uint8_t *big, size_t size) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(p->data, native, size);
 #else
-    memcpy((uint8_t *)p->data + p->data_size - size, native, size);
+    memcpy((uint8_t *) p->data + p->data_size - size, native, size);
 #endif
     p->return_size = p->data_size;
     return 1;
@@ -208,11 +208,11 @@ static int get_common(const PublicKey *public, OSSL_PARAM params[]) {
     const char *digest = !public->rsa && public->bits == 384 ? "SHA384" : "SHA256";
     OSSL_PARAM *p;
 
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_BITS)) && !OSSL_PARAM_set_int(p, (int)public->bits))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_BITS)) && !OSSL_PARAM_set_int(p, (int) public->bits))
         return 0;
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_SECURITY_BITS)) && !OSSL_PARAM_set_int(p, (int)security))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_SECURITY_BITS)) && !OSSL_PARAM_set_int(p, (int) security))
         return 0;
-    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MAX_SIZE)) && !OSSL_PARAM_set_int(p, (int)maximum))
+    if ((p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_MAX_SIZE)) && !OSSL_PARAM_set_int(p, (int) maximum))
         return 0;
     return !(p = OSSL_PARAM_locate(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST)) || OSSL_PARAM_set_utf8_string(p, digest);
 }

@@ -25,11 +25,11 @@ void provider_error(ProviderContext *context, uint32_t reason, const char *forma
 }
 
 static const OSSL_ITEM reason_strings[] = {
-    { REASON_IDENTITY, (char *)"the identity cannot be used" },
-    { REASON_SIGN, (char *)"identityd did not sign" },
-    { REASON_KEY_FILE, (char *)"not a reference to an identity" },
-    { REASON_UNSUPPORTED, (char *)"not possible with the key of an identity" },
-    { REASON_MEMORY, (char *)"out of memory" },
+    { REASON_IDENTITY, (char *) "the identity cannot be used" },
+    { REASON_SIGN, (char *) "identityd did not sign" },
+    { REASON_KEY_FILE, (char *) "not a reference to an identity" },
+    { REASON_UNSUPPORTED, (char *) "not possible with the key of an identity" },
+    { REASON_MEMORY, (char *) "out of memory" },
     { 0, NULL },
 };
 
@@ -107,11 +107,11 @@ static void teardown(void *provctx) {
 }
 
 static const OSSL_DISPATCH provider_functions[] = {
-    { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown },
-    { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params },
-    { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params },
-    { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_operation },
-    { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))get_reason_strings },
+    { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void)) teardown },
+    { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) gettable_params },
+    { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) get_params },
+    { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) query_operation },
+    { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void)) get_reason_strings },
     { 0, NULL },
 };
 

@@ -65,11 +65,11 @@ static void freectx(void *data) {
 
 static void *dupctx(void *data) {
     const SignatureContext *context = data;
-    SignatureContext *copy = newctx((void *)context->provider, NULL);
+    SignatureContext *copy = newctx((void *) context->provider, NULL);
 
     if (!copy)
         return NULL;
-    *copy = (SignatureContext){
+    *copy = (SignatureContext) {
         .provider = context->provider, .digest = context->digest, .pss = context->pss, .too_long = context->too_long
     };
     if (context->key)
@@ -146,7 +146,7 @@ static int check_salt(SignatureContext *context, const OSSL_PARAM *p) {
     } else if (!OSSL_PARAM_get_int(p, &length))
         return 0;
     if (length == RSA_PSS_SALTLEN_DIGEST || length == RSA_PSS_SALTLEN_AUTO ||
-        (context->digest && (size_t)length == context->digest->size))
+        (context->digest && (size_t) length == context->digest->size))
         return 1;
     provider_error(context->provider, REASON_UNSUPPORTED,
                    "the PSS salt of an identity's key is as long as the digest (-1)");

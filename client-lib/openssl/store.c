@@ -66,7 +66,7 @@ static int load_key(StoreContext *context, OSSL_CALLBACK *callback, void *argume
     int type = OSSL_OBJECT_PKEY;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)(identity_key_public(key)->rsa ? "RSA" : "EC"),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *) (identity_key_public(key)->rsa ? "RSA" : "EC"),
                                identity_key_public(key)->rsa ? 3 : 2),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof key),
         OSSL_PARAM_END,
@@ -88,7 +88,7 @@ static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void
         return 0;
     end += strlen(PEM_END);
     context->rest = end + strspn(end, "\r\n");
-    if (!crypto_pem_to_der(begin, (size_t)(context->rest - begin), "CERTIFICATE", &der, &size))
+    if (!crypto_pem_to_der(begin, (size_t) (context->rest - begin), "CERTIFICATE", &der, &size))
         return 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),

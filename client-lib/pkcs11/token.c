@@ -221,7 +221,7 @@ void token_wait(Module *module, int wake_fd) {
             entries[count++] = entry_ref(module->token.entries[i].entry);
     module_unlock(module);
     for (size_t i = 0; i < count; i++)
-        items[i + 1] = (struct pollfd){ .fd = identityd_credential_fd(entries[i]->credential), .events = POLLIN };
+        items[i + 1] = (struct pollfd) { .fd = identityd_credential_fd(entries[i]->credential), .events = POLLIN };
     (void) poll(items, count + 1, WAIT_MS);
     for (size_t i = 0; i < count; i++)
         entry_unref(entries[i]);

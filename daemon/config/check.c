@@ -33,7 +33,8 @@ static bool is_lent(const IdentityConfig *config) {
 }
 
 #define LENT_TEXT                                                                                                      \
-    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents it; " \
+    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents "    \
+    "it; "                                                                                                             \
     "let an identity that is lent to nobody authenticate"
 
 static int check_authenticator(const All *all, const char *section, const Authenticate *authenticate) {

@@ -74,7 +74,7 @@ int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);
 int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure);
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
 int store_crl_remove(Store *store, const char *id, Failure *ret_failure); /* 0 also where there is none */
-int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure); /* NULL-terminated, owned by the caller */
+int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure);  /* NULL-terminated, owned by the caller */
 
 /* trust/ocsp: of when the newest OCSP answer about a certificate was, so that an older one is known as such after a
  * restart too. Replaced as a whole. */
@@ -126,6 +126,6 @@ typedef struct PublishedFile {
     BytesView content;
 } PublishedFile;
 /* Writes the set beside and swaps it in with one rename (RENAME_EXCHANGE), so that a reader who has the directory open
- * never sees a mix. A set that is there already is left alone, since programs are reloaded when it changes. No file: the
- * directory is removed. */
+ * never sees a mix. A set that is there already is left alone, since programs are reloaded when it changes. No file:
+ * the directory is removed. */
 int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure);

@@ -4,7 +4,8 @@
 
 #include "pki/csr.h"
 
-/* The DER Name of an RFC 4514 text, as common/distinguished-name.h reads it. -EINVAL, INVALID_ARGUMENT with what and why. */
+/* The DER Name of an RFC 4514 text, as common/distinguished-name.h reads it. -EINVAL, INVALID_ARGUMENT with what and
+ * why. */
 int csr_subject_encode(const char *subject, Bytes *ret_der, Failure *ret_failure);
 /* The value of a subjectAltName extension; at least one name. -EINVAL, INVALID_ARGUMENT. */
 int csr_sans_encode(const CsrSan *sans, size_t count, Bytes *ret_der, Failure *ret_failure);

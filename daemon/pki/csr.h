@@ -15,9 +15,9 @@ typedef struct CsrSan {
     const char *value; /* expanded; for hardware modules "OID/SERIAL" (RFC 4108 hardwareModuleName, 802.1AR §8) */
 } CsrSan;
 
-#define CSR_SANS_MAX    32U
-#define CSR_EKU_MAX     16U
-#define CSR_MAX         (16U * 1024U) /* DER bytes of a request */
+#define CSR_SANS_MAX 32U
+#define CSR_EKU_MAX  16U
+#define CSR_MAX      (16U * 1024U) /* DER bytes of a request */
 
 typedef struct CsrTemplate {
     const char *subject;      /* as common/distinguished-name.h reads it, expanded; "" if there is a SAN. Or … */

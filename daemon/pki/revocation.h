@@ -61,8 +61,8 @@ RevocationVerdict crl_verdict(const Crl *crl, const Certificate *certificate, in
 
 /* OCSP: request for one certificate (SHA-1 CertID, no nonce), DER. -EIO, -ENOMEM. */
 int ocsp_request(const Certificate *certificate, const Certificate *issuer, Bytes *ret_der);
-/* When an answer says that it was made (thisUpdate; -1: not readable): not verified, so only to choose the time to verify
- * it at. -EKEYREJECTED or -EBADMSG as below. */
+/* When an answer says that it was made (thisUpdate; -1: not readable): not verified, so only to choose the time to
+ * verify it at. -EKEYREJECTED or -EBADMSG as below. */
 int ocsp_made(BytesView response, const Certificate *certificate, const Certificate *issuer, int64_t *ret_this_update,
               Failure *ret_failure);
 /* Verdict of a DER OCSPResponse. It must be about this certificate of this issuer, by name and key. The signer must be

@@ -83,7 +83,7 @@ void closer_close(Closer *closer, int fd, CloserDone done, void *data) {
     Item *item = malloc(sizeof(*item));
 
     if (item) {
-        *item = (Item){ NULL, fd, done, data };
+        *item = (Item) { NULL, fd, done, data };
         pthread_mutex_lock(&closer->lock);
         if (!closer->running && start(closer) < 0) {
             free(TAKE_PTR(item));

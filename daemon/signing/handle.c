@@ -249,7 +249,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
     r = purpose_check(handle->purpose, packet->header.type, scheme, packet->payload, digest, &size, ret_failure);
     if (r >= 0) {
         uint64_t begun = signing_busy_begin(signing);
-        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView){ digest, size }, ret_signature, ret_size,
+        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest, size }, ret_signature, ret_size,
                          ret_failure);
         signing_count_latency(signing, signing_busy_end(signing) - begun);
     }
@@ -277,7 +277,7 @@ static int serve_signature(Handle *handle, const Packet *packet) {
             signing_tell_trouble(signing, &failure);
         return refuse(handle, &packet->header, &failure);
     }
-    r = answer(handle, &packet->header, generation->number, (BytesView){ signature, size });
+    r = answer(handle, &packet->header, generation->number, (BytesView) { signature, size });
     /* The holder is on its way already; what follows is our own bookkeeping. */
     atomic_fetch_add_explicit(&signing->signatures, 1, memory_order_relaxed);
     if (!generation->used_said)

@@ -81,13 +81,13 @@ int mailbox_new(sd_event *loop, int64_t priority, Mailbox **ret) {
 }
 
 void mailbox_post_mail(Mailbox *mailbox, Mail *mail, MailFunction function, void *data) {
-    *mail = (Mail){ NULL, function, data };
+    *mail = (Mail) { NULL, function, data };
     pthread_mutex_lock(&mailbox->lock);
     *mailbox->end = mail;
     mailbox->end = &mail->next;
     pthread_mutex_unlock(&mailbox->lock);
     /* Fails only when 2^64 - 2 letters wait. */
-    ssize_t n = write(mailbox->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    ssize_t n = write(mailbox->event_fd, &(uint64_t) { 1 }, sizeof(uint64_t));
     assert(n == (ssize_t) sizeof(uint64_t));
     (void) n;
 }

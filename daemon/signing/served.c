@@ -259,7 +259,7 @@ static int append_schemes(Bytes *body, const ServedIdentity *identity, Purpose p
         encoded[size++] = (uint8_t) schemes[i]->id;
         encoded[size++] = (uint8_t) (schemes[i]->id >> 8);
     }
-    return tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView){ encoded, size });
+    return tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView) { encoded, size });
 }
 
 static uint32_t oldest_generation(const ServedIdentity *identity) {
@@ -287,7 +287,7 @@ int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_bod
         tlv_append_string(&body, HANDLE_STATE_STATE, identity->state) < 0 ||
         append_schemes(&body, identity, purpose) < 0 ||
         tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, identity->not_after) < 0 ||
-        tlv_append(&body, HANDLE_STATE_FILES, (BytesView){ kinds, count }) < 0 ||
+        tlv_append(&body, HANDLE_STATE_FILES, (BytesView) { kinds, count }) < 0 ||
         tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0)
         return -ENOMEM;
     memcpy(ret_fds, fds, count * sizeof(fds[0]));

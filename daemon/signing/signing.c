@@ -81,7 +81,7 @@ int signing_tell_generation(Signing *signing, const char *identity, uint32_t gen
 
     if (!news)
         return -ENOMEM;
-    *news = (GenerationNews){ .signing = signing, .generation = generation, .used = used };
+    *news = (GenerationNews) { .signing = signing, .generation = generation, .used = used };
     memcpy(news->identity, identity, size);
     int r = mailbox_post(signing->to_main, say_generation, news);
     if (r >= 0)
@@ -208,7 +208,7 @@ int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *
 
     if (!job)
         return -ENOMEM;
-    *job = (Job){ .signing = signing, .run = run, .done = done, .data = data };
+    *job = (Job) { .signing = signing, .run = run, .done = done, .data = data };
     mailbox_post_mail(signing->to_thread, &job->mail, run_job, job);
     return 0;
 }
@@ -234,7 +234,7 @@ uint64_t signing_heartbeat(Signing *signing) {
 }
 
 void signing_counters(Signing *signing, SigningCounters *ret) {
-    *ret = (SigningCounters){
+    *ret = (SigningCounters) {
         .signatures = atomic_load_explicit(&signing->signatures, memory_order_relaxed),
         .refused = atomic_load_explicit(&signing->refused, memory_order_relaxed),
         .tpm_errors = atomic_load_explicit(&signing->tpm_errors, memory_order_relaxed),
@@ -279,7 +279,7 @@ static int post_order(Signing *signing, MailFunction function, const char *name,
 
     if (!order)
         return -ENOMEM;
-    *order = (Order){ .signing = signing, .handle_id = handle_id, .generation = generation };
+    *order = (Order) { .signing = signing, .handle_id = handle_id, .generation = generation };
     memcpy(order->name, name, size);
     mailbox_post_mail(signing->to_thread, &order->mail, function, order);
     return 0;

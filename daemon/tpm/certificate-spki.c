@@ -21,5 +21,5 @@ int certificate_spki(BytesView content, Bytes *ret) {
                                    &start, &end) != ASN1_SUCCESS ||
         start <= 0 || end < start || (size_t) end >= content.size)
         return -EINVAL;
-    return bytes_copy((BytesView){ content.data + start, (size_t) (end - start) + 1U }, ret);
+    return bytes_copy((BytesView) { content.data + start, (size_t) (end - start) + 1U }, ret);
 }

@@ -70,7 +70,7 @@ static int read_index_data(Tpm *tpm, ESYS_TR index, ESYS_TR authorization, uint1
         if (part->size != wanted)
             return failure_set(ret_failure, -EBADMSG, FAILURE_TPM_UNAVAILABLE,
                                "TPM: an EK certificate's NV index gives fewer bytes than it says");
-        if (bytes_append(content, (BytesView){ part->buffer, part->size }) < 0)
+        if (bytes_append(content, (BytesView) { part->buffer, part->size }) < 0)
             return failure_errno(ret_failure, -ENOMEM, "reading an EK certificate");
     }
     return 0;

@@ -173,8 +173,8 @@ TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guard
     /* That the session's HMAC is wrong means that the key is not the one of this Name, or the session not ours. */
     if (tpm_error_class(rc) == TPM_ERROR_AUTHORIZATION || rc == TSS2_ESYS_RC_RSP_AUTH_FAILED)
         tpm->stale = true;
-    /* Where an answer was lost or altered the TPM may have gone on to its next nonce, and would refuse whatever we send in
-     * this session. */
+    /* Where an answer was lost or altered the TPM may have gone on to its next nonce, and would refuse whatever we send
+     * in this session. */
     if (rc != TSS2_RC_SUCCESS)
         tpm_guard_close(tpm);
     return rc;

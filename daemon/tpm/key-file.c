@@ -53,7 +53,7 @@ static int key_to_der(const TpmKey *key, Bytes *ret) {
         return r;
     if (asn1_der_coding(element, "", der, &size, NULL) != ASN1_SUCCESS)
         return -EINVAL;
-    return bytes_copy((BytesView){ der, (size_t) size }, ret);
+    return bytes_copy((BytesView) { der, (size_t) size }, ret);
 }
 
 int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem) {
@@ -63,10 +63,10 @@ int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem) {
 
     if (r < 0)
         return r;
-    datum = (gnutls_datum_t){ der.data, (unsigned int) der.size };
+    datum = (gnutls_datum_t) { der.data, (unsigned int) der.size };
     if (gnutls_pem_base64_encode2(PEM_LABEL, &datum, &pem) < 0)
         return -ENOMEM;
-    r = bytes_copy((BytesView){ pem.data, pem.size }, ret_pem);
+    r = bytes_copy((BytesView) { pem.data, pem.size }, ret_pem);
     gnutls_free(pem.data);
     return r;
 }
@@ -96,13 +96,13 @@ static int pem_to_der(BytesView pem, Bytes *ret, Failure *ret_failure) {
     end = memmem(pem.data, pem.size, PEM_END, strlen(PEM_END));
     if (!end || (size_t) (end - pem.data) + strlen(PEM_END) != pem.size)
         return refuse(ret_failure, "it does not end with \"" PEM_END "\"");
-    text = (gnutls_datum_t){ (uint8_t *) pem.data, (unsigned int) pem.size };
+    text = (gnutls_datum_t) { (uint8_t *) pem.data, (unsigned int) pem.size };
     r = gnutls_pem_base64_decode2(PEM_LABEL, &text, &der);
     if (r == GNUTLS_E_MEMORY_ERROR)
         return failure_errno(ret_failure, -ENOMEM, "key file");
     if (r < 0)
         return refuse(ret_failure, "it is not valid PEM");
-    r = bytes_copy((BytesView){ der.data, der.size }, ret);
+    r = bytes_copy((BytesView) { der.data, der.size }, ret);
     gnutls_free(der.data);
     return r < 0 ? failure_errno(ret_failure, r, "key file") : 0;
 }

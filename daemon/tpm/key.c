@@ -149,11 +149,11 @@ BytesView tpm_key_spki(const TpmKey *key) {
 }
 
 BytesView tpm_key_name(const TpmKey *key) {
-    return (BytesView){ key->name.name, key->name.size };
+    return (BytesView) { key->name.name, key->name.size };
 }
 
 BytesView tpm_key_parent_name(const TpmKey *key) {
-    return (BytesView){ key->parent_name.name, key->parent_name.size };
+    return (BytesView) { key->parent_name.name, key->parent_name.size };
 }
 
 uint32_t tpm_key_parent_handle(const TpmKey *key) {
@@ -238,5 +238,5 @@ int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name
 }
 
 int tpm_key_create(Tpm *tpm, KeyAlgorithm algorithm, TpmKey **ret, Failure *ret_failure) {
-    return tpm_key_create_under(tpm, algorithm, (BytesView){ NULL, 0 }, ret, ret_failure);
+    return tpm_key_create_under(tpm, algorithm, (BytesView) { NULL, 0 }, ret, ret_failure);
 }

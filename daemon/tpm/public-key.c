@@ -84,8 +84,8 @@ static int import_ecc(const TPMT_PUBLIC *public, gnutls_pubkey_t key) {
     /* Some TPMs leave leading zeros out. */
     memcpy(x + length - point->x.size, point->x.buffer, point->x.size);
     memcpy(y + length - point->y.size, point->y.buffer, point->y.size);
-    x_datum = (gnutls_datum_t){ x, (unsigned int) length };
-    y_datum = (gnutls_datum_t){ y, (unsigned int) length };
+    x_datum = (gnutls_datum_t) { x, (unsigned int) length };
+    y_datum = (gnutls_datum_t) { y, (unsigned int) length };
     return gnutls_pubkey_import_ecc_raw(key, curve, &x_datum, &y_datum) < 0 ? -EINVAL : 0;
 }
 
@@ -139,7 +139,7 @@ int tpm_public_spki(const TPMT_PUBLIC *public, Bytes *ret) {
         return r;
     if (gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &der) < 0)
         return -EINVAL;
-    r = bytes_copy((BytesView){ der.data, der.size }, ret);
+    r = bytes_copy((BytesView) { der.data, der.size }, ret);
     gnutls_free(der.data);
     return r;
 }

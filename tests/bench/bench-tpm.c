@@ -29,8 +29,8 @@ static int sign_with(Bench *bench, const TpmKey *key) {
     size_t size;
     Failure failure;
 
-    return tpm_key_sign(bench->tpm, key, scheme_by_name("ecdsa_secp256r1_sha256"), (BytesView){ digest, sizeof digest },
-                        signature, &size, &failure);
+    return tpm_key_sign(bench->tpm, key, scheme_by_name("ecdsa_secp256r1_sha256"),
+                        (BytesView) { digest, sizeof digest }, signature, &size, &failure);
 }
 
 static int tpm_sign_once(Bench *bench) {
@@ -107,7 +107,7 @@ static int measure_verify_(Bench *bench, size_t times, Samples *samples) {
     Failure failure;
     size_t size;
     int r = tpm_key_sign(bench->tpm, bench->key, scheme_by_name("ecdsa_secp256r1_sha256"),
-                         (BytesView){ digest, sizeof digest }, signature, &size, &failure);
+                         (BytesView) { digest, sizeof digest }, signature, &size, &failure);
 
     if (r < 0)
         return r;

@@ -7,7 +7,6 @@
 #include "fakes/swtpm.h"
 #include "tpm/tpm.h"
 
-
 typedef struct Samples {
     double *values;
     size_t count;

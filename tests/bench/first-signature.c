@@ -12,7 +12,8 @@ int main(void) {
     int r = identityd_credential_open("demo-data", "data", &credential);
 
     if (r >= 0)
-        r = identityd_sign_message(credential, 0, identityd_scheme_number("ecdsa_secp256r1_sha256"), "bench", 5, signature, &size);
+        r = identityd_sign_message(credential, 0, identityd_scheme_number("ecdsa_secp256r1_sha256"), "bench", 5,
+                                   signature, &size);
     if (r < 0)
         fprintf(stderr, "%s\n", identityd_last_error());
     identityd_credential_free(credential);

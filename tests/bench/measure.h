@@ -13,7 +13,8 @@ double measure_now(void);
 /* One measured thing; 0 or negative. */
 typedef int (*measure_step)(void *userdata);
 
-/* Two steps that nobody counts, then `text` many measured ones, printed as a line with a JSON array of microseconds; for
+/* Two steps that nobody counts, then `text` many measured ones, printed as a line with a JSON array of microseconds;
+ * for
  * "-", as many as each line of the standard input says, until its end: so several programs can be measured by turns. 0,
  * -EINVAL (not a number from 1 to MEASURE_SAMPLES_MAX), -EIO, or as the step. */
 int measure_run(const char *text, measure_step step, void *userdata);

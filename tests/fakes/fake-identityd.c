@@ -372,12 +372,12 @@ static void *serve(void *userdata) {
         eventfd_t unused;
 
         update_name(fake, &owned);
-        items[0] = (struct pollfd){ .fd = fake->wake_fd, .events = POLLIN };
-        items[1] = (struct pollfd){ .fd = sd_bus_get_fd(fake->connection), .events = POLLIN };
+        items[0] = (struct pollfd) { .fd = fake->wake_fd, .events = POLLIN };
+        items[1] = (struct pollfd) { .fd = sd_bus_get_fd(fake->connection), .events = POLLIN };
         for (size_t i = 0; i < HANDLES_MAX; i++)
             if (fake->handles[i].fd >= 0) {
                 who[count] = &fake->handles[i];
-                items[count++] = (struct pollfd){ .fd = fake->handles[i].fd, .events = POLLIN };
+                items[count++] = (struct pollfd) { .fd = fake->handles[i].fd, .events = POLLIN };
             }
         pthread_mutex_unlock(&fake->lock);
         (void) poll(items, count, 1000);

@@ -283,8 +283,8 @@ int swtpm_new_with_certificates(Swtpm **ret) {
         return r;
     (void) snprintf(configuration, sizeof configuration, "%s/config/swtpm_setup.conf", swtpm->directory);
     r = run(swtpm,
-            (const char *const[]){ "swtpm_setup", "--tpm2", "--tpmstate", swtpm->state, "--config", configuration,
-                                   "--create-ek-cert", "--create-platform-cert", "--lock-nvram", NULL });
+            (const char *const[]) { "swtpm_setup", "--tpm2", "--tpmstate", swtpm->state, "--config", configuration,
+                                    "--create-ek-cert", "--create-platform-cert", "--lock-nvram", NULL });
     if (r < 0)
         return r;
     r = swtpm_start(swtpm);

@@ -9,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     _cleanup_bytes_ Bytes spki = BYTES_NULL;
 
-    if (certificate_spki((BytesView){ data, size }, &spki) >= 0)
+    if (certificate_spki((BytesView) { data, size }, &spki) >= 0)
         require(spki.size > 0 && spki.size < size && memmem(data, size, spki.data, spki.size));
     return 0;
 }

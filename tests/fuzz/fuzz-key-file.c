@@ -34,12 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     gnutls_datum_t der = { (uint8_t *) data, (unsigned int) size }, pem = { NULL, 0 };
 
     if (size == 0 || data[0] == '-') {
-        try_pem((BytesView){ data, size });
+        try_pem((BytesView) { data, size });
         return 0;
     }
     if (gnutls_pem_base64_encode2("TSS2 PRIVATE KEY", &der, &pem) < 0)
         return 0;
-    try_pem((BytesView){ pem.data, pem.size });
+    try_pem((BytesView) { pem.data, pem.size });
     gnutls_free(pem.data);
     return 0;
 }

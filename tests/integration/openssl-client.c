@@ -5,10 +5,10 @@
  *   openssl-client load KEY          by PEM_read_bio_PrivateKey, and by OSSL_STORE; prints type, bits and what the
  * store has openssl-client held KEY          loads, then signs once for each line of its input; prints "signed" or the
  * error queue; at a line "close" its credential handles are closed first and their numbers given to others, and it
- * prints, too, whether those were left alone openssl-client threads KEY N C   C signatures in each of N threads with one EVP_PKEY, verified
- *   openssl-client fork KEY          signs in the parent, in children while threads of the parent sign, and in the
- * parent again openssl-client handshakes C CLIENT-KEY CLIENT-CHAIN SERVER-KEY SERVER-CHAIN ROOT     C TLS 1.3
- * handshakes in memory
+ * prints, too, whether those were left alone openssl-client threads KEY N C   C signatures in each of N threads with
+ * one EVP_PKEY, verified openssl-client fork KEY          signs in the parent, in children while threads of the parent
+ * sign, and in the parent again openssl-client handshakes C CLIENT-KEY CLIENT-CHAIN SERVER-KEY SERVER-CHAIN ROOT     C
+ * TLS 1.3 handshakes in memory
  *
  * KEY is a file or a URI. Exit: 0 good, 1 not (the error queue is printed), 2 usage. */
 #include <openssl/err.h>
@@ -34,7 +34,7 @@
 static int complain(const char *what) {
     printf("%s:\n", what);
     ERR_print_errors_fp(stdout);
-    (void)fflush(stdout);
+    (void) fflush(stdout);
     return 1;
 }
 
@@ -167,7 +167,7 @@ static int take_handles_away(int ends[static ENDS_MAX]) {
             continue;
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 || dup2(pair[0], fd) < 0)
             return -1;
-        (void)close(pair[0]);
+        (void) close(pair[0]);
         ends[count++] = pair[1];
     }
     return count;
@@ -191,7 +191,7 @@ static int held(char **arguments) {
     if (!key)
         return complain("load");
     printf("loaded\n");
-    (void)fflush(stdout);
+    (void) fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         int count = strcmp(line, "close\n") == 0 ? take_handles_away(ends) : 0;
         if (sign(key, 1))
@@ -202,7 +202,7 @@ static int held(char **arguments) {
             printf("%s\n", were_left_alone(ends, count) ? "left alone" : "disturbed");
         ERR_clear_error();
         printf(".\n");
-        (void)fflush(stdout);
+        (void) fflush(stdout);
     }
     EVP_PKEY_free(key);
     return 0;
@@ -241,12 +241,12 @@ static void join(pthread_t threads[static THREADS_MAX], unsigned started) {
 }
 
 static int in_threads(char **arguments) {
-    Work common = { .key = load_key(arguments[0]), .count = (unsigned)atoi(arguments[2]) };
+    Work common = { .key = load_key(arguments[0]), .count = (unsigned) atoi(arguments[2]) };
     pthread_t threads[THREADS_MAX];
 
     if (!common.key)
         return complain("load");
-    unsigned started = start(&common, threads, (unsigned)atoi(arguments[1]));
+    unsigned started = start(&common, threads, (unsigned) atoi(arguments[1]));
     join(threads, started);
     printf("threads %u failed %u\n", started, common.failed);
     EVP_PKEY_free(common.key);
@@ -256,15 +256,15 @@ static int in_threads(char **arguments) {
 static bool sign_in_child(EVP_PKEY *key, unsigned depth) {
     int status;
 
-    (void)fflush(stdout);
+    (void) fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        (void)alarm(20);
+        (void) alarm(20);
         bool good = sign(key, 1) && sign(key, 2) && (depth == 0 || sign_in_child(key, depth - 1));
         if (!good)
             complain("child");
         EVP_PKEY_free(key);
-        (void)fflush(stdout);
+        (void) fflush(stdout);
         _exit(good ? 0 : 1);
     }
     return child > 0 && waitpid(child, &status, 0) > 0 && status == 0;
@@ -348,16 +348,12 @@ int main(int argc, char **argv) {
         const char *name;
         int arguments;
         int (*run)(char **arguments);
-    } verbs[] = { { "load", 1, load },
-                  { "begun", 1, begun },
-                  { "held", 1, held },
-                  { "threads", 3, in_threads },
-                  { "fork", 1, in_children },
-                  { "handshakes", 6, handshakes } };
+    } verbs[] = { { "load", 1, load },          { "begun", 1, begun },      { "held", 1, held },
+                  { "threads", 3, in_threads }, { "fork", 1, in_children }, { "handshakes", 6, handshakes } };
 
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].arguments + 2)
             return verbs[i].run(argv + 2);
-    (void)fprintf(stderr, "usage: see the source\n");
+    (void) fprintf(stderr, "usage: see the source\n");
     return 2;
 }

@@ -52,11 +52,11 @@ static void set(World *world, const char *name, gnutls_privkey_t key, uint32_t g
     char *chain = issue(world, key, name, 100 + generation);
 
     fake_identityd_set(world->fake, &(FakeIdentity) { .name = name,
-                                                     .generation = generation,
-                                                     .key = key,
-                                                     .chain = chain,
-                                                     .anchors = world->root->pem,
-                                                     .crls = world->crl });
+                                                      .generation = generation,
+                                                      .key = key,
+                                                      .chain = chain,
+                                                      .anchors = world->root->pem,
+                                                      .crls = world->crl });
     free(chain);
 }
 
@@ -133,7 +133,8 @@ static int attend(World *world, pid_t pid, unsigned renew_every, unsigned restar
             signatures = now_signed;
             renew(world);
         }
-        if (restart_now || (restart_every > 0 && passed / restart_every > restarted && now_signed > signatures_before)) {
+        if (restart_now ||
+            (restart_every > 0 && passed / restart_every > restarted && now_signed > signatures_before)) {
             restarted += !restart_now;
             restart_now = 0;
             signatures_before = now_signed;

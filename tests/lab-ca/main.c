@@ -36,7 +36,8 @@ static void print_help(void) {
         "lab-ca revoke DIR SERIAL|name=COMMON-NAME [REASON]\n"
         "lab-ca control DIR COMMAND…        tells the one that serves DIR: fault, clear, revoke, release,\n"
         "                                   rollover begin|switch|finish, csrattrs, lifetime,\n"
-        "                                   intermediate-lifetime, crl-lifetime, crl-renew, crl-file, forget-pending, status, stop\n"
+        "                                   intermediate-lifetime, crl-lifetime, crl-renew, crl-file, forget-pending, "
+        "status, stop\n"
         "\n"
         "DIR then holds root.pem intermediate.pem server.pem (anchors of the HTTPS server) est-url crl-url index.txt\n"
         "log (time, operation, status, result), ready while it serves, private/ and issued/.\n");

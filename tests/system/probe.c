@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tries from inside a service's confinement what it must not be able to do. It is mounted in place of the service's program in a
- * copy of its unit, so that unit and AppArmor profile are the service's. One line for each attempt: "refused WHAT" or
- * "PERMITTED WHAT"; status 1 if anything was permitted, or if what the service needs was refused.
+/* Tries from inside a service's confinement what it must not be able to do. It is mounted in place of the service's
+ * program in a copy of its unit, so that unit and AppArmor profile are the service's. One line for each attempt:
+ * "refused WHAT" or "PERMITTED WHAT"; status 1 if anything was permitted, or if what the service needs was refused.
  *
- * Outside of a service: `probe freeze TID` stops one thread of a process and holds it; `probe search PID FILE` looks for the
- * file's content in a process's memory, and fails where it is not. */
+ * Outside of a service: `probe freeze TID` stops one thread of a process and holds it; `probe search PID FILE` looks
+ * for the file's content in a process's memory, and fails where it is not. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -108,7 +108,8 @@ static int mount_something(const char *unused) {
 }
 
 static int writable_code(const char *unused) {
-    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1
+                                                                                                                  : 0;
 }
 
 static int other_personality(const char *unused) {
@@ -281,7 +282,10 @@ static int try(const Attempt *attempts, int permitted_is_right) {
 
     for (const Attempt *attempt = attempts; attempt->what; attempt++) {
         int permitted = attempt->run(attempt->argument) >= 0;
-        (void) printf("%s %s\n", permitted ? permitted_is_right ? "permitted" : "PERMITTED" : permitted_is_right ? "REFUSED" : "refused",
+        (void) printf("%s %s\n",
+                      permitted            ? permitted_is_right ? "permitted" : "PERMITTED"
+                      : permitted_is_right ? "REFUSED"
+                                           : "refused",
                       attempt->what);
         wrong |= permitted != permitted_is_right;
     }
@@ -352,5 +356,6 @@ int main(int argc, char **argv) {
         return freeze((pid_t) atoi(argv[2]));
     if (argc == 4 && strcmp(argv[1], "search") == 0)
         return search(argv[2], argv[3]);
-    return try(both, 0) | try(is_enroller ? enroller_only : daemon_only, 0) | try(is_enroller ? enroller_needs : daemon_needs, 1);
+    return try(both, 0) | try(is_enroller ? enroller_only : daemon_only, 0) |
+           try(is_enroller ? enroller_needs : daemon_needs, 1);
 }

@@ -290,10 +290,10 @@ static void test_status_becomes_errno(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",
-                                                          .generation = 1,
-                                                          .key = fixture.key,
-                                                          .chain = fixture.chain,
-                                                          .blocked = table[i].kind });
+                                                           .generation = 1,
+                                                           .key = fixture.key,
+                                                           .chain = fixture.chain,
+                                                           .blocked = table[i].kind });
         assert_int_equal(identityd_sign_message(credential, 0, P256, "x", 1, signature, &size), table[i].r);
         assert_error_says("the fake blocks this identity");
     }

@@ -318,10 +318,10 @@ static void test_url(void **state) {
     fake_identityd_forget_generation(fixture.fake, "device", 1);
     assert_int_not_equal(connect_url(credentials, &server, "NORMAL"), 0);
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "device",
-                                                      .generation = 3,
-                                                      .key = fixture.key,
-                                                      .chain = fixture.chain,
-                                                      .anchors = fixture.ca->pem });
+                                                       .generation = 3,
+                                                       .key = fixture.key,
+                                                       .chain = fixture.chain,
+                                                       .anchors = fixture.ca->pem });
     assert_int_equal(connect_url(credentials, &server, "NORMAL"), 0);
     set_device(2, NULL, NULL);
     fake_identityd_forget_generation(fixture.fake, "device", 3);
@@ -336,10 +336,10 @@ static void test_url_rsa_pkcs1(void **state) {
     Party server;
 
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "rsa",
-                                                      .generation = 1,
-                                                      .key = fixture.rsa_key,
-                                                      .chain = fixture.rsa_chain,
-                                                      .anchors = fixture.ca->pem });
+                                                       .generation = 1,
+                                                       .key = fixture.rsa_key,
+                                                       .chain = fixture.rsa_chain,
+                                                       .anchors = fixture.ca->pem });
     assert_int_equal(load_url("identityd:rsa?purpose=digest", &credentials), 0);
     party_open(&server, "service", "digest");
     assert_int_equal(connect_url(credentials, &server,

@@ -193,7 +193,8 @@ static void test_no_or_bad_anchors(void **state) {
     char *pem = issue(&(FakeRequest) { .common_name = "x" });
 
     fake_identityd_set(
-        fixture.fake, &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key, .chain = fixture.chain });
+        fixture.fake,
+        &(FakeIdentity) { .name = "device", .generation = 1, .key = fixture.key, .chain = fixture.chain });
     assert_int_equal(check(pem, NULL, "client", 0), -ENOENT);
     assert_error_says("no anchors");
     fake_identityd_set(

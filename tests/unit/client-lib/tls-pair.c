@@ -11,12 +11,12 @@ static char *device_chains[2], *service_chains[2];
 
 static void set(const char *name, uint32_t generation, const char *chain, const char *crls, const char *state) {
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = name,
-                                                      .state = state,
-                                                      .generation = generation,
-                                                      .key = generation == 2 ? fixture.next_key : fixture.key,
-                                                      .chain = chain,
-                                                      .anchors = fixture.ca->pem,
-                                                      .crls = crls });
+                                                       .state = state,
+                                                       .generation = generation,
+                                                       .key = generation == 2 ? fixture.next_key : fixture.key,
+                                                       .chain = chain,
+                                                       .anchors = fixture.ca->pem,
+                                                       .crls = crls });
 }
 
 static char *issue(gnutls_privkey_t key, const char *name, bool server, unsigned serial) {

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define VIEW(literal) ((BytesView){ (const uint8_t *) (literal), sizeof(literal) - 1 })
+#define VIEW(literal) ((BytesView) { (const uint8_t *) (literal), sizeof(literal) - 1 })
 
 static void copies_and_appends(void **state) {
     _cleanup_bytes_ Bytes bytes = BYTES_NULL, empty = BYTES_NULL;
@@ -20,9 +20,9 @@ static void copies_and_appends(void **state) {
     assert_int_equal(bytes.data[4], 0);
     assert_int_equal(bytes_append(&bytes, VIEW("de")), 0);
     assert_memory_equal(bytes.data, "ab\0cde", 7);
-    assert_int_equal(bytes_append(&bytes, (BytesView){ NULL, 0 }), 0);
+    assert_int_equal(bytes_append(&bytes, (BytesView) { NULL, 0 }), 0);
     assert_int_equal(bytes.size, 6);
-    assert_int_equal(bytes_copy((BytesView){ NULL, 0 }, &empty), 0);
+    assert_int_equal(bytes_copy((BytesView) { NULL, 0 }, &empty), 0);
     assert_string_equal((char *) empty.data, "");
     bytes_clear(&empty);
     assert_null(empty.data);
@@ -34,11 +34,11 @@ static void impossible_sizes_change_nothing(void **state) {
     _cleanup_bytes_ Bytes bytes = BYTES_NULL;
 
     assert_int_equal(bytes_append(&bytes, VIEW("x")), 0);
-    assert_int_equal(bytes_append(&bytes, (BytesView){ bytes.data, SIZE_MAX }), -ENOMEM);
-    assert_int_equal(bytes_append(&bytes, (BytesView){ bytes.data, SIZE_MAX - 1 }), -ENOMEM);
+    assert_int_equal(bytes_append(&bytes, (BytesView) { bytes.data, SIZE_MAX }), -ENOMEM);
+    assert_int_equal(bytes_append(&bytes, (BytesView) { bytes.data, SIZE_MAX - 1 }), -ENOMEM);
     assert_string_equal((char *) bytes.data, "x");
     Bytes untouched = { (uint8_t *) 1, 2 };
-    assert_int_equal(bytes_copy((BytesView){ bytes.data, SIZE_MAX }, &untouched), -ENOMEM);
+    assert_int_equal(bytes_copy((BytesView) { bytes.data, SIZE_MAX }, &untouched), -ENOMEM);
     assert_ptr_equal(untouched.data, (uint8_t *) 1);
 }
 
@@ -46,7 +46,7 @@ static void compares(void **state) {
     assert_true(bytes_view_equal(VIEW("a"), VIEW("a")));
     assert_false(bytes_view_equal(VIEW("a"), VIEW("b")));
     assert_false(bytes_view_equal(VIEW("a"), VIEW("ab")));
-    assert_true(bytes_view_equal((BytesView){ NULL, 0 }, VIEW("")));
+    assert_true(bytes_view_equal((BytesView) { NULL, 0 }, VIEW("")));
     assert_int_equal(bytes_view_string(NULL).size, 0);
     assert_int_equal(bytes_view_string("abc").size, 3);
 }
@@ -55,7 +55,7 @@ static void hex_round_trip(void **state) {
     uint8_t all[256];
     for (unsigned i = 0; i < 256; i++)
         all[i] = (uint8_t) i;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView){ all, 256 });
+    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { all, 256 });
     _cleanup_bytes_ Bytes bytes = BYTES_NULL;
     assert_int_equal(strlen(hex), 512);
     assert_int_equal(bytes_from_hex(hex, &bytes), 0);
@@ -132,7 +132,7 @@ static void memfd_round_trip(void **state) {
 
     memset(content, 7, sizeof(content));
     for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
-        _cleanup_close_ int fd = bytes_to_memfd("test", (BytesView){ content, sizes[i] });
+        _cleanup_close_ int fd = bytes_to_memfd("test", (BytesView) { content, sizes[i] });
         _cleanup_bytes_ Bytes bytes = BYTES_NULL;
         assert_true(fd >= 0);
         assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);

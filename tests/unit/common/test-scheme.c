@@ -86,7 +86,7 @@ static void digests(void **state) {
         const SignatureScheme *scheme = scheme_by_id(known[i].id);
         int size = scheme_digest(scheme, known[i].message, strlen(known[i].message), digest);
         assert_int_equal(size, scheme->hash);
-        _cleanup_free_ char *hex = bytes_to_hex((BytesView){ digest, (size_t) size });
+        _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, (size_t) size });
         assert_string_equal(hex, known[i].hex);
     }
     uint8_t digest[64];
@@ -100,7 +100,7 @@ static void certificate_verify(void **state) {
     for (unsigned side = 0; side < 2; side++) {
         TlsSide own = side ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT, other = side ? TLS_SIDE_CLIENT : TLS_SIDE_SERVER;
         for (size_t size = 0; size <= sizeof(hash); size++) {
-            int length = certificate_verify_build(own, (BytesView){ hash, size }, content);
+            int length = certificate_verify_build(own, (BytesView) { hash, size }, content);
             assert_int_equal(length, size == 32 || size == 48 ? (int) (98 + size) : -EINVAL);
             if (length < 0)
                 continue;
@@ -114,8 +114,8 @@ static void certificate_verify(void **state) {
             assert_true(certificate_verify_matches(own, view));
             assert_false(certificate_verify_matches(other, view));
             for (size_t cut = 0; cut < view.size; cut++)
-                assert_false(certificate_verify_matches(own, (BytesView){ content, cut }) && cut != 130);
-            assert_false(certificate_verify_matches(own, (BytesView){ content, view.size + 1 }));
+                assert_false(certificate_verify_matches(own, (BytesView) { content, cut }) && cut != 130);
+            assert_false(certificate_verify_matches(own, (BytesView) { content, view.size + 1 }));
             for (size_t bit = 0; bit < 98 * 8; bit++) { /* any single bit before the hash */
                 content[bit / 8] ^= (uint8_t) (1 << bit % 8);
                 assert_false(certificate_verify_matches(own, view));
@@ -123,7 +123,7 @@ static void certificate_verify(void **state) {
             }
         }
     }
-    assert_false(certificate_verify_matches(TLS_SIDE_CLIENT, (BytesView){ NULL, 0 }));
+    assert_false(certificate_verify_matches(TLS_SIDE_CLIENT, (BytesView) { NULL, 0 }));
 }
 
 int main(void) {

@@ -16,12 +16,12 @@ static void sizes(void **state) {
     Secret *none = NULL;
 
     memset(bytes, 5, sizeof(bytes));
-    assert_int_equal(secret_new((BytesView){ bytes, SECRET_MAX }, &secret), 0);
+    assert_int_equal(secret_new((BytesView) { bytes, SECRET_MAX }, &secret), 0);
     assert_int_equal(secret_view(secret).size, SECRET_MAX);
     assert_memory_equal(secret_view(secret).data, bytes, SECRET_MAX);
-    assert_int_equal(secret_new((BytesView){ bytes, SECRET_MAX + 1 }, &none), -E2BIG);
+    assert_int_equal(secret_new((BytesView) { bytes, SECRET_MAX + 1 }, &none), -E2BIG);
     assert_null(none);
-    assert_int_equal(secret_new((BytesView){ NULL, 0 }, &none), 0);
+    assert_int_equal(secret_new((BytesView) { NULL, 0 }, &none), 0);
     assert_int_equal(secret_view(none).size, 0);
     assert_null(secret_free(none));
     assert_null(secret_free(NULL));

@@ -20,7 +20,7 @@ static void encoding_is_as_written(void **state) {
     assert_int_equal(tlv_append_u64(&body, 4, 0x0102030405060708), 0);
     assert_int_equal(tlv_append_string(&body, 5, "hi"), 0);
     assert_int_equal(tlv_append_string(&body, 9, NULL), 0);
-    assert_int_equal(tlv_append(&body, 6, (BytesView){ NULL, 0 }), 0);
+    assert_int_equal(tlv_append(&body, 6, (BytesView) { NULL, 0 }), 0);
     assert_int_equal(body.size, sizeof(expected));
     assert_memory_equal(body.data, expected, sizeof(expected));
 
@@ -106,24 +106,24 @@ static void wrong_sizes(void **state) {
         if (r == 0)
             free(string);
     }
-    assert_int_equal(tlv_value_string((BytesView){ bytes, 5 }, 100, &string), -EBADMSG); /* a NUL inside */
+    assert_int_equal(tlv_value_string((BytesView) { bytes, 5 }, 100, &string), -EBADMSG); /* a NUL inside */
 }
 
 static void the_limit_of_a_packet(void **state) {
     static uint8_t big[PACKET_PAYLOAD_MAX];
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 5 }), -EMSGSIZE);
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, SIZE_MAX }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 5 }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, SIZE_MAX }), -EMSGSIZE);
     assert_int_equal(body.size, 0);
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 6 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 6 }), 0);
     assert_int_equal(body.size, PACKET_PAYLOAD_MAX);
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ NULL, 0 }), -EMSGSIZE);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { NULL, 0 }), -EMSGSIZE);
     bytes_clear(&body);
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ big, PACKET_PAYLOAD_MAX - 12 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 12 }), 0);
     assert_int_equal(tlv_append_u8(&body, 1, 1), -EMSGSIZE);
     assert_int_equal(body.size, PACKET_PAYLOAD_MAX - 6);
-    assert_int_equal(tlv_append(&body, 1, (BytesView){ NULL, 0 }), 0);
+    assert_int_equal(tlv_append(&body, 1, (BytesView) { NULL, 0 }), 0);
 }
 
 int main(void) {

@@ -2,12 +2,12 @@
 /* See lab.h. */
 #include "lab.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <string.h>
 #include <time.h>
+#include <cmocka.h>
 
 void lab_certificate_new(const char *common_name, bool ca, gnutls_pk_algorithm_t algorithm, unsigned bits, int days,
                          const LabCertificate *issuer, LabCertificate *ret) {
@@ -26,12 +26,13 @@ void lab_certificate_new(const char *common_name, bool ca, gnutls_pk_algorithm_t
     gnutls_x509_crt_set_activation_time(certificate, days < 0 ? now + (time_t) days * 2 * 86400 : now - 3600);
     gnutls_x509_crt_set_expiration_time(certificate, now + (time_t) days * 86400);
     assert_true(gnutls_x509_crt_set_basic_constraints(certificate, ca, -1) >= 0);
-    assert_true(gnutls_x509_crt_set_key_usage(certificate, ca ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE) >= 0);
+    assert_true(
+        gnutls_x509_crt_set_key_usage(certificate, ca ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE) >= 0);
     assert_true(gnutls_x509_crt_set_key(certificate, ret->key) >= 0);
     if (!ca)
         assert_true(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, "host.example", 12, 0) >= 0);
-    assert_true(gnutls_x509_crt_sign2(certificate, issuer ? issuer->certificate : certificate, issuer ? issuer->key : ret->key,
-                                      GNUTLS_DIG_SHA256, 0) >= 0);
+    assert_true(gnutls_x509_crt_sign2(certificate, issuer ? issuer->certificate : certificate,
+                                      issuer ? issuer->key : ret->key, GNUTLS_DIG_SHA256, 0) >= 0);
 }
 
 void lab_certificate_clear(LabCertificate *certificate) {

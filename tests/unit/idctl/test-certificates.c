@@ -5,12 +5,12 @@
 
 #include "lab.h"
 
+#include <gnutls/pkcs7.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <gnutls/pkcs7.h>
 #include <string.h>
+#include <cmocka.h>
 
 typedef struct Lab {
     LabCertificate root, intermediate, leaf, expired;
@@ -94,18 +94,21 @@ static void test_pkcs7_and_der(void **state) {
 static void test_refusals(void **state) {
     _cleanup_certificates_ Certificates certificates = { 0 };
     _cleanup_free_ char *huge = malloc(CERTIFICATES_FILE_MAX + 1);
-    static const char *const bad[] = { "", "hello", "0", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    static const char *const bad[] = { "", "hello", "0",
+                                       "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                                        "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         assert_int_equal(certificates_parse(bytes_view_string(bad[i]), &certificates), -EBADMSG);
     assert_non_null(huge);
     memset(huge, 'x', CERTIFICATES_FILE_MAX + 1);
-    assert_int_equal(certificates_parse((BytesView) { (uint8_t *) huge, CERTIFICATES_FILE_MAX + 1 }, &certificates), -E2BIG);
+    assert_int_equal(certificates_parse((BytesView) { (uint8_t *) huge, CERTIFICATES_FILE_MAX + 1 }, &certificates),
+                     -E2BIG);
     assert_int_equal(certificates.count, 0);
 }
 
-static void check(const Trust *trust, const Lab *lab, const LabCertificate *leaf, const char *name, const char *reason) {
+static void check(const Trust *trust, const Lab *lab, const LabCertificate *leaf, const char *name,
+                  const char *reason) {
     _cleanup_certificates_ Certificates chain = { 0 };
     _cleanup_verdict_ Verdict verdict = { 0 };
 
@@ -161,10 +164,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pem_in_any_order),
-        cmocka_unit_test(test_chain_of_cas),
-        cmocka_unit_test(test_pkcs7_and_der),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_pem_in_any_order), cmocka_unit_test(test_chain_of_cas),
+        cmocka_unit_test(test_pkcs7_and_der),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_verification),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

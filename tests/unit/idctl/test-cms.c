@@ -8,14 +8,14 @@
 
 #include "lab.h"
 
+#include <fcntl.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <cmocka.h>
 
 typedef struct Lab {
     char directory[64];

@@ -5,11 +5,11 @@
 #include "idctl/network.h"
 #include "idctl/output.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 static const Option options[] = {
     { "json", 'j', NULL, "x" },
@@ -18,10 +18,12 @@ static const Option options[] = {
     { "two", 0, "NAME", "x", true },
     { NULL },
 };
-static const Verb verb = { .name = "try", .synopsis = "A [B]", .summary = "x", .options = options, .minimum = 1, .maximum = 2 };
+static const Verb verb = {
+    .name = "try", .synopsis = "A [B]", .summary = "x", .options = options, .minimum = 1, .maximum = 2
+};
 
 /* The command borrows from argv, which therefore has to live as long. */
-#define ARGV(...) ((char *[]) { (char *) "try", __VA_ARGS__, NULL })
+#define ARGV(...)           ((char *[]) { (char *) "try", __VA_ARGS__, NULL })
 #define PARSE(command, ...) command_parse(&verb, (int) ARRAY_LENGTH(ARGV(__VA_ARGS__)) - 1, ARGV(__VA_ARGS__), command)
 
 static void test_parse(void **state) {
@@ -54,8 +56,9 @@ static void test_repeated(void **state) {
     size_t one = 0, two = 0;
     Command command;
 
-    assert_int_equal(PARSE(&command, (char *) "--one=a", (char *) "x", (char *) "--two", (char *) "b", (char *) "--one=c"),
-                     _EXIT_CONTINUE);
+    assert_int_equal(
+        PARSE(&command, (char *) "--one=a", (char *) "x", (char *) "--two", (char *) "b", (char *) "--one=c"),
+        _EXIT_CONTINUE);
     assert_string_equal(command_next(&command, "one", &one), "a");
     assert_string_equal(command_next(&command, "two", &two), "b");
     assert_string_equal(command_next(&command, "one", &one), "c");
@@ -68,7 +71,7 @@ static void test_texts(void **state) {
     static const struct {
         uint64_t seconds;
         const char *text;
-    } durations[] = { { 0, "0 seconds" },     { 1, "1 second" },    { 119, "119 seconds" },     { 120, "2 minutes" },
+    } durations[] = { { 0, "0 seconds" },      { 1, "1 second" },   { 119, "119 seconds" },  { 120, "2 minutes" },
                       { 7199, "119 minutes" }, { 7200, "2 hours" }, { 2 * 86400, "2 days" }, { 63115200, "2 years" } };
     char duration[32];
 
@@ -90,7 +93,9 @@ static void test_texts(void **state) {
 static void test_endpoints(void **state) {
     static const struct {
         const char *text, *host, *port;
-    } good[] = { { "a.example:443", "a.example", "443" }, { "[::1]:https", "::1", "https" }, { "127.0.0.1:1", "127.0.0.1", "1" } };
+    } good[] = { { "a.example:443", "a.example", "443" },
+                 { "[::1]:https", "::1", "https" },
+                 { "127.0.0.1:1", "127.0.0.1", "1" } };
     static const char *const bad[] = { "", "host", ":443", "host:", "::1:443", "[]:443", "[::1]", "[::1:443" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
@@ -117,8 +122,8 @@ static void test_exit_codes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),  cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_repeated), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_endpoints), cmocka_unit_test(test_exit_codes),
+        cmocka_unit_test(test_parse), cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_texts), cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_exit_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* idctl connect against openssl s_server, with handles signed for by software keys: what is accepted, every way in which one
- * side refuses the other, and the session joined with standard input and output. */
+/* idctl connect against openssl s_server, with handles signed for by software keys: what is accepted, every way in
+ * which one side refuses the other, and the session joined with standard input and output. */
 #include "common/bytes.h"
 #include "idctl/command.h"
 #include "idctl/verbs.h"
@@ -8,16 +8,16 @@
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
 
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <cmocka.h>
 
 typedef struct Lab {
     FakeIdentityd *fake;
@@ -36,8 +36,8 @@ typedef struct Server {
 /* `openssl s_server` on a port of its choice, which it tells in a line "ACCEPT HOST:PORT". */
 static Server server_start(const char *certificate, char *const *options) {
     Server server = { 0 };
-    char line[256], *argv[32] = { S("openssl"), S("s_server"), S("-accept"), S("127.0.0.1:0"), S("-rev"), S("-key"),
-                                  S("server.key"), S("-cert"), S(certificate) };
+    char line[256], *argv[32] = { S("openssl"), S("s_server"),   S("-accept"), S("127.0.0.1:0"), S("-rev"),
+                                  S("-key"),    S("server.key"), S("-cert"),   S(certificate) };
     int fds[2];
 
     for (size_t i = 0; options[i]; i++)
@@ -124,7 +124,8 @@ static void test_accepted(void **state) {
 static void test_joined(void **state) {
     Server server = SERVER("server.pem", VERIFYING);
 
-    assert_int_equal(CONNECT("abc\nand more\n", S("demo"), server.endpoint, S("--name=host.example"), S("-q")), EXIT_OK);
+    assert_int_equal(CONNECT("abc\nand more\n", S("demo"), server.endpoint, S("--name=host.example"), S("-q")),
+                     EXIT_OK);
     assert_output("cba\nerom dna\n");
     server_stop(&server);
 }
@@ -149,17 +150,17 @@ static void test_we_refuse(void **state) {
     assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=other.example"), S("--check")), EXIT_FAILED);
     assert_output("name       BAD: the certificate does not carry the name other.example");
     assert_output("chain      good");
-    assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--anchors=stranger.pem"),
-                             S("--check")),
-                     EXIT_FAILED);
+    assert_int_equal(
+        CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--anchors=stranger.pem"), S("--check")),
+        EXIT_FAILED);
     assert_output("chain      BAD");
     server_stop(&server);
     server = SERVER("foreign.pem", VERIFYING);
     assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--check")), EXIT_FAILED);
     assert_output("chain      BAD");
-    assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--anchors=stranger.pem"),
-                             S("--check")),
-                     EXIT_OK);
+    assert_int_equal(
+        CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--anchors=stranger.pem"), S("--check")),
+        EXIT_OK);
     server_stop(&server);
     server = SERVER("revoked.pem", VERIFYING);
     assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--check")), EXIT_FAILED);
@@ -203,8 +204,9 @@ static void write_text(const char *path, const char *text) {
 }
 
 static void write_issued(const Lab *lab, const char *path, const FakeCa *ca, unsigned serial) {
-    char *certificate = fake_ca_issue(ca, lab->server_key, &(FakeRequest) { .common_name = "server", .dns = "host.example",
-                                                                            .server = true, .serial = serial });
+    char *certificate = fake_ca_issue(
+        ca, lab->server_key,
+        &(FakeRequest) { .common_name = "server", .dns = "host.example", .server = true, .serial = serial });
     write_text(path, certificate);
     free(certificate);
 }
@@ -232,8 +234,12 @@ static int setup(void **state) {
     char *chain = fake_ca_issue(lab->root, lab->client_key,
                                 &(FakeRequest) { .common_name = "demo", .client = true, .serial = 7 });
     char *crl = fake_ca_crl(lab->root, (unsigned[]) { 23, 0 }, 3600);
-    fake_identityd_set(lab->fake, &(FakeIdentity) { .name = "demo", .generation = 1, .key = lab->client_key, .chain = chain,
-                                                    .anchors = lab->root->pem, .crls = crl });
+    fake_identityd_set(lab->fake, &(FakeIdentity) { .name = "demo",
+                                                    .generation = 1,
+                                                    .key = lab->client_key,
+                                                    .chain = chain,
+                                                    .anchors = lab->root->pem,
+                                                    .crls = crl });
     free(chain);
     free(crl);
     *state = lab;

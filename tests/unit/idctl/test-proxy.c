@@ -7,11 +7,11 @@
 
 #include "lab.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 #define WORDS_MAX 48U
 
@@ -182,7 +182,8 @@ static void make_client(Certificates *ret) {
     LabCertificate client;
     Bytes der = BYTES_NULL;
 
-    lab_certificate_new("client", false, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 1, NULL, &client);
+    lab_certificate_new("client", false, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 1, NULL,
+                        &client);
     add_name(client.certificate, GNUTLS_SAN_DNSNAME, "a.example", 9);
     add_name(client.certificate, GNUTLS_SAN_URI, "urn:a", 5);
     add_name(client.certificate, GNUTLS_SAN_DNSNAME, "b.example", 9);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* idctl sign against handles with software keys: OpenSSL verifies what is written, and whatever fails leaves no file and
- * the documented exit status. */
+/* idctl sign against handles with software keys: OpenSSL verifies what is written, and whatever fails leaves no file
+ * and the documented exit status. */
 #include "idctl/command.h"
 #include "idctl/verbs.h"
 
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <cmocka.h>
 
 typedef struct Lab {
     FakeIdentityd *fake;
@@ -53,9 +53,11 @@ static void test_raw(void **state) {
     assert_int_equal(SIGN(S("p256"), S("small"), S("-q")), EXIT_OK);
     assert_true(shell("openssl x509 -in p256.pem -pubkey -noout >p256.pub && "
                       "openssl dgst -sha256 -verify p256.pub -signature small.sig small >/dev/null"));
-    assert_int_equal(SIGN(S("rsa"), S("--scheme=rsa_pss_rsae_sha384"), S("--out"), S("other"), S("-q"), S("small")), EXIT_OK);
-    assert_true(shell("openssl x509 -in rsa.pem -pubkey -noout >rsa.pub && openssl dgst -sha384 -sigopt "
-                      "rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48 -verify rsa.pub -signature other small >/dev/null"));
+    assert_int_equal(SIGN(S("rsa"), S("--scheme=rsa_pss_rsae_sha384"), S("--out"), S("other"), S("-q"), S("small")),
+                     EXIT_OK);
+    assert_true(
+        shell("openssl x509 -in rsa.pem -pubkey -noout >rsa.pub && openssl dgst -sha384 -sigopt "
+              "rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48 -verify rsa.pub -signature other small >/dev/null"));
 }
 
 static void test_cms(void **state) {
@@ -121,8 +123,10 @@ static void add_identity(Lab *lab, size_t place, const char *name, FakeKeyType t
 
     lab->keys[place] = fake_key_new(type);
     char *chain = fake_ca_issue(lab->root, lab->keys[place], &(FakeRequest) { .common_name = name, .serial = 7 });
-    fake_identityd_set(lab->fake, &(FakeIdentity) { .name = name, .generation = 1, .key = lab->keys[place], .chain = chain,
-                                                    .anchors = lab->root->pem });
+    fake_identityd_set(
+        lab->fake,
+        &(FakeIdentity) {
+            .name = name, .generation = 1, .key = lab->keys[place], .chain = chain, .anchors = lab->root->pem });
     snprintf(file, sizeof file, "%s.pem", name);
     write_text(file, chain);
     free(chain);

@@ -232,7 +232,14 @@ static void test_trust(void **state) {
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static void test_ocsp(void **state) {
-    static const char *const bad[] = { "x", "\n", DIGEST "=5", DIGEST "=\n", DIGEST "=\n5\n", DIGEST "=5 \n", "0" DIGEST "=5\n", "00=5\n",
+    static const char *const bad[] = { "x",
+                                       "\n",
+                                       DIGEST "=5",
+                                       DIGEST "=\n",
+                                       DIGEST "=\n5\n",
+                                       DIGEST "=5 \n",
+                                       "0" DIGEST "=5\n",
+                                       "00=5\n",
                                        DIGEST "=5\n" DIGEST "\n" };
     const StoreFixture *fixture = *state;
     Store *store = open_demo(fixture->fd);

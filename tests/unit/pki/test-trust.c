@@ -302,9 +302,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bootstrap_of_a_crowd),
         cmocka_unit_test(test_signatures_are_counted),
-        cmocka_unit_test(test_new_root),      cmocka_unit_test(test_attacker),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_intermediates), cmocka_unit_test(test_reissued_root), cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_leaving),       cmocka_unit_test(test_bootstrap),
+        cmocka_unit_test(test_new_root),
+        cmocka_unit_test(test_attacker),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_intermediates),
+        cmocka_unit_test(test_reissued_root),
+        cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_bootstrap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,7 @@ int bench_stop(void **state) {
 }
 
 SigningIdentity bench_identity(const Bench *bench, uint32_t generation) {
-    return (SigningIdentity){
+    return (SigningIdentity) {
         .name = "demo",
         .state = generation > 0 ? "ready" : "empty",
         .generation = generation,
@@ -176,11 +176,11 @@ void holder_raw(int fd, const void *data, size_t size, unsigned fd_count) {
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
-                               .cmsg_level = SOL_SOCKET,
-                               .cmsg_type = SCM_RIGHTS };
+        *c = (struct cmsghdr) { .cmsg_len = CMSG_LEN(sizeof(int) * fd_count),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS };
         for (unsigned i = 0; i < fd_count; i++)
-            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int){ STDERR_FILENO }, sizeof(int));
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &(int) { STDERR_FILENO }, sizeof(int));
     }
     (void) sendmsg(fd, &message, MSG_NOSIGNAL); /* the other end may be closed by now: that is for the caller to see */
 }
@@ -293,7 +293,7 @@ void holder_sign_message(int fd, const TpmKey *key, uint32_t generation, const c
     assert_int_equal(answer.scheme, 0x0403);
     if (generation > 0)
         assert_int_equal(answer.generation, generation);
-    assert_true(verifies(key, 0x0403, view, (BytesView){ answer.payload, answer.size }));
+    assert_true(verifies(key, 0x0403, view, (BytesView) { answer.payload, answer.size }));
 }
 
 bool verifies(const TpmKey *key, uint16_t scheme, BytesView message, BytesView signature) {
@@ -324,7 +324,7 @@ BytesView state_value(const Answer *state, uint16_t tag) {
         uint32_t length = u32(state->payload + at + 2);
         assert_true(length <= state->size - at - 6);
         if ((state->payload[at] | state->payload[at + 1] << 8) == tag) {
-            value = (BytesView){ state->payload + at + 6, length };
+            value = (BytesView) { state->payload + at + 6, length };
             found++;
         }
         at += 6 + length;

@@ -111,7 +111,7 @@ static void freeing_says_what_is_owed(void **state) {
     assert_true(seconds() - begun < 20);
     for (unsigned i = 0; i < 2; i++)
         linger_peer_clear(&peers[i]);
-    nanosleep(&(struct timespec){ 0, 200000000 }, NULL); /* for the leak checker: the thread ends by itself */
+    nanosleep(&(struct timespec) { 0, 200000000 }, NULL); /* for the leak checker: the thread ends by itself */
 }
 
 int main(void) {

@@ -30,7 +30,7 @@ static int certify(const FakeCa *ca, const TpmKey *key) {
     assert_int_equal(gnutls_x509_crt_set_expiration_time(certificate, time(NULL) + 3600), 0);
     assert_int_equal(gnutls_x509_crt_privkey_sign(certificate, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0), 0);
     assert_int_equal(gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &pem), 0);
-    int fd = bytes_to_memfd("chain", (BytesView){ pem.data, pem.size });
+    int fd = bytes_to_memfd("chain", (BytesView) { pem.data, pem.size });
     gnutls_free(pem.data);
     gnutls_x509_crt_deinit(certificate);
     gnutls_pubkey_deinit(public);

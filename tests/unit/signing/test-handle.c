@@ -59,29 +59,29 @@ static void each_purpose_signs(void **state) {
         for (size_t size = 32; size <= 48; size += 16) {
             _cleanup_close_ int fd = bench_open(bench, (Purpose) purpose);
             TlsSide side = purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
-            size_t length = (size_t) certificate_verify_build(side, (BytesView){ hash, size }, content);
-            holder_send(fd, HANDLE_SIGN_TRANSCRIPT, 7, 1, 0x0403, (BytesView){ hash, size });
-            holder_send(fd, HANDLE_SIGN_MESSAGE, 8, 0, 0x0403, (BytesView){ content, length });
+            size_t length = (size_t) certificate_verify_build(side, (BytesView) { hash, size }, content);
+            holder_send(fd, HANDLE_SIGN_TRANSCRIPT, 7, 1, 0x0403, (BytesView) { hash, size });
+            holder_send(fd, HANDLE_SIGN_MESSAGE, 8, 0, 0x0403, (BytesView) { content, length });
             for (uint32_t serial = 7; serial <= 8; serial++) {
                 assert_true(holder_receive_answer(fd, &answer));
                 assert_int_equal(answer.status, 0);
                 assert_int_equal(answer.serial, serial);
                 assert_int_equal(answer.generation, 1); /* also where 0 was asked for */
                 assert_int_equal(answer.type, serial == 7 ? 0x82 : 0x83);
-                assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ content, length },
-                                     (BytesView){ answer.payload, answer.size }));
+                assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { content, length },
+                                     (BytesView) { answer.payload, answer.size }));
             }
         }
     _cleanup_close_ int data = bench_open(bench, PURPOSE_DATA), any = bench_open(bench, PURPOSE_DIGEST);
     holder_sign_message(data, bench->keys[0], 1, "hello");
     holder_sign_message(any, bench->keys[0], 1, "hello");
     int size = scheme_digest(scheme_by_id(0x0403), "hello", 5, digest);
-    holder_send(any, HANDLE_SIGN_DIGEST, 9, 1, 0x0403, (BytesView){ digest, (size_t) size });
+    holder_send(any, HANDLE_SIGN_DIGEST, 9, 1, 0x0403, (BytesView) { digest, (size_t) size });
     assert_true(holder_receive_answer(any, &answer));
     assert_int_equal(answer.type, 0x84);
     assert_int_equal(answer.status, 0);
     assert_true(
-        verifies(bench->keys[0], 0x0403, bytes_view_string("hello"), (BytesView){ answer.payload, answer.size }));
+        verifies(bench->keys[0], 0x0403, bytes_view_string("hello"), (BytesView) { answer.payload, answer.size }));
 }
 
 /* Every refusal leaves the handle as it was. */
@@ -127,7 +127,7 @@ static void refusals_are_named(void **state) {
     signing_counters(bench->signing, &before);
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         _cleanup_close_ int fd = bench_open(bench, cases[i].purpose);
-        holder_send(fd, cases[i].type, 77, cases[i].generation, cases[i].scheme, (BytesView){ bytes, cases[i].size });
+        holder_send(fd, cases[i].type, 77, cases[i].generation, cases[i].scheme, (BytesView) { bytes, cases[i].size });
         assert_true(holder_receive_answer(fd, &answer));
         assert_int_equal(answer.type, cases[i].type | HANDLE_ANSWER);
         assert_int_equal(answer.serial, 77);
@@ -343,15 +343,16 @@ static void many_requests_are_answered_in_order(void **state) {
     /* More than the socket holds: sending waits for reading, and nothing is lost or changes places. */
     for (uint32_t sent = 1, received = 1; received <= 100;) {
         for (; sent <= 100 && sent < received + 8; sent++)
-            holder_send(fd, HANDLE_SIGN_MESSAGE, sent, 0, 0x0403, (BytesView){ (const uint8_t *) &sent, sizeof(sent) });
+            holder_send(fd, HANDLE_SIGN_MESSAGE, sent, 0, 0x0403,
+                        (BytesView) { (const uint8_t *) &sent, sizeof(sent) });
         assert_true(holder_receive_answer(fd, &answer));
         assert_int_equal(answer.serial, received);
         /* a little-endian number below 67 begins like an empty handshake message, and not all do */
         bool refused = received <= 26 || received == 67;
         assert_int_equal(answer.status, refused ? FAILURE_PURPOSE_VIOLATION : 0);
         if (!refused)
-            assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ (const uint8_t *) &received, sizeof(received) },
-                                 (BytesView){ answer.payload, answer.size }));
+            assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { (const uint8_t *) &received, sizeof(received) },
+                                 (BytesView) { answer.payload, answer.size }));
         received++;
     }
 }

@@ -95,8 +95,8 @@ static void every_bit_of_a_request(void **state) {
             assert_int_equal(answer.status, FAILURE_INVALID_ARGUMENT);
         else {
             assert_int_equal(answer.status, 0); /* serial or message: as good as any other */
-            assert_true(verifies(bench->keys[0], 0x0403, (BytesView){ mutated + 16, 2 },
-                                 (BytesView){ answer.payload, answer.size }));
+            assert_true(verifies(bench->keys[0], 0x0403, (BytesView) { mutated + 16, 2 },
+                                 (BytesView) { answer.payload, answer.size }));
         }
     }
 }
@@ -235,8 +235,8 @@ static void never_reads(void **state) {
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
 }
 
-/* The end of a handle does not take back what its holder has not read, with descriptors of ours in it: the handle counts
- * until that is gone, and whoever has handles closed on him without reading gets no more of them for it. */
+/* The end of a handle does not take back what its holder has not read, with descriptors of ours in it: the handle
+ * counts until that is gone, and whoever has handles closed on him without reading gets no more of them for it. */
 static void ends_unread(void **state) {
     Bench *bench = *state;
     SigningCounters counters;

@@ -91,7 +91,7 @@ static void *send_letters(void *userdata) {
     Sender *sender = userdata;
     for (unsigned i = 0; i < LETTERS; i++) {
         Letter *letter = malloc(sizeof(*letter));
-        *letter = (Letter){ sender, i, &total, sender->loop };
+        *letter = (Letter) { sender, i, &total, sender->loop };
         if (mailbox_post(sender->mailbox, take_letter, letter) < 0)
             abort();
     }

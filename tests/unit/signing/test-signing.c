@@ -33,8 +33,8 @@ static void run(Tpm *tpm, void *data) {
     job->ran_on = pthread_self();
     pthread_sigmask(SIG_SETMASK, NULL, &job->blocked);
     job->busy = signing_busy_since(job->bench->signing);
-    job->signed_result =
-        tpm_key_sign(tpm, job->bench->keys[0], scheme_by_id(0x0403), (BytesView){ digest, 32 }, signature, &size, NULL);
+    job->signed_result = tpm_key_sign(tpm, job->bench->keys[0], scheme_by_id(0x0403), (BytesView) { digest, 32 },
+                                      signature, &size, NULL);
     __atomic_fetch_add(job->runs, 1, __ATOMIC_RELAXED);
 }
 
@@ -97,7 +97,7 @@ static void jobs_and_handles_take_turns(void **state) {
     bench_settle(bench);
     sem_init(&gate, 0, 0);
     for (unsigned i = 0; i < JOBS; i++) {
-        jobs[i] = (TurnJob){ bench->signing, i == 0 ? &gate : NULL, 0, &dones };
+        jobs[i] = (TurnJob) { bench->signing, i == 0 ? &gate : NULL, 0, &dones };
         assert_int_equal(signing_run(bench->signing, run_turn, done_turn, &jobs[i]), 0);
     }
     for (uint32_t i = 1; i <= REQUESTS; i++)
@@ -240,14 +240,14 @@ static void rsa_schemes(void **state) {
             assert_int_equal(answer.status, pss ? 0 : FAILURE_INVALID_ARGUMENT);
             if (pss)
                 assert_true(verifies(bench->keys[2], 0x0804, bytes_view_string("hello"),
-                                     (BytesView){ answer.payload, answer.size }));
+                                     (BytesView) { answer.payload, answer.size }));
             holder_send(fds[1], HANDLE_SIGN_MESSAGE, 2, 0, 0x0401, bytes_view_string("hello"));
             assert_true(holder_receive_answer(fds[1], &answer));
             assert_int_equal(answer.size, 256);
             assert_true(
-                verifies(bench->keys[2], 0x0401, bytes_view_string("hello"), (BytesView){ answer.payload, 256 }));
+                verifies(bench->keys[2], 0x0401, bytes_view_string("hello"), (BytesView) { answer.payload, 256 }));
         } else { /* a tls handle never signs PKCS #1 */
-            holder_send(fds[1], HANDLE_SIGN_TRANSCRIPT, 1, 0, 0x0401, (BytesView){ answer.payload, 32 });
+            holder_send(fds[1], HANDLE_SIGN_TRANSCRIPT, 1, 0, 0x0401, (BytesView) { answer.payload, 32 });
             assert_true(holder_receive_answer(fds[1], &answer));
             assert_int_equal(answer.status, FAILURE_PURPOSE_VIOLATION);
         }
@@ -404,7 +404,7 @@ static void the_end_owes_nothing(void **state) {
         fds[i] = bench_open(bench, PURPOSE_DATA);
     holder_sign_message(fds[0], bench->keys[0], 1, "x");
     for (unsigned i = 0; i < COUNT; i++) {
-        jobs[i] = (Job){ .bench = bench, .runs = &runs, .dones = &dones };
+        jobs[i] = (Job) { .bench = bench, .runs = &runs, .dones = &dones };
         assert_int_equal(signing_run(bench->signing, run, done, &jobs[i]), 0);
     }
     SigningIdentity identity = bench_identity(bench, 2);

@@ -86,9 +86,9 @@ void sign_and_verify(Tpm *tpm, const TpmKey *key, const char *scheme_name) {
     assert_non_null(scheme);
     length = scheme_digest(scheme, message, sizeof message, digest);
     assert_true(length > 0);
-    assert_success(tpm_key_sign(tpm, key, scheme, (BytesView){ digest, (size_t) length }, signature, &size, failure));
-    assert_true(signature_verifies(key, scheme, (BytesView){ (const uint8_t *) message, sizeof message },
-                                   (BytesView){ signature, size }));
+    assert_success(tpm_key_sign(tpm, key, scheme, (BytesView) { digest, (size_t) length }, signature, &size, failure));
+    assert_true(signature_verifies(key, scheme, (BytesView) { (const uint8_t *) message, sizeof message },
+                                   (BytesView) { signature, size }));
 }
 
 void sign(Tpm *tpm, const TpmKey *key) {

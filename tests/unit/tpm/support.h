@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* cmocka wants the four above first */
-#include <cmocka.h>
 #include <tss2/tss2_esys.h>
+#include <cmocka.h>
 
 /* Fails the test with the text of a failure. */
 #define assert_success(call)                                                                                           \

@@ -184,7 +184,7 @@ static void hostile_certificates(void **state) {
     for (size_t i = 0; i < certificate.size; i++) {
         _cleanup_bytes_ Bytes part = BYTES_NULL, ignored = BYTES_NULL;
 
-        assert_int_equal(bytes_copy((BytesView){ certificate.data, i }, &part), 0);
+        assert_int_equal(bytes_copy((BytesView) { certificate.data, i }, &part), 0);
         assert_int_equal(certificate_spki(bytes_view(&part), &ignored), -EINVAL);
     }
     for (size_t i = 0; i < certificate.size; i++)
@@ -233,7 +233,7 @@ static void known_from_earlier(void **state) {
     /* The image was cloned: its parent is another one. */
     memcpy(another, first.parent_name, sizeof another);
     another[10] ^= 1;
-    again = look_knowing(swtpm, (BytesView){ another, parent_name.size }, other);
+    again = look_knowing(swtpm, (BytesView) { another, parent_name.size }, other);
     assert_string_equal(again.device_id, first.device_id);
     assert_memory_equal(again.endorsement, found.data, found.size);
 

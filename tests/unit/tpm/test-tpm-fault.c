@@ -26,7 +26,7 @@ static int try_to_sign(const Bench *bench, Failure *failure) {
     uint8_t digest[32] = { 1 }, signature[SIGNATURE_MAX];
     size_t size = 0;
     int r =
-        tpm_key_sign(bench->tpm, bench->key, scheme, (BytesView){ digest, sizeof digest }, signature, &size, failure);
+        tpm_key_sign(bench->tpm, bench->key, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure);
 
     if (r < 0)
         assert_int_equal(size, 0);
@@ -294,12 +294,12 @@ static void lies_about_a_signature(void **state) {
         (void) snprintf(line, sizeof line, "Sign flip %d\n", at);
         inject(bench, line);
         tpm_key_unload(bench->tpm, bench->key);
-        if (tpm_key_sign(bench->tpm, bench->key, scheme, (BytesView){ digest, 32 }, signature, &size, &failure) < 0) {
+        if (tpm_key_sign(bench->tpm, bench->key, scheme, (BytesView) { digest, 32 }, signature, &size, &failure) < 0) {
             refused++;
             continue;
         }
-        assert_true(signature_verifies(bench->key, scheme, (BytesView){ (const uint8_t *) message, sizeof message },
-                                       (BytesView){ signature, size }));
+        assert_true(signature_verifies(bench->key, scheme, (BytesView) { (const uint8_t *) message, sizeof message },
+                                       (BytesView) { signature, size }));
     }
     assert_true(refused > 70);
     inject(bench, "");
@@ -348,8 +348,8 @@ static void rsa_is_always_verified(void **state) {
 
     inject(bench, "Sign pass 0 3\nSign flip 100\n");
     for (int i = 0; i < 3; i++)
-        assert_success(tpm_key_sign(bench->tpm, key, scheme, (BytesView){ digest, 32 }, signature, &size, failure));
-    assert_failure(tpm_key_sign(bench->tpm, key, scheme, (BytesView){ digest, 32 }, signature, &size, failure),
+        assert_success(tpm_key_sign(bench->tpm, key, scheme, (BytesView) { digest, 32 }, signature, &size, failure));
+    assert_failure(tpm_key_sign(bench->tpm, key, scheme, (BytesView) { digest, 32 }, signature, &size, failure),
                    FAILURE_TPM_UNAVAILABLE, "withheld");
 }
 
@@ -438,15 +438,15 @@ static void wrong_arguments(void **state) {
 
     trace(bench);
     assert_failure(tpm_key_sign(bench->tpm, bench->key, scheme_by_name("ecdsa_secp384r1_sha384"),
-                                (BytesView){ digest, 48 }, signature, &size, failure),
+                                (BytesView) { digest, 48 }, signature, &size, failure),
                    FAILURE_INVALID_ARGUMENT, "does not fit");
-    assert_failure(tpm_key_sign(bench->tpm, bench->key, scheme_by_name("rsa_pkcs1_sha256"), (BytesView){ digest, 32 },
+    assert_failure(tpm_key_sign(bench->tpm, bench->key, scheme_by_name("rsa_pkcs1_sha256"), (BytesView) { digest, 32 },
                                 signature, &size, failure),
                    FAILURE_INVALID_ARGUMENT, "does not fit");
     for (size_t length = 0; length <= 64; length++)
         if (length != 32)
             assert_failure(tpm_key_sign(bench->tpm, bench->key, scheme_by_name("ecdsa_secp256r1_sha256"),
-                                        (BytesView){ digest, length }, signature, &size, failure),
+                                        (BytesView) { digest, length }, signature, &size, failure),
                            FAILURE_INVALID_ARGUMENT, "digest of 32 bytes");
     assert_failure(tpm_key_create(bench->tpm, _KEY_ALGORITHM_COUNT, &key, failure), FAILURE_INVALID_ARGUMENT,
                    "algorithm");

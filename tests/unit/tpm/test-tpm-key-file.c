@@ -102,7 +102,7 @@ static Bytes to_pem(BytesView der) {
     Bytes pem = BYTES_NULL;
 
     assert_int_equal(gnutls_pem_base64_encode2("TSS2 PRIVATE KEY", &datum, &text), 0);
-    assert_int_equal(bytes_copy((BytesView){ text.data, text.size }, &pem), 0);
+    assert_int_equal(bytes_copy((BytesView) { text.data, text.size }, &pem), 0);
     gnutls_free(text.data);
     return pem;
 }
@@ -112,7 +112,7 @@ static Bytes to_der(const Bytes *pem) {
     Bytes der = BYTES_NULL;
 
     assert_int_equal(gnutls_pem_base64_decode2("TSS2 PRIVATE KEY", &text, &datum), 0);
-    assert_int_equal(bytes_copy((BytesView){ datum.data, datum.size }, &der), 0);
+    assert_int_equal(bytes_copy((BytesView) { datum.data, datum.size }, &der), 0);
     gnutls_free(datum.data);
     return der;
 }
@@ -136,7 +136,7 @@ static void must_not_sign(Tpm *tpm, const TpmKey *key, const TpmKey *original) {
 
     if (!key || bytes_view_equal(tpm_key_name(key), tpm_key_name(original)))
         return;
-    assert_true(tpm_key_sign(tpm, key, scheme, (BytesView){ digest, sizeof digest }, signature, &size, &failure) < 0);
+    assert_true(tpm_key_sign(tpm, key, scheme, (BytesView) { digest, sizeof digest }, signature, &size, &failure) < 0);
 }
 
 static void truncated_at_each_byte(void **state) {
@@ -151,13 +151,13 @@ static void truncated_at_each_byte(void **state) {
         _cleanup_tpm_key_ TpmKey *again = NULL;
         _cleanup_bytes_ Bytes part = BYTES_NULL;
 
-        assert_int_equal(bytes_copy((BytesView){ pem.data, i }, &part), 0);
+        assert_int_equal(bytes_copy((BytesView) { pem.data, i }, &part), 0);
         assert_failure(tpm_key_from_pem(bytes_view(&part), tpm_key_parent_name(key), &again, failure),
                        FAILURE_INVALID_ARGUMENT, "key file: ");
     }
     for (size_t i = 0; i < der.size; i++) {
         _cleanup_tpm_key_ TpmKey *again = NULL;
-        _cleanup_bytes_ Bytes part = to_pem((BytesView){ der.data, i });
+        _cleanup_bytes_ Bytes part = to_pem((BytesView) { der.data, i });
 
         assert_failure(tpm_key_from_pem(bytes_view(&part), tpm_key_parent_name(key), &again, failure),
                        FAILURE_INVALID_ARGUMENT, "key file: ");
@@ -214,7 +214,7 @@ static void altered_private_part(void **state) {
 
     private.buffer[private.size - 1] ^= 1U;
     assert_success(tpm_key_new(&key->public, &private, &key->parent_name, key->parent_handle, &changed, failure));
-    assert_failure(tpm_key_sign(tpm, changed, scheme, (BytesView){ digest, sizeof digest }, signature, &size, failure),
+    assert_failure(tpm_key_sign(tpm, changed, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure),
                    FAILURE_INVALID_ARGUMENT, "key file was altered");
 }
 
@@ -333,11 +333,11 @@ static void wrong_texts(void **state) {
 
     /* Bytes after the sequence, and inside it a field of other programs. */
     der = to_der(&pem);
-    assert_int_equal(bytes_append(&der, (BytesView){ (const uint8_t *) "\0", 1 }), 0);
+    assert_int_equal(bytes_append(&der, (BytesView) { (const uint8_t *) "\0", 1 }), 0);
     longer = to_pem(bytes_view(&der));
     refuse_pem((const char *) longer.data, key, "trailing");
 
-    assert_failure(tpm_key_from_pem(bytes_view(&pem), (BytesView){ NULL, 0 }, &again, failure),
+    assert_failure(tpm_key_from_pem(bytes_view(&pem), (BytesView) { NULL, 0 }, &again, failure),
                    FAILURE_INVALID_ARGUMENT, "Name");
     assert_int_equal(bytes_copy(tpm_key_parent_name(key), &wrong), 0);
     wrong.data[1] = 0x04; /* SHA-1 */
@@ -362,7 +362,7 @@ static void foreign_parent(void **state) {
     assert_int_equal(bytes_copy(tpm_key_parent_name(key), &wrong), 0);
     wrong.data[20] ^= 1U;
     assert_success(tpm_key_from_pem(bytes_view(&pem), bytes_view(&wrong), &again, failure));
-    assert_failure(tpm_key_sign(tpm, again, scheme, (BytesView){ digest, sizeof digest }, signature, &size, failure),
+    assert_failure(tpm_key_sign(tpm, again, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure),
                    FAILURE_TPM_REPLACED, "another parent key");
 }
 

@@ -37,7 +37,7 @@ static TSS2_RC place_key(const char *tcti, const Place *place, TPM2_HANDLE handl
         memcpy(sensitive.sensitive.userAuth.buffer, "word", 4);
     }
     if ((place->attributes & TPMA_OBJECT_RESTRICTED) && (place->attributes & TPMA_OBJECT_DECRYPT))
-        symmetric = (TPMT_SYM_DEF_OBJECT){ .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB };
+        symmetric = (TPMT_SYM_DEF_OBJECT) { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB };
     if (place->type == TPM2_ALG_RSA) {
         template.publicArea.parameters.rsaDetail.symmetric = symmetric;
         template.publicArea.parameters.rsaDetail.scheme.scheme = TPM2_ALG_NULL;
@@ -271,10 +271,10 @@ static void options_are_bounded(void **state) {
     memset(tcti, 'x', sizeof tcti);
     tcti[sizeof tcti - 1] = '\0';
     assert_int_equal(tpm_new(&options, &tpm), -E2BIG);
-    assert_int_equal(secret_new((BytesView){ value, sizeof value }, &secret), 0);
-    options = (TpmOptions){ .owner_authorization = secret };
+    assert_int_equal(secret_new((BytesView) { value, sizeof value }, &secret), 0);
+    options = (TpmOptions) { .owner_authorization = secret };
     assert_int_equal(tpm_new(&options, &tpm), -E2BIG);
-    options = (TpmOptions){ .endorsement_authorization = secret };
+    options = (TpmOptions) { .endorsement_authorization = secret };
     assert_int_equal(tpm_new(&options, &tpm), -E2BIG);
     assert_null(tpm);
 }

@@ -14,7 +14,7 @@ static int try_to_sign(Tpm *tpm, const TpmKey *key, Failure *failure) {
     uint8_t digest[32] = { 1 }, signature[SIGNATURE_MAX];
     size_t size = 0;
 
-    return tpm_key_sign(tpm, key, scheme, (BytesView){ digest, sizeof digest }, signature, &size, failure);
+    return tpm_key_sign(tpm, key, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure);
 }
 
 static TpmInformation probe(Tpm *tpm) {

@@ -153,7 +153,7 @@ static void manager_restarted(void **state) {
 
     sign(tpm, key);
     stop_manager(setting);
-    assert_failure(tpm_key_sign(tpm, key, scheme, (BytesView){ digest, sizeof digest }, signature, &size, failure),
+    assert_failure(tpm_key_sign(tpm, key, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure),
                    FAILURE_TPM_UNAVAILABLE, "TPM: ");
     assert_int_equal(start_manager(setting), 0);
     sign(tpm, key);
