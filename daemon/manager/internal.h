@@ -7,9 +7,6 @@
 #include "common/packet.h"
 #include "config/daemon-config.h"
 #include "config/identity-config.h"
-#include "identity/schedule.h"
-#include "identity/state.h"
-#include "identity/store.h"
 #include "manager/job.h"
 #include "manager/log.h"
 #include "manager/manager.h"
@@ -17,7 +14,10 @@
 #include "pki/chain.h"
 #include "pki/csr.h"
 #include "pki/revocation.h"
+#include "rules/schedule.h"
+#include "rules/state.h"
 #include "signing/signing.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <time.h>

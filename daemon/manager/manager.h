@@ -8,7 +8,7 @@
 #include "common/access-rule.h"
 #include "common/bytes.h"
 #include "common/failure.h"
-#include "identity/state.h"
+#include "rules/state.h"
 #include "tpm/tpm.h"
 
 #include <systemd/sd-event.h>

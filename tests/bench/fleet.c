@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a fleet does to its CA: drives the daemon's own schedule (identity/schedule.c) for many simulated devices over
+/* What a fleet does to its CA: drives the daemon's own schedule (rules/schedule.c) for many simulated devices over
  * years, with a CA that is down at times and devices that are switched off at times. Prints the load at the CA per
  * minute, and fails if a device expired that is always on, or that could have reached its CA in time. The world is a
  * function of the seed, so a run can be repeated. */
-#include "identity/schedule.h"
+#include "rules/schedule.h"
 
 #include <getopt.h>
 #include <inttypes.h>

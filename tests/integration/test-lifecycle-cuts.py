@@ -6,7 +6,7 @@ request, nothing is left over on the disk or in the TPM, and the next operation 
 on a read-only file system or with an I/O error. Runs inside tests/sandbox.
 
 A sample of the points is tried, another one each time; CUTS=all in the environment tries every one. (What the store alone does is cut
-at every call in each run: tests/unit/identity/power-cut.py.)"""
+at every call in each run: tests/unit/store/power-cut.py.)"""
 
 import errno
 import os

@@ -3,7 +3,7 @@
  * rooms. */
 #pragma once
 
-#include "identity/store.h"
+#include "store/store.h"
 
 #include <stdbool.h>
 

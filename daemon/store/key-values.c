@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Strict both ways: what this writes it reads, and nothing else. A file that was cut short lacks a key or its last
  * newline. */
-#include "identity/key-values.h"
+#include "store/key-values.h"
 
 #include <assert.h>
 #include <inttypes.h>

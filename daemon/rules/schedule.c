@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Renewal and retry times. Certificates come from outside and clocks lie, so every sum saturates. */
-#include "identity/schedule.h"
+#include "rules/schedule.h"
 
 #include <gnutls/crypto.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* A state directory of the test's own, and contents that are told apart. */
 #pragma once
 
-#include "identity/store.h"
+#include "store/store.h"
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The file operations under the store. Order is everything here: content is durable before its name is, and a name is
  * durable before anything relies on it. */
-#include "identity/store-internal.h"
+#include "store/store-internal.h"
 
 #include <assert.h>
 #include <dirent.h>

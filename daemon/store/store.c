@@ -5,7 +5,7 @@
  * link `current`) is finished by the next store_open if the power goes: a complete generation with a higher number than
  * the current one was verified by whoever committed it, so it becomes current. Retirement's point is the move of
  * generations/ to trash/; a link that then points nowhere is removed. */
-#include "identity/store-internal.h"
+#include "store/store-internal.h"
 
 #include <assert.h>
 #include <fcntl.h>

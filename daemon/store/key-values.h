@@ -2,7 +2,7 @@
 /* The store's small text files: KEY=VALUE lines, each key exactly once, nothing else. Not for other rooms. */
 #pragma once
 
-#include "identity/store-internal.h"
+#include "store/store-internal.h"
 
 typedef enum KeyValueType {
     VALUE_BOOLEAN, /* bool: yes or no */

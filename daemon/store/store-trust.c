@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* trust/: the anchors as they are after rollovers, the newest CRLs that verified, and how new the OCSP answers were. */
-#include "identity/store-internal.h"
+#include "store/store-internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Properties of the schedule: bounds, determinism, an even spread over a fleet, and no overflow whatever dates come. */
-#include "identity/schedule.h"
+#include "rules/schedule.h"
 
 #include <math.h>
 #include <setjmp.h>

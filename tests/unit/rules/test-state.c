@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every pair of state and event, written down a second time as rules instead of a table. */
-#include "identity/state.h"
+#include "rules/state.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /* Published files. The runtime directory does not survive a power cut, so nothing here is synced; but a reader never
  * sees half a file or two generations in one directory. */
 #include "common/names.h"
-#include "identity/store-internal.h"
+#include "store/store-internal.h"
 
 #include <fcntl.h>
 #include <stdio.h>

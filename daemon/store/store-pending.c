@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* pending/: the generation being made. It is replaced as a whole directory; only a request is added to one that is
  * there, since the request is made later than the key. */
-#include "identity/key-values.h"
+#include "store/key-values.h"
 
 #include <fcntl.h>
 #include <stdio.h>

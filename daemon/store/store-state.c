@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The file `state`: what must survive a restart beside keys and certificates. */
-#include "identity/key-values.h"
+#include "store/key-values.h"
 
 #define FORMAT 1U /* of the file; a later one is refused, not guessed at */
 

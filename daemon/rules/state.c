@@ -2,7 +2,7 @@
 /* The table of states (DESIGN §5). Rules that it follows: retired ends only by a new generation; revoked outranks
  * expired and unavailable, and ends only by a new generation or the end of a hold; events that may arrive late (a CRL
  * for what was retired meanwhile) change nothing; what contradicts the state is invalid. */
-#include "identity/state.h"
+#include "rules/state.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is known of the TPM beside any identity: the public key that the device ID is the hash of, and the parent's Name
  * that says in which TPM it was found. A slow chip is asked for it once, and not at each start. */
-#include "identity/key-values.h"
+#include "store/key-values.h"
 
 #include <string.h>
 
