@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* identityd(8): arguments, signals, the watchdog, the loop. */
 #include "bus/bus.h"
-#include "manager/log.h"
+#include "device/log.h"
 #include "manager/manager.h"
 
 #include <getopt.h>
@@ -86,7 +86,7 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void say_ready(Main *program) {
-    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", manager_identity_count(program->manager),
+    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", identity_set_count(manager_identities(program->manager)),
                       manager_tpm_state(program->manager));
     program->settled = sd_event_source_disable_unref(program->settled);
     program->patience = sd_event_source_disable_unref(program->patience);

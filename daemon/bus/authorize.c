@@ -3,7 +3,7 @@
  * identityd-admin. */
 #include "bus/internal.h"
 
-#include "manager/log.h"
+#include "device/log.h"
 
 #include <grp.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 static void deny(Call *call, const char *why) {
     Failure failure = FAILURE_INIT;
 
-    if (!call->bus || manager_writes_access(call->bus->manager, false, call->caller.uid))
+    if (!call->bus || access_log_admits(lending_log(manager_lending(call->bus->manager)), false, call->caller.uid))
         log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity,
                   "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
                   (int32_t) call->caller.pid, why);

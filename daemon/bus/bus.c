@@ -3,7 +3,7 @@
  * object and turn of the loop. */
 #include "bus/internal.h"
 
-#include "manager/log.h"
+#include "device/log.h"
 
 #include <string.h>
 
@@ -22,7 +22,7 @@ static int on_flush(sd_event_source *source, void *userdata) {
     bus->manager_changed = false;
     for (size_t i = 0; i < bus->changed_count; i++) {
         _cleanup_free_ char *name = bus->changed[i], *path = NULL;
-        if (manager_find_identity(bus->manager, name, NULL) && identity_path(name, &path) >= 0)
+        if (identity_set_find(manager_identities(bus->manager), name, NULL) && identity_path(name, &path) >= 0)
             (void) sd_bus_emit_properties_changed_strv(bus->bus, path, IDENTITYD_IDENTITY_INTERFACE, NULL);
     }
     bus->changed_count = 0;
@@ -72,7 +72,7 @@ int identity_find(sd_bus *connection, const char *path, const char *interface, v
     _cleanup_free_ char *name = NULL;
 
     if (sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) <= 0 ||
-        !manager_find_identity(bus->manager, name, NULL))
+        !identity_set_find(manager_identities(bus->manager), name, NULL))
         return 0;
     *ret_found = bus;
     return 1;
@@ -80,12 +80,12 @@ int identity_find(sd_bus *connection, const char *path, const char *interface, v
 
 int identity_enumerate(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
     Bus *bus = userdata;
-    size_t count = manager_identity_count(bus->manager);
+    size_t count = identity_set_count(manager_identities(bus->manager));
     char **nodes = calloc(count + 1U, sizeof *nodes);
     int r = nodes ? 0 : -ENOMEM;
 
     for (size_t i = 0; r >= 0 && i < count; i++)
-        r = identity_path(identity_name(manager_identity_at(bus->manager, i)), &nodes[i]);
+        r = identity_path(identity_name(identity_set_at(manager_identities(bus->manager), i)), &nodes[i]);
     if (r < 0) {
         for (size_t i = 0; nodes && nodes[i]; i++)
             free(nodes[i]);

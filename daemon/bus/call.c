@@ -3,7 +3,7 @@
  * its own message. */
 #include "bus/internal.h"
 
-#include "manager/log.h"
+#include "device/log.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -75,7 +75,7 @@ void call_reply(Call *call, sd_bus_message *reply) {
 
 Identity *call_identity(Call *call) {
     Failure failure = FAILURE_INIT;
-    Identity *identity = manager_find_identity(call->bus->manager, call->identity, &failure);
+    Identity *identity = identity_set_find(manager_identities(call->bus->manager), call->identity, &failure);
 
     if (!identity)
         call_reply_failure(call, &failure);

@@ -249,14 +249,15 @@ static int lookup_start(Lookup *lookup, const Caller *known) {
 int caller_find(Call *call) {
     Bus *bus = call->bus;
     const char *sender = sd_bus_message_get_sender(call->message);
-    const Identity *identity =
-        call->unit_purpose == _PURPOSE_INVALID ? NULL : manager_find_identity(bus->manager, call->identity, NULL);
+    const Identity *identity = call->unit_purpose == _PURPOSE_INVALID
+                                   ? NULL
+                                   : identity_set_find(manager_identities(bus->manager), call->identity, NULL);
     Lookup *lookup = NULL;
     int r = 0;
 
     if (!sender)
         return -EBADMSG;
-    call->wants_unit = identity && identity_admits_units(identity, call->unit_purpose);
+    call->wants_unit = identity && handles_admit_units(identity, call->unit_purpose);
     const Caller *known = caller_cache_find(bus->callers, sender);
     if (known && (!call->wants_unit || known->unit_is_known)) {
         r = call_take_caller(call, known);

@@ -3,6 +3,10 @@
  * [Access] for what is lent. */
 #include "bus/internal.h"
 
+#include "enrolment/asked.h"
+#include "enrolment/manual.h"
+#include "manager/view.h"
+
 #include <string.h>
 
 #define SIGN_MESSAGE_MAX (64U * 1024U)
@@ -71,7 +75,7 @@ static void handle_enroll(Call *call) {
     Identity *identity = call_identity(call);
 
     if (identity)
-        identity_enroll(identity, option_again(call, "new-key") > 0, on_operation_done, call);
+        asked_enroll(identity, option_again(call, "new-key") > 0, on_operation_done, call);
 }
 
 static int method_enroll(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -82,7 +86,7 @@ static void handle_renew(Call *call) {
     Identity *identity = call_identity(call);
 
     if (identity)
-        identity_renew(identity, option_again(call, "rotate-key"), on_operation_done, call);
+        asked_renew(identity, option_again(call, "rotate-key"), on_operation_done, call);
 }
 
 static int method_renew(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -93,7 +97,7 @@ static void handle_create_request(Call *call) {
     Identity *identity = call_identity(call);
 
     if (identity)
-        identity_create_request(identity, option_again(call, "new-key") > 0, on_bytes_done, call);
+        manual_create_request(identity, option_again(call, "new-key") > 0, on_bytes_done, call);
 }
 
 static int method_create_request(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -130,7 +134,7 @@ static void handle_install(Call *call) {
         (void) failure_set(&failure, r, FAILURE_INVALID_ARGUMENT, "The chain could not be read from the message.");
         call_reply_failure(call, &failure);
     } else
-        identity_install(identity, chain, count, on_operation_done, call);
+        manual_install(identity, chain, count, on_operation_done, call);
 }
 
 static int method_install(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -141,7 +145,7 @@ static void handle_retire(Call *call) {
     Identity *identity = call_identity(call);
 
     if (identity)
-        identity_retire(identity, on_operation_done, call);
+        asked_retire(identity, on_operation_done, call);
 }
 
 static int method_retire(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -164,7 +168,8 @@ static void handle_sign(Call *call) {
         call_reply_failure(call, &failure);
         return;
     }
-    identity_sign(identity, &call->caller, scheme, (BytesView) { message, size }, on_bytes_done, call);
+    const SignatureRequest request = { identity, &call->caller, scheme, { message, size } };
+    signatures_sign(manager_lending(call->bus->manager), &request, on_bytes_done, call);
 }
 
 static int method_sign(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -193,7 +198,8 @@ static void handle_open_credential(Call *call) {
 
     if (!identity)
         return;
-    int r = identity_open_handle(identity, call->unit_purpose, &call->caller, &fd, &failure);
+    const HandleRequest request = { identity, call->unit_purpose, &call->caller };
+    int r = handles_open(manager_lending(call->bus->manager), &request, &fd, &failure);
     if (r < 0) {
         call_reply_failure(call, &failure);
         return;
@@ -219,7 +225,7 @@ int open_credential_begin(Bus *bus, sd_bus_message *m, const char *name, sd_bus_
                            "There is no purpose %.32s; known: tls-client, tls-server, data, digest.", word);
         return bus_error_from_failure(error, &failure);
     }
-    if (!manager_find_identity(bus->manager, name, &failure))
+    if (!identity_set_find(manager_identities(bus->manager), name, &failure))
         return bus_error_from_failure(error, &failure);
     CallStart start = { NULL, purpose, name, handle_open_credential };
     return call_begin(bus, m, &start, error);
@@ -254,14 +260,16 @@ static int property(sd_bus *connection, const char *path, const char *interface,
     Bus *bus = userdata;
     _cleanup_free_ char *identity_name_text = NULL;
     Failure failure = FAILURE_INIT;
-    IdentityView view;
-    Identity *identity = sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &identity_name_text) > 0
-                             ? manager_find_identity(bus->manager, identity_name_text, &failure)
-                             : NULL;
+    _cleanup_identity_view_ IdentityView view = { .certificates = NULL };
+    const Identity *identity = sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &identity_name_text) > 0
+                                   ? identity_set_find(manager_identities(bus->manager), identity_name_text, &failure)
+                                   : NULL;
 
     if (!identity)
         return bus_error_from_failure(error, &failure);
-    identity_view(identity, &view);
+    int r = identity_view(identity, &view);
+    if (r < 0)
+        return r;
 
     const struct {
         const char *name, *text;

@@ -2,6 +2,9 @@
 /* org.identityd1.Manager. */
 #include "bus/internal.h"
 
+#include "enrolment/inquiry.h"
+#include "manager/view.h"
+
 #include <string.h>
 
 static int method_get_identity(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -13,7 +16,7 @@ static int method_get_identity(sd_bus_message *m, void *userdata, sd_bus_error *
 
     if (r < 0)
         return r;
-    if (!manager_find_identity(bus->manager, name, &failure))
+    if (!identity_set_find(manager_identities(bus->manager), name, &failure))
         return bus_error_from_failure(error, &failure);
     r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, name, &path);
     return r < 0 ? r : sd_bus_reply_method_return(m, "o", path);
@@ -26,11 +29,12 @@ static int method_list_identities(sd_bus_message *m, void *userdata, sd_bus_erro
 
     if (r >= 0)
         r = sd_bus_message_open_container(reply, 'a', "(sosstt)");
-    for (size_t i = 0; r >= 0 && i < manager_identity_count(bus->manager); i++) {
+    for (size_t i = 0; r >= 0 && i < identity_set_count(manager_identities(bus->manager)); i++) {
         _cleanup_free_ char *path = NULL;
-        IdentityView view;
-        identity_view(manager_identity_at(bus->manager, i), &view);
-        r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, view.name, &path);
+        _cleanup_identity_view_ IdentityView view = { .certificates = NULL };
+        r = identity_view(identity_set_at(manager_identities(bus->manager), i), &view);
+        if (r >= 0)
+            r = sd_bus_path_encode(IDENTITYD_IDENTITY_PREFIX, view.name, &path);
         if (r >= 0)
             r = sd_bus_message_append(reply, "(sosstt)", view.name, path, view.state, view.activity, view.not_after,
                                       view.next_renewal);
@@ -65,7 +69,7 @@ static void handle_probe(Call *call) {
     Identity *identity = call_identity(call);
 
     if (identity)
-        identity_probe_server(identity, on_probed, call);
+        inquiry_start(identity, on_probed, call);
 }
 
 static int method_probe_server(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -77,7 +81,7 @@ static int method_probe_server(sd_bus_message *m, void *userdata, sd_bus_error *
     if (r < 0)
         return r;
     /* Before the name is shown to anybody: to the log, or to polkit. */
-    if (!manager_find_identity(bus->manager, name, &failure))
+    if (!identity_set_find(manager_identities(bus->manager), name, &failure))
         return bus_error_from_failure(error, &failure);
     CallStart start = { "org.identityd1.probe", _PURPOSE_INVALID, name, handle_probe };
     return call_begin(bus, m, &start, error);
@@ -109,7 +113,7 @@ static int method_metrics(sd_bus_message *m, void *userdata, sd_bus_error *error
 static int property_text(sd_bus *connection, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
-    const TpmInformation *tpm = manager_tpm_information(bus->manager);
+    const TpmInformation *tpm = tpm_watch_information(device_tpm(manager_device(bus->manager)));
     const char *value = strcmp(property, "Version") == 0     ? IDENTITYD_VERSION
                         : strcmp(property, "DeviceId") == 0  ? tpm->device_id
                         : strcmp(property, "TpmState") == 0  ? manager_tpm_state(bus->manager)

@@ -38,34 +38,32 @@ static bool is_lent(const IdentityConfig *config) {
     "let an identity that is lent to nobody authenticate"
 
 static int check_authenticator(const All *all, const char *section, const Authenticate *authenticate) {
-    if (authenticate->kind != AUTHENTICATE_IDENTITY)
+    if (!authenticate->identity)
         return 0;
-    const IdentityConfig *other = find(all, authenticate->name);
-    if (!other && is_faulty(all, authenticate->name))
+    const IdentityConfig *other = find(all, authenticate->identity);
+    if (!other && is_faulty(all, authenticate->identity))
         return 0; /* its own fault is told already */
     if (!other)
         return problems_add(all->problems, false, authenticate->file, authenticate->line,
                             "[%s] Authenticate=identity:%s: there is no such identity; add identities/%s.conf", section,
-                            authenticate->name, authenticate->name);
+                            authenticate->identity, authenticate->identity);
     if (is_lent(other))
         return problems_add(all->problems, true, authenticate->file, authenticate->line,
                             "[%s] Authenticate=identity:%s: that identity is lent to programs: " LENT_TEXT, section,
-                            authenticate->name);
+                            authenticate->identity);
     return 0;
 }
 
 /* Who renews with its own certificate, and lends it. */
 static int check_self(const All *all, const IdentityConfig *config) {
-    if (config->protocol != PROTOCOL_EST || config->renewal_authenticate.kind != AUTHENTICATE_NONE || !is_lent(config))
+    if (config->protocol != PROTOCOL_EST || identity_config_is_renewed_by_others(config) || !is_lent(config))
         return 0;
     return problems_add(all->problems, true, config->file, 0,
                         "the identity is lent to programs and renews itself: " LENT_TEXT " ([Renewal] Authenticate=)");
 }
 
 static const Authenticate *first_authenticate(const IdentityConfig *config) {
-    return config->protocol == PROTOCOL_EST && config->authenticate.kind == AUTHENTICATE_IDENTITY
-               ? &config->authenticate
-               : NULL;
+    return config->protocol == PROTOCOL_EST && config->authenticate.identity ? &config->authenticate : NULL;
 }
 
 /* An identity that needs, over others, itself for its first enrolment can never begin. */
@@ -74,7 +72,7 @@ static int check_loop(const All *all, const IdentityConfig *start) {
 
     for (size_t steps = 0; steps < all->count; steps++) {
         const Authenticate *next = first_authenticate(config);
-        config = next ? find(all, next->name) : NULL;
+        config = next ? find(all, next->identity) : NULL;
         if (!config)
             return 0;
         if (config == start)
@@ -82,20 +80,20 @@ static int check_loop(const All *all, const IdentityConfig *start) {
                 all->problems, false, start->authenticate.file, start->authenticate.line,
                 "[Enrollment] Authenticate=identity:%s: in a circle: that identity's enrolment needs \"%s\" in "
                 "turn, so neither can begin",
-                start->authenticate.name, start->name);
+                start->authenticate.identity, start->name);
     }
     return 0;
 }
 
 /* The password of an enrolment goes to the CA; the TPM's authorizations must never. */
 static int check_credential(const All *all, const char *section, const Authenticate *authenticate) {
-    if (!all->daemon || authenticate->kind != AUTHENTICATE_CREDENTIAL ||
-        !daemon_config_credential_is_secret(all->daemon, authenticate->name))
+    if (!all->daemon || !authenticate->credential ||
+        !daemon_config_credential_is_secret(all->daemon, authenticate->credential))
         return 0;
     return problems_add(all->problems, false, authenticate->file, authenticate->line,
                         "[%s] Authenticate=credential:%s: that credential is an authorization of the TPM in "
                         "identityd.conf and must not be sent to a CA; use another",
-                        section, authenticate->name);
+                        section, authenticate->credential);
 }
 
 static int check_identity(const All *all, const IdentityConfig *config) {

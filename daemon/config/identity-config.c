@@ -250,27 +250,50 @@ static int parse_proxy(const Setting *setting, void *target) {
 
 /* ---- authentication ---- */
 
+bool authenticate_is_set(const Authenticate *authenticate) {
+    return authenticate->identity || authenticate->credential;
+}
+
+bool identity_config_is_renewed_by_others(const IdentityConfig *config) {
+    const Authenticate *renewal = &config->renewal_authenticate;
+
+    if (renewal->identity)
+        return strcmp(renewal->identity, config->name) != 0;
+    return renewal->credential;
+}
+
+/* 0: not of this kind, or said twice; 1: taken. */
+static int take_means(const char *word, const char *prefix, bool (*is_valid)(const char *name), char **means) {
+    size_t length = strlen(prefix);
+
+    if (strncmp(word, prefix, length) != 0 || !is_valid(word + length) || *means)
+        return 0;
+    *means = strdup(word + length);
+    return *means ? 1 : -ENOMEM;
+}
+
 static int parse_authenticate(const Setting *setting, void *target) {
     Authenticate *authenticate = (void *) ((char *) target + setting->key->offset);
-    const char *value = setting->value;
-    AuthenticateKind kind;
+    _cleanup_strings_ char **words = NULL;
+    int r = value_words(setting->value, 2, &words);
 
-    if (strncmp(value, "identity:", 9) == 0 && identity_name_is_valid(value + 9)) {
-        kind = AUTHENTICATE_IDENTITY;
-        value += 9;
-    } else if (strncmp(value, "credential:", 11) == 0 && value_is_credential_name(value + 11)) {
-        kind = AUTHENTICATE_CREDENTIAL;
-        value += 11;
-    } else {
-        return setting_refuse(setting);
+    if (r < 0)
+        return r == -E2BIG ? setting_refuse(setting) : r;
+    free(TAKE_PTR(authenticate->identity));
+    free(TAKE_PTR(authenticate->credential));
+    for (char **word = words; word && *word; word++) {
+        r = take_means(*word, "identity:", identity_name_is_valid, &authenticate->identity);
+        if (r == 0)
+            r = take_means(*word, "credential:", value_is_credential_name, &authenticate->credential);
+        if (r <= 0)
+            return r < 0 ? r : setting_refuse(setting);
     }
-    free(authenticate->name);
+    if (!authenticate_is_set(authenticate))
+        return setting_refuse(setting);
     free(authenticate->file);
-    authenticate->kind = kind;
-    authenticate->name = strdup(value);
     authenticate->file = strdup(setting->file);
     authenticate->line = setting->line;
-    return authenticate->name && authenticate->file ? 0 : -ENOMEM;
+    return authenticate->file ? 0 : -ENOMEM;
 }
 
 static int parse_user(const Setting *setting, void *target) {
@@ -347,10 +370,11 @@ static int parse_access(const Setting *setting, void *target) {
     return r;
 }
 
-#define BOOLEAN_ACCEPTED      "must be yes or no"
-#define PATH_ACCEPTED         "must be an absolute path without \"..\", \".\" and \"//\""
-#define INTERVAL_ACCEPTED     "must be a number with a unit (s, min, h, d, w) from 1s to 52w, such as 6h"
-#define AUTHENTICATE_ACCEPTED "must be identity:NAME, or credential:NAME for a user's password in a systemd credential"
+#define BOOLEAN_ACCEPTED  "must be yes or no"
+#define PATH_ACCEPTED     "must be an absolute path without \"..\", \".\" and \"//\""
+#define INTERVAL_ACCEPTED "must be a number with a unit (s, min, h, d, w) from 1s to 52w, such as 6h"
+#define AUTHENTICATE_ACCEPTED                                                                                          \
+    "must be identity:NAME, or credential:NAME for a user's password in a systemd credential, or one of each"
 #define ACCESS_ACCEPTED                                                                                                \
     "must be user:NAME, group:NAME (or their numbers) or unit:NAME, where NAME of a unit ends in .service or the like"
 
@@ -411,7 +435,7 @@ static int complete(IdentityConfig *config, const Settings *settings) {
     if (settings_have_section(settings, "Revocation") && !settings_find(settings, "Revocation", "Check")->value)
         config->check_crl = true;
     for (size_t i = 0; i < ARRAY_LENGTH(both); i++)
-        if (both[i]->kind == AUTHENTICATE_CREDENTIAL && !both[i]->user) {
+        if (both[i]->credential && !both[i]->user) {
             both[i]->user = strdup("%d");
             if (!both[i]->user)
                 return -ENOMEM;
@@ -488,7 +512,8 @@ bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig 
 }
 
 static void authenticate_clear(Authenticate *authenticate) {
-    free(authenticate->name);
+    free(authenticate->identity);
+    free(authenticate->credential);
     free(authenticate->user);
     free(authenticate->user_origin.file);
     free(authenticate->file);

@@ -16,7 +16,6 @@
 
 typedef enum IdentityKind { IDENTITY_LDEVID, IDENTITY_IDEVID } IdentityKind;
 typedef enum EnrollmentProtocol { PROTOCOL_EST, PROTOCOL_MANUAL } EnrollmentProtocol;
-typedef enum AuthenticateKind { AUTHENTICATE_NONE, AUTHENTICATE_IDENTITY, AUTHENTICATE_CREDENTIAL } AuthenticateKind;
 typedef enum AfterRevocation { AFTER_REVOCATION_WAIT, AFTER_REVOCATION_ENROLL } AfterRevocation;
 
 /* Where a value was said, for complaints that come only when it is used. */
@@ -31,9 +30,9 @@ typedef struct SanTemplate {
 } SanTemplate;
 
 typedef struct Authenticate {
-    AuthenticateKind kind;
-    char *name; /* identity or credential */
-    char *user; /* credential:NAME: HTTP user, from `User=`; default "%d" */
+    char *identity;   /* whose certificate authenticates, or NULL */
+    char *credential; /* systemd credential with the HTTP password, or NULL; both may be wanted */
+    char *user;       /* of the credential: HTTP user, from `User=`; default "%d" */
     ConfigOrigin user_origin;
     char *file; /* where it was said, for complaints; NULL: nowhere */
     unsigned line;
@@ -68,7 +67,7 @@ typedef struct IdentityConfig {
     uint64_t renew_before;             /* seconds before NotAfter */
     uint32_t jitter_permille;          /* default 100 */
     bool rotate_key;                   /* default yes */
-    Authenticate renewal_authenticate; /* kind NONE: the identity itself */
+    Authenticate renewal_authenticate; /* nothing: the identity itself */
     uint64_t anchors_interval; /* seconds between /cacerts fetches beside renewals; `AnchorsInterval=`, default 1 day */
     /* [Revocation] */
     bool check_crl, check_ocsp;   /* default: neither when the section is absent, crl when Check= is */
@@ -107,6 +106,13 @@ int identity_config_load(const char *name, char *const *paths, Problems *problem
  * out of use for names that a later version has learned to refuse: faults of single names are warnings, `names_fault`
  * is the first of them, and what is wrong stands as it is (Subject=) or is left out (SubjectAltName=). */
 int identity_config_load_certified(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret);
+
+/* Whether anything authenticates. */
+bool authenticate_is_set(const Authenticate *authenticate);
+
+/* Whether renewals are authenticated by something else than the certificate that is renewed (with a password beside it
+ * or not): then /simpleenroll is asked, since /simplereenroll wants that certificate (RFC 7030 §4.2.2). */
+bool identity_config_is_renewed_by_others(const IdentityConfig *config);
 
 /* Whether two configurations differ in what a certificate was made from (subject, SANs, algorithm, kind, protocol). */
 bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig *b);

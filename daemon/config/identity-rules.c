@@ -47,7 +47,7 @@ static int check_est(const Judge *judge) {
     if (strings_count(config->servers) == 0)
         return missing(judge, "[Enrollment] Server= is missing, such as Server=https://ca.example/.well-known/est (or "
                               "Protocol=manual)");
-    if (config->authenticate.kind == AUTHENTICATE_NONE)
+    if (!authenticate_is_set(&config->authenticate))
         return problems_add(
             judge->settings->problems, true, config->file, 0,
             "[Enrollment] Authenticate= is not set: the first enrolment, and any after expiry, comes without "
@@ -83,13 +83,17 @@ static int check_manual(const Judge *judge) {
 static int check_authenticate(const Judge *judge, const char *section, const Authenticate *authenticate) {
     const Setting *user = setting(judge, section, "User");
 
-    if (user->value && authenticate->kind != AUTHENTICATE_CREDENTIAL)
+    if (user->value && !authenticate->credential)
         return setting_complain(user, false, "needs Authenticate=credential:NAME in the same section");
-    if (authenticate->kind == AUTHENTICATE_IDENTITY && strcmp(authenticate->name, judge->config->name) == 0)
+    if (!authenticate->identity || strcmp(authenticate->identity, judge->config->name) != 0)
+        return 0;
+    if (strcmp(section, "Renewal") != 0)
         return setting_complain(setting(judge, section, "Authenticate"), false,
-                                strcmp(section, "Renewal") == 0
-                                    ? "must name another identity; without the key, the identity renews itself"
-                                    : "must name another identity: this one has no certificate before its enrolment");
+                                "must name another identity: this one has no certificate before its enrolment");
+    if (!authenticate->credential)
+        return setting_complain(setting(judge, section, "Authenticate"), false,
+                                "must name another identity, or a credential beside this one; without the key, the "
+                                "identity renews itself");
     return 0;
 }
 

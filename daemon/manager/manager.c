@@ -1,153 +1,173 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The life of the daemon's one big object: directories, configuration, the signing thread, and the set of identities.
+/* Brings everything up, keeps the set of identities in line with the files that are there, and passes on what changes.
  */
-#include "manager/internal.h"
+#include "manager/manager.h"
+
+#include "device/log.h"
+#include "enrolment/enrolment.h"
+#include "identity/identity.h"
+#include "manager/timer.h"
+#include "revocation/revocation.h"
+#include "work/work.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <systemd/sd-id128.h>
 
-/* Makes %m: machine-id hashed with this, so that the system's own id stays private (machine-id(5)). */
-#define MACHINE_ID_APPLICATION SD_ID128_MAKE(2f, 1b, 7c, 86, 51, 9a, 4d, 6e, a3, 2b, 0f, 94, c0, 5d, 8e, 17)
+#define BOOT_MARK ".clock-was-behind" /* no identity has such a name */
 
-/* ---- callbacks of the signing thread (on main's loop) ---- */
+/* The table of duties, in the order in which those that are due at one instant begin: a revocation that is known
+ * already comes before a renewal. */
+static const Duty *const duties[] = {
+    &loading_duty, &standing_duty,    &revocation_duty, &enrolment_duty, &rollover_duty, &manual_duty,
+    &inquiry_duty, &publication_duty, &signatures_duty, &tidy_duty,      NULL,
+};
+
+struct Manager {
+    sd_event *loop;
+    ManagerCallbacks callbacks;
+    Device *device;
+    Work *work;
+    Lending *lending;
+    IdentitySet *set;
+    IdentityContext context;
+    Timer *timer;
+    bool tpm_changed;        /* what is shown of it is another */
+    bool boot_renewal_asked; /* once a TPM was there: what a clock that is behind calls for */
+    uint64_t last_heartbeat;
+};
+
+/* ---- what the device says ---- */
+
+/* Where the clock started below the floor, one fetch of statements and one renewal of each identity are tried in a boot
+ * (docs/design.md §10, clock). */
+static void plan_boot_renewals(Manager *manager) {
+    Domains *domains = device_domains(manager->device);
+
+    manager->boot_renewal_asked = true;
+    domains_judge(domains);
+    if (!domains_any_is_behind(domains))
+        return;
+    _cleanup_close_ int fd = openat(device_directories(manager->device)->runtime_fd, BOOT_MARK,
+                                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) /* done already in this boot */
+        return;
+    log_entry(
+        LOG_WARNING, MESSAGE_CLOCK, NULL,
+        "The system clock is behind what is certainly past: dates are judged by the latest known instant, and one "
+        "renewal and one revocation check are tried in this boot.");
+    for (size_t i = 0; i < identity_set_count(manager->set); i++) {
+        Identity *identity = identity_set_at(manager->set, i);
+        if (!identity_clock_is_behind(identity))
+            continue;
+        enrolment_plan_boot_renewal(identity);
+        revocation_check_soon(identity);
+    }
+}
+
+static void on_tpm_looked(void *userdata) {
+    Manager *manager = userdata;
+
+    if (!manager->boot_renewal_asked && tpm_watch_is_ready(device_tpm(manager->device)))
+        plan_boot_renewals(manager);
+    for (size_t i = 0; i < identity_set_count(manager->set); i++) {
+        identity_note(identity_set_at(manager->set, i), CHANGED_TPM);
+        identity_evaluate(identity_set_at(manager->set, i));
+    }
+    manager->tpm_changed = true;
+}
+
+static void on_tpm_changed(void *userdata) {
+    Manager *manager = userdata;
+
+    manager->tpm_changed = true;
+}
+
+static void on_handle_closed(uint64_t id, void *userdata) {
+    Manager *manager = userdata;
+
+    if (manager->lending)
+        handles_closed(manager->lending, id);
+}
 
 static void on_generation_used(const char *name, uint32_t generation, void *userdata) {
-    Identity *identity = manager_find_identity(userdata, name, NULL);
+    Manager *manager = userdata;
+    Identity *identity = identity_set_find(manager->set, name, NULL);
 
     if (identity)
-        identity_generation_used(identity, generation);
+        identity_note_used(identity, generation);
 }
 
 static void on_generation_unused(const char *name, uint32_t generation, void *userdata) {
-    Identity *identity = manager_find_identity(userdata, name, NULL);
+    Manager *manager = userdata;
+    Identity *identity = identity_set_find(manager->set, name, NULL);
 
     if (identity)
-        identity_generation_unused(identity, generation);
+        tidy_note_unused(identity, generation);
 }
 
-static void on_tpm_trouble(const Failure *failure, void *userdata) {
-    if (tpm_note_failure(userdata, failure))
-        log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s The TPM is looked at.",
-                  failure->text);
+/* ---- changes ---- */
+
+static void tell(const Manager *manager, ManagerChange change, Identity *identity) {
+    if (manager->callbacks.changed)
+        manager->callbacks.changed(change, identity, manager->callbacks.userdata);
 }
 
-/* ---- starting ---- */
+/* Who waits for whom: an identity that became ready may be what others authenticate with. */
+static void tell_others(Manager *manager, const Identity *ready) {
+    for (size_t i = 0; i < identity_set_count(manager->set); i++)
+        enrolment_authenticator_ready(identity_set_at(manager->set, i), identity_name(ready));
+}
 
-static int open_directory(const char *variable, const char *fallback, mode_t mode, char **ret_path) {
-    const char *path = getenv(variable);
-    _cleanup_free_ char *copy = strdup(path && path[0] ? path : fallback);
+static void on_flush(void *userdata) {
+    Manager *manager = userdata;
 
-    if (!copy)
-        return -ENOMEM;
-    char *colon = strchr(copy, ':'); /* systemd lists several with colons; ours is the first */
-    if (colon)
-        *colon = '\0';
-    if ((mkdir(copy, mode) < 0 || chmod(copy, mode) < 0) && errno != EEXIST) {
-        int r = -errno;
-        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL,
-                  "Cannot create %s: %s; create it for the user that identityd runs as, or set %s.", copy, strerror(-r),
-                  variable);
-        return r;
+    for (size_t i = 0; i < identity_set_count(manager->set); i++) {
+        Identity *identity = identity_set_at(manager->set, i);
+        unsigned changes = identity_flush(identity);
+        if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_READY)
+            tell_others(manager, identity);
+        if (changes != 0)
+            tell(manager, CHANGE_IDENTITY_PROPERTIES, identity);
     }
-    int fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        int r = -errno;
-        log_entry(LOG_ERR, MESSAGE_STORAGE, NULL, "Cannot open %s: %s; set %s to a directory that identityd may use.",
-                  copy, strerror(-r), variable);
-        return r;
+    if (manager->tpm_changed)
+        tell(manager, CHANGE_MANAGER_PROPERTIES, NULL);
+    manager->tpm_changed = false;
+}
+
+static void on_clock_set(void *userdata) {
+    Manager *manager = userdata;
+
+    domains_judge(device_domains(manager->device));
+    for (size_t i = 0; i < identity_set_count(manager->set); i++) {
+        identity_evaluate(identity_set_at(manager->set, i));
+        enrolment_note_awake(identity_set_at(manager->set, i));
     }
-    if (ret_path)
-        *ret_path = TAKE_PTR(copy);
-    return fd;
 }
 
-static void load_secret(const char *name, const char *what, Secret **ret) {
-    int r = name ? secret_from_credential(name, ret) : 0;
-
-    if (r < 0)
-        log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL, "The systemd credential %s (%s) cannot be read: %s.", name,
-                  what, strerror(-r));
-}
-
-static int load_config(Manager *manager, Problems *problems) {
-    int r = daemon_config_load(&manager->directories, problems, &manager->config);
-
-    for (size_t i = 0; i < problems->count; i++) {
-        _cleanup_free_ char *text = problem_to_string(&problems->list[i]);
-        log_entry(problems->list[i].warning ? LOG_WARNING : LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s",
-                  text ? text : "out of memory");
-    }
-    return r;
-}
-
-/* What cannot be read is looked for in the TPM again, and then written anew. */
-static void load_device(Manager *manager) {
-    Failure failure = FAILURE_INIT;
-
-    if (store_device_load(manager->state_fd, &manager->stored_device, &failure) < 0)
-        log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "%s; the device ID is computed anew.", failure.text);
-}
-
-static int start_signing(Manager *manager) {
-    _cleanup_tpm_ Tpm *tpm = NULL;
-    const DaemonConfig *config = manager->config;
-    TpmOptions options = {
-        .tcti = config->tcti ? config->tcti : "device:/dev/tpmrm0",
-        .parent_handle = config->parent_handle,
-        .owner_authorization = manager->owner_authorization,
-        .endorsement_authorization = manager->endorsement_authorization,
-        .known_parent_name = bytes_view(&manager->stored_device.parent_name),
-        .known_endorsement = bytes_view(&manager->stored_device.endorsement),
-    };
-    SigningCallbacks callbacks = { handle_closed, on_generation_used, on_generation_unused, on_tpm_trouble, manager };
-    int r = tpm_new(&options, &tpm);
-
-    if (r == -EINVAL) { /* what was recorded is no TPM Name */
-        options.known_endorsement = options.known_parent_name = (BytesView) { NULL, 0 };
-        r = tpm_new(&options, &tpm);
-    }
-    return r < 0 ? r : signing_new(TAKE_PTR(tpm), manager->loop, &callbacks, &manager->signing);
-}
-
-static int compare_identities(const void *a, const void *b) {
-    return strcmp((*(Identity *const *) a)->name, (*(Identity *const *) b)->name);
-}
+/* ---- the set ---- */
 
 static int add_identity(Manager *manager, const char *name) {
     _cleanup_(identity_free_p) Identity *identity = NULL;
-    int r = identity_new(manager, name, &identity);
+    int r = identity_new(&manager->context, name, &identity);
 
+    if (r >= 0)
+        r = identity_set_add(manager->set, identity);
     if (r < 0)
         return r;
-    Identity **list = reallocarray(manager->identities, manager->identity_count + 1U, sizeof *list);
-    if (!list)
-        return -ENOMEM;
-    manager->identities = list;
-    Identity *added = list[manager->identity_count++] = TAKE_PTR(identity);
-    qsort(list, manager->identity_count, sizeof *list, compare_identities);
-    identity_load(added);
-    if (manager->callbacks.changed)
-        manager->callbacks.changed(CHANGE_IDENTITY_ADDED, added, manager->callbacks.userdata);
+    identity_load(identity);
+    tell(manager, CHANGE_IDENTITY_ADDED, TAKE_PTR(identity));
     return 0;
 }
 
 static void remove_identity(Manager *manager, size_t index) {
-    Identity *identity = manager->identities[index];
+    Identity *identity = identity_set_remove(manager->set, index);
 
-    if (manager->callbacks.changed)
-        manager->callbacks.changed(CHANGE_IDENTITY_REMOVED, identity, manager->callbacks.userdata);
-    (void) signing_remove_identity(manager->signing, identity->name);
-    (void) publish_set(manager->runtime_fd, identity->name, NULL, 0, NULL);
-    memmove(&manager->identities[index], &manager->identities[index + 1U],
-            (manager->identity_count - index - 1U) * sizeof *manager->identities);
-    manager->identity_count--;
+    tell(manager, CHANGE_IDENTITY_REMOVED, identity);
+    publication_withdraw(manager->device, identity_name(identity));
     identity_free(identity);
 }
 
-static bool listed(char *const *names, const char *name) {
+static bool is_listed(char *const *names, const char *name) {
     for (; names && *names; names++)
         if (strcmp(*names, name) == 0)
             return true;
@@ -155,9 +175,9 @@ static bool listed(char *const *names, const char *name) {
 }
 
 /* 1: not all of them could be found out. */
-static int list_identities(Manager *manager, char ***ret_names) {
+static int list_identities(const Manager *manager, char ***ret_names) {
     _cleanup_(problems_clear) Problems problems = { 0 };
-    int r = config_list_identities(&manager->directories, &problems, ret_names);
+    int r = config_list_identities(&device_directories(manager->device)->configuration, &problems, ret_names);
 
     for (size_t i = 0; i < problems.count; i++) {
         _cleanup_free_ char *text = problem_to_string(&problems.list[i]);
@@ -166,117 +186,95 @@ static int list_identities(Manager *manager, char ***ret_names) {
     return r;
 }
 
+static int load_identity(Manager *manager, const char *name) {
+    Identity *present = identity_set_find(manager->set, name, NULL);
+    uint32_t most = device_config(manager->device)->identities;
+
+    if (present) {
+        identity_load(present);
+        handles_recheck(manager->lending, present);
+        return 0;
+    }
+    if (identity_set_count(manager->set) < most)
+        return add_identity(manager, name);
+    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, name,
+              "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.", most);
+    return 0;
+}
+
 /* Brings the set of identities in line with the files that are there. */
 static int load_identities(Manager *manager, char *const *names) {
-    int r;
+    int r = 0;
 
-    for (size_t i = manager->identity_count; i > 0; i--)
-        if (!listed(names, manager->identities[i - 1U]->name))
+    for (size_t i = identity_set_count(manager->set); i > 0; i--)
+        if (!is_listed(names, identity_name(identity_set_at(manager->set, i - 1U))))
             remove_identity(manager, i - 1U);
-    for (char *const *name = names; name && *name; name++) {
-        Identity *present = manager_find_identity(manager, *name, NULL);
-        if (present) {
-            identity_load(present);
-            handles_recheck(manager, present);
-            identity_changed(present);
-        } else if (manager->identity_count >= manager->config->identities)
-            log_entry(LOG_ERR, MESSAGE_CONFIGURATION, *name,
-                      "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.",
-                      manager->config->identities);
-        else {
-            r = add_identity(manager, *name);
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
+    for (char *const *name = names; r >= 0 && name && *name; name++)
+        r = load_identity(manager, *name);
+    return r;
+}
+
+/* ---- life ---- */
+
+static int bring_up(Manager *manager) {
+    const DeviceCallbacks callbacks = {
+        .tpm_looked = on_tpm_looked,
+        .tpm_changed = on_tpm_changed,
+        .handle_closed = on_handle_closed,
+        .generation_used = on_generation_used,
+        .generation_unused = on_generation_unused,
+        .userdata = manager,
+    };
+    int r = identity_set_new(&manager->set);
+
+    if (r >= 0)
+        r = device_new(manager->loop, &callbacks, &manager->device);
+    if (r >= 0)
+        r = work_new(manager->device, &manager->work);
+    if (r >= 0)
+        r = lending_new(manager->device, &manager->lending);
+    if (r < 0)
+        return r;
+    manager->context = (IdentityContext) { manager->device, manager->work, manager->set, duties };
+    const TimerOptions options = { manager->loop, manager->set, on_clock_set, on_flush, manager };
+    return timer_new(&options, &manager->timer);
 }
 
 int manager_new(sd_event *loop, Manager **ret) {
     _cleanup_(manager_free_p) Manager *manager = calloc(1, sizeof *manager);
-    _cleanup_(problems_clear) Problems problems = { 0 };
     _cleanup_strings_ char **names = NULL;
-    sd_id128_t machine;
 
     if (!manager)
         return -ENOMEM;
     manager->loop = sd_event_ref(loop);
-    manager->jobs.loop = loop;
-    manager->tpm.state = TPM_STATE_UNAVAILABLE;
-    (void) failure_set(&manager->tpm_failure, 0, FAILURE_TPM_UNAVAILABLE, "it has not answered yet since the start.");
-    manager->state_fd = manager->runtime_fd = manager->clock_watch_fd = -1;
-    if (sd_id128_get_machine_app_specific(MACHINE_ID_APPLICATION, &machine) >= 0)
-        (void) sd_id128_to_string(machine, manager->machine_id);
-
-    int r = config_directories_from_environment(&manager->directories);
-    if (r >= 0)
-        r = load_config(manager, &problems);
-    if (r < 0)
-        return r;
-    manager->state_fd = open_directory("STATE_DIRECTORY", IDENTITYD_STATE_DIRECTORY, 0700, NULL);
-    manager->runtime_fd =
-        open_directory("RUNTIME_DIRECTORY", IDENTITYD_RUNTIME_DIRECTORY, 0755, &manager->runtime_directory);
-    if (manager->state_fd < 0 || manager->runtime_fd < 0)
-        return manager->state_fd < 0 ? manager->state_fd : manager->runtime_fd;
-    load_secret(manager->config->owner_authorization, "OwnerAuthCredential=", &manager->owner_authorization);
-    load_secret(manager->config->endorsement_authorization,
-                "EndorsementAuthCredential=", &manager->endorsement_authorization);
-    if (manager->config->serial_credential)
-        (void) secret_from_credential(manager->config->serial_credential, &manager->serial);
-    load_device(manager);
-    r = clock_load(manager);
-    if (r >= 0)
-        r = closer_new(&manager->jobs.closer);
-    if (r >= 0)
-        r = quota_new(manager->config->handles_per_user, manager->config->handles, &manager->quota);
-    if (r >= 0)
-        limits_apply(manager);
-    if (r >= 0)
-        r = line_limit_new(&manager->access_lines);
-    if (r >= 0)
-        r = start_signing(manager);
-    if (r >= 0)
-        r = timers_start(manager);
+    int r = bring_up(manager);
     if (r >= 0)
         r = list_identities(manager, &names);
     if (r >= 0)
         r = load_identities(manager, names);
     if (r < 0)
         return r;
-    tpm_probe_start(manager);
+    on_flush(manager);
+    device_look_at_tpm(manager->device);
     *ret = TAKE_PTR(manager);
     return 0;
 }
 
+/* Jobs end first, then the identities that wait for them, then the signing thread with what it owes, and last those who
+ * are answered. Published files stay: programs may outlive a restart of ours. */
 Manager *manager_free(Manager *manager) {
-    Failure stopping = FAILURE_INIT;
-
     if (!manager)
         return NULL;
     manager->callbacks = (ManagerCallbacks) { 0 };
-    timers_stop(manager);
-    (void) failure_set(&stopping, -ESHUTDOWN, FAILURE_NOT_READY, "identityd stops.");
-    inquiries_abort(manager, &stopping);
-    while (manager->identity_count > 0) /* their files stay published: programs may outlive a restart of ours */
-        identity_free(manager->identities[--manager->identity_count]);
-    signing_free(manager->signing);
-    handles_forget(manager);
-    free(manager->identities);
-    job_loop_clear(&manager->jobs);
-    closer_free(manager->jobs.closer);
-    quota_free(manager->quota);
-    access_log_end(manager);
-    sd_event_source_disable_unref(manager->probe_timer);
-    sd_event_source_disable_unref(manager->tpm_job_timer);
-    daemon_config_free(manager->config);
-    config_directories_clear(&manager->directories);
-    secret_free(manager->owner_authorization);
-    secret_free(manager->endorsement_authorization);
-    secret_free(manager->serial);
-    free(manager->runtime_directory);
-    stored_device_clear(&manager->stored_device);
-    close_safe(manager->state_fd);
-    close_safe(manager->runtime_fd);
+    timer_free(manager->timer);
+    identity_set_clear(manager->set);
+    if (manager->device)
+        device_stop(manager->device);
+    lending_free(manager->lending);
+    manager->lending = NULL;
+    work_free(manager->work);
+    device_free(manager->device);
+    identity_set_free(manager->set);
     sd_event_unref(manager->loop);
     free(manager);
     return NULL;
@@ -286,33 +284,7 @@ void manager_set_callbacks(Manager *manager, const ManagerCallbacks *callbacks) 
     manager->callbacks = *callbacks;
 }
 
-static bool differs(const char *a, const char *b) {
-    return strcmp(a ? a : "", b ? b : "") != 0;
-}
-
-/* What was read at the start alone: said, lest somebody waits for it. */
-static void tell_of_restart(const DaemonConfig *old, const DaemonConfig *new) {
-    const struct {
-        const char *key;
-        bool changed;
-    } settings[] = {
-        { "TCTI=", differs(old->tcti, new->tcti) },
-        { "ParentHandle=", old->parent_handle != new->parent_handle },
-        { "OwnerAuthCredential=", differs(old->owner_authorization, new->owner_authorization) },
-        { "EndorsementAuthCredential=", differs(old->endorsement_authorization, new->endorsement_authorization) },
-        { "SerialCredential=", differs(old->serial_credential, new->serial_credential) },
-    };
-
-    for (size_t i = 0; i < ARRAY_LENGTH(settings); i++)
-        if (settings[i].changed)
-            log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, NULL,
-                      "%s of [TPM] in identityd.conf was changed; that takes effect when identityd is started again "
-                      "(systemctl restart identityd.service).",
-                      settings[i].key);
-}
-
 int manager_reload(Manager *manager, Failure *ret_failure) {
-    _cleanup_(problems_clear) Problems problems = { 0 };
     _cleanup_strings_ char **names = NULL;
 
     /* Nobody loses an identity because a directory could not be read just now. */
@@ -321,81 +293,63 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
         return failure_set(ret_failure, r < 0 ? r : -EIO, FAILURE_STORAGE,
                            "Not every directory with identities could be read, so all stays as it was: see the log, or "
                            "`idctl check`.");
-    DaemonConfig *old = TAKE_PTR(manager->config);
-    r = load_config(manager, &problems);
-    if (r < 0) {
-        manager->config = old;
-        return failure_errno(ret_failure, r, "Reading identityd.conf");
-    }
-    tell_of_restart(old, manager->config);
-    daemon_config_free(old);
-    limits_apply(manager);
+    r = device_reload(manager->device, ret_failure);
+    if (r < 0)
+        return r;
+    lending_apply_limits(manager->lending);
     r = load_identities(manager, names);
     if (r < 0)
         return failure_errno(ret_failure, r, "Reading the identities");
-    tpm_probe_start(manager);
+    device_look_at_tpm(manager->device);
     log_entry(LOG_INFO, MESSAGE_CONFIGURATION, NULL, "The configuration was read again: %zu identities.",
-              manager->identity_count);
+              identity_set_count(manager->set));
+    on_flush(manager); /* who is answered finds things so */
     return 0;
 }
 
 /* ---- questions ---- */
 
 bool manager_is_settled(const Manager *manager) {
-    return manager->settled;
+    return tpm_watch_has_looked(device_tpm(manager->device));
 }
 
 bool manager_is_alive(Manager *manager) {
-    uint64_t beat = signing_heartbeat(manager->signing);
+    Signing *signing = device_signing(manager->device);
+    uint64_t beat = signing_heartbeat(signing);
     /* Inside a TPM command the thread is not stuck, the TPM is; a restart would not help it. */
-    bool alive = beat != manager->last_heartbeat || signing_busy_since(manager->signing) != 0;
+    bool alive = beat != manager->last_heartbeat || signing_busy_since(signing) != 0;
 
     manager->last_heartbeat = beat;
-    signing_ping(manager->signing);
+    signing_ping(signing);
     return alive;
 }
 
 bool manager_waits_for_tpm(const Manager *manager) {
-    return signing_busy_since(manager->signing) != 0;
+    return signing_busy_since(device_signing(manager->device)) != 0;
 }
 
-bool manager_tpm_is_hung(const Manager *manager) {
-    struct timespec now;
-    uint64_t since = signing_busy_since(manager->signing);
+Device *manager_device(const Manager *manager) {
+    return manager->device;
+}
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return since != 0 &&
-           (uint64_t) now.tv_sec * USEC_PER_SECOND + (uint64_t) now.tv_nsec / 1000U > since + TPM_HUNG_USEC;
+Lending *manager_lending(const Manager *manager) {
+    return manager->lending;
+}
+
+const IdentitySet *manager_identities(const Manager *manager) {
+    return manager->set;
 }
 
 const char *manager_tpm_state(const Manager *manager) {
-    if (!manager->tpm_known || manager->tpm.state == TPM_STATE_UNAVAILABLE || manager_tpm_is_hung(manager))
+    const TpmWatch *tpm = device_tpm(manager->device);
+    TpmState state = tpm_watch_information(tpm)->state;
+
+    if (!tpm_watch_has_looked(tpm) || state == TPM_STATE_UNAVAILABLE || tpm_watch_is_hung(tpm))
         return "unavailable";
-    if (manager->tpm.state == TPM_STATE_LOCKOUT)
+    if (state == TPM_STATE_LOCKOUT)
         return "lockout";
-    for (size_t i = 0; i < manager->identity_count; i++)
-        if (manager->identities[i]->replaced)
+    for (size_t i = 0; i < identity_set_count(manager->set); i++)
+        if (identity_is_replaced(identity_set_at(manager->set, i)))
             return "replaced";
     return "ready";
-}
-
-const TpmInformation *manager_tpm_information(const Manager *manager) {
-    return &manager->tpm;
-}
-
-size_t manager_identity_count(const Manager *manager) {
-    return manager->identity_count;
-}
-
-Identity *manager_identity_at(const Manager *manager, size_t index) {
-    return manager->identities[index];
-}
-
-Identity *manager_find_identity(const Manager *manager, const char *name, Failure *ret_failure) {
-    for (size_t i = 0; i < manager->identity_count; i++)
-        if (strcmp(manager->identities[i]->name, name) == 0)
-            return manager->identities[i];
-    (void) failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
-                       "There is no identity %.64s; `idctl list` shows those that are configured.", name);
-    return NULL;
 }

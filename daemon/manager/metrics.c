@@ -2,7 +2,10 @@
 /* Figures for monitoring (idctl metrics), as OpenMetrics text that is Prometheus' older text format as well, which is
  * what node_exporter's textfile collector reads: of the types only those that both have, numbers as both write them.
  * Label values are identities' names and our own words; neither needs an escape. */
-#include "manager/internal.h"
+#include "enrolment/enrolment.h"
+#include "identity/identity.h"
+#include "manager/manager.h"
+#include "revocation/revocation.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -13,86 +16,93 @@ static void put(FILE *f, const char *name, const char *type, const char *help) {
     fprintf(f, "# TYPE identityd_%s %s\n# HELP identityd_%s %s\n", name, type, name, help);
 }
 
-static IdentityState state_of(const Identity *identity) {
-    return identity->malformed ? STATE_UNAVAILABLE : identity->state;
-}
-
 /* One figure of each identity; those that have none (0) are left out. */
-static void put_times(const Manager *manager, FILE *f, const char *name, const char *help,
-                      int64_t (*time_of)(Identity *identity)) {
+static void put_times(const IdentitySet *set, FILE *f, const char *name, const char *help,
+                      int64_t (*time_of)(const Identity *identity)) {
     put(f, name, "gauge", help);
-    for (size_t i = 0; i < manager->identity_count; i++) {
-        int64_t time = time_of(manager->identities[i]);
+    for (size_t i = 0; i < identity_set_count(set); i++) {
+        int64_t time = time_of(identity_set_at(set, i));
         if (time > 0)
-            fprintf(f, "identityd_%s{identity=\"%s\"} %" PRId64 "\n", name, manager->identities[i]->name, time);
+            fprintf(f, "identityd_%s{identity=\"%s\"} %" PRId64 "\n", name, identity_name(identity_set_at(set, i)),
+                    time);
     }
 }
 
-static int64_t not_before(Identity *identity) {
+static int64_t not_before(const Identity *identity) {
     return identity_leaf(identity) ? identity_leaf(identity)->not_before : 0;
 }
 
-static int64_t not_after(Identity *identity) {
+static int64_t not_after(const Identity *identity) {
     return identity_leaf(identity) ? identity_leaf(identity)->not_after : 0;
 }
 
-static int64_t next_renewal(Identity *identity) {
-    return identity_leaf(identity) ? enrolment_renewal_when(identity) : 0;
+static int64_t next_renewal(const Identity *identity) {
+    return instant_to_seconds(enrolment_renewal_when(identity), identity_now(identity));
 }
 
-static int64_t next_attempt(Identity *identity) {
-    return identity->activity == ACTIVITY_WAITING ? enrolment_when(identity) : 0;
+static int64_t next_attempt(const Identity *identity) {
+    if (identity_activity(identity) != ACTIVITY_WAITING)
+        return 0;
+    return instant_to_seconds(enrolment_when(identity), identity_now(identity));
 }
 
-static void put_states(const Manager *manager, FILE *f) {
+static void put_states(const IdentitySet *set, FILE *f) {
     put(f, "identity_ready", "gauge", "1 where the identity signs, else 0.");
-    for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_identity_ready{identity=\"%s\"} %d\n", manager->identities[i]->name,
-                identity_state_signs(state_of(manager->identities[i])));
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        fprintf(f, "identityd_identity_ready{identity=\"%s\"} %d\n", identity_name(identity_set_at(set, i)),
+                identity_state_signs(identity_state(identity_set_at(set, i))));
     put(f, "identity_state", "gauge", "1 for the state that the identity is in, 0 for the others.");
-    for (size_t i = 0; i < manager->identity_count; i++)
+    for (size_t i = 0; i < identity_set_count(set); i++)
         for (IdentityState state = 0; state < _STATE_COUNT; state++)
-            fprintf(f, "identityd_identity_state{identity=\"%s\",state=\"%s\"} %d\n", manager->identities[i]->name,
-                    identity_state_to_string(state), state_of(manager->identities[i]) == state);
+            fprintf(f, "identityd_identity_state{identity=\"%s\",state=\"%s\"} %d\n",
+                    identity_name(identity_set_at(set, i)), identity_state_to_string(state),
+                    identity_state(identity_set_at(set, i)) == state);
     put(f, "identity_generation", "gauge", "Number of the present generation, 0 without one.");
-    for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_identity_generation{identity=\"%s\"} %" PRIu32 "\n", manager->identities[i]->name,
-                manager->identities[i]->generation);
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        fprintf(f, "identityd_identity_generation{identity=\"%s\"} %" PRIu32 "\n",
+                identity_name(identity_set_at(set, i)), identity_generation(identity_set_at(set, i)));
 }
 
-static void put_attempts(const Manager *manager, FILE *f) {
+static void put_attempts(const IdentitySet *set, FILE *f) {
+    uint64_t failures = 0;
+
     put(f, "attempts", "counter", "Attempts to enrol or renew, since identityd started.");
-    for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_attempts_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name,
-                manager->identities[i]->attempts);
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        fprintf(f, "identityd_attempts_total{identity=\"%s\"} %" PRIu64 "\n", identity_name(identity_set_at(set, i)),
+                enrolment_counters(identity_set_at(set, i)).attempts);
     put(f, "attempts_failed", "counter", "Attempts to enrol or renew that failed.");
-    for (size_t i = 0; i < manager->identity_count; i++)
-        fprintf(f, "identityd_attempts_failed_total{identity=\"%s\"} %" PRIu64 "\n", manager->identities[i]->name,
-                manager->identities[i]->attempts_failed);
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        fprintf(f, "identityd_attempts_failed_total{identity=\"%s\"} %" PRIu64 "\n",
+                identity_name(identity_set_at(set, i)), enrolment_counters(identity_set_at(set, i)).failed);
     put(f, "revocation_checks_failed", "counter", "CRL and OCSP fetches that brought nothing usable.");
-    fprintf(f, "identityd_revocation_checks_failed_total %" PRIu64 "\n", manager->checks_failed);
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        failures += revocation_failures(identity_set_at(set, i));
+    fprintf(f, "identityd_revocation_checks_failed_total %" PRIu64 "\n", failures);
 }
 
 static void put_access(const Manager *manager, FILE *f) {
+    AccessCounters counters = access_log_counters(lending_log(manager_lending(manager)));
+
     put(f, "access_granted", "counter", "Handles and signatures on the bus that [Access] admitted.");
-    fprintf(f, "identityd_access_granted_total %" PRIu64 "\n", manager->access_granted);
+    fprintf(f, "identityd_access_granted_total %" PRIu64 "\n", counters.granted);
     put(f, "access_refused", "counter", "Calls that [Access] or polkit refused, and handles that were taken back.");
-    fprintf(f, "identityd_access_refused_total %" PRIu64 "\n", manager->access_refused);
+    fprintf(f, "identityd_access_refused_total %" PRIu64 "\n", counters.refused);
 }
 
-static void put_signing(Manager *manager, FILE *f) {
+static void put_signing(const Manager *manager, FILE *f) {
     static const char *const bounds[] = { "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1.0", "+Inf" };
     SigningCounters counters;
     uint64_t sum = 0;
 
-    signing_counters(manager->signing, &counters);
+    signing_counters(device_signing(manager_device(manager)), &counters);
     static_assert(ARRAY_LENGTH(bounds) == ARRAY_LENGTH(counters.latency_bucket), "a bound for each bucket");
     put(f, "signatures", "counter", "Signatures made on handles.");
     fprintf(f, "identityd_signatures_total %" PRIu64 "\n", counters.signatures);
     put(f, "requests_refused", "counter", "Requests on handles that were refused.");
     fprintf(f, "identityd_requests_refused_total %" PRIu64 "\n", counters.refused);
     put(f, "tpm_errors", "counter", "Signatures, keys and certificate requests that failed in the TPM.");
-    fprintf(f, "identityd_tpm_errors_total %" PRIu64 "\n", counters.tpm_errors + manager->tpm_jobs_failed);
+    fprintf(f, "identityd_tpm_errors_total %" PRIu64 "\n",
+            counters.tpm_errors + tpm_watch_tasks_failed(device_tpm(manager_device(manager))));
     put(f, "handles_open", "gauge", "Credential handles that are open.");
     fprintf(f, "identityd_handles_open %" PRIu64 "\n", counters.handles_open);
     put(f, "signature_seconds", "histogram", "Time that the TPM takes for a signature on a handle.");
@@ -104,7 +114,8 @@ static void put_signing(Manager *manager, FILE *f) {
             (double) counters.latency_sum / 1e6, sum);
 }
 
-int manager_metrics(Manager *manager, char **ret) {
+int manager_metrics(const Manager *manager, char **ret) {
+    const IdentitySet *set = manager_identities(manager);
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -113,16 +124,16 @@ int manager_metrics(Manager *manager, char **ret) {
         return -ENOMEM;
     put(f, "tpm_ready", "gauge", "1 while the TPM can be used, else 0.");
     fprintf(f, "identityd_tpm_ready %d\n", strcmp(manager_tpm_state(manager), "ready") == 0);
-    put_times(manager, f, "certificate_not_before_seconds", "Begin of the certificate's life, seconds since the epoch.",
+    put_times(set, f, "certificate_not_before_seconds", "Begin of the certificate's life, seconds since the epoch.",
               not_before);
-    put_times(manager, f, "certificate_not_after_seconds", "End of the certificate's life, seconds since the epoch.",
+    put_times(set, f, "certificate_not_after_seconds", "End of the certificate's life, seconds since the epoch.",
               not_after);
-    put_times(manager, f, "renewal_due_seconds", "When the certificate is to be renewed, seconds since the epoch.",
+    put_times(set, f, "renewal_due_seconds", "When the certificate is to be renewed, seconds since the epoch.",
               next_renewal);
-    put_times(manager, f, "next_attempt_seconds",
+    put_times(set, f, "next_attempt_seconds",
               "When the next attempt follows one that failed or was put off, seconds since the epoch.", next_attempt);
-    put_states(manager, f);
-    put_attempts(manager, f);
+    put_states(set, f);
+    put_attempts(set, f);
     put_access(manager, f);
     put_signing(manager, f);
     fputs("# EOF\n", f);

@@ -1,48 +1,57 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When to renew, and when to try again: pure functions of a certificate, a configuration, the device and what happened.
- * Times are seconds since the epoch, of the clock of DESIGN §10, which comes in as a parameter. */
+/* When a certificate is renewed (docs/design.md §10, laws 5 and 6). Pure: times are seconds since the epoch by the
+ * clock that is in use for the identity, and come in as parameters. */
 #pragma once
 
-#include "common/bytes.h"
-#include "config/identity-config.h"
+#include "common/instant.h"
 
-/* The clock (DESIGN §10). */
-int64_t clock_used(int64_t realtime, int64_t floor, int64_t since_boot);
+/* The life of a generation as all schedules reckon it. */
+typedef struct ScheduleLife {
+    int64_t begin;     /* when it came: what was left then is its lifetime (law 6) */
+    int64_t leaf_end;  /* NotAfter of the certificate */
+    int64_t chain_end; /* the earliest NotAfter of its chain: from then on peers refuse it; at most leaf_end */
+    int64_t late;      /* Attempts.late of when it came; 0 where that is not known */
+} ScheduleLife;
 
-typedef struct ScheduleCertificate {
-    int64_t not_before, not_after;
-    BytesView fingerprint; /* 32 bytes: with device_seed decides the jitter */
-} ScheduleCertificate;
+/* `received`: when the generation was committed, 0 where that is not known. One that does not lie within the life (the
+ * clock was elsewhere) is not believed: then the life begins with `not_before`. `late` is 0. */
+ScheduleLife schedule_life(int64_t not_before, int64_t leaf_end, int64_t chain_end, int64_t received);
 
-/* The instant of renewal: At= of the lifetime (or before its end), moved by up to ± Jitter= of the lifetime by a hash
- * of device and certificate, so that the same device always picks the same point and a fleet spreads evenly; never
- * before a tenth of the lifetime has passed, never later than 95 % of it. */
-int64_t schedule_renewal(const ScheduleCertificate *certificate, const IdentityConfig *config, BytesView device_seed);
+/* Seconds from begin to chain_end, at least 0. */
+int64_t schedule_lifetime(const ScheduleLife *life);
 
-#define SCHEDULE_RETRY_MAX       86400       /* seconds between two attempts of which the first failed */
-#define SCHEDULE_RETRY_AFTER_MAX (6 * 86400) /* seconds of a Retry-After that count */
-#define SCHEDULE_GAP_MAX         (7 * 86400) /* nothing that schedule_retry says is further away */
+/* [Renewal] At= and Jitter=. */
+typedef struct ScheduleSettings {
+    uint32_t renew_at_permille; /* of the lifetime; 0: `renew_before` counts */
+    uint64_t renew_before;      /* seconds before the end */
+    uint32_t jitter_permille;   /* of the lifetime, to either side */
+} ScheduleSettings;
 
-/* The instant of the next attempt after `failures` (≥ 1) failed ones: full jitter (`random`, 32 uniform bits) over an
- * exponential window from 30 s (shorter for short certificates: at most a 60th of the lifetime, at least 1 s), at most
- * a tenth of the remaining life (`not_after` − now; past expiry or without a certificate: an hour) and at most
- * SCHEDULE_RETRY_MAX; but never sooner than `retry_after` seconds, of which SCHEDULE_RETRY_AFTER_MAX count, and then
- * spread over up to a tenth of it more. */
-int64_t schedule_retry(int64_t now, unsigned failures, int64_t not_before, int64_t not_after, uint32_t retry_after,
-                       uint32_t random);
+#define SCHEDULE_AT_PERMILLE_MIN 100U
+#define SCHEDULE_AT_PERMILLE_MAX 950U
 
-/* The earliest instant for another success after one at `last`: a tenth of the lifetime later. */
-int64_t schedule_earliest(int64_t last_success, int64_t not_before, int64_t not_after);
+/* The instant of renewal: At= of the lifetime, moved by up to ± Jitter= of it; never before a tenth of the lifetime has
+ * passed, never later than 95 % of it. `share` is this device's part of 2^64 for this certificate: the same device
+ * always picks the same point, and a fleet spreads evenly.
+ *
+ * Reckoned from when the certificate was due, not from when it came: what an outage has pushed together, the next
+ * renewal pulls apart again. */
+int64_t schedule_renewal(const ScheduleLife *life, const ScheduleSettings *settings, uint64_t share);
 
-/* The same for a renewal, where `chain_end` is when the certificate's chain ends, itself or an intermediate of it. That
- * an intermediate ends soon makes renewals due ever earlier, but not what they bring any better: a tenth of the
- * certificate's own lifetime counts here too. Only a chain that has ended is not kept for so long, since peers refuse
- * it, and what replaces it is valid or else no success: then SCHEDULE_CHAIN_END_GAP counts, where that is less. One
- * intermediate ends for a whole fleet at the same second: hence `delay`, of schedule_chain_end_delay. */
-int64_t schedule_earliest_renewal(int64_t last_success, int64_t not_before, int64_t not_after, int64_t chain_end,
-                                  int64_t delay);
+/* `wanted`, or somewhat later where it went by before `awake`: since then nothing has kept us from coming in time (the
+ * start of the daemon, the end of a suspend, the last time that the clock was set; 0: not known). A fleet that is
+ * switched on at one hour does not come at one minute: it spreads over Jitter= of what is left of the chain, at most a
+ * tenth and eight times what was missed, and over half of that after each day that a device has missed, because some
+ * are never on for long. */
+int64_t schedule_awake(const ScheduleLife *life, int64_t wanted, int64_t awake, uint32_t jitter_permille,
+                       uint64_t share);
 
-/* How many seconds after the end of its chain this device renews: 0 to SCHEDULE_CHAIN_END_GAP - 1, by the same hash as
- * the instant of renewal. */
-#define SCHEDULE_CHAIN_END_GAP 900 /* seconds */
-int64_t schedule_chain_end_delay(const ScheduleCertificate *certificate, BytesView device_seed);
+/* Seconds after the end of a chain within which a fleet renews, whose intermediate ends for all at one second. */
+#define SCHEDULE_CHAIN_END_GAP 900
+/* This device's part of them: 0 to SCHEDULE_CHAIN_END_GAP - 1. */
+int64_t schedule_chain_end_delay(uint64_t share);
+
+/* Law 5: the earliest instant for another success after one at `last_success`: a tenth of the lifetime later, and of
+ * what was left then where that is less. A success that left a chain that has ended is of no use to peers: then a
+ * quarter of an hour counts, where that is less, and not before this device's part of the gap (`chain_end_delay`). */
+int64_t schedule_earliest(const ScheduleLife *life, int64_t last_success, int64_t chain_end_delay);

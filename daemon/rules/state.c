@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of states (DESIGN §5). Rules that it follows: retired ends only by a new generation; revoked outranks
- * expired and unavailable, and ends only by a new generation or the end of a hold; events that may arrive late (a CRL
- * for what was retired meanwhile) change nothing; what contradicts the state is invalid. */
+/* The table of states (docs/design.md §5). Rules that it follows: retired ends only by a new generation; revoked
+ * outranks expired and unavailable, and ends only by a new generation or the end of a hold; events that may arrive late
+ * (a CRL for what was retired meanwhile) change nothing; a faulty configuration hides all else until it is mended; what
+ * contradicts the state is invalid. */
 #include "rules/state.h"
 
 #include <stddef.h>
@@ -14,6 +15,7 @@ static const char *const state_names[_STATE_COUNT] = {
     [STATE_REVOKED] = "revoked",
     [STATE_UNAVAILABLE] = "unavailable",
     [STATE_RETIRED] = "retired",
+    [STATE_MISCONFIGURED] = "misconfigured",
 };
 
 static const char *const event_names[_EVENT_COUNT] = {
@@ -28,6 +30,8 @@ static const char *const event_names[_EVENT_COUNT] = {
     [EVENT_TPM_BACK_EXPIRED] = "tpm-back-expired",
     [EVENT_TPM_BACK_REVOKED] = "tpm-back-revoked",
     [EVENT_RETIRED] = "retired",
+    [EVENT_MISCONFIGURED] = "misconfigured",
+    [EVENT_CONFIGURED] = "configured",
 };
 
 static const char *const activity_names[_ACTIVITY_COUNT] = {
@@ -56,28 +60,31 @@ const char *identity_activity_to_string(IdentityActivity activity) {
     return (unsigned) activity < _ACTIVITY_COUNT ? activity_names[activity] : NULL;
 }
 
-#define EMPTY       STATE_EMPTY
-#define READY       STATE_READY
-#define EXPIRED     STATE_EXPIRED
-#define REVOKED     STATE_REVOKED
-#define UNAVAILABLE STATE_UNAVAILABLE
-#define RETIRED     STATE_RETIRED
-#define INVALID     _STATE_INVALID
+#define EMPTY STATE_EMPTY
+#define READY STATE_READY
+#define EXP   STATE_EXPIRED
+#define REV   STATE_REVOKED
+#define UNAV  STATE_UNAVAILABLE
+#define RET   STATE_RETIRED
+#define MISC  STATE_MISCONFIGURED
+#define WRONG _STATE_INVALID
 
 /* clang-format off */
 static const IdentityState table[_EVENT_COUNT][_STATE_COUNT] = {
-    /* from:                      EMPTY        READY        EXPIRED      REVOKED  UNAVAILABLE  RETIRED */
-    [EVENT_INSTALLED]        = { READY,       READY,       READY,       READY,   READY,       READY   },
-    [EVENT_EXPIRED]          = { INVALID,     EXPIRED,     EXPIRED,     REVOKED, UNAVAILABLE, RETIRED },
-    [EVENT_UNEXPIRED]        = { INVALID,     READY,       READY,       REVOKED, UNAVAILABLE, RETIRED },
-    [EVENT_REVOKED]          = { INVALID,     REVOKED,     REVOKED,     REVOKED, REVOKED,     RETIRED },
-    [EVENT_HOLD_ENDED]       = { INVALID,     INVALID,     INVALID,     READY,   UNAVAILABLE, RETIRED },
-    [EVENT_TPM_LOST]         = { UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, REVOKED, UNAVAILABLE, RETIRED },
-    [EVENT_TPM_BACK_EMPTY]   = { EMPTY,       INVALID,     INVALID,     INVALID, EMPTY,       RETIRED },
-    [EVENT_TPM_BACK_READY]   = { INVALID,     READY,       READY,       INVALID, READY,       RETIRED },
-    [EVENT_TPM_BACK_EXPIRED] = { INVALID,     EXPIRED,     EXPIRED,     INVALID, EXPIRED,     RETIRED },
-    [EVENT_TPM_BACK_REVOKED] = { INVALID,     REVOKED,     REVOKED,     REVOKED, REVOKED,     RETIRED },
-    [EVENT_RETIRED]          = { RETIRED,     RETIRED,     RETIRED,     RETIRED, RETIRED,     RETIRED },
+    /* from:                      EMPTY  READY  EXPIRED REVOKED UNAVAILABLE RETIRED MISCONFIGURED */
+    [EVENT_INSTALLED]        = { READY, READY, READY,  READY,  READY,      READY,  WRONG },
+    [EVENT_EXPIRED]          = { WRONG, EXP,   EXP,    REV,    UNAV,       RET,    MISC  },
+    [EVENT_UNEXPIRED]        = { WRONG, READY, READY,  REV,    UNAV,       RET,    MISC  },
+    [EVENT_REVOKED]          = { REV,   REV,   REV,    REV,    REV,        RET,    MISC  },
+    [EVENT_HOLD_ENDED]       = { WRONG, WRONG, WRONG,  READY,  UNAV,       RET,    MISC  },
+    [EVENT_TPM_LOST]         = { UNAV,  UNAV,  UNAV,   REV,    UNAV,       RET,    MISC  },
+    [EVENT_TPM_BACK_EMPTY]   = { EMPTY, WRONG, WRONG,  WRONG,  EMPTY,      RET,    MISC  },
+    [EVENT_TPM_BACK_READY]   = { WRONG, READY, READY,  WRONG,  READY,      RET,    MISC  },
+    [EVENT_TPM_BACK_EXPIRED] = { WRONG, EXP,   EXP,    WRONG,  EXP,        RET,    MISC  },
+    [EVENT_TPM_BACK_REVOKED] = { WRONG, REV,   REV,    REV,    REV,        RET,    MISC  },
+    [EVENT_RETIRED]          = { RET,   RET,   RET,    RET,    RET,        RET,    RET   },
+    [EVENT_MISCONFIGURED]    = { MISC,  MISC,  MISC,   MISC,   MISC,       MISC,   MISC  },
+    [EVENT_CONFIGURED]       = { EMPTY, READY, EXP,    REV,    UNAV,       RET,    UNAV  },
 };
 /* clang-format on */
 
@@ -105,6 +112,8 @@ FailureKind identity_state_failure(IdentityState state, bool replaced) {
         return replaced ? FAILURE_TPM_REPLACED : FAILURE_TPM_UNAVAILABLE;
     case STATE_RETIRED:
         return FAILURE_RETIRED;
+    case STATE_MISCONFIGURED:
+        return FAILURE_NOT_READY;
     default:
         return FAILURE_INTERNAL;
     }

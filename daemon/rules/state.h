@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What an identity can do, and what is being done about it (DESIGN §5). The table is pure. */
+/* What an identity can do, and what is being done about it (docs/design.md §5). The table is pure. */
 #pragma once
 
 #include "common/failure.h"
@@ -13,6 +13,7 @@ typedef enum IdentityState {
     STATE_REVOKED,
     STATE_UNAVAILABLE,
     STATE_RETIRED,
+    STATE_MISCONFIGURED,
     _STATE_COUNT,
     _STATE_INVALID = -1,
 } IdentityState;
@@ -23,12 +24,14 @@ typedef enum IdentityEvent {
     EVENT_UNEXPIRED, /* and came back */
     EVENT_REVOKED,
     EVENT_HOLD_ENDED,       /* certificateHold was lifted */
-    EVENT_TPM_LOST,         /* missing, lockout or replaced */
+    EVENT_TPM_LOST,         /* missing, lockout or replaced; or what is on the disk cannot be read just now */
     EVENT_TPM_BACK_EMPTY,   /* the TPM is there and fits; the identity has no certificate */
     EVENT_TPM_BACK_READY,   /* … has a valid one */
     EVENT_TPM_BACK_EXPIRED, /* … has an expired one */
     EVENT_TPM_BACK_REVOKED, /* … has a revoked one */
     EVENT_RETIRED,
+    EVENT_MISCONFIGURED, /* its configuration cannot be read, or asks for what cannot be */
+    EVENT_CONFIGURED,    /* and was mended: what it can do is found out anew */
     _EVENT_COUNT,
 } IdentityEvent;
 

@@ -159,6 +159,42 @@ int key_values_read(Place place, const char *name, BytesView content, const KeyV
     return 0;
 }
 
+/* -ENOMEM, else nothing that matters: a line that cannot be read says nothing. */
+static int salvage_line(char *line, const KeyValue *list, size_t count, unsigned *times) {
+    char *equals = strchr(line, '=');
+
+    if (!equals)
+        return 0;
+    *equals = '\0';
+    const KeyValue *entry = find(list, count, line);
+    if (!entry)
+        return 0;
+    int r = parse_value(entry, equals + 1);
+    /* Twice is as bad as never. */
+    times[entry - list] += r == 0 ? 1 : 2;
+    return r == -ENOMEM ? r : 0;
+}
+
+int key_values_salvage(BytesView content, const KeyValue *list, size_t count, bool *ret_read) {
+    _cleanup_bytes_ Bytes copy = BYTES_NULL;
+    unsigned times[KEY_VALUES_MAX] = { 0 };
+    int r = bytes_copy(content, &copy);
+
+    assert(count <= KEY_VALUES_MAX);
+    if (r < 0)
+        return r;
+    for (char *at = (char *) copy.data, *end = at + copy.size; r >= 0 && at < end;) {
+        char *newline = memchr(at, '\n', (size_t) (end - at)), *next = newline ? newline + 1 : end;
+        if (newline)
+            *newline = '\0'; /* else the NUL that Bytes keep behind */
+        r = salvage_line(at, list, count, times);
+        at = next;
+    }
+    for (size_t i = 0; i < count; i++)
+        ret_read[i] = times[i] == 1;
+    return r;
+}
+
 static void write_text(FILE *stream, const char *text, size_t size) {
     for (size_t i = 0; i < size - 1 && text[i]; i++)
         (void) putc((unsigned char) text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i], stream);

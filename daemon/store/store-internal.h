@@ -27,6 +27,7 @@ struct Store {
 #define CHAIN_FILE       "chain.pem"
 #define PARENT_FILE      "parent"
 #define REQUEST_FILE     "request.der"
+#define ISSUED_FILE      "issued.pem"
 #define FLAGS_FILE       "flags"
 
 #define PARENT_NAME_MAX       68U /* bytes of a TPM Name */

@@ -13,6 +13,7 @@ void stored_pending_clear(StoredPending *pending) {
     bytes_clear(&pending->key_pem);
     bytes_clear(&pending->parent_name);
     bytes_clear(&pending->request);
+    bytes_clear(&pending->issued);
     *pending = (StoredPending) { 0 };
 }
 
@@ -85,6 +86,8 @@ int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
     if (r < 0)
         return r;
     r = place_read(place, REQUEST_FILE, STORE_REQUEST_MAX, &pending.request, ret_failure);
+    if (r == 0 || r == -ENOENT)
+        r = place_read(place, ISSUED_FILE, STORE_ISSUED_MAX, &pending.issued, ret_failure);
     if (r < 0 && r != -ENOENT)
         return r;
     *ret = pending;
@@ -96,7 +99,7 @@ static bool views_are_equal(const Bytes *a, const Bytes *b) {
     return bytes_view_equal(bytes_view(a), bytes_view(b));
 }
 
-static bool only_request_differs(const StoredPending *old, const StoredPending *new) {
+static bool only_additions_differ(const StoredPending *old, const StoredPending *new) {
     return views_are_equal(&old->key_pem, &new->key_pem) && views_are_equal(&old->parent_name, &new->parent_name) &&
            old->reenroll == new->reenroll && old->same_key == new->same_key && old->manual == new->manual;
 }
@@ -115,7 +118,8 @@ static int write_files(Place place, const StoredPending *pending) {
     } files[] = { { KEY_FILE, &pending->key_pem },
                   { PARENT_FILE, &parent },
                   { FLAGS_FILE, &flag_lines },
-                  { REQUEST_FILE, &pending->request } };
+                  { REQUEST_FILE, &pending->request },
+                  { ISSUED_FILE, &pending->issued } };
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         if (files[i].content->size == 0)
             continue;
@@ -164,7 +168,8 @@ static int put_in_place(Store *store, bool replaces, Failure *ret_failure) {
     return 0;
 }
 
-static int add_request(Store *store, BytesView request, Failure *ret_failure) {
+/* To a pending/ that is there, whose other files stay as they are. */
+static int add_file(Store *store, const char *name, BytesView content, Failure *ret_failure) {
     _cleanup_free_ char *path = path_join(store->path, PENDING);
     _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
 
@@ -172,14 +177,15 @@ static int add_request(Store *store, BytesView request, Failure *ret_failure) {
         return failure_errno(ret_failure, -ENOMEM, store->path);
     if (fd < 0)
         return place_failure(store_place(store), PENDING, fd, "opened", ret_failure);
-    return place_write((Place) { fd, path }, REQUEST_FILE, request, ret_failure);
+    return place_write((Place) { fd, path }, name, content, ret_failure);
 }
 
 int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure) {
     _cleanup_(stored_pending_clear) StoredPending old = { 0 };
 
     if (pending->key_pem.size == 0 || pending->key_pem.size > STORE_KEY_MAX || pending->parent_name.size == 0 ||
-        pending->parent_name.size > PARENT_NAME_MAX || pending->request.size > STORE_REQUEST_MAX)
+        pending->parent_name.size > PARENT_NAME_MAX || pending->request.size > STORE_REQUEST_MAX ||
+        pending->issued.size > STORE_ISSUED_MAX)
         return failure_set(ret_failure, -EMSGSIZE, FAILURE_STORAGE,
                            "%s/" PENDING ": key, name of the parent or request is empty or too large to be stored",
                            store->path);
@@ -187,10 +193,12 @@ int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_
     if (r < 0 && r != -ENOENT)
         return r;
     bool replaces = r == 0;
-    if (replaces && only_request_differs(&old, pending) && pending->request.size > 0) {
-        if (views_are_equal(&old.request, &pending->request))
-            return 0;
-        return add_request(store, bytes_view(&pending->request), ret_failure);
+    if (replaces && only_additions_differ(&old, pending) && pending->request.size > 0) {
+        if (!views_are_equal(&old.request, &pending->request))
+            r = add_file(store, REQUEST_FILE, bytes_view(&pending->request), ret_failure);
+        if (r >= 0 && pending->issued.size > 0 && !views_are_equal(&old.issued, &pending->issued))
+            r = add_file(store, ISSUED_FILE, bytes_view(&pending->issued), ret_failure);
+        return r;
     }
     r = build_new(store, pending);
     if (r < 0) {

@@ -386,6 +386,7 @@ static void tidy_generation(Store *store, uint32_t number) {
     if (fd < 0)
         return;
     (void) unlinkat(fd, REQUEST_FILE, 0);
+    (void) unlinkat(fd, ISSUED_FILE, 0);
     (void) unlinkat(fd, FLAGS_FILE, 0);
 }
 

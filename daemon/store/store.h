@@ -24,6 +24,7 @@ DEFINE_CLEANUP(Store, store_free)
 #define STORE_KEY_MAX     (16U * 1024U)
 #define STORE_CHAIN_MAX   (512U * 1024U)
 #define STORE_REQUEST_MAX (16U * 1024U)
+#define STORE_ISSUED_MAX  (4U * 1024U * 1024U)
 #define STORE_ANCHORS_MAX (2U * 1024U * 1024U)
 #define STORE_CRL_MAX     (8U * 1024U * 1024U)
 
@@ -45,7 +46,8 @@ int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *re
 typedef struct StoredPending {
     Bytes key_pem, parent_name;
     Bytes request; /* PKCS#10 DER as sent; empty: not made yet */
-    bool reenroll; /* made for simplereenroll */
+    Bytes issued;  /* PEM of what came before its beginning, leaf first; empty: nothing did */
+    bool reenroll; /* made for /simplereenroll */
     bool same_key; /* the key is the current generation's (RotateKey=no) */
     bool manual;   /* made by CreateRequest */
 } StoredPending;
@@ -87,14 +89,15 @@ typedef struct StoredOcsp {
 int store_ocsp_load(Store *store, StoredOcsp ret[static STORE_OCSP_MAX], size_t *ret_count, Failure *ret_failure);
 int store_ocsp_save(Store *store, const StoredOcsp *list, size_t count, Failure *ret_failure);
 
-/* The file `state`: what survives a restart, as strict KEY=VALUE lines. Unknown keys and bad values are errors with a
- * line. */
+/* The file `state`: what survives a restart, as strict KEY=VALUE lines with a checksum. */
 typedef struct StoredState {
     bool revoked, hold, retired;
-    int64_t revoked_at;   /* seconds; 0 unknown */
-    uint32_t failures;    /* failed attempts in a row */
-    int64_t next_attempt; /* seconds; 0: none */
+    int64_t revoked_at;         /* seconds; 0 unknown */
+    uint32_t failures;          /* failed attempts in a row … */
+    uint32_t failures_past_end; /* … and since the end of the chain */
+    int64_t next_attempt;       /* seconds; 0: none */
     int64_t last_success;
+    int64_t late;             /* seconds that it came after it was due */
     int64_t clock_floor;      /* of this identity: notBefore, thisUpdate seen */
     uint32_t last_generation; /* highest number ever used */
     uint32_t of_generation;   /* the one that all of this is about; an older one than `current`: the power went between
@@ -102,9 +105,13 @@ typedef struct StoredState {
     Bytes parent_name;        /* of the last key */
     char last_error[512];     /* one line */
     char host_name[256];      /* %H as recorded at the first enrolment */
+    char settings[65];        /* digest of the settings under which attempts were made; "": not known */
 } StoredState;
 void stored_state_clear(StoredState *state);
-int store_state_load(Store *store, StoredState *ret, Failure *ret_failure); /* no file: all zero, 0 */
+/* No file: all zero, 0. STORE_SALVAGED: it is damaged, as the failure says, and `ret` is what counts of it, on the side
+ * of caution: what may have been revoked or retired is on hold. -EPROTO: of a later version. */
+#define STORE_SALVAGED 1
+int store_state_load(Store *store, StoredState *ret, Failure *ret_failure);
 int store_state_save(Store *store, const StoredState *state, Failure *ret_failure);
 
 /* ---- the file `.device` of the state directory: what is known of the TPM, of which a disk's clone has another ---- */

@@ -59,7 +59,7 @@ class RenewalFaults(Enrolment):
 
     def test_wrong_certificates(self):
         for fault, words in {
-            "wrong-key": "key", "wrong-name": "somebody else", "expired": "expired", "not-yet-valid": "not valid until",
+            "wrong-key": "key", "wrong-name": "somebody else", "expired": "expired", "not-yet-valid": "too late to wait for",
             "no-chain": "issue", "same-serial": "key", "same-not-after": "no renewal", "wrong-san": "alternative name",
             "ca-certificate": "CA",
         }.items():

@@ -141,50 +141,48 @@ class Tpm(Life):
 
 
 class Damage(Life):
-    """A malformed file puts that identity out, visibly, with its name; the daemon and the others go on; nothing is overwritten."""
+    """What is damaged on the disk is never used, and said with its name; what can be made anew is; the others go on."""
 
     def damaged(self, path, content):
-        full = os.path.join(SANDBOX, "state/demo", path)
-        with open(full, "rb") as file:
-            good = file.read()
-        mode = os.stat(full).st_mode
+        """Starts with a damaged file."""
         service("stop", "identityd")
-        with open(full, "wb") as file:
+        with open(os.path.join(SANDBOX, "state/demo", path), "wb") as file:
             file.write(content)
+        said = len(log("identityd"))
         service("start", "identityd")
         type(self).connect()
-        try:
-            self.data.wait("ready")
-            wait_until(lambda: self.demo.state_or_none() != "ready" and self.demo.state_or_none() is not None, "demo to be out")
-            time.sleep(0.5)
-            self.assertNotEqual(self.demo.state(), "ready")
-            self.assertIn(os.path.basename(path), self.demo.get("LastError") + log("identityd"))
-            with open(full, "rb") as file:
-                self.assertEqual(file.read(), content, "overwritten")
-            self.data.sign(SCHEME, b"x")
-        finally:
-            service("stop", "identityd")
-            with open(full, "wb") as file:
-                file.write(good)
-            os.chmod(full, mode)
-            service("start", "identityd")
-            type(self).connect()
-        self.both_ready()
+        self.data.wait("ready")
+        self.data.sign(SCHEME, b"x")
+        wait_until(lambda: os.path.basename(path) in log("identityd")[said:], "the file's name in the log")
+
+    def made_anew(self, path, content):
+        """The generation that the file was of is not used again: another one takes its place."""
+        generation, key = self.demo.generation(), bytes(self.demo.get("PublicKey"))
+        self.damaged(path, content)
+        self.demo.wait("ready")
+        self.assertGreater(self.demo.generation(), generation)
+        self.assertNotEqual(bytes(self.demo.get("PublicKey")), key)
+        self.assertEqual(self.demo.get("LastError"), "")
 
     def test_key(self):
         for content in (b"", b"junk\n", b"-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n", b"x" * 100000):
             with self.subTest(content[:20]):
-                self.damaged("current/key.pem", content)
+                self.made_anew("current/key.pem", content)
 
     def test_chain(self):
         for content in (b"", b"junk\n", read(CA + "/root.pem").encode()):
             with self.subTest(content[:20]):
-                self.damaged("current/chain.pem", content)
+                self.made_anew("current/chain.pem", content)
 
     def test_state(self):
+        """Of a state that nothing can be read of, a revocation may have stood in it."""
         for content in (b"weather=good\n", b"\0\0\0\0", b"failures=many\n"):
             with self.subTest(content[:20]):
                 self.damaged("state", content)
+                self.demo.wait("revoked")
+                self.refused("Revoked", self.demo.open, "tls-client")
+                self.demo.enroll(new_key=True)
+                self.demo.wait("ready")
 
 
 class Retirement(Life):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The clock (DESIGN §10): behind what is certainly past, and spoofed ahead and back. What is "certainly past" is kept in the file
-`.clock` of the runtime directory, so that writing that moves the system clock, relatively. Runs inside tests/sandbox."""
+"""The clock (docs/design.md §10): behind what is certainly past, and spoofed ahead and back. What is "certainly past" is kept for
+each trust domain in the file `.clock` of the runtime directory, so that writing that moves the system clock, relatively. Runs
+inside tests/sandbox."""
 
 import os
 import time
@@ -26,6 +27,9 @@ class Clock(Lifecycle):
 
     def boot(self, ahead):
         """Starts as after a reboot, with a floor that is so many seconds ahead of the system clock."""
+        if os.path.exists(CLOCK):
+            self.known = self.domains()
+
         def files():
             for path in (CLOCK, MARK):
                 if os.path.exists(path):
@@ -34,9 +38,15 @@ class Clock(Lifecycle):
                 self.floor(ahead)
         self.restart("stop", files)
 
+    def domains(self):
+        """The trust domains that identityd has written down."""
+        with open(CLOCK, encoding="utf-8") as file:
+            return [line.split()[0] for line in file]
+
     def floor(self, ahead):
         with open(CLOCK, "w", encoding="utf-8") as file:
-            file.write(f"{int(time.time()) + ahead} {int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6)}\n")
+            for domain in self.known:
+                file.write(f"{domain} {int(time.time()) + ahead} {int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1e6)} a test\n")
 
     def test_behind_renews_once_a_boot(self):
         """Nothing expires and nothing is deleted; one renewal and one check are tried, not one a start."""
@@ -71,7 +81,7 @@ class Clock(Lifecycle):
         revoke(one)
         control("crl-file", self.crl_of(3 * 3600))
         one.wait("revoked", 90)
-        wait_until(lambda: int(read(CLOCK).split()[0]) > time.time() + 2 * 3600, "the time to be learned")
+        wait_until(lambda: max(int(line.split()[1]) for line in read(CLOCK).splitlines()) > time.time() + 2 * 3600, "the time to be learned")
 
     def crl_of(self, ahead):
         """The CA's CRL, made so many seconds from now."""
@@ -145,7 +155,7 @@ class Clock(Lifecycle):
                 with open(CLOCK, "w", encoding="utf-8") as file:
                     file.write(text)
             return write
-        for text in ("", "x y\n", "99999999999999999 0\n", "-5 7\n", f"{int(time.time()) + 3 * YEAR} 18446744073709551615\n"):
+        for text in ("", "x y\n", "99999999999999999 0\n", "-5 7\n", "no-domain 1 2 x\n", f"{self.domains()[0]} {int(time.time()) + 3 * YEAR} 18446744073709551615 x\n"):
             with self.subTest(text):
                 self.restart("stop", nonsense(text))
                 self.demo.wait("ready")

@@ -33,7 +33,7 @@ FAMILIES = {
     "identityd_handles_open": "gauge",
     "identityd_signature_seconds": "histogram",
 }
-STATES = ["empty", "expired", "ready", "retired", "revoked", "unavailable"]
+STATES = ["empty", "expired", "misconfigured", "ready", "retired", "revoked", "unavailable"]
 
 
 class Metrics(Lifecycle):
@@ -153,7 +153,7 @@ class Metrics(Lifecycle):
         values = self.read()
         names = {dict(key[1:])["identity"] for key in values if key[0] == "identityd_identity_ready"}
         self.assertEqual(names, {"demo", "demo-data", "broken", *odd})
-        self.assertEqual(values[("identityd_identity_state", ("identity", "broken"), ("state", "unavailable"))], 1)
+        self.assertEqual(values[("identityd_identity_state", ("identity", "broken"), ("state", "misconfigured"))], 1)
         self.assertIsNone(self.of(values, "identityd_certificate_not_after_seconds", "broken"))
 
     def test_no_bus_no_metrics(self):

@@ -157,10 +157,10 @@ def check_all(prefix, directory):
         faults += copy_units(prefix, directory)
         faults += check_verify(directory)
         faults += check_exposure(directory)
-        faults += check_places(directory, os.path.join(SOURCE, "daemon/manager/job.h"))
+        faults += check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))
         faults += check_sysusers(prefix)
     return faults + check_catalog(os.path.join(SOURCE, "units/identityd.catalog"),
-                                  os.path.join(SOURCE, "daemon/manager/log.h"))
+                                  os.path.join(SOURCE, "daemon/device/log.h"))
 
 
 def edit(path, old, new):
@@ -180,13 +180,13 @@ def self_test(prefix, directory):
     assert len(faults) == 2 and "PrivateNetwork" in faults[0] and "identityd-enroller@" in faults[1], faults
     socket = os.path.join(directory, "identityd-fetch.socket")
     edit(socket, "MaxConnections=16", "MaxConnections=7")
-    assert len(check_places(directory, os.path.join(SOURCE, "daemon/manager/job.h"))) == 1
+    assert len(check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))) == 1
     edit(service, "ProtectHome=yes", "ProtectHome=perhaps")
     assert any("ProtectHome" in fault or "perhaps" in fault for fault in check_verify(directory))
     catalog = os.path.join(directory, "broken.catalog")
     shutil.copy(os.path.join(SOURCE, "units/identityd.catalog"), catalog)
     edit(catalog, "-- 28aee7387334417fad26f38ceee72c4e", "-- 38aee7387334417fad26f38ceee72c4e")
-    assert len(check_catalog(catalog, os.path.join(SOURCE, "daemon/manager/log.h"))) == 2
+    assert len(check_catalog(catalog, os.path.join(SOURCE, "daemon/device/log.h"))) == 2
     os.unlink(os.path.join(prefix, "share/dbus-1/system.d/org.identityd1.conf"))
     assert len(check_layout(prefix)) == 1
     return []

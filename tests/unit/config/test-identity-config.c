@@ -72,8 +72,8 @@ static void test_everything(void **state) {
     assert_false(config->has_anchors_fingerprint);
     assert_string_equal(config->server_anchors, "/etc/identityd/web.pem");
     assert_string_equal(config->proxy, "http://proxy.example:3128");
-    assert_int_equal(config->authenticate.kind, AUTHENTICATE_CREDENTIAL);
-    assert_string_equal(config->authenticate.name, "est-password");
+    assert_null(config->authenticate.identity);
+    assert_string_equal(config->authenticate.credential, "est-password");
     assert_string_equal(config->authenticate.user, "device-%s");
     assert_int_equal(config->authenticate.line, 13);
     assert_false(config->allow_tls12);
@@ -81,8 +81,9 @@ static void test_everything(void **state) {
     assert_int_equal(config->renew_before, 14 * 86400);
     assert_int_equal(config->jitter_permille, 25);
     assert_false(config->rotate_key);
-    assert_int_equal(config->renewal_authenticate.kind, AUTHENTICATE_IDENTITY);
-    assert_string_equal(config->renewal_authenticate.name, "renewer");
+    assert_string_equal(config->renewal_authenticate.identity, "renewer");
+    assert_null(config->renewal_authenticate.credential);
+    assert_true(identity_config_is_renewed_by_others(config));
     assert_null(config->renewal_authenticate.user);
     assert_int_equal(config->anchors_interval, 12 * 3600);
     assert_true(config->check_crl && config->check_ocsp);
@@ -110,7 +111,8 @@ static void test_defaults(void **state) {
     assert_int_equal(config->renew_at_permille, 660);
     assert_int_equal(config->jitter_permille, 100);
     assert_true(config->rotate_key);
-    assert_int_equal(config->renewal_authenticate.kind, AUTHENTICATE_NONE);
+    assert_false(authenticate_is_set(&config->renewal_authenticate));
+    assert_false(identity_config_is_renewed_by_others(config));
     assert_int_equal(config->anchors_interval, 86400);
     assert_int_equal(config->revocation_interval, 21600);
     assert_false(config->check_crl || config->check_ocsp);
@@ -184,8 +186,9 @@ static void test_refused_values(void **state) {
         { "Renewal", "Authenticate=factory", "must be identity:NAME, or credential:NAME" },
         { "Renewal", "Authenticate=identity:Bad", "must be identity:NAME, or credential:NAME" },
         { "Renewal", "Authenticate=credential:a/b", "must be identity:NAME, or credential:NAME" },
-        { "Renewal", "Authenticate=identity:x",
-          "must name another identity; without the key, the identity renews itself" },
+        { "Renewal", "Authenticate=identity:x", "must name another identity, or a credential beside this one" },
+        { "Renewal", "Authenticate=identity:a identity:b", "must be identity:NAME, or credential:NAME" },
+        { "Renewal", "Authenticate=credential:a identity:b credential:c", "must be identity:NAME, or credential:NAME" },
         { "Renewal", "User=x", "needs Authenticate=credential:NAME in the same section" },
         { "Revocation", "Check=crl,", "must be crl, ocsp, crl,ocsp or none" },
         { "Revocation", "Check=crl,crl", "must be crl, ocsp, crl,ocsp or none" },

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One job at the enroller, and what it says. */
+#include "enrolment/inquiry.h"
+
+#include "enrolment/duties.h"
+#include "identity/identity-job.h"
+#include "identity/identity.h"
+#include "work/work.h"
+
+#include <stdio.h>
+
+typedef struct Inquiry Inquiry;
+struct Inquiry {
+    Identity *identity;
+    Job *job;
+    Operation *operation;
+    Inquiry *next;
+};
+
+/* The duty's part: those that are under way. */
+typedef struct Inquiries {
+    Inquiry *first;
+} Inquiries;
+
+static Inquiry *inquiry_free(Inquiry *inquiry) {
+    if (!inquiry)
+        return NULL;
+    job_free(inquiry->job);
+    free(inquiry);
+    return NULL;
+}
+DEFINE_CLEANUP(Inquiry, inquiry_free)
+
+static void inquiry_end(Inquiry *inquiry, const Failure *failure, const char *text) {
+    Inquiries *inquiries = identity_part(inquiry->identity, &inquiry_duty);
+
+    for (Inquiry **link = &inquiries->first; *link; link = &(*link)->next)
+        if (*link == inquiry) {
+            *link = inquiry->next;
+            break;
+        }
+    operation_finish(inquiry->operation, failure, bytes_view_string(text));
+    inquiry_free(inquiry);
+}
+
+static void on_result(JobResult *result, void *userdata) {
+    char text[JOB_URL_MAX + 512U];
+
+    (void) snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %zu bytes of CA certificates\n",
+                    result->server ? result->server : "?", result->tls ? result->tls : "?", result->cacerts.size);
+    inquiry_end(userdata, NULL, text);
+}
+
+static void on_failed(const Failure *failure, bool permanent, uint32_t retry_after, void *userdata) {
+    inquiry_end(userdata, failure, "");
+}
+
+static int on_turn(JobOrder *order, void *userdata, Failure *ret_failure) {
+    const Inquiry *inquiry = userdata;
+
+    order->request.kind = JOB_KIND_PROBE;
+    return identity_job_prepare(inquiry->identity, order, ret_failure);
+}
+
+static int begin(Identity *identity, OperationDone done, void *userdata, Failure *ret_failure) {
+    static const JobCallbacks callbacks = { .prepare = on_turn, .result = on_result, .failed = on_failed };
+    Inquiries *inquiries = identity_part(identity, &inquiry_duty);
+    _cleanup_(inquiry_free_p) Inquiry *inquiry = NULL;
+
+    if (identity_is_misconfigured(identity, ret_failure))
+        return -EBADMSG;
+    if (identity_config(identity)->protocol != PROTOCOL_EST)
+        return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
+                           "%s has Protocol=manual: there is no server to ask.", identity_name(identity));
+    inquiry = calloc(1, sizeof *inquiry);
+    if (!inquiry)
+        return failure_errno(ret_failure, -ENOMEM, "Probing the server");
+    inquiry->identity = identity;
+    const IdentityJob start = { JOB_LINE_ENROLLER, &callbacks, inquiry };
+    int r = identity_job_start(identity, &start, &inquiry->job, ret_failure);
+    if (r >= 0) {
+        r = operation_new(work_operations(identity_context(identity)->work), done, userdata, &inquiry->operation);
+        if (r < 0)
+            (void) failure_errno(ret_failure, r, "Probing the server");
+    }
+    if (r < 0)
+        return r;
+    inquiry->next = inquiries->first;
+    inquiries->first = TAKE_PTR(inquiry);
+    return 0;
+}
+
+void inquiry_start(Identity *identity, OperationDone done, void *userdata) {
+    Failure failure = FAILURE_INIT;
+
+    if (begin(identity, done, userdata, &failure) < 0)
+        operation_answer(work_operations(identity_context(identity)->work), done, userdata, &failure);
+}
+
+static void inquiry_stop(Identity *identity, const Failure *why) {
+    Inquiries *inquiries = identity_part(identity, &inquiry_duty);
+
+    while (inquiries->first)
+        inquiry_end(inquiries->first, why, "");
+}
+
+const Duty inquiry_duty = {
+    .name = "inquiry",
+    .part_size = sizeof(Inquiries),
+    .stop = inquiry_stop,
+};

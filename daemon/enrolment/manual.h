@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Protocol=manual: a request out, a chain in. For factory lines, air gaps and the IDevIDs that authenticate everything
+ * else. */
+#pragma once
+
+#include "identity/base.h"
+#include "work/operation.h"
+
+/* Answers with the PKCS#10 DER of the pending request again until `new_key` asks for another. */
+void manual_create_request(Identity *identity, bool new_key, OperationDone done, void *userdata);
+
+/* The chain, leaf first, DER; checked like any other. */
+void manual_install(Identity *identity, const BytesView *chain, size_t count, OperationDone done, void *userdata);

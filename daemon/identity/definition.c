@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads identities/NAME.conf and says what is wrong with it. */
+#include "identity/definition.h"
+
+#include "config/daemon-config.h"
+#include "device/device.h"
+#include "device/log.h"
+#include "identity/parts.h"
+
+#include <gnutls/crypto.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct Definition {
+    IdentityConfig *config;
+    char *fault;
+};
+
+#define OUT_OF_MEMORY "out of memory"
+
+int definition_new(Identity *identity) {
+    identity->definition = calloc(1, sizeof *identity->definition);
+    return identity->definition ? 0 : -ENOMEM;
+}
+
+static void set_fault(Definition *definition, const char *why) {
+    char *copy = why ? strdup(why) : NULL;
+
+    if (definition->fault && strcmp(definition->fault, OUT_OF_MEMORY) != 0)
+        free(definition->fault);
+    /* A fault that cannot be kept is a fault still. */
+    definition->fault = why && !copy ? (char *) OUT_OF_MEMORY : copy;
+}
+
+void definition_free(Identity *identity) {
+    if (!identity->definition)
+        return;
+    identity_config_free(identity->definition->config);
+    set_fault(identity->definition, NULL);
+    free(identity->definition);
+    identity->definition = NULL;
+}
+
+const IdentityConfig *identity_config(const Identity *identity) {
+    return identity->definition->config;
+}
+
+const char *identity_fault(const Identity *identity) {
+    return identity->definition->fault;
+}
+
+bool identity_is_misconfigured(const Identity *identity, Failure *ret_failure) {
+    const Definition *definition = identity->definition;
+
+    if (!definition->fault && definition->config)
+        return false;
+    (void) failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY,
+                       "%s is out of use: %s Mend that, then run `idctl reload`.", identity->name,
+                       definition->fault ? definition->fault : "its configuration was not read yet.");
+    return true;
+}
+
+void definition_refuse(Identity *identity, const char *why) {
+    Definition *definition = identity->definition;
+
+    set_fault(definition, why);
+    definition->config = identity_config_free(definition->config);
+    identity_note(identity, CHANGED_CONFIGURATION);
+    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name,
+              "%s This identity is out of use until that is mended; the others go on.", why);
+}
+
+/* ---- what is another ---- */
+
+static void note_differences(Identity *identity, const IdentityConfig *old, const IdentityConfig *new) {
+    unsigned changes = CHANGED_CONFIGURATION;
+
+    if (!old || old->check_crl != new->check_crl || old->check_ocsp != new->check_ocsp)
+        changes |= CHANGED_CHECKS;
+    if (old && !identity_config_same_request(old, new))
+        changes |= CHANGED_REQUEST;
+    identity_note(identity, changes);
+}
+
+static void hash_text(gnutls_hash_hd_t hash, const char *text) {
+    if (text)
+        (void) gnutls_hash(hash, text, strlen(text));
+    (void) gnutls_hash(hash, "", 1); /* the NUL between two */
+}
+
+static void hash_number(gnutls_hash_hd_t hash, uint64_t number) {
+    char text[24];
+
+    (void) snprintf(text, sizeof text, "%" PRIu64, number);
+    hash_text(hash, text);
+}
+
+static void hash_authenticate(gnutls_hash_hd_t hash, const Authenticate *authenticate) {
+    hash_text(hash, authenticate->identity);
+    hash_text(hash, authenticate->credential);
+    hash_text(hash, authenticate->user);
+}
+
+static void hash_settings(gnutls_hash_hd_t hash, const IdentityConfig *config) {
+    hash_number(hash, config->protocol);
+    for (char **server = config->servers; server && *server; server++)
+        hash_text(hash, *server);
+    hash_text(hash, config->anchors);
+    (void) gnutls_hash(hash, config->anchors_fingerprint, sizeof config->anchors_fingerprint);
+    hash_text(hash, config->server_anchors);
+    hash_text(hash, config->proxy);
+    hash_authenticate(hash, &config->authenticate);
+    hash_number(hash, config->allow_tls12);
+    hash_number(hash, config->renew_at_permille);
+    hash_number(hash, config->renew_before);
+    hash_number(hash, config->jitter_permille);
+    hash_number(hash, config->rotate_key);
+    hash_authenticate(hash, &config->renewal_authenticate);
+}
+
+void identity_settings_digest(const Identity *identity, char ret[static SETTINGS_DIGEST_SIZE]) {
+    uint8_t digest[32];
+    gnutls_hash_hd_t hash;
+
+    ret[0] = '\0';
+    if (!identity->definition->config || gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
+        return;
+    hash_settings(hash, identity->definition->config);
+    gnutls_hash_deinit(hash, digest);
+    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
+    if (hex)
+        (void) snprintf(ret, SETTINGS_DIGEST_SIZE, "%s", hex);
+}
+
+/* ---- reading ---- */
+
+static void tell_problems(Identity *identity, const Problems *problems, bool failed) {
+    for (size_t i = 0; i < problems->count; i++) {
+        _cleanup_free_ char *text = problem_to_string(&problems->list[i]);
+        if (problems->list[i].warning)
+            log_entry(LOG_WARNING, MESSAGE_CONFIGURATION, identity->name, "%s", text ? text : OUT_OF_MEMORY);
+        else if (failed)
+            definition_refuse(identity, text ? text : OUT_OF_MEMORY);
+    }
+}
+
+int definition_load(Identity *identity, bool is_certified) {
+    Definition *definition = identity->definition;
+    _cleanup_(strings_free_p) char **paths = NULL;
+    _cleanup_(problems_clear) Problems problems = { 0 };
+    _cleanup_identity_config_ IdentityConfig *config = NULL;
+    int r =
+        config_identity_paths(&device_directories(identity->context->device)->configuration, identity->name, &paths);
+
+    if (r >= 0)
+        r = is_certified ? identity_config_load_certified(identity->name, paths, &problems, &config)
+                         : identity_config_load(identity->name, paths, &problems, &config);
+    set_fault(definition, NULL);
+    tell_problems(identity, &problems, r < 0);
+    if (r < 0) {
+        if (!definition->fault)
+            definition_refuse(identity, strerror(-r));
+        return r;
+    }
+    note_differences(identity, definition->config, config);
+    identity_config_free(definition->config);
+    definition->config = TAKE_PTR(config);
+    return 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What CAs have signed about revocation and programs are given: CRLs for their peers, and an OCSP answer to staple. Set
+ * by the revocation duty, handed out by lending. */
+#pragma once
+
+#include "identity/base.h"
+
+/* PEM; empty: none. Borrowed. */
+BytesView identity_crls(const Identity *identity);
+/* DER; empty: none. Borrowed. */
+BytesView identity_staple(const Identity *identity);
+
+/* Takes the content where it is another, and notes CHANGED_STATEMENTS. `crls` is emptied in any case. */
+void identity_set_crls(Identity *identity, Bytes *crls);
+/* The same; an empty view: none any more. -ENOMEM. */
+int identity_set_staple(Identity *identity, BytesView staple);
+
+/* ---- for this room ---- */
+
+int statements_new(Identity *identity);
+void statements_free(Identity *identity);

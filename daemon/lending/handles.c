@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Credential handles: who gets one, how many, and who loses it again. */
+#include "lending/internal.h"
+
+#include "common/names.h"
+#include "device/device.h"
+#include "device/log.h"
+#include "signing/signing.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct HandleRecord {
+    uint64_t id;
+    char identity[IDENTITY_NAME_MAX + 1U];
+    Purpose purpose;
+    Caller caller; /* without its pidfd */
+    HandleRecord *next;
+};
+
+static HandleRecord *handle_record_free(HandleRecord *record) {
+    if (!record)
+        return NULL;
+    caller_clear(&record->caller);
+    free(record);
+    return NULL;
+}
+DEFINE_CLEANUP(HandleRecord, handle_record_free)
+
+void handles_closed(Lending *lending, uint64_t id) {
+    for (HandleRecord **link = &lending->handles; *link; link = &(*link)->next)
+        if ((*link)->id == id) {
+            HandleRecord *record = *link;
+            *link = record->next;
+            quota_give(lending->quota, record->caller.uid);
+            handle_record_free(record);
+            return;
+        }
+}
+
+void handles_forget(Lending *lending) {
+    while (lending->handles) {
+        HandleRecord *record = lending->handles;
+        lending->handles = record->next;
+        handle_record_free(record);
+    }
+}
+
+static int quota_check(const Lending *lending, const Caller *caller, Failure *ret_failure) {
+    int r = quota_take(lending->quota, caller->uid);
+
+    if (r == -EDQUOT)
+        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+                           "uid %" PRIu32 " holds %" PRIu32
+                           " handles already, with those that have ended and were not closed: close some, or raise "
+                           "HandlesPerUser= in identityd.conf.",
+                           (uint32_t) caller->uid, device_config(lending->device)->handles_per_user);
+    if (r < 0)
+        return failure_set(
+            ret_failure, r, FAILURE_LIMITS_EXCEEDED,
+            "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf%s.", lending->handles_max,
+            lending->handles_max < device_config(lending->device)->handles ? " and LimitNOFILE= of identityd.service"
+                                                                           : "");
+    return 0;
+}
+
+bool handles_admit_units(const Identity *identity, Purpose purpose) {
+    const IdentityConfig *config = identity_config(identity);
+    const AccessRules *rules = config ? &config->access[purpose] : NULL;
+
+    for (size_t i = 0; rules && i < rules->count; i++)
+        if (rules->rules[i].kind == ACCESS_RULE_UNIT)
+            return true;
+    return false;
+}
+
+static int handle_record_new(const Lending *lending, const HandleRequest *request, HandleRecord **ret) {
+    _cleanup_(handle_record_free_p) HandleRecord *record = calloc(1, sizeof *record);
+
+    if (!record)
+        return -ENOMEM;
+    record->caller = CALLER_INIT;
+    record->id = device_next_id(lending->device);
+    record->purpose = request->purpose;
+    strcpy(record->identity, identity_name(request->identity));
+    int r = caller_copy(request->caller, &record->caller);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(record);
+    return 0;
+}
+
+static int check_request(Lending *lending, const HandleRequest *request, AccessDecision *ret, Failure *ret_failure) {
+    const AccessQuestion question = { request->identity, request->purpose, request->caller, true };
+    int r = lending_check_access(lending, &question, ret, ret_failure);
+
+    if (r >= 0)
+        r = identity_require_ready(request->identity, ret_failure);
+    if (r < 0)
+        return r;
+    if (ret->by_unit && (request->caller->pid <= 0 || request->caller->pidfd < 0))
+        return failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED,
+                           "%s is lent to a unit, and which process asks could not be established.",
+                           identity_name(request->identity));
+    return 0;
+}
+
+/* The holder's end, or -errno; the quota has been taken, and is not given back here. */
+static int open_pair(Lending *lending, const HandleRequest *request, const HandleRecord *record, bool by_unit) {
+    _cleanup_close_ int holder = -1;
+    int sockets[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
+        return -errno;
+    holder = sockets[1];
+    const SigningHandle handle = {
+        .id = record->id,
+        .identity = identity_name(request->identity),
+        .purpose = request->purpose,
+        .socket = sockets[0],
+        .first_sender = by_unit ? request->caller->pid : 0,
+        .first_sender_pidfd = by_unit ? TAKE_FD(request->caller->pidfd) : -1,
+    };
+    int r = signing_open_handle(device_signing(lending->device), &handle);
+    return r < 0 ? r : TAKE_FD(holder);
+}
+
+int handles_open(Lending *lending, const HandleRequest *request, int *ret_fd, Failure *ret_failure) {
+    _cleanup_(handle_record_free_p) HandleRecord *record = NULL;
+    AccessDecision decision;
+
+    int r = check_request(lending, request, &decision, ret_failure);
+    if (r < 0)
+        return r;
+    r = handle_record_new(lending, request, &record);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "Opening a credential handle");
+    r = quota_check(lending, request->caller, ret_failure);
+    if (r < 0)
+        return r;
+    int fd = open_pair(lending, request, record, decision.by_unit);
+    if (fd < 0) {
+        quota_give(lending->quota, request->caller->uid);
+        return failure_errno(ret_failure, fd, "Opening a credential handle");
+    }
+    record->next = lending->handles;
+    lending->handles = TAKE_PTR(record);
+    *ret_fd = fd;
+    return 0;
+}
+
+static bool is_admitted(const Identity *identity, const HandleRecord *record) {
+    const IdentityConfig *config = identity_config(identity);
+    AccessDecision decision = { .admitted = false };
+
+    if (config)
+        access_decide(&config->access[record->purpose], record->purpose, &record->caller, true, &access_names_system,
+                      &decision);
+    return decision.admitted;
+}
+
+void handles_recheck(Lending *lending, const Identity *identity) {
+    for (HandleRecord *record = lending->handles; record; record = record->next) {
+        if (strcmp(record->identity, identity_name(identity)) != 0 || is_admitted(identity, record))
+            continue;
+        if (access_log_admits(lending->log, false, record->caller.uid))
+            log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity_name(identity),
+                      "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
+                      (uint32_t) record->caller.uid, purpose_to_string(record->purpose));
+        (void) signing_close_handle(device_signing(lending->device), record->id);
+    }
+}

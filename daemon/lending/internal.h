@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of lending share. Nothing outside this room includes it. */
+#pragma once
+
+#include "lending/lending.h"
+
+typedef struct HandleRecord HandleRecord;
+
+struct Lending {
+    Device *device;
+    Quota *quota;
+    uint32_t handles_max; /* Handles=, or what fits */
+    AccessLog *log;
+    HandleRecord *handles; /* of handles.c */
+};
+
+/* lending.c: decides, and logs. `units`: whether unit: rules count. Refuses with ACCESS_DENIED, or NOT_READY where it
+ * is misconfigured. */
+typedef struct AccessQuestion {
+    const Identity *identity;
+    Purpose purpose;
+    const Caller *caller;
+    bool units;
+} AccessQuestion;
+int lending_check_access(Lending *lending, const AccessQuestion *question, AccessDecision *ret, Failure *ret_failure);
+
+/* handles.c: forgets all records. */
+void handles_forget(Lending *lending);

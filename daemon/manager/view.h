@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the bus and the metrics show of one identity. */
+#pragma once
+
+#include "identity/identity.h"
+
+/* Borrowed from the identity, but for the two lists, which are the view's own; until the loop turns. */
+typedef struct IdentityView {
+    const char *name, *state, *activity, *last_error;
+    uint32_t generation;
+    const char *subject, *serial_number, *issuer, *key_algorithm;
+    uint64_t not_before, not_after, next_attempt, next_renewal; /* µs since the epoch, 0: none */
+    BytesView public_key;
+    BytesView *certificates, *anchors; /* DER */
+    size_t certificate_count, anchor_count;
+} IdentityView;
+
+/* 0 or -ENOMEM. */
+int identity_view(const Identity *identity, IdentityView *ret);
+void identity_view_clear(IdentityView *view);
+#define _cleanup_identity_view_ _cleanup_(identity_view_clear)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is held back is said by itself when its window is over, though nobody asks for anything any more; and at the
+ * end. */
+#include "lending/access-log.h"
+
+#include "access/access.h"
+#include "device/domains.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct Fixture {
+    sd_event *loop;
+    AccessLog *access;
+    int stderr_kept;
+    FILE *log;
+} Fixture;
+
+static int set_up(void **state) {
+    Fixture *fixture = calloc(1, sizeof *fixture);
+
+    assert_non_null(fixture);
+    assert_int_equal(sd_event_new(&fixture->loop), 0);
+    assert_int_equal(access_log_new(fixture->loop, &fixture->access), 0);
+    fixture->log = tmpfile();
+    assert_non_null(fixture->log);
+    assert_int_equal(setvbuf(fixture->log, NULL, _IONBF, 0), 0);
+    fflush(stderr);
+    fixture->stderr_kept = dup(STDERR_FILENO);
+    assert_true(fixture->stderr_kept >= 0);
+    assert_int_equal(dup2(fileno(fixture->log), STDERR_FILENO), STDERR_FILENO);
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    Fixture *fixture = *state;
+
+    fflush(stderr);
+    (void) dup2(fixture->stderr_kept, STDERR_FILENO);
+    close_safe(fixture->stderr_kept);
+    fixture->access = access_log_free(fixture->access);
+    sd_event_unref(fixture->loop);
+    fclose(fixture->log);
+    free(fixture);
+    return 0;
+}
+
+static bool log_has(Fixture *fixture, const char *needle) {
+    char text[4096];
+    ssize_t n = pread(fileno(fixture->log), text, sizeof text - 1, 0);
+
+    assert_true(n >= 0);
+    text[n] = '\0';
+    return strstr(text, needle);
+}
+
+/* Decisions about one user until one is held back; how many were written. */
+static unsigned fill(Fixture *fixture, bool granted, uid_t uid) {
+    unsigned written = 0;
+
+    while (access_log_admits(fixture->access, granted, uid))
+        written++;
+    return written;
+}
+
+static void test_held_back(void **state) {
+    Fixture *fixture = *state;
+
+    unsigned written = fill(fixture, false, 1000);
+    assert_true(written >= LINE_LIMIT_BURST);
+    assert_int_equal(access_log_counters(fixture->access).refused, written + 1);
+    /* Another user, and another kind, have lines of their own. */
+    assert_true(access_log_admits(fixture->access, false, 1001));
+    assert_true(access_log_admits(fixture->access, true, 1000));
+    assert_int_equal(access_log_counters(fixture->access).granted, 1);
+}
+
+static void test_by_timer(void **state) {
+    Fixture *fixture = *state;
+
+    (void) fill(fixture, false, 1000);
+    while (!log_has(fixture, "more refusals for uid 1000 in the last "))
+        assert_true(sd_event_run(fixture->loop, 2 * LINE_LIMIT_WINDOW) > 0);
+    assert_true(access_log_admits(fixture->access, false, 1000));
+}
+
+static void test_at_the_end(void **state) {
+    Fixture *fixture = *state;
+
+    (void) fill(fixture, false, 1000);
+    fixture->access = access_log_free(fixture->access);
+    assert_true(log_has(fixture, "1 more refusals for uid 1000 in the last "));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_held_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_by_timer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_at_the_end, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
