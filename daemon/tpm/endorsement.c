@@ -41,10 +41,10 @@ static const TPM2B_PUBLIC endorsement_template = {
 /* Which of our indices are there: one command. */
 static int list_indices(Tpm *tpm, bool ret[static ARRAY_LENGTH(certificate_indices)], Failure *ret_failure) {
     _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
-    TSS2_RC rc = tpm_get_capability(tpm, TPM2_CAP_HANDLES, CERTIFICATES_FIRST, CERTIFICATES_COUNT, &data);
+    TSS2_RC rc = tpm_command_capability(tpm, TPM2_CAP_HANDLES, CERTIFICATES_FIRST, CERTIFICATES_COUNT, &data);
 
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "listing its NV indices", ret_failure);
+        return tpm_command_fail(tpm, rc, "listing its NV indices", ret_failure);
     if (data->capability != TPM2_CAP_HANDLES)
         return 0;
     for (uint32_t i = 0; i < data->data.handles.count && i < TPM2_MAX_CAP_HANDLES; i++)
@@ -66,7 +66,7 @@ static int read_index_data(Tpm *tpm, ESYS_TR index, ESYS_TR authorization, uint1
         rc = TPM_COMMAND(tpm, Esys_NV_Read(tpm->esys, authorization, index, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                            ESYS_TR_NONE, (uint16_t) wanted, (uint16_t) content->size, &part));
         if (rc != TSS2_RC_SUCCESS)
-            return tpm_fail(tpm, rc, "reading an EK certificate", ret_failure);
+            return tpm_command_fail(tpm, rc, "reading an EK certificate", ret_failure);
         if (part->size != wanted)
             return failure_set(ret_failure, -EBADMSG, FAILURE_TPM_UNAVAILABLE,
                                "TPM: an EK certificate's NV index gives fewer bytes than it says");
@@ -90,7 +90,7 @@ static int read_index(Tpm *tpm, TPM2_HANDLE handle, Bytes *content, Failure *ret
         rc = TPM_COMMAND(
             tpm, Esys_NV_ReadPublic(tpm->esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, &name));
     if (rc != TSS2_RC_SUCCESS) {
-        r = tpm_fail(tpm, rc, "looking at an EK certificate's NV index", ret_failure);
+        r = tpm_command_fail(tpm, rc, "looking at an EK certificate's NV index", ret_failure);
         goto finish;
     }
     attributes = public->nvPublic.attributes;
@@ -154,8 +154,8 @@ static int from_template(Tpm *tpm, Bytes *ret, Failure *ret_failure) {
                                                           ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &endorsement_template,
                                                           &outside, &pcrs, &object, &public, NULL, NULL, NULL));
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "making the endorsement key", ret_failure);
-    tpm_flush(tpm, &object);
+        return tpm_command_fail(tpm, rc, "making the endorsement key", ret_failure);
+    tpm_command_flush(tpm, &object);
     r = tpm_public_spki(&public->publicArea, ret);
     if (r < 0)
         return failure_set(ret_failure, r, FAILURE_TPM_UNAVAILABLE, "TPM: the endorsement key has no valid public key");
@@ -195,7 +195,7 @@ int tpm_endorsement_read(Tpm *tpm, Failure *ret_failure) {
     return 0;
 }
 
-int tpm_device_id(const Tpm *tpm, const char *salt, char ret[static 65]) {
+int tpm_endorsement_device_id(const Tpm *tpm, const char *salt, char ret[static 65]) {
     static const char digits[] = "0123456789abcdef";
     const Bytes *spki = &tpm->endorsement_spki;
     uint8_t digest[32];

@@ -153,7 +153,7 @@ static TSS2_RC sign_once(Tpm *tpm, TSS2_SYS_CONTEXT *sys, TPM2_HANDLE handle, co
     return rc == TSS2_RC_SUCCESS ? Tss2_Sys_Sign_Complete(sys, ret) : rc;
 }
 
-TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret) {
+TSS2_RC tpm_guard_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret) {
     TSS2_SYS_CONTEXT *sys;
     TPM2_HANDLE handle;
 

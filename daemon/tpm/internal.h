@@ -83,50 +83,78 @@ struct TpmKey {
     Bytes spki;
 };
 
-/* ---- tpm.c: commands ---- */
+/* What follows is in the order of the calls, which only go up in this list: a file calls those before it. */
 
-/* How long a command that the TPM postpones is tried again. */
-typedef struct TpmPatience {
-    unsigned int tries;
-    bool may_evict; /* whether one of our loaded keys may be flushed for room */
-} TpmPatience;
+/* ---- command.c ---- */
 
-/* Whether to send the command again: waits, or makes room, as the code's class wants. */
-bool tpm_patience(Tpm *tpm, TpmPatience *patience, TSS2_RC rc);
+uint64_t tpm_command_now(void); /* µs, CLOCK_MONOTONIC */
+
+/* Whether to send a postponed command again; has waited then. `tries` counts and begins with 0. */
+bool tpm_command_again(Tpm *tpm, unsigned int *tries, TSS2_RC rc);
 
 /* Sends `call` until it is through or patience ends; the value is the last response code. */
-#define TPM_COMMAND_PATIENTLY(tpm, evict, call)                                                                        \
+#define TPM_COMMAND(tpm, call) TPM_COMMAND_WHILE((tpm), false, call)
+/* The same, where one of our loaded keys may be flushed for room. */
+#define TPM_COMMAND_WITH_ROOM(tpm, call) TPM_COMMAND_WHILE((tpm), tpm_loaded_make_room((tpm), _rc), call)
+#define TPM_COMMAND_WHILE(tpm, mended, call)                                                                           \
     ({                                                                                                                 \
-        TpmPatience _patience = { .may_evict = (evict) };                                                              \
+        unsigned int _tries = 0;                                                                                       \
         TSS2_RC _rc;                                                                                                   \
         do                                                                                                             \
             _rc = (call);                                                                                              \
-        while (tpm_patience((tpm), &_patience, _rc));                                                                  \
+        while ((mended) || tpm_command_again((tpm), &_tries, _rc));                                                    \
         _rc;                                                                                                           \
     })
-#define TPM_COMMAND(tpm, call)           TPM_COMMAND_PATIENTLY(tpm, false, call)
-#define TPM_COMMAND_WITH_ROOM(tpm, call) TPM_COMMAND_PATIENTLY(tpm, true, call)
 
 /* tpm_error_failure, and notes in `tpm` what must follow: dropping everything, or the lockout state. */
-int tpm_fail(Tpm *tpm, TSS2_RC rc, const char *what, Failure *ret_failure);
-
-/* One request of the outside: opens the context if need be, runs `step`, and when a step or the opening met an error
- * that makes the epoch invalid, drops everything and does it once more. */
-typedef int (*TpmStep)(Tpm *tpm, void *data, Failure *ret_failure);
-int tpm_request(Tpm *tpm, TpmStep step, void *data, Failure *ret_failure);
+int tpm_command_fail(Tpm *tpm, TSS2_RC rc, const char *what, Failure *ret_failure);
 
 /* Flushes a transient object or session; errors do not matter then: what cannot be flushed is not there. */
-void tpm_flush(Tpm *tpm, ESYS_TR *object);
+void tpm_command_flush(Tpm *tpm, ESYS_TR *object);
 
-TSS2_RC tpm_get_capability(Tpm *tpm, TPM2_CAP capability, uint32_t first, uint32_t count, TPMS_CAPABILITY_DATA **ret);
+TSS2_RC tpm_command_capability(Tpm *tpm, TPM2_CAP capability, uint32_t first, uint32_t count,
+                               TPMS_CAPABILITY_DATA **ret);
 
-uint64_t tpm_now(void); /* µs, CLOCK_MONOTONIC */
+/* ---- public-key.c ---- */
+
+/* TPM Name: algorithm and digest of the public area (Part 1 §16). -EINVAL: a name algorithm other than SHA-256,
+ * SHA-384 and SHA-512. */
+int tpm_name_of(const TPM2B_PUBLIC *public, TPM2B_NAME *ret);
+bool tpm_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
+int tpm_name_from_bytes(BytesView bytes, TPM2B_NAME *ret); /* -EINVAL: not a Name */
+
+/* The public key of an RSA or ECC public area. -EINVAL: not one of our types, curves and sizes. */
+int tpm_public_import(const TPMT_PUBLIC *public, gnutls_pubkey_t *ret);
+int tpm_public_spki(const TPMT_PUBLIC *public, Bytes *ret); /* DER SubjectPublicKeyInfo */
+
+static inline void gnutls_pubkey_cleanup(gnutls_pubkey_t *key) {
+    if (*key)
+        gnutls_pubkey_deinit(*key);
+}
+#define _cleanup_pubkey_ _cleanup_(gnutls_pubkey_cleanup)
+
+/* ---- loaded.c ---- */
+
+/* Flushes the least recently used key; false if none is loaded. */
+bool tpm_loaded_evict(Tpm *tpm);
+/* Flushes a key as that, where `rc` says that the TPM has no room: the command can be sent again then. */
+bool tpm_loaded_make_room(Tpm *tpm, TSS2_RC rc);
+void tpm_loaded_unload(Tpm *tpm, LoadedKey *loaded);
+size_t tpm_loaded_count(const Tpm *tpm);
+LoadedKey *tpm_loaded_find(Tpm *tpm, const TpmKey *key); /* NULL: it is not loaded */
+/* Forgets all loaded keys without a command, since the epoch is over. */
+void tpm_loaded_forget(Tpm *tpm);
+
+/* ---- properties.c ---- */
+
+/* The first command of an epoch: vendor, firmware, and what there is room for. */
+int tpm_properties_read(Tpm *tpm, Failure *ret_failure);
 
 /* ---- orphans.c ---- */
 
 /* At the beginning of an epoch: finds out whether a resource manager stands between us and the TPM, and flushes what an
  * earlier life left in a TPM without one. */
-int tpm_flush_orphans(Tpm *tpm, Failure *ret_failure);
+int tpm_orphans_flush(Tpm *tpm, Failure *ret_failure);
 
 /* ---- session.c ---- */
 
@@ -147,7 +175,7 @@ typedef struct TpmGuardedSign {
  * session began; the epoch is marked as stale then. `ret_guarded` false: there was no room for a session, and nothing
  * was signed.
  * For a TPM without a resource manager, which would have to swap the session. */
-TSS2_RC tpm_guarded_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret);
+TSS2_RC tpm_guard_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded, TPMT_SIGNATURE *ret);
 
 void tpm_guard_close(Tpm *tpm);  /* flushes the session */
 void tpm_guard_forget(Tpm *tpm); /* without a command, since the epoch is over */
@@ -171,35 +199,21 @@ int tpm_parent_for(Tpm *tpm, const TpmKey *key, ESYS_TR *ret, bool *ret_transien
 int tpm_endorsement_read(Tpm *tpm, Failure *ret_failure);
 
 /* The device ID in hexadecimal, or "". */
-int tpm_device_id(const Tpm *tpm, const char *salt, char ret[static 65]);
+int tpm_endorsement_device_id(const Tpm *tpm, const char *salt, char ret[static 65]);
 
-/* ---- public-key.c ---- */
+/* ---- epoch.c ---- */
 
-/* TPM Name: algorithm and digest of the public area (Part 1 §16). -EINVAL: a name algorithm other than SHA-256,
- * SHA-384 and SHA-512. */
-int tpm_name_of(const TPM2B_PUBLIC *public, TPM2B_NAME *ret);
-bool tpm_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
-int tpm_name_from_bytes(BytesView bytes, TPM2B_NAME *ret); /* -EINVAL: not a Name */
+/* One request of the outside: opens the context if need be, runs `step`, and when a step or the opening met an error
+ * that makes the epoch invalid, drops everything and does it once more. */
+typedef int (*TpmStep)(Tpm *tpm, void *data, Failure *ret_failure);
+int tpm_epoch_request(Tpm *tpm, TpmStep step, void *data, Failure *ret_failure);
 
-/* The public key of an RSA or ECC public area. -EINVAL: not one of our types, curves and sizes. */
-int tpm_public_import(const TPMT_PUBLIC *public, gnutls_pubkey_t *ret);
-int tpm_public_spki(const TPMT_PUBLIC *public, Bytes *ret); /* DER SubjectPublicKeyInfo */
-
-static inline void gnutls_pubkey_cleanup(gnutls_pubkey_t *key) {
-    if (*key)
-        gnutls_pubkey_deinit(*key);
-}
-#define _cleanup_pubkey_ _cleanup_(gnutls_pubkey_cleanup)
+/* Flushes what is loaded, and closes: a daemon that ends well leaves nothing behind on a TPM without a resource
+ * manager. Does nothing where nothing is open. */
+void tpm_epoch_end(Tpm *tpm);
 
 /* ---- key.c ---- */
 
 /* A key from its parts, which are checked as tpm_key_from_pem says. */
 int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const TPM2B_NAME *parent_name,
                 uint32_t parent_handle, TpmKey **ret, Failure *ret_failure);
-
-/* ---- sign.c ---- */
-
-/* Flushes the least recently used key; false if none is loaded. */
-bool tpm_evict_one(Tpm *tpm);
-/* Forgets all loaded keys without a command, since the epoch is over. */
-void tpm_forget_loaded(Tpm *tpm);

@@ -214,9 +214,9 @@ static int create_step(Tpm *tpm, void *data, Failure *ret_failure) {
     if (rc != TSS2_RC_SUCCESS) {
         char what[64];
         /* A command that failed leaves its session; one that stands on nothing any more is gone with the epoch. */
-        tpm_flush(tpm, &session);
+        tpm_command_flush(tpm, &session);
         (void) snprintf(what, sizeof what, "creating a key (%s)", key_algorithm_to_string(creation->algorithm));
-        return tpm_fail(tpm, rc, what, ret_failure);
+        return tpm_command_fail(tpm, rc, what, ret_failure);
     }
     return take_created(tpm, creation, public, private, &creation->key, ret_failure);
 }
@@ -230,7 +230,7 @@ int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name
         return refuse(ret_failure, "unknown algorithm");
     if (parent_name.size > 0 && tpm_name_from_bytes(parent_name, &wanted) < 0)
         return refuse(ret_failure, "the recorded parent is not a TPM Name");
-    r = tpm_request(tpm, create_step, &creation, ret_failure);
+    r = tpm_epoch_request(tpm, create_step, &creation, ret_failure);
     if (r < 0)
         return r;
     *ret = creation.key;

@@ -47,15 +47,15 @@ static int flush_listed(Tpm *tpm, uint32_t first, Failure *ret_failure) {
     _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
     TSS2_RC rc;
 
-    rc = tpm_get_capability(tpm, TPM2_CAP_HANDLES, first, HANDLES_MAX, &data);
+    rc = tpm_command_capability(tpm, TPM2_CAP_HANDLES, first, HANDLES_MAX, &data);
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "listing its objects", ret_failure);
+        return tpm_command_fail(tpm, rc, "listing its objects", ret_failure);
     if (data->capability != TPM2_CAP_HANDLES)
         return 0;
     for (uint32_t i = 0; i < data->data.handles.count && i < TPM2_MAX_CAP_HANDLES; i++) {
         rc = TPM_COMMAND(tpm, flush_handle(tpm, data->data.handles.handle[i]));
         if (rc != TSS2_RC_SUCCESS && !tpm_error_is_no_such_handle(rc))
-            return tpm_fail(tpm, rc, "flushing what an earlier process left", ret_failure);
+            return tpm_command_fail(tpm, rc, "flushing what an earlier process left", ret_failure);
     }
     return 0;
 }
@@ -73,11 +73,11 @@ static bool detect_resource_manager(Tpm *tpm) {
     if (rc != TSS2_RC_SUCCESS)
         return true;
     rc = Esys_TR_GetTpmHandle(tpm->esys, sequence, &handle);
-    tpm_flush(tpm, &sequence);
+    tpm_command_flush(tpm, &sequence);
     return rc != TSS2_RC_SUCCESS || (handle & HANDLE_MASK) >= RM_HANDLE_BASE;
 }
 
-int tpm_flush_orphans(Tpm *tpm, Failure *ret_failure) {
+int tpm_orphans_flush(Tpm *tpm, Failure *ret_failure) {
     /* A resource manager lists no transient objects but our own, and there is none yet; sessions it lists of
      * everybody. */
     int r = flush_listed(tpm, TRANSIENT_FIRST, ret_failure);

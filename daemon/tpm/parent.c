@@ -66,7 +66,7 @@ static int read_parent(Tpm *tpm, ESYS_TR object, TpmParent *ret, Failure *ret_fa
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_TR_GetName(tpm->esys, object, &esys_name);
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "reading the parent key", ret_failure);
+        return tpm_command_fail(tpm, rc, "reading the parent key", ret_failure);
     ret->public = *public;
     if (tpm_name_of(public, &ret->name) < 0 || !tpm_name_equal(&ret->name, name) ||
         !tpm_name_equal(&ret->name, esys_name))
@@ -90,7 +90,7 @@ static int find_persistent(Tpm *tpm, TpmParent *ret, Failure *ret_failure) {
     if (tpm_error_is_no_such_handle(rc))
         return 0;
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "looking for the parent key", ret_failure);
+        return tpm_command_fail(tpm, rc, "looking for the parent key", ret_failure);
     r = read_parent(tpm, object, &parent, ret_failure);
     if (r < 0)
         return r;
@@ -122,11 +122,11 @@ static int create_primary(Tpm *tpm, TpmParent *ret, Failure *ret_failure) {
         char what[128];
         (void) snprintf(what, sizeof what, "nothing is at 0x%08x, and making the parent key in the owner hierarchy",
                         tpm->parent_handle);
-        return tpm_fail(tpm, rc, what, ret_failure);
+        return tpm_command_fail(tpm, rc, what, ret_failure);
     }
     r = read_parent(tpm, object, &parent, ret_failure);
     if (r < 0) {
-        tpm_flush(tpm, &object);
+        tpm_command_flush(tpm, &object);
         return r;
     }
     *ret = parent;
@@ -144,22 +144,22 @@ static int persist(Tpm *tpm, TpmParent *parent, Failure *ret_failure) {
                                             ESYS_TR_NONE, tpm->parent_handle, &persistent));
     switch (tpm_error_class(rc)) {
     case TPM_ERROR_NONE:
-        tpm_flush(tpm, &parent->object);
+        tpm_command_flush(tpm, &parent->object);
         parent->object = persistent;
         parent->persistent = true;
         return 0;
     case TPM_ERROR_STALE:
     case TPM_ERROR_TRANSPORT:
     case TPM_ERROR_LOCKOUT:
-        tpm_flush(tpm, &parent->object);
-        return tpm_fail(tpm, rc, "making the parent key persistent", ret_failure);
+        tpm_command_flush(tpm, &parent->object);
+        return tpm_command_fail(tpm, rc, "making the parent key persistent", ret_failure);
     default:
         break;
     }
     /* Somebody else may have put one there meanwhile. */
     r = find_persistent(tpm, &found, ret_failure);
     if (r != 0)
-        tpm_flush(tpm, &parent->object);
+        tpm_command_flush(tpm, &parent->object);
     if (r > 0)
         *parent = found;
     return r < 0 ? r : 0;
@@ -215,7 +215,7 @@ int tpm_parent_for(Tpm *tpm, const TpmKey *key, ESYS_TR *ret, bool *ret_transien
             *ret_transient = true;
             return 0;
         }
-        tpm_flush(tpm, &primary.object);
+        tpm_command_flush(tpm, &primary.object);
     }
     return failure_set(
         ret_failure, -ESTALE, FAILURE_TPM_REPLACED,

@@ -18,13 +18,13 @@ int tpm_session_open(Tpm *tpm, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failur
                                                           ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256,
                                                           &session));
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "starting a session salted to the parent key", ret_failure);
+        return tpm_command_fail(tpm, rc, "starting a session salted to the parent key", ret_failure);
 
     /* continueSession stays clear: the TPM ends the session with the command. */
     rc = Esys_TRSess_SetAttributes(tpm->esys, session, 0, TPMA_SESSION_CONTINUESESSION);
     if (rc != TSS2_RC_SUCCESS) {
-        tpm_flush(tpm, &session);
-        return tpm_fail(tpm, rc, "preparing a session", ret_failure);
+        tpm_command_flush(tpm, &session);
+        return tpm_command_fail(tpm, rc, "preparing a session", ret_failure);
     }
     *ret = session;
     return 0;

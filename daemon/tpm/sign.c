@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signing, and the few keys that are kept loaded for it, in order of use. A loaded key is bound to its epoch: nothing
- * here outlives tpm_forget_loaded. */
+/* Loading keys, and signing with them. */
 #include "tpm/internal.h"
 
 #include "common/gnutls-scheme.h"
@@ -16,52 +15,7 @@
  * neither the guard's session nor a verification. */
 #define UNWATCHED_US 1000U
 
-/* ---- loaded keys ---- */
-
-void tpm_forget_loaded(Tpm *tpm) {
-    for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++) {
-        if (tpm->loaded[i].public_key)
-            gnutls_pubkey_deinit(tpm->loaded[i].public_key);
-        tpm->loaded[i] = (LoadedKey) { .object = ESYS_TR_NONE };
-    }
-}
-
-static void unload(Tpm *tpm, LoadedKey *loaded) {
-    tpm_flush(tpm, &loaded->object);
-    if (loaded->public_key)
-        gnutls_pubkey_deinit(loaded->public_key);
-    *loaded = (LoadedKey) { .object = ESYS_TR_NONE };
-}
-
-static size_t count_loaded(const Tpm *tpm) {
-    size_t count = 0;
-
-    for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++)
-        if (tpm->loaded[i].object != ESYS_TR_NONE)
-            count++;
-    return count;
-}
-
-bool tpm_evict_one(Tpm *tpm) {
-    LoadedKey *oldest = NULL;
-
-    for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++) {
-        LoadedKey *loaded = &tpm->loaded[i];
-        if (loaded->object != ESYS_TR_NONE && (!oldest || loaded->used < oldest->used))
-            oldest = loaded;
-    }
-    if (!oldest)
-        return false;
-    unload(tpm, oldest);
-    return true;
-}
-
-static LoadedKey *find_loaded(Tpm *tpm, const TpmKey *key) {
-    for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++)
-        if (tpm->loaded[i].object != ESYS_TR_NONE && tpm_name_equal(&tpm->loaded[i].name, &key->name))
-            return &tpm->loaded[i];
-    return NULL;
-}
+/* ---- loading ---- */
 
 /* Whether the TPM gave `object` the number of a key that we believe to be loaded: then that one is gone, by a reset
  * that we never heard of, and its old number would sign with the new key (FACTS). */
@@ -88,17 +42,17 @@ static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret,
     if (tpm_error_is_integrity(rc) && !tpm->parent.persistent)
         tpm->stale = true;
     if (tpm_error_class(rc) == TPM_ERROR_REFUSED)
-        return failure_prefix(ret_failure, tpm_fail(tpm, rc, "loading a key", ret_failure),
+        return failure_prefix(ret_failure, tpm_command_fail(tpm, rc, "loading a key", ret_failure),
                               "the key file was altered or is not of this TPM");
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(tpm, rc, "loading a key", ret_failure);
+        return tpm_command_fail(tpm, rc, "loading a key", ret_failure);
     rc = Esys_TR_GetName(tpm->esys, object, &name);
     if (rc != TSS2_RC_SUCCESS || !tpm_name_equal(name, &key->name)) {
-        tpm_flush(tpm, &object);
+        tpm_command_flush(tpm, &object);
         return failure_set(ret_failure, -EBADMSG, FAILURE_INTERNAL, "TPM: it loaded another key than it was given");
     }
     if (takes_the_place_of_another(tpm, object)) {
-        tpm_flush(tpm, &object);
+        tpm_command_flush(tpm, &object);
         tpm->stale = true;
         return failure_set(ret_failure, -ENODEV, FAILURE_TPM_UNAVAILABLE, "TPM: it was reset, or flushed by others");
     }
@@ -114,14 +68,14 @@ static int load(Tpm *tpm, const TpmKey *key, LoadedKey **ret, Failure *ret_failu
 
     if (tpm_public_import(&key->public.publicArea, &public_key) < 0)
         return failure_set(ret_failure, -EINVAL, FAILURE_INTERNAL, "TPM: a key's public part cannot be used");
-    while (count_loaded(tpm) >= tpm->loaded_keys_max && tpm_evict_one(tpm))
+    while (tpm_loaded_count(tpm) >= tpm->loaded_keys_max && tpm_loaded_evict(tpm))
         ;
     r = tpm_parent_for(tpm, key, &parent, &transient, ret_failure);
     if (r < 0)
         return r;
     r = load_under(tpm, key, parent, &object, ret_failure);
     if (transient)
-        tpm_flush(tpm, &parent);
+        tpm_command_flush(tpm, &parent);
     if (r < 0)
         return r;
     for (size_t i = 0; i < TPM_LOADED_KEYS_MAX; i++)
@@ -134,15 +88,15 @@ static int load(Tpm *tpm, const TpmKey *key, LoadedKey **ret, Failure *ret_failu
             *ret = &tpm->loaded[i];
             return 0;
         }
-    tpm_flush(tpm, &object); /* never: loaded_keys_max is at most the table's length */
+    tpm_command_flush(tpm, &object); /* never: loaded_keys_max is at most the table's length */
     return failure_set(ret_failure, -EBUSY, FAILURE_INTERNAL, "TPM: no place for a loaded key");
 }
 
 void tpm_key_unload(Tpm *tpm, const TpmKey *key) {
-    LoadedKey *loaded = tpm->esys ? find_loaded(tpm, key) : NULL;
+    LoadedKey *loaded = tpm->esys ? tpm_loaded_find(tpm, key) : NULL;
 
     if (loaded)
-        unload(tpm, loaded);
+        tpm_loaded_unload(tpm, loaded);
 }
 
 /* ---- signatures ---- */
@@ -244,7 +198,7 @@ static TSS2_RC send_sign(Tpm *tpm, const LoadedKey *loaded, const Signature *sig
     memcpy(digest.buffer, signature->digest.data, signature->digest.size);
     if (*guarded) {
         const TpmGuardedSign wanted = { loaded->object, &loaded->name, &digest, scheme, &ticket };
-        rc = tpm_guarded_sign(tpm, &wanted, guarded, ret);
+        rc = tpm_guard_sign(tpm, &wanted, guarded, ret);
         if (*guarded)
             return rc;
     }
@@ -268,7 +222,7 @@ static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature,
         if (tpm_error_is_integrity(rc))
             tpm->stale = true;
         (void) snprintf(what, sizeof what, "signing (%s)", signature->scheme->name);
-        return tpm_fail(tpm, rc, what, ret_failure);
+        return tpm_command_fail(tpm, rc, what, ret_failure);
     }
     if (raw.sigAlg != scheme.scheme || encode(&raw, signature) < 0) {
         tpm->stale = true;
@@ -282,7 +236,7 @@ static int command_sign(Tpm *tpm, const LoadedKey *loaded, Signature *signature,
  * there the session would cost more. */
 static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
     Signature *signature = data;
-    LoadedKey *loaded = find_loaded(tpm, signature->key);
+    LoadedKey *loaded = tpm_loaded_find(tpm, signature->key);
     int r;
 
     if (!loaded) {
@@ -292,7 +246,7 @@ static int sign_step(Tpm *tpm, void *data, Failure *ret_failure) {
     }
     assert(loaded);
     loaded->used = ++tpm->use_count;
-    bool unwatched = tpm_now() - tpm->last_answer > UNWATCHED_US;
+    bool unwatched = tpm_command_now() - tpm->last_answer > UNWATCHED_US;
     bool trusted = loaded->verified && signature->scheme->padding == SCHEME_ECDSA && !signature->always_verified;
     bool guarded = trusted && unwatched && !tpm->resource_manager;
     r = command_sign(tpm, loaded, signature, &guarded, ret_failure);
@@ -336,7 +290,7 @@ int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, Byt
                            digest.size);
     r = check_padding(tpm, key, scheme, ret_failure);
     if (r >= 0)
-        r = tpm_request(tpm, sign_step, &signature, ret_failure);
+        r = tpm_epoch_request(tpm, sign_step, &signature, ret_failure);
     if (r < 0)
         return r;
     memcpy(ret_signature, signature.bytes, signature.size);
@@ -364,7 +318,7 @@ int tpm_key_pss_is_usable(Tpm *tpm, const TpmKey *key, bool *ret, Failure *ret_f
     if (!tpm_name_equal(&tpm->pss_parent, &key->parent_name))
         memset(tpm->pss, 0, sizeof tpm->pss);
     if (tpm->pss[key->algorithm] == PSS_UNKNOWN) {
-        r = tpm_request(tpm, sign_step, &signature, ret_failure);
+        r = tpm_epoch_request(tpm, sign_step, &signature, ret_failure);
         /* A TPM that does not know PSS at all says -EINVAL. */
         if (r < 0 && r != -EINVAL)
             return r;

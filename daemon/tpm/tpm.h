@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A TPM 2.0 behind any TCTI, as one object of one thread. It opens itself when it is first needed, survives
  * resets of the chip and of its transport (DESIGN §10), compares the parent's Name before it loads anything,
- * and never signs with another key than the one it was asked for. Files: tpm.c (context, recovery),
- * error.c (classes), orphans.c, session.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), key.c
- * (data, creation), sign.c (loaded keys, signatures), key-file.c, public-key.c.
+ * and never signs with another key than the one it was asked for. Files, each calling only those
+ * before it: error.c (classes), command.c (sending), public-key.c, loaded.c (loaded keys), properties.c, orphans.c,
+ * session.c, guard.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), epoch.c (context, recovery),
+ * key.c (data, creation), key-file.c, sign.c, tpm.c (options, probing).
  *
  * A TPM without a resource manager (swtpm, /dev/tpm0) must be this process's alone: what others leave loaded there is
  * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (FACTS). */
