@@ -142,6 +142,11 @@ void handle_close(Handle *handle) {
         close_socket(handle);
 }
 
+void handle_close_all(ServedIdentity *identity) {
+    while (identity->handles)
+        handle_close(identity->handles);
+}
+
 /* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what
  * the socket nearly always is, and what counts is each packet that the holder takes). */
 static int set_flushing(Handle *handle, bool flushing) {
@@ -181,11 +186,18 @@ static int send_state(Handle *handle) {
     return 1;
 }
 
-void handle_push_state(Handle *handle) {
+static void push_state(Handle *handle) {
     handle->state_pending = true;
     /* Sent in a turn of its own: the edge comes at once if there is room. */
     if (set_flushing(handle, true) < 0)
         handle_close(handle);
+}
+
+void handle_push_all(ServedIdentity *identity) {
+    for (Handle *handle = identity->handles, *next; handle; handle = next) {
+        next = handle->next; /* a handle that cannot be told is closed */
+        push_state(handle);
+    }
 }
 
 static int answer(Handle *handle, const PacketHeader *request, uint32_t generation, BytesView signature) {
@@ -248,10 +260,10 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
         return r;
     r = purpose_check(handle->purpose, packet->header.type, scheme, packet->payload, digest, &size, ret_failure);
     if (r >= 0) {
-        uint64_t begun = signing_busy_begin(signing);
+        uint64_t begun = thread_busy_begin(signing);
         r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest, size }, ret_signature, ret_size,
                          ret_failure);
-        signing_count_latency(signing, signing_busy_end(signing) - begun);
+        thread_count_latency(signing, thread_busy_end(signing) - begun);
     }
     if (r < 0)
         return failure_prefix(ret_failure, r, "identity %s", handle->identity->name);
@@ -274,15 +286,15 @@ static int serve_signature(Handle *handle, const Packet *packet) {
         bool blocked = handle->identity->blocked != FAILURE_NONE;
         atomic_fetch_add_explicit(tpm && !blocked ? &signing->tpm_errors : &signing->refused, 1, memory_order_relaxed);
         if (tpm && !blocked)
-            signing_tell_trouble(signing, &failure);
+            thread_tell_trouble(signing, &failure);
         return refuse(handle, &packet->header, &failure);
     }
     r = answer(handle, &packet->header, generation->number, (BytesView) { signature, size });
     /* The holder is on its way already; what follows is our own bookkeeping. */
     atomic_fetch_add_explicit(&signing->signatures, 1, memory_order_relaxed);
     if (!generation->used_said)
-        generation->used_said = signing_tell_generation(signing, handle->identity->name, generation->number, true) == 0;
-    if (generation_hold_used(&handle->hold, generation->number, signing_now()))
+        generation->used_said = thread_tell_generation(signing, handle->identity->name, generation->number, true) == 0;
+    if (generation_hold_used(&handle->hold, generation->number, thread_now()))
         served_review(signing, handle->identity);
     return r;
 }
@@ -369,5 +381,5 @@ void handle_open(Handle *handle) {
         handle->next->previous = handle;
     identity->handles = handle;
     atomic_fetch_add(&signing->handles_open, 1);
-    handle_push_state(handle);
+    push_state(handle);
 }

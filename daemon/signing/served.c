@@ -113,9 +113,9 @@ static int served_pss(Signing *signing, ServedGeneration *generation, bool *ret,
     bool usable;
 
     if (generation->pss == PSS_UNKNOWN) {
-        signing_busy_begin(signing);
+        thread_busy_begin(signing);
         int r = tpm_key_pss_is_usable(signing->tpm, generation->key, &usable, ret_failure);
-        signing_busy_end(signing);
+        thread_busy_end(signing);
         if (r < 0)
             return r;
         generation->pss = usable ? PSS_USABLE : PSS_UNUSABLE;
@@ -136,7 +136,7 @@ static void learn_pss(Signing *signing, ServedIdentity *identity) {
         return;
     Failure failure = FAILURE_INIT;
     if (served_pss(signing, current, &usable, &failure) < 0)
-        signing_tell_trouble(signing, &failure);
+        thread_tell_trouble(signing, &failure);
 }
 
 static bool file_is_same(int a, int b) {
@@ -185,14 +185,15 @@ static bool adopt_generation(Signing *signing, ServedIdentity *identity, ServedI
     return true;
 }
 
-void served_merge(Signing *signing, ServedIdentity *fresh) {
+bool served_merge(Signing *signing, ServedIdentity *fresh, ServedIdentity **ret) {
     ServedIdentity *identity = served_find(signing, fresh->name);
 
     if (!identity) {
         fresh->next = signing->identities;
         signing->identities = fresh;
         learn_pss(signing, fresh);
-        return;
+        *ret = fresh;
+        return true;
     }
     const ServedGeneration *current = served_generation(identity, 0);
     PssSupport pss_before = current ? current->pss : PSS_UNKNOWN;
@@ -212,20 +213,13 @@ void served_merge(Signing *signing, ServedIdentity *fresh) {
     served_identity_free(fresh);
     learn_pss(signing, identity);
     current = served_generation(identity, 0);
-    if (current && current->pss != pss_before)
-        changed = true;
-    for (Handle *handle = identity->handles, *next; changed && handle; handle = next) {
-        next = handle->next; /* a handle that cannot be told is closed */
-        handle_push_state(handle);
-    }
-    served_review(signing, identity);
+    *ret = identity;
+    return changed || (current && current->pss != pss_before);
 }
 
 void served_remove(Signing *signing, ServedIdentity *identity) {
     ServedIdentity **place = &signing->identities;
 
-    while (identity->handles)
-        handle_close(identity->handles);
     while (*place != identity)
         place = &(*place)->next;
     *place = identity->next;
@@ -321,7 +315,7 @@ static void review_again_at(Signing *signing, uint64_t time) {
 
 void served_review(Signing *signing, ServedIdentity *identity) {
     uint32_t oldest_held = UINT32_MAX;
-    uint64_t now = signing_now(), grace = atomic_load(&signing->grace);
+    uint64_t now = thread_now();
     unsigned newer = 0;
 
     if (!identity->generations ||
@@ -329,7 +323,7 @@ void served_review(Signing *signing, ServedIdentity *identity) {
         return;
     for (Handle *handle = identity->handles; handle; handle = handle->next) {
         uint64_t next;
-        uint32_t held = generation_hold_settle(&handle->hold, now, grace, &next);
+        uint32_t held = generation_hold_settle(&handle->hold, now, signing->grace, &next);
         if (held > 0 && held < oldest_held)
             oldest_held = held;
         review_again_at(signing, next);
@@ -338,6 +332,6 @@ void served_review(Signing *signing, ServedIdentity *identity) {
         if (generation->number == identity->generation || generation->unused_said)
             continue;
         if (generation->number < oldest_held || newer >= SIGNING_GENERATIONS_MAX)
-            generation->unused_said = signing_tell_generation(signing, identity->name, generation->number, false) == 0;
+            generation->unused_said = thread_tell_generation(signing, identity->name, generation->number, false) == 0;
     }
 }

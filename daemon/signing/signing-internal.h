@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of this room share: who owns what on the signing thread. signing.c has the thread and the calls from
- * main, served.c the identities, handle.c the connections. But for `Signing`'s two marked parts everything here is
- * touched by the signing thread alone. */
+/* What the files of this room share: who owns what on the signing thread. signing.c has the thread's life and the calls
+ * from main, handle.c the connections, served.c the identities, thread.c what all of them need. But for `Signing`'s two
+ * marked parts everything here is touched by the signing thread alone. */
 #pragma once
 
 #include "common/packet.h"
@@ -18,6 +18,48 @@ typedef struct ServedGeneration ServedGeneration;
 typedef struct ServedIdentity ServedIdentity;
 
 #define SERVED_FILES_MAX SIGNING_DESCRIPTORS_MAX
+
+struct Signing {
+    /* main's alone */
+    SigningCallbacks callbacks;
+    pthread_t thread;
+    Mailbox *to_main;   /* posted to by the thread */
+    Mailbox *to_thread; /* posted to by main; freed by the thread */
+
+    /* the thread's alone */
+    Tpm *tpm;
+    sd_event *loop;
+    sd_event_source *review_timer;
+    uint64_t review_at; /* UINT64_MAX: the timer is off */
+    uint64_t grace;     /* µs */
+    ServedIdentity *identities;
+    Handle *lingering; /* closed, and not read to the end */
+    Closer *closer;
+    PacketBuffer buffer;
+
+    /* both: atomic, or lent back and forth as the flag beside it says */
+    atomic_bool stopping, ping_is_out, trouble_is_out;
+    atomic_uint_fast64_t busy_since, heartbeat;
+    atomic_uint_fast64_t signatures, refused, tpm_errors, handles_open, latency_sum;
+    atomic_uint_fast64_t latency_bucket[8];
+    Failure trouble;
+    Mail ping_mail, trouble_mail, stop_mail;
+};
+
+/* What follows is in the order of the calls, which only go up in this list: signing.c, which has the calls from main,
+ * stands on all of it. */
+
+/* ---- thread.c ---- */
+
+/* CLOCK_MONOTONIC, µs. */
+uint64_t thread_now(void);
+/* Around everything that may wait for the TPM. */
+uint64_t thread_busy_begin(Signing *signing);
+uint64_t thread_busy_end(Signing *signing);
+void thread_count_latency(Signing *signing, uint64_t microseconds);
+void thread_tell_trouble(Signing *signing, const Failure *failure);
+/* `used` selects the callback. 0 or -ENOMEM: nothing was said. */
+int thread_tell_generation(Signing *signing, const char *identity, uint32_t generation, bool used);
 
 /* ---- served.c ---- */
 
@@ -54,9 +96,10 @@ ServedIdentity *served_identity_free(ServedIdentity *identity);
 DEFINE_CLEANUP(ServedIdentity, served_identity_free)
 
 ServedIdentity *served_find(Signing *signing, const char *name);
-/* Takes over `fresh`: makes it known, or moves what is new in it into the identity of that name and has State sent. */
-void served_merge(Signing *signing, ServedIdentity *fresh);
-void served_remove(Signing *signing, ServedIdentity *identity);
+/* Takes over `fresh`: makes it known, or moves what is new in it into the identity of that name. True: its handles are
+ * to be told. */
+bool served_merge(Signing *signing, ServedIdentity *fresh, ServedIdentity **ret);
+void served_remove(Signing *signing, ServedIdentity *identity); /* it has no handles any more */
 void served_forget(Signing *signing, ServedIdentity *identity, uint32_t generation);
 
 /* The generation that a request names, NULL if it cannot sign (any more). 0 names the current one. */
@@ -93,45 +136,8 @@ struct Handle {
 int handle_new(Signing *signing, const SigningHandle *description, Handle **ret); /* on any thread; takes descriptors */
 void handle_open(Handle *handle);
 void handle_close(Handle *handle); /* tells main, which frees it: now, or when nothing unread is left */
+void handle_close_all(ServedIdentity *identity);
+void handle_push_all(ServedIdentity *identity); /* sends State to each, and closes what cannot be told */
 void handle_end_lingering(Handle *handle);
 Handle *handle_free(Handle *handle);
 DEFINE_CLEANUP(Handle, handle_free)
-void handle_push_state(Handle *handle);
-
-/* ---- signing.c ---- */
-
-struct Signing {
-    /* main's alone */
-    SigningCallbacks callbacks;
-    pthread_t thread;
-    Mailbox *to_main;   /* posted to by the thread */
-    Mailbox *to_thread; /* posted to by main; freed by the thread */
-
-    /* the thread's alone */
-    Tpm *tpm;
-    sd_event *loop;
-    sd_event_source *review_timer;
-    uint64_t review_at; /* UINT64_MAX: the timer is off */
-    ServedIdentity *identities;
-    Handle *lingering; /* closed, and not read to the end */
-    Closer *closer;
-    PacketBuffer buffer;
-
-    /* both: atomic, or lent back and forth as the flag beside it says */
-    atomic_bool stopping, ping_is_out, trouble_is_out;
-    atomic_uint_fast64_t busy_since, heartbeat, grace;
-    atomic_uint_fast64_t signatures, refused, tpm_errors, handles_open, latency_sum;
-    atomic_uint_fast64_t latency_bucket[8];
-    Failure trouble;
-    Mail ping_mail, trouble_mail, stop_mail;
-};
-
-/* CLOCK_MONOTONIC, µs. */
-uint64_t signing_now(void);
-/* Around everything that may wait for the TPM. */
-uint64_t signing_busy_begin(Signing *signing);
-uint64_t signing_busy_end(Signing *signing);
-void signing_count_latency(Signing *signing, uint64_t microseconds);
-void signing_tell_trouble(Signing *signing, const Failure *failure);
-/* `used` selects the callback. 0 or -ENOMEM: nothing was said. */
-int signing_tell_generation(Signing *signing, const char *identity, uint32_t generation, bool used);

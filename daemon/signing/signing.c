@@ -1,95 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signing thread: its life, the calls from main, jobs, and what it says back. Every call posts a letter and
+/* The signing thread: its life, the calls from main, and jobs. Every call posts a letter and
  * returns; the letters of a caller take effect in their order. Letters and connections have the same priority in the
  * loop, which serves the one that waited longest: neither jobs nor handles can starve the other. */
 #include "signing/signing-internal.h"
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
-
-#define GRACE_DEFAULT (60U * 1000U * 1000U) /* µs */
-
-uint64_t signing_now(void) {
-    struct timespec now;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
-}
-
-uint64_t signing_busy_begin(Signing *signing) {
-    uint64_t now = signing_now();
-
-    atomic_store_explicit(&signing->busy_since, now, memory_order_relaxed);
-    return now;
-}
-
-uint64_t signing_busy_end(Signing *signing) {
-    atomic_store_explicit(&signing->busy_since, 0, memory_order_relaxed);
-    return signing_now();
-}
-
-void signing_count_latency(Signing *signing, uint64_t microseconds) {
-    static const uint64_t bounds[] = { 1000, 3000, 10000, 30000, 100000, 300000, 1000000 };
-    size_t i = 0;
-
-    while (i < ARRAY_LENGTH(bounds) && microseconds > bounds[i])
-        i++;
-    atomic_fetch_add_explicit(&signing->latency_bucket[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&signing->latency_sum, microseconds, memory_order_relaxed);
-}
-
-/* ---- from the thread to main ---- */
-
-static void say_trouble(void *data) {
-    Signing *signing = data;
-    Failure failure = signing->trouble;
-
-    atomic_store(&signing->trouble_is_out, false);
-    if (signing->callbacks.tpm_trouble)
-        signing->callbacks.tpm_trouble(&failure, signing->callbacks.userdata);
-}
-
-void signing_tell_trouble(Signing *signing, const Failure *failure) {
-    if (atomic_load(&signing->trouble_is_out))
-        return; /* main has yet to hear of the one before, and looks at the TPM then */
-    signing->trouble = *failure;
-    atomic_store(&signing->trouble_is_out, true);
-    mailbox_post_mail(signing->to_main, &signing->trouble_mail, say_trouble, signing);
-}
-
-typedef struct GenerationNews {
-    Signing *signing;
-    uint32_t generation;
-    bool used;
-    char identity[];
-} GenerationNews;
-
-static void say_generation(void *data) {
-    _cleanup_free_ GenerationNews *news = data;
-    const SigningCallbacks *callbacks = &news->signing->callbacks;
-    void (*callback)(const char *, uint32_t, void *) =
-        news->used ? callbacks->generation_used : callbacks->generation_unused;
-
-    if (callback)
-        callback(news->identity, news->generation, callbacks->userdata);
-}
-
-int signing_tell_generation(Signing *signing, const char *identity, uint32_t generation, bool used) {
-    size_t size = strlen(identity) + 1;
-    _cleanup_free_ GenerationNews *news = malloc(sizeof(*news) + size);
-
-    if (!news)
-        return -ENOMEM;
-    *news = (GenerationNews) { .signing = signing, .generation = generation, .used = used };
-    memcpy(news->identity, identity, size);
-    int r = mailbox_post(signing->to_main, say_generation, news);
-    if (r >= 0)
-        (void) TAKE_PTR(news);
-    return r;
-}
 
 /* ---- life ---- */
+
+static void remove_identity(Signing *signing, ServedIdentity *identity) {
+    handle_close_all(identity);
+    served_remove(signing, identity);
+}
 
 static void *run_thread(void *userdata) {
     Signing *signing = userdata;
@@ -100,7 +23,7 @@ static void *run_thread(void *userdata) {
         abort();
     mailbox_free(signing->to_thread);
     while (signing->identities)
-        served_remove(signing, signing->identities);
+        remove_identity(signing, signing->identities);
     while (signing->lingering)
         handle_end_lingering(signing->lingering);
     closer_free(signing->closer);
@@ -144,7 +67,7 @@ int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks
         return -ENOMEM;
     signing->callbacks = *callbacks;
     signing->review_at = UINT64_MAX;
-    atomic_store(&signing->grace, GRACE_DEFAULT);
+    signing->grace = callbacks->grace > 0 ? callbacks->grace : SIGNING_GRACE_DEFAULT;
     int r = sd_event_new(&signing->loop);
     if (r >= 0)
         r = mailbox_new(signing->loop, SD_EVENT_PRIORITY_NORMAL, &signing->to_thread);
@@ -196,9 +119,9 @@ static void run_job(void *data) {
 
     job->cancelled = atomic_load(&signing->stopping);
     if (!job->cancelled) {
-        signing_busy_begin(signing);
+        thread_busy_begin(signing);
         job->run(signing->tpm, job->data);
-        signing_busy_end(signing);
+        thread_busy_end(signing);
     }
     mailbox_post_mail(signing->to_main, &job->mail, finish_job, job);
 }
@@ -248,9 +171,12 @@ void signing_counters(Signing *signing, SigningCounters *ret) {
 /* ---- identities and handles ---- */
 
 static void do_set_identity(void *data) {
-    ServedIdentity *fresh = data;
+    ServedIdentity *fresh = data, *identity;
+    Signing *signing = fresh->signing;
 
-    served_merge(fresh->signing, fresh);
+    if (served_merge(signing, fresh, &identity))
+        handle_push_all(identity);
+    served_review(signing, identity);
 }
 
 int signing_set_identity(Signing *signing, const SigningIdentity *identity) {
@@ -302,7 +228,7 @@ static void do_remove_identity(void *data) {
     ServedIdentity *identity = served_find(order->signing, order->name);
 
     if (identity)
-        served_remove(order->signing, identity);
+        remove_identity(order->signing, identity);
 }
 
 int signing_remove_identity(Signing *signing, const char *name) {
@@ -342,22 +268,10 @@ static void do_close_identity(void *data) {
     _cleanup_free_ Order *order = data;
     ServedIdentity *identity = served_find(order->signing, order->name);
 
-    while (identity && identity->handles)
-        handle_close(identity->handles);
+    if (identity)
+        handle_close_all(identity);
 }
 
 int signing_close_identity(Signing *signing, const char *name) {
     return post_order(signing, do_close_identity, name, 0, 0);
-}
-
-static void do_review(void *data) {
-    _cleanup_free_ Order *order = data;
-
-    for (ServedIdentity *identity = order->signing->identities; identity; identity = identity->next)
-        served_review(order->signing, identity);
-}
-
-int signing_set_grace(Signing *signing, uint64_t microseconds) {
-    atomic_store(&signing->grace, microseconds);
-    return post_order(signing, do_review, "", 0, 0);
 }

@@ -17,6 +17,8 @@ typedef struct Signing Signing;
 #define SIGNING_GENERATIONS_MAX 8U /* of an identity, kept for handles that do not move on */
 #define SIGNING_DESCRIPTORS_MAX 4U /* on their way to one holder at any time, also when its handle has been closed */
 
+#define SIGNING_GRACE_DEFAULT (60U * 1000U * 1000U)
+
 typedef struct SigningCallbacks {
     /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…), and nothing that was sent on
      * it is unread. Once per handle. */
@@ -32,6 +34,8 @@ typedef struct SigningCallbacks {
     /* A signature failed for a reason that concerns the TPM as a whole: main probes. At most once a second. */
     void (*tpm_trouble)(const Failure *failure, void *userdata);
     void *userdata;
+    /* µs that a generation which a handle has moved on from stays held by it; 0: SIGNING_GRACE_DEFAULT */
+    uint64_t grace;
 } SigningCallbacks;
 
 /* Starts the thread. `tpm` is taken over on success and used only there from now on. Callbacks run on `main_loop`. All
@@ -108,10 +112,6 @@ int signing_open_handle(Signing *signing, const SigningHandle *handle);
 /* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. */
 int signing_close_handle(Signing *signing, uint64_t id);
 int signing_close_identity(Signing *signing, const char *name);
-
-/* How long a generation that a handle has moved on from stays held by it: 60 s unless this says otherwise. 0 or
- * -ENOMEM. */
-int signing_set_grace(Signing *signing, uint64_t microseconds);
 
 /* What a purpose may sign (DESIGN §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with it.
  * 0 and the digest that the TPM is to sign; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT. */

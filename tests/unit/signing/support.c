@@ -55,7 +55,7 @@ static void on_trouble(const Failure *failure, void *userdata) {
     bench->last_trouble = failure->kind;
 }
 
-static int start(void **state, bool rsa) {
+static int start(void **state, bool rsa, uint64_t grace) {
     Bench *bench = calloc(1, sizeof(*bench));
     Failure failure = FAILURE_INIT;
 
@@ -63,10 +63,11 @@ static int start(void **state, bool rsa) {
         return -1;
     Tpm *tpm = NULL;
     const TpmOptions options = { .tcti = swtpm_tcti(bench->swtpm) };
-    const SigningCallbacks callbacks = { on_closed, on_used, on_unused, on_trouble, bench };
+    const SigningCallbacks callbacks = { on_closed, on_used, on_unused, on_trouble, bench, grace };
     assert_int_equal(tpm_new(&options, &tpm), 0);
     for (unsigned i = 0; i < (rsa ? 3 : 2); i++)
-        if (tpm_key_create(tpm, i < 2 ? KEY_ECDSA_P256 : KEY_RSA_2048, &bench->keys[i], &failure) < 0)
+        if (tpm_key_create_under(tpm, i < 2 ? KEY_ECDSA_P256 : KEY_RSA_2048, (BytesView) { NULL, 0 }, &bench->keys[i],
+                                 &failure) < 0)
             fail_msg("creating a key: %s", failure.text);
     bench->chain_fd = bytes_to_memfd("chain", bytes_view_string("the chain of generation 1"));
     bench->anchors_fd = bytes_to_memfd("anchors", bytes_view_string("the anchors"));
@@ -79,11 +80,15 @@ static int start(void **state, bool rsa) {
 }
 
 int bench_start(void **state) {
-    return start(state, false);
+    return start(state, false, 0);
 }
 
 int bench_start_with_rsa(void **state) {
-    return start(state, true);
+    return start(state, true, 0);
+}
+
+int bench_start_with_grace(void **state, uint64_t grace) {
+    return start(state, false, grace);
 }
 
 int bench_stop(void **state) {

@@ -33,6 +33,7 @@ typedef struct Bench {
 /* Group setups: a bench with the identity "demo", generation 1, ready. */
 int bench_start(void **state);
 int bench_start_with_rsa(void **state);
+int bench_start_with_grace(void **state, uint64_t grace);
 int bench_stop(void **state);
 
 /* Describes "demo" with a generation's key (keys[generation - 1]); to be changed and passed to signing_set_identity. */

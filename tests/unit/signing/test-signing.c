@@ -276,6 +276,15 @@ static int start_generations(void **state) {
     return 0;
 }
 
+/* Benches of their own. */
+static int start_without_grace(void **state) {
+    return bench_start_with_grace(state, 1);
+}
+
+static int start_with_short_grace(void **state) {
+    return bench_start_with_grace(state, 3000000);
+}
+
 static void renew(Bench *bench) {
     const SigningIdentity identity = bench_identity(bench, 2);
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
@@ -341,7 +350,6 @@ static void an_idle_handle_holds_until_it_closes(void **state) {
     newer = bench_open(bench, PURPOSE_DATA);
     holder_sign_message(newer, bench->keys[1], 0, "x");
     skip_states(idle);
-    assert_int_equal(signing_set_grace(bench->signing, 0), 0);
     bench_idle(bench, 100);
     assert_int_equal(bench->unused_count, 0);
     close(newer);
@@ -356,7 +364,6 @@ static void a_handle_that_moves_on_lets_go_after_the_grace_time(void **state) {
     Bench *bench = *state;
     _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
 
-    assert_int_equal(signing_set_grace(bench->signing, 3000000), 0);
     holder_sign_message(fd, bench->keys[0], 1, "x");
     renew(bench);
     assert_true(holder_receive(fd, &answer));
@@ -453,8 +460,9 @@ int main(void) {
         cmocka_unit_test(rsa_schemes),
         GENERATIONS(both_generations_sign_with_their_own_keys),
         GENERATIONS(without_handles_it_is_unused_at_once),
-        GENERATIONS(an_idle_handle_holds_until_it_closes),
-        GENERATIONS(a_handle_that_moves_on_lets_go_after_the_grace_time),
+        cmocka_unit_test_setup_teardown(an_idle_handle_holds_until_it_closes, start_without_grace, bench_stop),
+        cmocka_unit_test_setup_teardown(a_handle_that_moves_on_lets_go_after_the_grace_time, start_with_short_grace,
+                                        bench_stop),
         GENERATIONS(a_handle_that_never_moves_keeps_only_so_many),
         cmocka_unit_test(a_failed_opening_takes_its_descriptors),
         cmocka_unit_test(the_end_owes_nothing),
