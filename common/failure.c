@@ -11,26 +11,24 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *word, *dbus_name;
-} kinds[_FAILURE_KIND_COUNT] = {
-    [FAILURE_NONE] = { "none", "org.freedesktop.DBus.Error.Failed" },
-    [FAILURE_INTERNAL] = { "internal", "org.freedesktop.DBus.Error.Failed" },
-    [FAILURE_ACCESS_DENIED] = { "access-denied", IDENTITYD_ERROR_PREFIX "AccessDenied" },
-    [FAILURE_NO_SUCH_IDENTITY] = { "no-such-identity", IDENTITYD_ERROR_PREFIX "NoSuchIdentity" },
-    [FAILURE_NOT_READY] = { "not-ready", IDENTITYD_ERROR_PREFIX "NotReady" },
-    [FAILURE_EXPIRED] = { "expired", IDENTITYD_ERROR_PREFIX "Expired" },
-    [FAILURE_REVOKED] = { "revoked", IDENTITYD_ERROR_PREFIX "Revoked" },
-    [FAILURE_TPM_UNAVAILABLE] = { "tpm-unavailable", IDENTITYD_ERROR_PREFIX "TpmUnavailable" },
-    [FAILURE_TPM_REPLACED] = { "tpm-replaced", IDENTITYD_ERROR_PREFIX "TpmReplaced" },
-    [FAILURE_INVALID_ARGUMENT] = { "invalid-argument", IDENTITYD_ERROR_PREFIX "InvalidArgument" },
-    [FAILURE_PURPOSE_VIOLATION] = { "purpose-violation", IDENTITYD_ERROR_PREFIX "PurposeViolation" },
-    [FAILURE_BUSY] = { "busy", IDENTITYD_ERROR_PREFIX "Busy" },
-    [FAILURE_LIMITS_EXCEEDED] = { "limits-exceeded", IDENTITYD_ERROR_PREFIX "LimitsExceeded" },
-    [FAILURE_ENROLLMENT_FAILED] = { "enrollment-failed", IDENTITYD_ERROR_PREFIX "EnrollmentFailed" },
-    [FAILURE_CERTIFICATE_REJECTED] = { "certificate-rejected", IDENTITYD_ERROR_PREFIX "CertificateRejected" },
-    [FAILURE_RETIRED] = { "retired", IDENTITYD_ERROR_PREFIX "NotReady" },
-    [FAILURE_STORAGE] = { "storage", "org.freedesktop.DBus.Error.IOError" },
+static const char *const dbus_names[_FAILURE_KIND_COUNT] = {
+    [FAILURE_NONE] = "org.freedesktop.DBus.Error.Failed",
+    [FAILURE_INTERNAL] = "org.freedesktop.DBus.Error.Failed",
+    [FAILURE_ACCESS_DENIED] = IDENTITYD_ERROR_PREFIX "AccessDenied",
+    [FAILURE_NO_SUCH_IDENTITY] = IDENTITYD_ERROR_PREFIX "NoSuchIdentity",
+    [FAILURE_NOT_READY] = IDENTITYD_ERROR_PREFIX "NotReady",
+    [FAILURE_EXPIRED] = IDENTITYD_ERROR_PREFIX "Expired",
+    [FAILURE_REVOKED] = IDENTITYD_ERROR_PREFIX "Revoked",
+    [FAILURE_TPM_UNAVAILABLE] = IDENTITYD_ERROR_PREFIX "TpmUnavailable",
+    [FAILURE_TPM_REPLACED] = IDENTITYD_ERROR_PREFIX "TpmReplaced",
+    [FAILURE_INVALID_ARGUMENT] = IDENTITYD_ERROR_PREFIX "InvalidArgument",
+    [FAILURE_PURPOSE_VIOLATION] = IDENTITYD_ERROR_PREFIX "PurposeViolation",
+    [FAILURE_BUSY] = IDENTITYD_ERROR_PREFIX "Busy",
+    [FAILURE_LIMITS_EXCEEDED] = IDENTITYD_ERROR_PREFIX "LimitsExceeded",
+    [FAILURE_ENROLLMENT_FAILED] = IDENTITYD_ERROR_PREFIX "EnrollmentFailed",
+    [FAILURE_CERTIFICATE_REJECTED] = IDENTITYD_ERROR_PREFIX "CertificateRejected",
+    [FAILURE_RETIRED] = IDENTITYD_ERROR_PREFIX "NotReady",
+    [FAILURE_STORAGE] = "org.freedesktop.DBus.Error.IOError",
 };
 
 /* Through a buffer of its own, since the arguments may point into `text`. */
@@ -79,16 +77,12 @@ int failure_errno(Failure *failure, int r, const char *what) {
 }
 
 const char *failure_dbus_name(FailureKind kind) {
-    return kinds[(unsigned) kind < _FAILURE_KIND_COUNT ? kind : FAILURE_INTERNAL].dbus_name;
+    return dbus_names[(unsigned) kind < _FAILURE_KIND_COUNT ? kind : FAILURE_INTERNAL];
 }
 
 FailureKind failure_from_dbus_name(const char *name) {
     for (int kind = FAILURE_INTERNAL; name && kind < _FAILURE_KIND_COUNT; kind++)
-        if (strcmp(kinds[kind].dbus_name, name) == 0)
+        if (strcmp(dbus_names[kind], name) == 0)
             return (FailureKind) kind;
     return FAILURE_INTERNAL;
-}
-
-const char *failure_kind_to_string(FailureKind kind) {
-    return kinds[(unsigned) kind < _FAILURE_KIND_COUNT ? kind : FAILURE_INTERNAL].word;
 }

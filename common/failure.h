@@ -57,6 +57,3 @@ const char *failure_dbus_name(FailureKind kind);
 /* The kind that a D-Bus error name stands for, FAILURE_INTERNAL for all others. Several kinds share a name:
  * the first is given. */
 FailureKind failure_from_dbus_name(const char *name);
-
-/* A short lower-case word for logs and JSON: "access-denied". */
-const char *failure_kind_to_string(FailureKind kind);

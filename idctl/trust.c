@@ -57,22 +57,6 @@ int trust_new(const Certificates *anchors, Trust **ret) {
     return 0;
 }
 
-int trust_add_crls(Trust *trust, BytesView pem) {
-    gnutls_datum_t datum = { (unsigned char *) pem.data, (unsigned) pem.size };
-    gnutls_x509_crl_t *list;
-    unsigned count;
-
-    if (pem.size == 0)
-        return 0;
-    int r = gnutls_x509_crl_list_import2(&list, &count, &datum, GNUTLS_X509_FMT_PEM, 0);
-    if (r < 0)
-        return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EBADMSG;
-    /* The trust list takes those that it accepts, and with VERIFY_CRL frees the others. */
-    r = gnutls_x509_trust_list_add_crls(trust->list, list, count, GNUTLS_TL_VERIFY_CRL, 0);
-    gnutls_free(list);
-    return r < 0 ? -ENOMEM : 0;
-}
-
 /* GnuTLS's words for a status, without the space at their end. */
 static void verdict_from_status(Verdict *verdict, unsigned status) {
     gnutls_datum_t text;

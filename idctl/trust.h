@@ -23,9 +23,6 @@ Trust *trust_free(Trust *trust);
 DEFINE_CLEANUP(Trust, trust_free)
 #define _cleanup_trust_ _cleanup_(trust_free_p)
 
-/* Adds PEM CRLs; only such as an anchor signed count, others are left out. -EBADMSG: not PEM CRLs. */
-int trust_add_crls(Trust *trust, BytesView pem);
-
 /* Whether a chain, leaf first, ends in an anchor now, for this use (extended key usage OID, NULL: any), and its leaf
  * carries `name` (NULL: not asked). */
 void trust_verify(const Trust *trust, const Certificates *chain, const char *name, const char *usage, Verdict *ret);

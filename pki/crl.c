@@ -24,20 +24,6 @@ static void crl_handle_p(gnutls_x509_crl_t *crl) {
         gnutls_x509_crl_deinit(*crl);
 }
 
-const char *revocation_verdict_to_string(RevocationVerdict verdict) {
-    switch (verdict) {
-    case REVOCATION_GOOD:
-        return "good";
-    case REVOCATION_REVOKED:
-        return "revoked";
-    case REVOCATION_HOLD:
-        return "hold";
-    case REVOCATION_UNKNOWN:
-        break;
-    }
-    return "unknown";
-}
-
 Crl *crl_free(Crl *crl) {
     if (!crl)
         return NULL;

@@ -19,9 +19,6 @@ typedef enum RevocationVerdict {
     REVOCATION_UNKNOWN, /* nothing current covers it: not a revocation */
 } RevocationVerdict;
 
-/* "good", "revoked", "hold", "unknown". */
-const char *revocation_verdict_to_string(RevocationVerdict verdict);
-
 /* The entries are not made into objects (GnuTLS takes 190 MB for 8): they are walked through where they stand. */
 typedef struct Crl {
     Bytes der;

@@ -62,16 +62,8 @@ bool identity_key_is_private(const IdentityKey *key) {
     return key->name != NULL;
 }
 
-ProviderContext *identity_key_context(const IdentityKey *key) {
-    return key->context;
-}
-
 const char *identity_key_chain(const IdentityKey *key) {
     return key->snapshot ? identityd_snapshot_chain(key->snapshot, NULL) : "";
-}
-
-const char *identity_key_name(const IdentityKey *key) {
-    return key->name;
 }
 
 /* ---- the public half ---- */

@@ -64,10 +64,8 @@ void identity_key_unref(IdentityKey *key);
 const PublicKey *identity_key_public(const IdentityKey *key);
 PublicKey *identity_key_public_for_import(IdentityKey *key);
 bool identity_key_is_private(const IdentityKey *key);
-ProviderContext *identity_key_context(const IdentityKey *key);
 /* PEM chain of the generation that the key belongs to; borrowed. "" for imported keys. */
 const char *identity_key_chain(const IdentityKey *key);
-const char *identity_key_name(const IdentityKey *key);
 
 /* Signs `message` (or, with `is_digest`, a digest) with an IANA scheme; opens a credential of the right purpose on
  * first use, and anew after a fork or a restart of identityd. 1 or 0. */

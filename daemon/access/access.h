@@ -43,7 +43,6 @@ const Caller *caller_cache_find(CallerCache *cache, const char *bus_name);
 /* Keeps a copy in place of what was known of that name. -EINVAL: without name or pidfd nothing is kept; -ENOMEM,
  * -EMFILE. */
 int caller_cache_put(CallerCache *cache, const Caller *caller);
-size_t caller_cache_count(const CallerCache *cache);
 
 /* Names to numbers; a table of functions so that the policy is tested without /etc/passwd. */
 typedef struct AccessNames {
@@ -62,12 +61,9 @@ typedef struct AccessDecision {
 
 /* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are
  * looked at before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that
- * do not exist admit nobody. Whether unit rules would matter at all, before a unit is looked up: access_needs_unit. */
+ * do not exist admit nobody. */
 void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
                    const AccessNames *names, AccessDecision *ret);
-
-/* Whether the rules contain a unit: rule, so that the caller's unit is worth asking systemd for. */
-bool access_needs_unit(const AccessRules *rules);
 
 /* ---- quota: handles per user and in all ---- */
 typedef struct Quota Quota;

@@ -42,10 +42,6 @@ CallerCache *caller_cache_free(CallerCache *cache) {
     return NULL;
 }
 
-size_t caller_cache_count(const CallerCache *cache) {
-    return cache->count;
-}
-
 static void forget(CallerCache *cache, size_t index) {
     caller_clear(&cache->list[index].caller);
     cache->list[index] = cache->list[--cache->count];

@@ -115,10 +115,3 @@ void access_decide(const AccessRules *rules, Purpose purpose, const Caller *call
     ret->rule = rule;
     (void) snprintf(ret->reason, sizeof(ret->reason), "%s:%.200s", prefixes[rule->kind], rule->name);
 }
-
-bool access_needs_unit(const AccessRules *rules) {
-    for (size_t i = 0; i < rules->count; i++)
-        if (rules->rules[i].kind == ACCESS_RULE_UNIT)
-            return true;
-    return false;
-}

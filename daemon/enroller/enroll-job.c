@@ -36,23 +36,6 @@ EnrollJob *enroll_job_free(EnrollJob *job) {
     return NULL;
 }
 
-const char *enroll_job_kind_name(uint8_t kind) {
-    switch (kind) {
-    case JOB_KIND_ENROLL:
-        return "enroll";
-    case JOB_KIND_REENROLL:
-        return "reenroll";
-    case JOB_KIND_CACERTS:
-        return "cacerts";
-    case JOB_KIND_FETCH:
-        return "fetch";
-    case JOB_KIND_PROBE:
-        return "probe";
-    default:
-        return "unknown";
-    }
-}
-
 static int job_malformed(Failure *failure, const char *what) {
     return failure_set(failure, -EBADMSG, FAILURE_INTERNAL, "The job from identityd is not as agreed: %s.", what);
 }

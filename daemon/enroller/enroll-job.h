@@ -46,6 +46,3 @@ typedef struct EnrollJob {
 int enroll_job_parse(const Packet *packet, EnrollRole role, EnrollJob **ret, Failure *ret_failure);
 EnrollJob *enroll_job_free(EnrollJob *job);
 DEFINE_CLEANUP(EnrollJob, enroll_job_free)
-
-/* "enroll", "reenroll", …: for messages. */
-const char *enroll_job_kind_name(uint8_t kind);

@@ -85,7 +85,6 @@ static void names_both_ways(void **state) {
     for (int kind = FAILURE_NONE; kind < _FAILURE_KIND_COUNT; kind++) {
         const char *name = failure_dbus_name((FailureKind) kind);
         assert_non_null(name);
-        assert_non_null(failure_kind_to_string((FailureKind) kind));
         FailureKind back = failure_from_dbus_name(name);
         assert_string_equal(failure_dbus_name(back), name);
         if (kind != FAILURE_NONE && kind != FAILURE_RETIRED)
@@ -95,8 +94,6 @@ static void names_both_ways(void **state) {
     assert_int_equal(failure_from_dbus_name("org.example.Other"), FAILURE_INTERNAL);
     assert_int_equal(failure_from_dbus_name(NULL), FAILURE_INTERNAL);
     assert_string_equal(failure_dbus_name((FailureKind) 99), "org.freedesktop.DBus.Error.Failed");
-    assert_string_equal(failure_kind_to_string((FailureKind) -1), "internal");
-    assert_string_equal(failure_kind_to_string(FAILURE_ACCESS_DENIED), "access-denied");
 }
 
 int main(void) {

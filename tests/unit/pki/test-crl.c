@@ -126,11 +126,6 @@ static void test_verdicts(void **state) {
     _cleanup_entity_ Entity other_ca = ENTITY(.subject = "CN=Other", .ca = true),
                             cousin = ENTITY(.subject = "CN=leaf", .issuer = &other_ca, .serial = 0xaabb);
     assert_int_equal(crl_verdict(revoked, cousin.certificate, NOW, NULL), REVOCATION_UNKNOWN);
-
-    assert_string_equal(revocation_verdict_to_string(REVOCATION_GOOD), "good");
-    assert_string_equal(revocation_verdict_to_string(REVOCATION_REVOKED), "revoked");
-    assert_string_equal(revocation_verdict_to_string(REVOCATION_HOLD), "hold");
-    assert_string_equal(revocation_verdict_to_string(REVOCATION_UNKNOWN), "unknown");
 }
 
 static void test_fields_and_pem(void **state) {

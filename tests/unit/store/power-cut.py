@@ -255,7 +255,7 @@ class Operation:
             if outcome != self.new:
                 raise Wrong(f"{what}: said to be done, but afterwards there is\n{outcome}")
         else:
-            if not re.match(rf"failed storage {re.escape(directory)}.* cannot be .*: {MESSAGES[error]}", verdict):
+            if not re.match(rf"failed org.freedesktop.DBus.Error.IOError {re.escape(directory)}.* cannot be .*: {MESSAGES[error]}", verdict):
                 raise Wrong(f"{what}: not a clear error: {verdict}")
             if "retire" not in self.name and "remove" not in self.name and \
                     generations_of(live) and generations_of(live)[0] != generations_of(self.old)[0]:

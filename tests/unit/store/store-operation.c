@@ -331,7 +331,7 @@ static void do_run(const struct Operation *operation, int fd) {
     int r = operation->run(store, fd, &failure);
     (void) getppid();
     if (r < 0)
-        say("failed %s %s\n", failure_kind_to_string(failure.kind), failure.text);
+        say("failed %s %s\n", failure_dbus_name(failure.kind), failure.text);
     else
         say("ok\n");
     if (store) {
