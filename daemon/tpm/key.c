@@ -156,10 +156,6 @@ BytesView tpm_key_parent_name(const TpmKey *key) {
     return (BytesView) { key->parent_name.name, key->parent_name.size };
 }
 
-uint32_t tpm_key_parent_handle(const TpmKey *key) {
-    return key->parent_handle;
-}
-
 /* ---- creation ---- */
 
 typedef struct Creation {
@@ -235,8 +231,4 @@ int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name
         return r;
     *ret = creation.key;
     return 0;
-}
-
-int tpm_key_create(Tpm *tpm, KeyAlgorithm algorithm, TpmKey **ret, Failure *ret_failure) {
-    return tpm_key_create_under(tpm, algorithm, (BytesView) { NULL, 0 }, ret, ret_failure);
 }

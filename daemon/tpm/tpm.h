@@ -68,13 +68,11 @@ DEFINE_CLEANUP(Tpm, tpm_free)
  * command that shows that the TPM lives. */
 int tpm_probe(Tpm *tpm, const char *device_id_salt, TpmInformation *ret, Failure *ret_failure);
 
-/* Creates a key under the parent, in an HMAC session salted to it, so that nothing between here and the TPM can answer
- * with a key of its own. Attributes as in FACTS. The TpmKey needs no TPM to exist.
- * kinds: TPM_UNAVAILABLE, INVALID_ARGUMENT (the TPM does not know the algorithm). */
-int tpm_key_create(Tpm *tpm, KeyAlgorithm algorithm, TpmKey **ret, Failure *ret_failure);
-
-/* The same under the parent of this Name and no other: what makes an earlier acquaintance with the TPM count. An empty
- * `parent_name` takes any. kinds: also TPM_REPLACED: the parent is another one; -EINVAL: not a Name. */
+/* Creates a key under the parent of this Name and no other, which is what makes an earlier acquaintance with the TPM
+ * count; an empty `parent_name` takes any. In an HMAC session salted to the parent, so that nothing between here and
+ * the TPM can answer with a key of its own. Attributes as in FACTS. The TpmKey needs no TPM to exist. kinds:
+ * TPM_UNAVAILABLE, TPM_REPLACED (the parent is another one), INVALID_ARGUMENT (the TPM does not know the algorithm; not
+ * a Name). */
 int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name, TpmKey **ret, Failure *ret_failure);
 
 /* Signs a digest of exactly the scheme's length. The signature is encoded as X.509 and TLS want it (ECDSA: DER
@@ -107,7 +105,6 @@ KeyAlgorithm tpm_key_algorithm(const TpmKey *key);
 BytesView tpm_key_spki(const TpmKey *key);        /* DER SubjectPublicKeyInfo; borrowed */
 BytesView tpm_key_name(const TpmKey *key);        /* TPM Name; borrowed */
 BytesView tpm_key_parent_name(const TpmKey *key); /* Name of the parent it was made under; borrowed */
-uint32_t tpm_key_parent_handle(const TpmKey *key);
 
 /* TSS2 PRIVATE KEY, PEM (FACTS), as tpm2-openssl uses it. `parent_name` travels beside it: in the file
  * `parent` of the generation, hex.

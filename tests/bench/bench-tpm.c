@@ -54,7 +54,7 @@ static int create_once(Bench *bench) {
     _cleanup_tpm_key_ TpmKey *key = NULL;
     Failure failure;
 
-    return tpm_key_create(bench->tpm, KEY_ECDSA_P256, &key, &failure);
+    return tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, (BytesView) { NULL, 0 }, &key, &failure);
 }
 
 /* ---- the measurements ---- */
@@ -137,7 +137,7 @@ const Measurement measure_tpm_sign_after_pause = { "tpm-sign-after-pause", "us",
                                                    measure_tpm_sign_after_pause_ };
 const Measurement measure_tpm_new_load = { "tpm-new-load", "us", "tpm_key_sign with a key to load, then unloaded", 2,
                                            measure_tpm_new_load_ };
-const Measurement measure_tpm_create = { "tpm-create", "us", "tpm_key_create in a salted session", 10,
+const Measurement measure_tpm_create = { "tpm-create", "us", "tpm_key_create_under in a salted session", 10,
                                          measure_tpm_create_ };
 const Measurement measure_verify = { "verify", "us", "verification of a P-256 signature by GnuTLS", 1,
                                      measure_verify_ };
@@ -169,9 +169,9 @@ int bench_open(Bench **ret) {
         r = tpm_new(&options, &bench->tpm);
     }
     if (r >= 0)
-        r = tpm_key_create(bench->tpm, KEY_ECDSA_P256, &bench->key, &failure);
+        r = tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, (BytesView) { NULL, 0 }, &bench->key, &failure);
     if (r >= 0)
-        r = tpm_key_create(bench->tpm, KEY_ECDSA_P256, &bench->other_key, &failure);
+        r = tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, (BytesView) { NULL, 0 }, &bench->other_key, &failure);
     if (r >= 0)
         r = raw_tpm_open(swtpm_tcti(bench->swtpm), &bench->raw);
     if (r < 0) {

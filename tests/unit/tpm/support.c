@@ -36,7 +36,7 @@ Tpm *open_tpm(const Swtpm *swtpm) {
 TpmKey *create_key(Tpm *tpm, KeyAlgorithm algorithm) {
     TpmKey *key = NULL;
 
-    assert_success(tpm_key_create(tpm, algorithm, &key, failure));
+    assert_success(tpm_key_create_under(tpm, algorithm, ANY_PARENT, &key, failure));
     assert_int_equal(tpm_key_algorithm(key), algorithm);
     return key;
 }

@@ -34,6 +34,8 @@
             fail_msg("%s: %d, kind %d: %s", #call, _result, (int) failure->kind, failure->text);                       \
     } while (0)
 
+#define ANY_PARENT ((BytesView) { NULL, 0 })
+
 #define TRANSIENT 0x80000000U /* where the numbers of loaded objects begin, … */
 #define SESSIONS  0x02000000U /* … and of sessions */
 

@@ -240,7 +240,7 @@ static void lies_about_a_new_key(void **state) {
 
         (void) snprintf(line, sizeof line, "Create flip %d\n", at);
         inject(bench, line);
-        r = tpm_key_create(bench->tpm, KEY_ECDSA_P256, &key, &failure);
+        r = tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, ANY_PARENT, &key, &failure);
         if (r >= 0)
             /* beyond the answer's end nothing was changed: then it is a true key */
             sign_and_verify(bench->tpm, key, "ecdsa_secp256r1_sha256");
@@ -414,7 +414,7 @@ static void failed_create_leaves_no_session(void **state) {
             Failure failure = FAILURE_INIT;
 
             inject(bench, lines[i]);
-            assert_true(tpm_key_create(bench->tpm, KEY_ECDSA_P256, &key, &failure) < 0);
+            assert_true(tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, ANY_PARENT, &key, &failure) < 0);
             assert_null(key);
         }
     inject(bench, "");
@@ -427,7 +427,8 @@ static void algorithm_unknown_to_the_tpm(void **state) {
     TpmKey *key = NULL;
 
     inject(bench, "Create rc 0x2c4\n"); /* TPM_RC_VALUE */
-    assert_failure(tpm_key_create(bench->tpm, KEY_RSA_3072, &key, failure), FAILURE_INVALID_ARGUMENT, "rsa-3072");
+    assert_failure(tpm_key_create_under(bench->tpm, KEY_RSA_3072, ANY_PARENT, &key, failure), FAILURE_INVALID_ARGUMENT,
+                   "rsa-3072");
 }
 
 static void wrong_arguments(void **state) {
@@ -448,8 +449,8 @@ static void wrong_arguments(void **state) {
             assert_failure(tpm_key_sign(bench->tpm, bench->key, scheme_by_name("ecdsa_secp256r1_sha256"),
                                         (BytesView) { digest, length }, signature, &size, failure),
                            FAILURE_INVALID_ARGUMENT, "digest of 32 bytes");
-    assert_failure(tpm_key_create(bench->tpm, _KEY_ALGORITHM_COUNT, &key, failure), FAILURE_INVALID_ARGUMENT,
-                   "algorithm");
+    assert_failure(tpm_key_create_under(bench->tpm, _KEY_ALGORITHM_COUNT, ANY_PARENT, &key, failure),
+                   FAILURE_INVALID_ARGUMENT, "algorithm");
     assert_failure(tpm_key_create_under(bench->tpm, KEY_ECDSA_P256, bytes_view_string("name"), &key, failure),
                    FAILURE_INVALID_ARGUMENT, "Name");
     assert_int_equal(count_lines(bench, "trace", NULL), 0); /* the TPM was not asked */

@@ -2,6 +2,7 @@
 /* The parent key: what is accepted at 0x81000001, what is refused, and what happens without owner authorization or
  * without room in NV. */
 #include "support.h"
+#include "tpm/internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static void made_and_found_again(void **state) {
     _cleanup_tpm_ Tpm *first = open_tpm(swtpm), *second = open_tpm(swtpm);
     _cleanup_tpm_key_ TpmKey *key = create_key(first, KEY_ECDSA_P256), *other = NULL;
 
-    assert_int_equal(tpm_key_parent_handle(key), PARENT);
+    assert_int_equal(key->parent_handle, PARENT);
     first = tpm_free(first);
     other = create_key(second, KEY_ECDSA_P256);
     assert_true(bytes_view_equal(tpm_key_parent_name(key), tpm_key_parent_name(other)));
@@ -115,7 +116,7 @@ static void another_handle(void **state) {
     assert_int_equal(place_key(swtpm_tcti(swtpm), &wrong, PARENT), 0);
     assert_int_equal(tpm_new(&options, &tpm), 0);
     key = create_key(tpm, KEY_ECDSA_P256);
-    assert_int_equal(tpm_key_parent_handle(key), 0x81000005U);
+    assert_int_equal(key->parent_handle, 0x81000005U);
     sign(tpm, key);
 }
 
@@ -141,7 +142,8 @@ static void wrong_attributes_are_refused(void **state) {
         TpmInformation information;
 
         assert_int_equal(place_key(swtpm_tcti(swtpm), &cases[i].place, PARENT), 0);
-        assert_failure(tpm_key_create(tpm, KEY_ECDSA_P256, &key, failure), FAILURE_TPM_UNAVAILABLE, cases[i].text);
+        assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
+                       cases[i].text);
         assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "0x81000001");
         assert_int_equal(information.state, TPM_STATE_UNAVAILABLE);
         assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "tpm2_evictcontrol");
@@ -159,7 +161,8 @@ static void parent_with_a_password(void **state) {
     _cleanup_tpm_key_ TpmKey *key = NULL;
 
     assert_int_equal(place_key(swtpm_tcti(swtpm), &place, PARENT), 0);
-    assert_failure(tpm_key_create(tpm, KEY_ECDSA_P256, &key, failure), FAILURE_TPM_UNAVAILABLE, "authorization");
+    assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
+                   "authorization");
 }
 
 static void owner_authorization_unknown(void **state) {
@@ -171,11 +174,13 @@ static void owner_authorization_unknown(void **state) {
 
     set_hierarchy_authorization(swtpm_tcti(swtpm), ESYS_TR_RH_OWNER, "right");
     assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "OwnerAuthCredential=");
-    assert_failure(tpm_key_create(tpm, KEY_ECDSA_P256, &key, failure), FAILURE_TPM_UNAVAILABLE, "0x81000001");
-    assert_failure(tpm_key_create(wrong, KEY_ECDSA_P256, &key, failure), FAILURE_TPM_UNAVAILABLE, "0x9a2");
+    assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
+                   "0x81000001");
+    assert_failure(tpm_key_create_under(wrong, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
+                   "0x9a2");
 
     key = create_key(right, KEY_ECDSA_P256);
-    assert_int_equal(tpm_key_parent_handle(key), PARENT);
+    assert_int_equal(key->parent_handle, PARENT);
     sign(right, key);
 
     /* Now that it is there, nobody needs the authorization any more. */
@@ -231,7 +236,7 @@ static void nv_full(void **state) {
     assert_false(information.parent_is_persistent);
     key = create_key(tpm, KEY_ECDSA_P256);
     other = create_key(tpm, KEY_ECDSA_P256);
-    assert_int_equal(tpm_key_parent_handle(key), TPM2_RH_OWNER);
+    assert_int_equal(key->parent_handle, TPM2_RH_OWNER);
     for (int i = 0; i < 5; i++) {
         sign(tpm, key);
         sign(tpm, other);

@@ -116,7 +116,8 @@ static void missing_at_start(void **state) {
     assert_int_equal(swtpm_kill(swtpm), 0);
     assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "opening \"swtpm:path=");
     assert_int_equal(information.state, TPM_STATE_UNAVAILABLE);
-    assert_failure(tpm_key_create(tpm, KEY_ECDSA_P256, &key, failure), FAILURE_TPM_UNAVAILABLE, "opening");
+    assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
+                   "opening");
     assert_int_equal(swtpm_start(swtpm), 0);
     information = probe(tpm);
     assert_string_equal(information.vendor, "IBM SW TPM");
