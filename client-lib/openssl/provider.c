@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Entry point of the provider, its tables and its errors. */
+/* Entry point of the provider, and its tables. */
 #include "openssl/provider.h"
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROVIDER_NAME       "identityd"
 #define PROVIDER_PROPERTIES "provider=identityd"
-
-void provider_error(ProviderContext *context, uint32_t reason, const char *format, ...) {
-    va_list arguments;
-
-    if (!context->new_error || !context->vset_error)
-        return;
-    context->new_error(context->handle);
-    if (context->set_error_debug)
-        context->set_error_debug(context->handle, PROVIDER_NAME, 0, NULL);
-    va_start(arguments, format);
-    context->vset_error(context->handle, reason, format, arguments);
-    va_end(arguments);
-}
 
 static const OSSL_ITEM reason_strings[] = {
     { REASON_IDENTITY, (char *) "the identity cannot be used" },

@@ -31,6 +31,10 @@ enum {
     REASON_MEMORY,
 };
 
+#define PROVIDER_NAME "identityd"
+
+/* ---- provider-error.c ---- */
+
 /* Puts an entry into OpenSSL's error queue. */
 void provider_error(ProviderContext *context, uint32_t reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
