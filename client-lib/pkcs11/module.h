@@ -154,6 +154,8 @@ struct Module {
     atomic_uint waiting; /* calls inside C_WaitForSlotEvent */
 };
 
+/* The module, whichever process it belongs to: for its beginning. NULL: out of memory. */
+Module *module_of_anybody(void);
 /* The module if C_Initialize was called in this process, else NULL. */
 Module *module_get(void);
 void module_lock(Module *module);
@@ -175,6 +177,8 @@ CK_RV rv_of(int r);
 /* ---- signing ---- */
 
 SignOperation *sign_operation_free(SignOperation *operation);
+
+/* ---- mechanism.c ---- */
 
 /* What each mechanism is, for C_GetMechanismList and C_GetMechanismInfo. */
 typedef struct MechanismInfo {
