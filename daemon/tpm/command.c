@@ -25,6 +25,8 @@ bool tpm_command_again(Tpm *tpm, unsigned int *tries, TSS2_RC rc) {
         tpm->last_answer = tpm_command_now();
         return false;
     }
+    if (class == TPM_ERROR_TRANSPORT)
+        tpm->lost = true;
     if (class != TPM_ERROR_BUSY && class != TPM_ERROR_MEMORY)
         return false;
     if (*tries >= (class == TPM_ERROR_BUSY ? TRIES_BUSY : TRIES_MEMORY))

@@ -15,7 +15,7 @@ static void drop(Tpm *tpm) {
         tpm->epoch++;
     Esys_Finalize(&tpm->esys);
     Tss2_TctiLdr_Finalize(&tpm->tcti_context);
-    tpm->stale = false;
+    tpm->stale = tpm->lost = false;
     tpm->endorsement_denied = false;
     tpm->last_answer = 0;
 }

@@ -62,6 +62,7 @@ struct Tpm {
     uint64_t use_count;
     uint64_t last_answer; /* µs, CLOCK_MONOTONIC: when the last command of this epoch was answered */
     bool stale;           /* the present attempt met an error after which everything must be dropped */
+    bool lost;            /* in this epoch the transport failed: nothing is sent any more */
 
     /* Facts about the chip, kept over epochs. */
     TpmState state;
@@ -92,7 +93,9 @@ uint64_t tpm_command_now(void); /* µs, CLOCK_MONOTONIC */
 /* Whether to send a postponed command again; has waited then. `tries` counts and begins with 0. */
 bool tpm_command_again(Tpm *tpm, unsigned int *tries, TSS2_RC rc);
 
-/* Sends `call` until it is through or patience ends; the value is the last response code. */
+/* Sends `call` until it is through or patience ends; the value is the last response code. After a fault of the
+ * transport nothing is sent in this epoch any more: it would reach nobody, and tcti-swtpm (tpm2-tss 3.2) forgets to
+ * close the socket of the try before. */
 #define TPM_COMMAND(tpm, call) TPM_COMMAND_WHILE((tpm), false, call)
 /* The same, where one of our loaded keys may be flushed for room. */
 #define TPM_COMMAND_WITH_ROOM(tpm, call) TPM_COMMAND_WHILE((tpm), tpm_loaded_make_room((tpm), _rc), call)
@@ -101,7 +104,7 @@ bool tpm_command_again(Tpm *tpm, unsigned int *tries, TSS2_RC rc);
         unsigned int _tries = 0;                                                                                       \
         TSS2_RC _rc;                                                                                                   \
         do                                                                                                             \
-            _rc = (call);                                                                                              \
+            _rc = (tpm)->lost ? TSS2_TCTI_RC_IO_ERROR : (call);                                                        \
         while ((mended) || tpm_command_again((tpm), &_tries, _rc));                                                    \
         _rc;                                                                                                           \
     })

@@ -214,6 +214,8 @@ static int create_step(Tpm *tpm, void *data, Failure *ret_failure) {
         (void) snprintf(what, sizeof what, "creating a key (%s)", key_algorithm_to_string(creation->algorithm));
         return tpm_command_fail(tpm, rc, what, ret_failure);
     }
+    /* The TPM ended the session with the command; what ESYS has of it would stay until the epoch ends. */
+    (void) Esys_TR_Close(tpm->esys, &session);
     return take_created(tpm, creation, public, private, &creation->key, ret_failure);
 }
 
