@@ -22,7 +22,8 @@ static inline void esys_free_p(void *pointer) {
 #define _cleanup_esys_ _cleanup_(esys_free_p)
 
 typedef struct TpmParent {
-    ESYS_TR object; /* ESYS_TR_NONE: none */
+    ESYS_TR object;     /* ESYS_TR_NONE: none */
+    TPM2_HANDLE handle; /* TPM2_RH_OWNER: the primary made from the template, transient */
     bool persistent;
     TPM2B_PUBLIC public;
     TPM2B_NAME name;
@@ -43,8 +44,8 @@ typedef struct TpmGuard {
 } TpmGuard;
 
 struct Tpm {
-    char *tcti; /* NULL: tctildr's default */
-    uint32_t parent_handle;
+    char *tcti;                                                /* NULL: tctildr's default */
+    uint32_t parent_handle;                                    /* where the parent is looked for first */
     TPM2B_AUTH owner_authorization, endorsement_authorization; /* erased by tpm_free */
     size_t loaded_keys_wanted;
 
@@ -66,6 +67,8 @@ struct Tpm {
 
     /* Facts about the chip, kept over epochs. */
     TpmState state;
+    TPM2B_NAME parent_recorded; /* of the last parent, by this life or an earlier one; empty: none was */
+    char parent_note[256];      /* why the parent is not the key at the configured handle, or "" */
     char vendor[32], firmware[32];
     Bytes endorsement_spki;        /* what the device ID is the hash of; with … */
     TPM2B_NAME endorsement_parent; /* … the parent's Name at that time: another one means another TPM */
@@ -182,6 +185,18 @@ TSS2_RC tpm_guard_sign(Tpm *tpm, const TpmGuardedSign *wanted, bool *ret_guarded
 
 void tpm_guard_close(Tpm *tpm);  /* flushes the session */
 void tpm_guard_forget(Tpm *tpm); /* without a command, since the epoch is over */
+
+/* ---- storage-key.c ---- */
+
+/* Reads a key's public area, which must have the Name that the TPM and ESYS say. */
+int tpm_storage_key_read(Tpm *tpm, ESYS_TR object, TpmParent *ret, Failure *ret_failure);
+/* 1: there is a key at a persistent handle; `ret_fault` (static text) says why it cannot be the parent of ours, NULL:
+ * it can. 0: nothing is there. */
+int tpm_storage_key_find(Tpm *tpm, TPM2_HANDLE handle, TpmParent *ret, const char **ret_fault, Failure *ret_failure);
+/* Whether a key was made from our template, but for the key itself. */
+bool tpm_storage_key_is_ours(const TPM2B_PUBLIC *public);
+/* Makes the primary of our template, which is the same in each life of a TPM; the caller flushes it. */
+int tpm_storage_key_create(Tpm *tpm, TpmParent *ret, Failure *ret_failure);
 
 /* ---- parent.c ---- */
 

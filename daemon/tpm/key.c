@@ -171,8 +171,7 @@ static int take_created(Tpm *tpm, const Creation *creation, const TPM2B_PUBLIC *
     _cleanup_tpm_key_ TpmKey *key = NULL;
     int r;
 
-    r = tpm_key_new(public, private, &tpm->parent.name, tpm->parent.persistent ? tpm->parent_handle : TPM2_RH_OWNER,
-                    &key, ret_failure);
+    r = tpm_key_new(public, private, &tpm->parent.name, tpm->parent.handle, &key, ret_failure);
     if (r < 0)
         return failure_prefix(ret_failure, r, "the TPM created something else than it was asked for");
     if (key->algorithm != creation->algorithm)

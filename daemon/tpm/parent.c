@@ -1,151 +1,103 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parent of all our keys: the storage root key that is already persistent, else one that we make and persist, else,
- * where the TPM's NV is full, one made anew in every epoch. Its Name is what says that this is still the same TPM. */
+/* The parent of all our keys: the storage root key that others use too, where it can be that; else one of our own,
+ * which we make and persist at the next free handle; else, where the TPM's NV is full, that one made anew in every
+ * epoch. Its Name is what says that this is still the same TPM. What belongs to others is left as it is. */
 #include "tpm/internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#define PARENT_ATTRIBUTES                                                                                              \
-    (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |     \
-     TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT)
+#define PLACES_MAX 16U         /* handles that are looked at, from the configured one on */
+#define OWNER_LAST 0x817fffffU /* of the owner's persistent handles (TCG Registry of Reserved Handles, §2.3) */
 
-/* The TCG's ECC P-256 storage root key with an empty `unique`, as tpm2-openssl and others make it too: a key file whose
- * parent is the owner hierarchy means this one. */
-static const TPM2B_PUBLIC parent_template = {
-    .publicArea = {
-        .type = TPM2_ALG_ECC,
-        .nameAlg = TPM2_ALG_SHA256,
-        .objectAttributes = PARENT_ATTRIBUTES,
-        .parameters.eccDetail = {
-            .symmetric = { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
-            .scheme.scheme = TPM2_ALG_NULL,
-            .curveID = TPM2_ECC_NIST_P256,
-            .kdf.scheme = TPM2_ALG_NULL,
-        },
-    },
-};
+typedef struct Search {
+    TpmParent chosen;  /* object ESYS_TR_NONE: none yet */
+    const char *fault; /* of the key at the configured handle; NULL: none, or there is no key */
+    TPM2_HANDLE free;  /* 0: no place is */
+} Search;
 
-/* What is wrong with a key as a parent, NULL if nothing. */
-static const char *fault_of(const TPMT_PUBLIC *public) {
-    static const struct {
-        TPMA_OBJECT attribute;
-        const char *fault;
-    } wanted[] = {
-        { TPMA_OBJECT_RESTRICTED, "it is not restricted" },
-        { TPMA_OBJECT_DECRYPT, "it is not for decryption" },
-        { TPMA_OBJECT_FIXEDTPM, "it is not fixed to this TPM (fixedTPM)" },
-        { TPMA_OBJECT_FIXEDPARENT, "it is not fixed to its parent (fixedParent)" },
-        { TPMA_OBJECT_SENSITIVEDATAORIGIN, "it was not created inside the TPM (sensitiveDataOrigin)" },
-        { TPMA_OBJECT_USERWITHAUTH, "its use needs a policy (no userWithAuth)" },
-        { TPMA_OBJECT_NODA, "it is subject to dictionary-attack lockout (no noDA), which unclean power cuts trigger" },
-    };
-    bool symmetric;
-
-    if (public->type != TPM2_ALG_ECC && public->type != TPM2_ALG_RSA)
-        return "it is neither an ECC nor an RSA key";
-    if (public->objectAttributes & TPMA_OBJECT_SIGN_ENCRYPT)
-        return "it is a signing key";
-    for (size_t i = 0; i < ARRAY_LENGTH(wanted); i++)
-        if (!(public->objectAttributes & wanted[i].attribute))
-            return wanted[i].fault;
-    symmetric = (public->type == TPM2_ALG_ECC ? public->parameters.eccDetail.symmetric.algorithm
-                                              : public->parameters.rsaDetail.symmetric.algorithm) != TPM2_ALG_NULL;
-    return symmetric ? NULL : "it is not a storage key";
+static void forget(Tpm *tpm, TpmParent *parent) {
+    if (parent->object != ESYS_TR_NONE)
+        (void) Esys_TR_Close(tpm->esys, &parent->object);
 }
 
-/* Reads the public area of `object` and computes its Name. What ESYS holds, and salts sessions to, must be the same:
- * somebody between us and the TPM could answer twice differently. */
-static int read_parent(Tpm *tpm, ESYS_TR object, TpmParent *ret, Failure *ret_failure) {
-    _cleanup_esys_ TPM2B_PUBLIC *public = NULL;
-    _cleanup_esys_ TPM2B_NAME *name = NULL, *esys_name = NULL;
-    TSS2_RC rc;
-
-    rc = TPM_COMMAND(
-        tpm, Esys_ReadPublic(tpm->esys, object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, &name, NULL));
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_TR_GetName(tpm->esys, object, &esys_name);
-    if (rc != TSS2_RC_SUCCESS)
-        return tpm_command_fail(tpm, rc, "reading the parent key", ret_failure);
-    ret->public = *public;
-    if (tpm_name_of(public, &ret->name) < 0 || !tpm_name_equal(&ret->name, name) ||
-        !tpm_name_equal(&ret->name, esys_name))
-        return failure_set(ret_failure, -EBADMSG, FAILURE_TPM_UNAVAILABLE,
-                           "TPM: the Name of its parent key does not fit the key: it uses an unsupported hash "
-                           "algorithm, or something alters the TPM's answers");
-    ret->object = object;
-    return 0;
+static bool is_recorded(const Tpm *tpm, const TpmParent *parent) {
+    return parent->object != ESYS_TR_NONE &&
+           (tpm->parent_recorded.size == 0 || tpm_name_equal(&tpm->parent_recorded, &parent->name));
 }
 
-/* 1: found; 0: nothing is there. */
-static int find_persistent(Tpm *tpm, TpmParent *ret, Failure *ret_failure) {
-    TpmParent parent = { .persistent = true };
-    ESYS_TR object = ESYS_TR_NONE;
-    const char *fault;
-    TSS2_RC rc;
-    int r;
+static int search_first(Tpm *tpm, Search *search, Failure *ret_failure) {
+    TpmParent found = { .object = ESYS_TR_NONE };
+    int r = tpm_storage_key_find(tpm, tpm->parent_handle, &found, &search->fault, ret_failure);
 
-    rc = TPM_COMMAND_WITH_ROOM(
-        tpm, Esys_TR_FromTPMPublic(tpm->esys, tpm->parent_handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object));
-    if (tpm_error_is_no_such_handle(rc))
+    if (r == 0)
+        search->free = tpm->parent_handle;
+    if (r > 0 && search->fault)
+        forget(tpm, &found);
+    else if (r > 0)
+        search->chosen = found;
+    return r;
+}
+
+/* The key that is recorded replaces whatever was chosen; one that is as ours, only nothing. */
+static int consider(Tpm *tpm, TPM2_HANDLE handle, Search *search, Failure *ret_failure) {
+    TpmParent found = { .object = ESYS_TR_NONE };
+    const char *fault = NULL;
+    int r = tpm_storage_key_find(tpm, handle, &found, &fault, ret_failure);
+
+    if (r <= 0)
+        return r;
+    bool recorded = tpm->parent_recorded.size > 0 && is_recorded(tpm, &found);
+    bool wanted = recorded || (search->chosen.object == ESYS_TR_NONE && tpm_storage_key_is_ours(&found.public));
+    if (fault || !wanted) {
+        forget(tpm, &found);
         return 0;
-    if (rc != TSS2_RC_SUCCESS)
-        return tpm_command_fail(tpm, rc, "looking for the parent key", ret_failure);
-    r = read_parent(tpm, object, &parent, ret_failure);
-    if (r < 0)
-        return r;
-    fault = fault_of(&parent.public.publicArea);
-    if (fault)
-        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_TPM_UNAVAILABLE,
-                           "TPM: the key at 0x%08x cannot be the parent of identity keys: %s; remove it "
-                           "(tpm2_evictcontrol -c 0x%08x) or choose another place with ParentHandle= in identityd.conf",
-                           tpm->parent_handle, fault, tpm->parent_handle);
-    *ret = parent;
-    return 1;
-}
-
-static int create_primary(Tpm *tpm, TpmParent *ret, Failure *ret_failure) {
-    const TPM2B_SENSITIVE_CREATE sensitive = { .size = 0 };
-    const TPM2B_DATA outside = { .size = 0 };
-    const TPML_PCR_SELECTION pcrs = { .count = 0 };
-    TpmParent parent = { .persistent = false };
-    ESYS_TR object = ESYS_TR_NONE;
-    TSS2_RC rc;
-    int r;
-
-    rc = Esys_TR_SetAuth(tpm->esys, ESYS_TR_RH_OWNER, &tpm->owner_authorization);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = TPM_COMMAND_WITH_ROOM(tpm, Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                                           ESYS_TR_NONE, &sensitive, &parent_template, &outside, &pcrs,
-                                                           &object, NULL, NULL, NULL, NULL));
-    if (rc != TSS2_RC_SUCCESS) {
-        char what[128];
-        (void) snprintf(what, sizeof what, "nothing is at 0x%08x, and making the parent key in the owner hierarchy",
-                        tpm->parent_handle);
-        return tpm_command_fail(tpm, rc, what, ret_failure);
     }
-    r = read_parent(tpm, object, &parent, ret_failure);
-    if (r < 0) {
-        tpm_command_flush(tpm, &object);
-        return r;
-    }
-    *ret = parent;
+    forget(tpm, &search->chosen);
+    search->chosen = found;
     return 0;
 }
 
-/* Makes `parent`, which stays loaded until then, persistent; where that is not possible it stays transient. */
-static int persist(Tpm *tpm, TpmParent *parent, Failure *ret_failure) {
-    TpmParent found;
+/* What is at the handles after the configured one, and which of them is free. */
+static int search_further(Tpm *tpm, Search *search, Failure *ret_failure) {
+    _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
+    TPM2_HANDLE next = tpm->parent_handle + 1, last = tpm->parent_handle + PLACES_MAX - 1;
+    TSS2_RC rc = tpm_command_capability(tpm, TPM2_CAP_HANDLES, next, PLACES_MAX, &data);
+
+    if (rc != TSS2_RC_SUCCESS)
+        return tpm_command_fail(tpm, rc, "listing its persistent keys", ret_failure);
+    if (last > OWNER_LAST)
+        last = OWNER_LAST;
+    for (uint32_t i = 0; data->capability == TPM2_CAP_HANDLES && i < data->data.handles.count && i < PLACES_MAX; i++) {
+        TPM2_HANDLE handle = data->data.handles.handle[i];
+
+        if (handle > last)
+            break;
+        if (handle == next)
+            next++;
+        int r = consider(tpm, handle, search, ret_failure);
+        if (r < 0 || (tpm->parent_recorded.size > 0 && is_recorded(tpm, &search->chosen)))
+            return r;
+    }
+    if (search->free == 0 && next <= last)
+        search->free = next;
+    return 0;
+}
+
+/* Makes the chosen key, which stays loaded until then, persistent; where that is not possible it stays transient. */
+static int persist(Tpm *tpm, Search *search, Failure *ret_failure) {
+    TpmParent *parent = &search->chosen, found = { .object = ESYS_TR_NONE };
+    const char *fault = NULL;
     ESYS_TR persistent = ESYS_TR_NONE;
     TSS2_RC rc;
     int r;
 
     rc = TPM_COMMAND(tpm, Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, parent->object, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                            ESYS_TR_NONE, tpm->parent_handle, &persistent));
+                                            ESYS_TR_NONE, search->free, &persistent));
     switch (tpm_error_class(rc)) {
     case TPM_ERROR_NONE:
         tpm_command_flush(tpm, &parent->object);
         parent->object = persistent;
+        parent->handle = search->free;
         parent->persistent = true;
         return 0;
     case TPM_ERROR_STALE:
@@ -157,7 +109,11 @@ static int persist(Tpm *tpm, TpmParent *parent, Failure *ret_failure) {
         break;
     }
     /* Somebody else may have put one there meanwhile. */
-    r = find_persistent(tpm, &found, ret_failure);
+    r = tpm_storage_key_find(tpm, search->free, &found, &fault, ret_failure);
+    if (r > 0 && fault) {
+        forget(tpm, &found);
+        r = 0;
+    }
     if (r != 0)
         tpm_command_flush(tpm, &parent->object);
     if (r > 0)
@@ -165,28 +121,51 @@ static int persist(Tpm *tpm, TpmParent *parent, Failure *ret_failure) {
     return r < 0 ? r : 0;
 }
 
-int tpm_parent_open(Tpm *tpm, Failure *ret_failure) {
-    TpmParent parent = { .object = ESYS_TR_NONE };
-    int r;
+static int make(Tpm *tpm, Search *search, Failure *ret_failure) {
+    int r = tpm_storage_key_create(tpm, &search->chosen, ret_failure);
 
-    r = find_persistent(tpm, &parent, ret_failure);
+    if (r < 0 && search->fault)
+        return failure_prefix(ret_failure, r,
+                              "the key at 0x%08x cannot be the parent of identity keys (%s), and there is no other",
+                              tpm->parent_handle, search->fault);
+    if (r < 0)
+        return failure_prefix(ret_failure, r, "nothing is at 0x%08x", tpm->parent_handle);
+    return search->free == 0 ? 0 : persist(tpm, search, ret_failure);
+}
+
+static void note(Tpm *tpm, const Search *search) {
+    const TpmParent *parent = &search->chosen;
+    char place[64] = "made anew each time, since there is no room for it";
+
+    tpm->parent_note[0] = '\0';
+    if (!search->fault)
+        return;
+    if (parent->persistent)
+        (void) snprintf(place, sizeof place, "at 0x%08x", parent->handle);
+    (void) snprintf(tpm->parent_note, sizeof tpm->parent_note,
+                    "the key at 0x%08x cannot be the parent of identity keys: %s; they have one of their own, %s",
+                    tpm->parent_handle, search->fault, place);
+}
+
+int tpm_parent_open(Tpm *tpm, Failure *ret_failure) {
+    Search search = { .chosen.object = ESYS_TR_NONE };
+    int r = search_first(tpm, &search, ret_failure);
+
+    if (r >= 0 && !is_recorded(tpm, &search.chosen))
+        r = search_further(tpm, &search, ret_failure);
+    if (r >= 0 && search.chosen.object == ESYS_TR_NONE)
+        r = make(tpm, &search, ret_failure);
     if (r < 0)
         return r;
-    if (r == 0) {
-        r = create_primary(tpm, &parent, ret_failure);
-        if (r < 0)
-            return r;
-        r = persist(tpm, &parent, ret_failure);
-        if (r < 0)
-            return r;
-    }
-    tpm->parent = parent;
+    note(tpm, &search);
+    tpm->parent = search.chosen;
+    tpm->parent_recorded = search.chosen.name;
     return 0;
 }
 
 int tpm_parent_check(Tpm *tpm, Failure *ret_failure) {
     TpmParent now = { .object = ESYS_TR_NONE };
-    int r = read_parent(tpm, tpm->parent.object, &now, ret_failure);
+    int r = tpm_storage_key_read(tpm, tpm->parent.object, &now, ret_failure);
 
     if (r >= 0 && !tpm_name_equal(&now.name, &tpm->parent.name))
         r = failure_set(ret_failure, -EBADMSG, FAILURE_TPM_UNAVAILABLE,
@@ -207,7 +186,7 @@ int tpm_parent_for(Tpm *tpm, const TpmKey *key, ESYS_TR *ret, bool *ret_transien
     }
     if (key->parent_handle == TPM2_RH_OWNER && tpm->parent.persistent) {
         /* It was made while the NV was full; since then somebody put another key at our handle. */
-        r = create_primary(tpm, &primary, ret_failure);
+        r = tpm_storage_key_create(tpm, &primary, ret_failure);
         if (r < 0)
             return r;
         if (tpm_name_equal(&key->parent_name, &primary.name)) {

@@ -37,12 +37,13 @@ int tpm_new(const TpmOptions *options, Tpm **ret) {
     if (r < 0)
         return r;
     r = copy_authorization(options->endorsement_authorization, &tpm->endorsement_authorization);
-    if (r >= 0 && options->known_endorsement.size > 0)
-        r = tpm_name_from_bytes(options->known_parent_name, &tpm->endorsement_parent);
+    if (r >= 0 && options->known_parent_name.size > 0)
+        r = tpm_name_from_bytes(options->known_parent_name, &tpm->parent_recorded);
     if (r >= 0 && options->known_endorsement.size > 0)
         r = bytes_copy(options->known_endorsement, &tpm->endorsement_spki);
     if (r < 0)
         return r;
+    tpm->endorsement_parent = tpm->parent_recorded;
     *ret = TAKE_PTR(tpm);
     return 0;
 }
@@ -107,6 +108,7 @@ static void fill_information(const Tpm *tpm, const char *salt, TpmInformation *r
         return;
     ret->resource_manager = tpm->resource_manager;
     ret->parent_is_persistent = tpm->parent.persistent;
+    strcpy(ret->parent_note, tpm->parent_note);
     if (tpm->parent.object != ESYS_TR_NONE) {
         ret->parent_name_size = tpm->parent.name.size;
         memcpy(ret->parent_name, tpm->parent.name.name, tpm->parent.name.size);

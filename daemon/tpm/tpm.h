@@ -3,8 +3,8 @@
  * resets of the chip and of its transport (DESIGN §10), compares the parent's Name before it loads anything,
  * and never signs with another key than the one it was asked for. Files, each calling only those
  * before it: error.c (classes), command.c (sending), public-key.c, loaded.c (loaded keys), properties.c, orphans.c,
- * session.c, guard.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), epoch.c (context, recovery),
- * key.c (data, creation), key-file.c, sign.c, tpm.c (options, probing).
+ * session.c, guard.c, storage-key.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), epoch.c
+ * (context, recovery), key.c (data, creation), key-file.c, sign.c, tpm.c (options, probing).
  *
  * A TPM without a resource manager (swtpm, /dev/tpm0) must be this process's alone: what others leave loaded there is
  * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (FACTS). */
@@ -23,10 +23,11 @@ typedef struct TpmKey TpmKey;
 
 typedef struct TpmOptions {
     const char *tcti;                  /* tss2-tctildr string; NULL: the default of tctildr */
-    uint32_t parent_handle;            /* 0: 0x81000001 */
+    uint32_t parent_handle;            /* the first of sixteen at which the parent may be; 0: 0x81000001 */
     const Secret *owner_authorization; /* may be NULL (empty) */
     const Secret *endorsement_authorization;
-    /* What an earlier life found (TpmInformation): not looked for again in the TPM with this parent. */
+    /* What an earlier life found (TpmInformation): this parent is preferred to others, and the endorsement not looked
+     * for again in the TPM that has it. */
     BytesView known_parent_name, known_endorsement;
     size_t loaded_keys_max; /* 0: what the TPM has room for (TPM2_PT_HR_TRANSIENT_MIN), at most 8 */
 } TpmOptions;
@@ -49,7 +50,8 @@ typedef struct TpmInformation {
     uint8_t parent_name[68];
     size_t parent_name_size; /* TPM Name: nameAlg, digest */
     bool parent_is_persistent;
-    uint64_t epoch; /* grows whenever every transient object was dropped */
+    char parent_note[256]; /* why the parent is one of our own and not the key at parent_handle, and where; or "" */
+    uint64_t epoch;        /* grows whenever every transient object was dropped */
     bool resource_manager;
 } TpmInformation;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parent key: what is accepted at 0x81000001, what is refused, and what happens without owner authorization or
- * without room in NV. */
+/* The parent key: what is accepted at 0x81000001, what has one of our own put beside it, and what happens without owner
+ * authorization or without room in NV. */
 #include "support.h"
 #include "tpm/internal.h"
 
@@ -120,8 +120,48 @@ static void another_handle(void **state) {
     sign(tpm, key);
 }
 
-static void wrong_attributes_are_refused(void **state) {
+/* ---- a parent of our own, beside a key that cannot be it ---- */
+
+#define SECOND (PARENT + 1)
+
+static const Place without_noda = { .type = TPM2_ALG_RSA, .attributes = PARENT_AS_MADE & ~TPMA_OBJECT_NODA };
+static const Place with_password = { .type = TPM2_ALG_ECC, .attributes = PARENT_AS_MADE, .password = true };
+
+static TpmInformation probe(Tpm *tpm) {
+    TpmInformation information;
+
+    assert_success(tpm_probe(tpm, NULL, &information, failure));
+    assert_int_equal(information.state, TPM_STATE_READY);
+    assert_null(strstr(information.parent_note, "evict"));
+    return information;
+}
+
+/* Makes a key, which must be under the parent at `handle`, and signs with it. */
+static void check_parent(Tpm *tpm, TPM2_HANDLE handle, BytesView wanted_name) {
+    _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256);
+
+    assert_int_equal(key->parent_handle, handle);
+    if (wanted_name.size > 0)
+        assert_true(bytes_view_equal(tpm_key_parent_name(key), wanted_name));
+    sign(tpm, key);
+}
+
+static BytesView name_of(const TpmInformation *information) {
+    return (BytesView) { information->parent_name, information->parent_name_size };
+}
+
+static Tpm *open_with_recorded(const char *tcti, const TpmInformation *information) {
+    const TpmOptions options = { .tcti = tcti, .known_parent_name = name_of(information) };
+    Tpm *tpm = NULL;
+
+    assert_int_equal(tpm_new(&options, &tpm), 0);
+    return tpm;
+}
+
+/* Whatever is wrong with it, it stays as it is, and ours is found again at the next start. */
+static void beside_a_key_that_cannot_be_it(void **state) {
     Swtpm *swtpm = *state;
+    const char *tcti = swtpm_tcti(swtpm);
     const TPMA_OBJECT plain = PARENT_AS_MADE & ~(TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT);
     const struct {
         Place place;
@@ -131,38 +171,114 @@ static void wrong_attributes_are_refused(void **state) {
         { { TPM2_ALG_ECC, plain | TPMA_OBJECT_DECRYPT, false, false }, "it is not restricted" },
         { { TPM2_ALG_RSA, plain | TPMA_OBJECT_SIGN_ENCRYPT, false, false }, "it is a signing key" },
         { { TPM2_ALG_ECC, PARENT_AS_MADE & ~TPMA_OBJECT_NODA, false, false }, "dictionary-attack lockout" },
+        { without_noda, "dictionary-attack lockout" },
         { { TPM2_ALG_ECC, PARENT_AS_MADE & ~TPMA_OBJECT_USERWITHAUTH, true, false }, "needs a policy" },
+        { with_password, "needs an authorization value" },
+        { { TPM2_ALG_RSA, PARENT_AS_MADE, false, true }, "needs an authorization value" },
         /* A primary key must be fixedParent (Part 3 §24.1), and only a primary with sensitiveDataOrigin is made
          * without data: those refusals are tested by the pure check of key files. */
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        assert_int_equal(place_key(tcti, &cases[i].place, PARENT), 0);
         _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
-        _cleanup_tpm_key_ TpmKey *key = NULL;
-        TpmInformation information;
+        TpmInformation first = probe(tpm);
 
-        assert_int_equal(place_key(swtpm_tcti(swtpm), &cases[i].place, PARENT), 0);
-        assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
-                       cases[i].text);
-        assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "0x81000001");
-        assert_int_equal(information.state, TPM_STATE_UNAVAILABLE);
-        assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "tpm2_evictcontrol");
-        assert_int_equal(raw_evict(swtpm_tcti(swtpm), PARENT), 0);
-        assert_success(tpm_probe(tpm, NULL, &information, failure)); /* mended without a restart */
-        assert_int_equal(information.state, TPM_STATE_READY);
-        assert_int_equal(raw_evict(swtpm_tcti(swtpm), PARENT), 0);
+        assert_non_null(strstr(first.parent_note, cases[i].text));
+        assert_non_null(strstr(first.parent_note, "0x81000002"));
+        assert_true(first.parent_is_persistent);
+        check_parent(tpm, SECOND, name_of(&first));
+        tpm = tpm_free(tpm);
+        tpm = open_tpm(swtpm);
+        check_parent(tpm, SECOND, name_of(&first));
+        tpm = tpm_free(tpm);
+        tpm = open_with_recorded(tcti, &first);
+        check_parent(tpm, SECOND, name_of(&first));
+        assert_int_equal(swtpm_reset(swtpm, true), 0);
+        check_parent(tpm, SECOND, name_of(&first));
+        assert_int_equal(raw_count_handles(tcti, PARENT), 2);
+        assert_int_equal(raw_evict(tcti, PARENT), 0);
+
+        /* The key is away: ours stays where it is, and there is nothing to say any more. */
+        assert_int_equal(swtpm_reset(swtpm, true), 0);
+        check_parent(tpm, SECOND, name_of(&first));
+        assert_string_equal(probe(tpm).parent_note, "");
+        assert_int_equal(raw_evict(tcti, SECOND), 0);
     }
 }
 
-static void parent_with_a_password(void **state) {
+/* What is recorded goes before what came to the first place later; where nothing is recorded that one is taken. */
+static void the_recorded_one_is_preferred(void **state) {
     Swtpm *swtpm = *state;
-    const Place place = { .type = TPM2_ALG_ECC, .attributes = PARENT_AS_MADE, .password = true };
-    _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
-    _cleanup_tpm_key_ TpmKey *key = NULL;
+    const char *tcti = swtpm_tcti(swtpm);
+    const Place usable = { .type = TPM2_ALG_RSA, .attributes = PARENT_AS_MADE };
+    _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm), *with = NULL, *without = open_tpm(swtpm);
 
-    assert_int_equal(place_key(swtpm_tcti(swtpm), &place, PARENT), 0);
-    assert_failure(tpm_key_create_under(tpm, KEY_ECDSA_P256, ANY_PARENT, &key, failure), FAILURE_TPM_UNAVAILABLE,
-                   "authorization");
+    assert_int_equal(place_key(tcti, &without_noda, PARENT), 0);
+    TpmInformation ours = probe(tpm);
+    _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256);
+    assert_int_equal(raw_evict(tcti, PARENT), 0);
+    assert_int_equal(place_key(tcti, &usable, PARENT), 0);
+    tpm = tpm_free(tpm);
+    with = open_with_recorded(tcti, &ours);
+    check_parent(with, SECOND, name_of(&ours));
+    sign(with, key);
+    with = tpm_free(with);
+    check_parent(without, PARENT, (BytesView) { NULL, 0 });
+    without = tpm_free(without);
+
+    /* A Name that no key has (any more) is no reason to take none. */
+    assert_int_equal(raw_evict(tcti, SECOND), 0);
+    with = open_with_recorded(tcti, &ours);
+    check_parent(with, PARENT, (BytesView) { NULL, 0 });
+}
+
+static void the_next_free_place(void **state) {
+    Swtpm *swtpm = *state;
+    const char *tcti = swtpm_tcti(swtpm);
+    const Place usable = { .type = TPM2_ALG_RSA, .attributes = PARENT_AS_MADE };
+    _cleanup_tpm_ Tpm *tpm = NULL;
+
+    /* A storage key of others elsewhere is nothing that we were invited to. */
+    assert_int_equal(place_key(tcti, &without_noda, PARENT), 0);
+    assert_int_equal(place_key(tcti, &usable, SECOND), 0);
+    assert_int_equal(place_key(tcti, &with_password, PARENT + 3), 0);
+    tpm = open_tpm(swtpm);
+    check_parent(tpm, PARENT + 2, (BytesView) { NULL, 0 });
+    tpm = tpm_free(tpm);
+    tpm = open_tpm(swtpm);
+    check_parent(tpm, PARENT + 2, (BytesView) { NULL, 0 });
+}
+
+/* The owner's handles end there; the ones after it are the platform's. */
+static void no_place_is_free(void **state) {
+    Swtpm *swtpm = *state;
+    const TpmOptions options = { .tcti = swtpm_tcti(swtpm), .parent_handle = 0x817fffffU };
+    _cleanup_tpm_ Tpm *tpm = NULL;
+
+    assert_int_equal(place_key(options.tcti, &without_noda, 0x817fffffU), 0);
+    assert_int_equal(tpm_new(&options, &tpm), 0);
+    TpmInformation information = probe(tpm);
+    assert_false(information.parent_is_persistent);
+    assert_non_null(strstr(information.parent_note, "made anew"));
+    check_parent(tpm, TPM2_RH_OWNER, name_of(&information));
+    assert_int_equal(raw_count_handles(options.tcti, 0x81000000U), 1);
+}
+
+/* Nothing can be made without it, and the advice is to give it. */
+static void beside_a_key_without_owner_authorization(void **state) {
+    Swtpm *swtpm = *state;
+    _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm), *right = open_with_owner(swtpm_tcti(swtpm), "right");
+    TpmInformation information;
+
+    assert_int_equal(place_key(swtpm_tcti(swtpm), &with_password, PARENT), 0);
+    set_hierarchy_authorization(swtpm_tcti(swtpm), ESYS_TR_RH_OWNER, "right");
+    assert_failure(tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE, "OwnerAuthCredential=");
+    assert_failure(
+        tpm_probe(tpm, NULL, &information, failure), FAILURE_TPM_UNAVAILABLE,
+        "the key at 0x81000001 cannot be the parent of identity keys (its use needs an authorization value)");
+    check_parent(right, SECOND, (BytesView) { NULL, 0 });
+    check_parent(tpm, SECOND, (BytesView) { NULL, 0 });
 }
 
 static void owner_authorization_unknown(void **state) {
@@ -289,8 +405,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(made_and_found_again, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(rsa_storage_root_key, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(another_handle, start_swtpm, stop_swtpm),
-        cmocka_unit_test_setup_teardown(wrong_attributes_are_refused, start_swtpm, stop_swtpm),
-        cmocka_unit_test_setup_teardown(parent_with_a_password, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(beside_a_key_that_cannot_be_it, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(the_recorded_one_is_preferred, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(the_next_free_place, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(no_place_is_free, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(beside_a_key_without_owner_authorization, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(owner_authorization_unknown, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(nv_full, start_swtpm, stop_swtpm),
         cmocka_unit_test(options_are_bounded),
