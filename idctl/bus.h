@@ -3,9 +3,9 @@
  * the person and become exit statuses, and long calls that show how they get on. */
 #pragma once
 
+#include "command/command.h"
 #include "common/bytes.h"
 #include "idctl/agent.h"
-#include "idctl/command.h"
 
 #include <systemd/sd-bus.h>
 

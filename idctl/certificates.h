@@ -3,8 +3,8 @@
  */
 #pragma once
 
+#include "command/command.h"
 #include "common/bytes.h"
-#include "idctl/command.h"
 
 #include <gnutls/x509.h>
 #include <jansson.h>

@@ -2,7 +2,7 @@
 /* Credential handles through libidentityd, with its failures told to the person. */
 #pragma once
 
-#include "idctl/command.h"
+#include "command/command.h"
 
 #include <identityd/identityd.h>
 

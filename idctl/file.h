@@ -2,8 +2,8 @@
 /* Files that a person names on the command line; "-" is standard input or output. */
 #pragma once
 
+#include "command/command.h"
 #include "common/bytes.h"
-#include "idctl/command.h"
 
 /* Whole contents; complains, also where it is larger than `maximum`. */
 ExitCode file_read(const char *path, size_t maximum, Bytes *ret);

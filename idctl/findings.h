@@ -2,7 +2,7 @@
 /* What `idctl check` finds: each with a verdict, and an advice where something can be done. */
 #pragma once
 
-#include "idctl/command.h"
+#include "command/command.h"
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl: finds the verb and runs it. */
-#include "idctl/command.h"
+#include "command/command.h"
 #include "idctl/output.h"
 #include "idctl/verbs.h"
 

@@ -2,32 +2,16 @@
 /* Terminal, colours, times, tables and JSON: see output.h. */
 #include "idctl/output.h"
 
-#include "common/text.h"
-
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
-bool output_has_colours(FILE *stream) {
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-    return (!no_color || !no_color[0]) && term && strcmp(term, "dumb") != 0 && isatty(fileno(stream));
-}
-
-static const struct {
-    const char *sequence, *name;
-} colours[] = {
-    [COLOUR_NONE] = { "\033[0m", NULL },        [COLOUR_GOOD] = { "\033[32m", "green" },
-    [COLOUR_BAD] = { "\033[1;31m", "red" },     [COLOUR_ATTENTION] = { "\033[33m", "brown" },
-    [COLOUR_FAINT] = { "\033[2m", "darkgray" }, [COLOUR_STRONG] = { "\033[1m", "bold" },
-};
-
-const char *colour_of(FILE *stream, Colour colour) {
-    return output_has_colours(stream) ? colours[colour].sequence : "";
-}
-
 const char *colour_name(Colour colour) {
-    return colours[colour].name;
+    static const char *const names[] = {
+        [COLOUR_GOOD] = "green",     [COLOUR_BAD] = "red",     [COLOUR_ATTENTION] = "brown",
+        [COLOUR_FAINT] = "darkgray", [COLOUR_STRONG] = "bold",
+    };
+
+    return names[colour];
 }
 
 Colour colour_of_state(const char *state) {
@@ -38,33 +22,6 @@ Colour colour_of_state(const char *state) {
     if (strcmp(state, "retired") == 0)
         return COLOUR_FAINT;
     return COLOUR_BAD;
-}
-
-void complain(const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    _cleanup_free_ char *printable = text_format_printable(format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
-            printable ? printable : "out of memory");
-}
-
-char *text_printable(const char *text) {
-    char *copy = strdup(text);
-
-    if (copy)
-        text_sanitize(copy, strlen(copy), false);
-    return copy;
-}
-
-char *text_format_printable(const char *format, va_list arguments) {
-    char *text = NULL;
-
-    if (vasprintf(&text, format, arguments) < 0)
-        return NULL;
-    text_sanitize(text, strlen(text), false);
-    return text;
 }
 
 json_t *text_to_json(const char *text) {

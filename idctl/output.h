@@ -3,34 +3,21 @@
  * with NO_COLOR; text that came from elsewhere never reaches a terminal with control characters in it. */
 #pragma once
 
+#include "command/colour.h"
+#include "command/complain.h"
+#include "command/printable.h"
 #include "common/bytes.h"
 
 #include <jansson.h>
 #include <libsmartcols.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
-typedef enum Colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_BAD, COLOUR_ATTENTION, COLOUR_FAINT, COLOUR_STRONG } Colour;
-
-/* Whether a stream is a terminal that takes colours (https://no-color.org). */
-bool output_has_colours(FILE *stream);
-/* The sequence that switches a colour on, "" where the stream takes none; COLOUR_NONE switches back. */
-const char *colour_of(FILE *stream, Colour colour);
 /* The name that libsmartcols has for it; NULL for none. */
 const char *colour_name(Colour colour);
 /* The colour of an identity's state. */
 Colour colour_of_state(const char *state);
 
-/* "idctl: …" on standard error, in one line. */
-void complain(const char *format, ...) _printf_(1, 2);
-
-/* A copy that common/text.h has made harmless; NULL only without memory. */
-char *text_printable(const char *text);
-/* The same of a format with its arguments; NULL without memory. */
-char *text_format_printable(const char *format, va_list arguments);
-/* The same as a string of JSON. NULL without memory. */
+/* A text that was made harmless, as a string of JSON. NULL without memory. */
 json_t *text_to_json(const char *text);
 
 /* "2026-03-01 12:00:00 CET (in 3 days)"; "-" for 0. `now` 0: without the second part. Microseconds since the epoch. The

@@ -2,7 +2,7 @@
 /* The verbs, each in the file of its name. */
 #pragma once
 
-#include "idctl/command.h"
+#include "command/command.h"
 
 extern const Verb verb_check;
 extern const Verb verb_connect;

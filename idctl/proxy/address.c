@@ -2,8 +2,8 @@
 /* See address.h. */
 #include "idctl/proxy/address.h"
 
-#include "idctl/network.h"
-#include "idctl/output.h"
+#include "command/complain.h"
+#include "command/endpoint.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

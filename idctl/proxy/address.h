@@ -3,7 +3,7 @@
  * access mode, or a port of a loopback address where the admin asked for one, since every local user reaches that. */
 #pragma once
 
-#include "idctl/command.h"
+#include "command/command.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -4,7 +4,7 @@
  * it answering. */
 #include "idctl/proxy/listener.h"
 
-#include "idctl/output.h"
+#include "command/complain.h"
 
 #include <fcntl.h>
 #include <libgen.h>

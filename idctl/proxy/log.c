@@ -2,7 +2,7 @@
 /* See log.h. */
 #include "idctl/proxy/log.h"
 
-#include "idctl/output.h"
+#include "command/printable.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

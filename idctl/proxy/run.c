@@ -2,7 +2,7 @@
 /* See run.h. */
 #include "idctl/proxy/run.h"
 
-#include "idctl/output.h"
+#include "command/complain.h"
 #include "idctl/proxy/connection.h"
 #include "idctl/proxy/listener.h"
 

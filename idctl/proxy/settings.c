@@ -2,8 +2,8 @@
 /* See settings.h. */
 #include "idctl/proxy/settings.h"
 
+#include "command/complain.h"
 #include "common/names.h"
-#include "idctl/output.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 /* The arguments of `idctl proxy` as values, each within its bounds. */
 #pragma once
 
-#include "idctl/network.h"
+#include "command/endpoint.h"
 #include "idctl/proxy/address.h"
 
 #include <sys/types.h>

@@ -2,7 +2,7 @@
 /* idctl connect against openssl s_server, with handles signed for by software keys: what is accepted, every way in
  * which one side refuses the other, and the session joined with standard input and output. */
 #include "common/bytes.h"
-#include "idctl/command.h"
+#include "command/command.h"
 #include "idctl/verbs.h"
 
 #include "fakes/fake-identityd.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl sign against handles with software keys: OpenSSL verifies what is written, and whatever fails leaves no file
  * and the documented exit status. */
-#include "idctl/command.h"
+#include "command/command.h"
 #include "idctl/verbs.h"
 
 #include "fakes/fake-identityd.h"

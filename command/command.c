@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Arguments by table: see command.h. */
-#include "idctl/command.h"
+#include "command/command.h"
 
-#include "idctl/output.h"
+#include "command/complain.h"
 
 #include <assert.h>
 #include <getopt.h>

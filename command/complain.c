@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See complain.h. */
+#include "command/complain.h"
+
+#include "command/colour.h"
+#include "command/printable.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void complain(const char *format, ...) {
+    va_list arguments;
+
+    va_start(arguments, format);
+    _cleanup_free_ char *printable = text_format_printable(format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
+            printable ? printable : "out of memory");
+}
