@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-bool output_has_colours(FILE *stream) {
+bool colour_is_shown(FILE *stream) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
     return (!no_color || !no_color[0]) && term && strcmp(term, "dumb") != 0 && isatty(fileno(stream));
@@ -18,5 +18,5 @@ static const char *const sequences[] = {
 };
 
 const char *colour_of(FILE *stream, Colour colour) {
-    return output_has_colours(stream) ? sequences[colour] : "";
+    return colour_is_shown(stream) ? sequences[colour] : "";
 }

@@ -8,6 +8,6 @@
 typedef enum Colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_BAD, COLOUR_ATTENTION, COLOUR_FAINT, COLOUR_STRONG } Colour;
 
 /* Whether a stream is a terminal that takes colours. */
-bool output_has_colours(FILE *stream);
+bool colour_is_shown(FILE *stream);
 /* The sequence that switches a colour on, "" where the stream takes none; COLOUR_NONE switches back. */
 const char *colour_of(FILE *stream, Colour colour);

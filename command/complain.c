@@ -12,7 +12,7 @@ void complain(const char *format, ...) {
     va_list arguments;
 
     va_start(arguments, format);
-    _cleanup_free_ char *printable = text_format_printable(format, arguments);
+    _cleanup_free_ char *printable = printable_format(format, arguments);
     va_end(arguments);
     fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
             printable ? printable : "out of memory");

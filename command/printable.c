@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-char *text_printable(const char *text) {
+char *printable_copy(const char *text) {
     char *copy = strdup(text);
 
     if (copy)
@@ -15,7 +15,7 @@ char *text_printable(const char *text) {
     return copy;
 }
 
-char *text_format_printable(const char *format, va_list arguments) {
+char *printable_format(const char *format, va_list arguments) {
     char *text = NULL;
 
     if (vasprintf(&text, format, arguments) < 0)

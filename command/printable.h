@@ -5,6 +5,6 @@
 #include <stdarg.h>
 
 /* A copy that common/text.h has made harmless; NULL only without memory. The caller frees. */
-char *text_printable(const char *text);
+char *printable_copy(const char *text);
 /* The same of a format with its arguments. */
-char *text_format_printable(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
+char *printable_format(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));

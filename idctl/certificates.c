@@ -209,8 +209,8 @@ void certificates_print(const Certificates *certificates, FILE *stream, const ch
         _cleanup_free_ char *subject = certificate_subject(certificate), *issuer = certificate_issuer(certificate),
                             *serial = certificate_serial(certificate), *subject_text = NULL, *issuer_text = NULL,
                             *end = NULL;
-        subject_text = text_printable(subject ? subject : "");
-        issuer_text = text_printable(issuer ? issuer : "");
+        subject_text = printable_copy(subject ? subject : "");
+        issuer_text = printable_copy(issuer ? issuer : "");
         end = time_to_text(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate)), time_now());
         fprintf(stream, "%s%zu  %s\n%s   issued by %s\n%s   serial %s, not after %s\n", indent, i,
                 subject_text ? subject_text : "", indent, issuer_text ? issuer_text : "", indent, serial ? serial : "",

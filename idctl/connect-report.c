@@ -57,7 +57,7 @@ void connect_report_session(ConnectReport *report, gnutls_session_t session) {
 }
 
 static void print_verdict(FILE *stream, const char *label, const Verdict *verdict) {
-    _cleanup_free_ char *reason = verdict->reason ? text_printable(verdict->reason) : NULL;
+    _cleanup_free_ char *reason = verdict->reason ? printable_copy(verdict->reason) : NULL;
 
     if (reason)
         fprintf(stream, "%-10s %s%s%s: %s\n", label, colour_of(stream, verdict->good ? COLOUR_GOOD : COLOUR_BAD),

@@ -60,7 +60,7 @@ ExitCode findings_exit_code(const Findings *findings) {
 void findings_print(const Findings *findings, bool quiet) {
     for (size_t i = 0; i < findings->count; i++) {
         const Finding *finding = &findings->list[i];
-        _cleanup_free_ char *text = text_printable(finding->text);
+        _cleanup_free_ char *text = printable_copy(finding->text);
         bool good = finding->verdict == FINDING_OK || finding->verdict == FINDING_SKIPPED;
         if (quiet && good)
             continue;

@@ -32,7 +32,7 @@ static void print_line(const Monitor *monitor, const char *identity, const char 
     json_object_foreach(owned, key, value) {
         _cleanup_free_ char *text = NULL;
         if (json_is_string(value)) {
-            text = text_printable(json_string_value(value));
+            text = printable_copy(json_string_value(value));
             /* Certificates and keys are for --json; here it is enough that they changed. */
             bool long_value = text && strncmp(text, "-----BEGIN", 10) == 0;
             printf("  %s=%s", key, long_value ? "(changed)" : text ? text : "");

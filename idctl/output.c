@@ -25,7 +25,7 @@ Colour colour_of_state(const char *state) {
 }
 
 json_t *text_to_json(const char *text) {
-    _cleanup_free_ char *printable = text_printable(text);
+    _cleanup_free_ char *printable = printable_copy(text);
 
     return printable ? json_string(printable) : NULL;
 }
@@ -93,7 +93,7 @@ struct libscols_table *table_new(const char *const *columns) {
 
     if (!table)
         return NULL;
-    scols_table_enable_colors(table, output_has_colours(stdout));
+    scols_table_enable_colors(table, colour_is_shown(stdout));
     for (size_t i = 0; columns[i]; i++)
         if (!scols_table_new_column(table, columns[i], 0, 0)) {
             scols_unref_table(table);
@@ -117,7 +117,7 @@ int table_add(struct libscols_table *table, const char *const *cells, const Colo
 }
 
 void print_field(const char *label, const char *value, Colour colour) {
-    _cleanup_free_ char *printable = text_printable(value ? value : "");
+    _cleanup_free_ char *printable = printable_copy(value ? value : "");
 
     printf("%14s  %s%s%s\n", label, colour == COLOUR_NONE ? "" : colour_of(stdout, colour), printable ? printable : "?",
            colour == COLOUR_NONE ? "" : colour_of(stdout, COLOUR_NONE));

@@ -203,9 +203,9 @@ static ExitCode report(const Command *command, const Verification *verification)
         return code;
     if (verification->chain.count > 0)
         certificates_print(&verification->chain, stdout, "");
-    _cleanup_free_ char *reason = text_printable(verdict->reason ? verdict->reason : "out of memory");
+    _cleanup_free_ char *reason = printable_copy(verdict->reason ? verdict->reason : "out of memory");
     for (char **signer = verification->signers; signer && *signer; signer++) {
-        _cleanup_free_ char *text = text_printable(*signer);
+        _cleanup_free_ char *text = printable_copy(*signer);
         printf("signer: %s\n", text ? text : "");
     }
     printf("%s%s%s: %s\n", colour_of(stdout, verdict->good ? COLOUR_GOOD : COLOUR_BAD),

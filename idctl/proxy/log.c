@@ -31,7 +31,7 @@ void proxy_log(ProxyLogLevel level, const char *format, ...) {
     if (is_quiet && level == PROXY_LOG_INFO)
         return;
     va_start(arguments, format);
-    _cleanup_free_ char *printable = text_format_printable(format, arguments);
+    _cleanup_free_ char *printable = printable_format(format, arguments);
     va_end(arguments);
     if (!printable)
         level = PROXY_LOG_ERROR;

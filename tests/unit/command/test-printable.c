@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 static void test_control_characters(void **state) {
-    _cleanup_free_ char *clean = text_printable("a\x1b[0mb\nc\x7f\xc2\x9b"
+    _cleanup_free_ char *clean = printable_copy("a\x1b[0mb\nc\x7f\xc2\x9b"
                                                 "dü");
     assert_string_equal(clean, "a?[0mb c???dü");
-    _cleanup_free_ char *bytes = text_printable("\x9b\xff \u202e\u2066\u2067x");
+    _cleanup_free_ char *bytes = printable_copy("\x9b\xff \u202e\u2066\u2067x");
     assert_string_equal(bytes, "?? ?????????x");
 }
 
