@@ -9,31 +9,29 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Every verb has these. */
-static const Option common_options[] = {
-    { "help", 'h', NULL, "Show this help" },
-    { "quiet", 'q', NULL, "No progress and no remarks, only results" },
-    { "no-ask-password", 0, NULL, "Do not ask for passwords when authorization is needed" },
-};
+static const Option help_option = { "help", 'h', NULL, "Show this help" };
 
-#define COMMON_COUNT ARRAY_LENGTH(common_options)
-
-/* The option at a place: the common ones come first. NULL past the end. */
-static const Option *option_at(const Verb *verb, size_t place) {
-    if (place < COMMON_COUNT)
-        return &common_options[place];
-    if (!verb->options)
-        return NULL;
-    for (size_t i = 0; verb->options[i].name; i++)
-        if (i == place - COMMON_COUNT)
-            return &verb->options[i];
+/* The element of a list that ends with a NULL name; without one `position` is less by the length of the list. */
+static const Option *option_in(const Option *list, size_t *position) {
+    for (; list && list->name; list++)
+        if ((*position)-- == 0)
+            return list;
     return NULL;
 }
 
-static size_t option_place(const Verb *verb, const char *name) {
+/* The option at a place: --help, the program's, the verb's. NULL past the end. */
+static const Option *option_at(const Program *program, const Verb *verb, size_t place) {
+    if (place == 0)
+        return &help_option;
+    place--;
+    const Option *option = option_in(program->options, &place);
+    return option ? option : option_in(verb->options, &place);
+}
+
+static size_t option_place(const Command *command, const char *name) {
     const Option *option;
 
-    for (size_t i = 0; (option = option_at(verb, i)); i++)
+    for (size_t i = 0; (option = option_at(command->program, command->verb, i)); i++)
         if (strcmp(option->name, name) == 0)
             return i;
     assert(!"no such option in the verb's table");
@@ -41,15 +39,15 @@ static size_t option_place(const Verb *verb, const char *name) {
 }
 
 bool command_has(const Command *command, const char *option) {
-    return command->values[option_place(command->verb, option)];
+    return command->values[option_place(command, option)];
 }
 
 const char *command_value(const Command *command, const char *option) {
-    return command->values[option_place(command->verb, option)];
+    return command->values[option_place(command, option)];
 }
 
 const char *command_next(const Command *command, const char *option, size_t *position) {
-    const Option *wanted = option_at(command->verb, option_place(command->verb, option));
+    const Option *wanted = option_at(command->program, command->verb, option_place(command, option));
 
     while (*position < command->repeated_count) {
         size_t i = (*position)++;
@@ -59,12 +57,12 @@ const char *command_next(const Command *command, const char *option, size_t *pos
     return NULL;
 }
 
-void command_help(const Verb *verb) {
+void command_help(const Program *program, const Verb *verb) {
     const Option *option;
 
-    printf("idctl %s [OPTIONS]%s%s\n\n%s.\n\n", verb->name, verb->synopsis[0] ? " " : "", verb->synopsis,
-           verb->summary);
-    for (size_t i = 0; (option = option_at(verb, i)); i++) {
+    printf("%s%s%s [OPTIONS]%s%s\n\n%s.\n\n", program->name, verb->name ? " " : "", verb->name ? verb->name : "",
+           verb->synopsis[0] ? " " : "", verb->synopsis, verb->summary);
+    for (size_t i = 0; (option = option_at(program, verb, i)); i++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
                  option->argument ? option->argument : "");
@@ -73,15 +71,15 @@ void command_help(const Verb *verb) {
         else
             printf("     %-28s %s\n", left, option->help);
     }
-    printf("\nSee idctl(1).\n");
+    printf("\nSee %s.\n", program->page);
 }
 
 /* The values of struct option's `val` are places + 1, so that letters cannot collide with them. */
-static size_t getopt_tables(const Verb *verb, struct option *ret_long, char *ret_short) {
+static void getopt_tables(const Program *program, const Verb *verb, struct option *ret_long, char *ret_short) {
     const Option *option;
     size_t count = 0, length = 0;
 
-    for (; (option = option_at(verb, count)); count++) {
+    for (; (option = option_at(program, verb, count)); count++) {
         assert(count + 1 < COMMAND_OPTIONS_MAX);
         ret_long[count] = (struct option) { option->name, option->argument ? required_argument : no_argument, NULL,
                                             0x100 + (int) count };
@@ -93,19 +91,22 @@ static size_t getopt_tables(const Verb *verb, struct option *ret_long, char *ret
     }
     ret_long[count] = (struct option) { 0 };
     ret_short[length] = '\0';
-    return count;
 }
 
-static size_t place_of(const Verb *verb, int value) {
+static size_t place_of(const Program *program, const Verb *verb, int value) {
     const Option *option;
 
     if (value >= 0x100)
         return (size_t) value - 0x100;
-    for (size_t i = 0; (option = option_at(verb, i)); i++)
+    for (size_t i = 0; (option = option_at(program, verb, i)); i++)
         if (option->letter == value)
             return i;
     assert(!"getopt_long returned a letter that it was not given");
     return 0;
+}
+
+static void say_where_help_is(const Program *program, const Verb *verb) {
+    fprintf(stderr, "Try \"%s%s%s --help\".\n", program->name, verb->name ? " " : "", verb->name ? verb->name : "");
 }
 
 static bool keep_repeated(Command *command, const Option *option, const char *value) {
@@ -119,35 +120,36 @@ static bool keep_repeated(Command *command, const Option *option, const char *va
     return true;
 }
 
-ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret) {
+ExitCode command_parse(const Program *program, const Verb *verb, int argc, char **argv, Command *ret) {
     struct option long_options[COMMAND_OPTIONS_MAX];
     char short_options[2 * COMMAND_OPTIONS_MAX + 1];
-    Command command = { .verb = verb };
+    Command command = { .program = program, .verb = verb };
 
-    getopt_tables(verb, long_options, short_options);
+    getopt_tables(program, verb, long_options, short_options);
     optind = 0;
     for (;;) {
         int value = getopt_long(argc, argv, short_options, long_options, NULL);
         if (value < 0)
             break;
         if (value == '?') {
-            fprintf(stderr, "Try \"idctl %s --help\".\n", verb->name);
+            say_where_help_is(program, verb);
             return EXIT_USAGE;
         }
-        const Option *option = option_at(verb, place_of(verb, value));
-        command.values[place_of(verb, value)] = option && option->argument ? optarg : "";
+        const Option *option = option_at(program, verb, place_of(program, verb, value));
+        command.values[place_of(program, verb, value)] = option && option->argument ? optarg : "";
         if (option && option->repeats && !keep_repeated(&command, option, optarg))
             return EXIT_USAGE;
     }
     if (command_has(&command, "help")) {
-        command_help(verb);
+        command_help(program, verb);
         return EXIT_OK;
     }
     command.arguments = argv + optind;
     command.count = (size_t) (argc - optind);
     if (command.count < verb->minimum || command.count > verb->maximum) {
-        complain("%s takes %s%s. Try \"idctl %s --help\".", verb->name, command.count < verb->minimum ? "" : "only ",
-                 verb->synopsis[0] ? verb->synopsis : "no arguments", verb->name);
+        complain("%s takes %s%s.", verb->name ? verb->name : program->name,
+                 command.count < verb->minimum ? "" : "only ", verb->synopsis[0] ? verb->synopsis : "no arguments");
+        say_where_help_is(program, verb);
         return EXIT_USAGE;
     }
     *ret = command;

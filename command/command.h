@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a verb of idctl is, and how its arguments are taken apart. One table per verb feeds getopt_long, the help and
- * (through the help) the completion and the test of the manual page, so that none of them can differ from the code. */
+/* What a program for the command line and its verbs are, and how their arguments are taken apart. One table feeds
+ * getopt_long, the help and (through the help) the completion and the test of the manual page, so that none of them can
+ * differ from the code. */
 #pragma once
 
 #include "common/macros.h"
@@ -28,11 +29,17 @@ typedef struct Option {
 
 typedef struct Command Command;
 
-typedef struct Verb {
+typedef struct Program {
     const char *name;
+    const char *page;      /* that describes it: "idctl(1)" */
+    const Option *options; /* that all its verbs have, beside --help; ends with a NULL name */
+} Program;
+
+typedef struct Verb {
+    const char *name;        /* NULL: the program has but this one, and is called without a verb */
     const char *synopsis;    /* positional arguments as the help shows them */
     const char *summary;     /* one line */
-    const Option *options;   /* ends with a NULL name; NULL: none beside the common ones */
+    const Option *options;   /* ends with a NULL name; NULL: none beside the program's */
     size_t minimum, maximum; /* positional arguments */
     ExitCode (*run)(const Command *command);
 } Verb;
@@ -41,6 +48,7 @@ typedef struct Verb {
 #define COMMAND_REPEATED_MAX 32U /* values of all options that may be given several times */
 
 struct Command {
+    const Program *program;
     const Verb *verb;
     const char *values[COMMAND_OPTIONS_MAX]; /* by the option's place: NULL, its value, or "" for a flag */
     struct {
@@ -52,9 +60,9 @@ struct Command {
     size_t count;
 };
 
-/* Takes apart `argv`, whose element 0 is the verb's name. _EXIT_CONTINUE: `ret` is filled in; else the status to end
- * with, after the help or a complaint has been printed. */
-ExitCode command_parse(const Verb *verb, int argc, char **argv, Command *ret);
+/* Takes apart `argv`, whose element 0 is the name of the verb, or of the program. _EXIT_CONTINUE: `ret` is filled in;
+ * else the status to end with, after the help or a complaint has been printed. */
+ExitCode command_parse(const Program *program, const Verb *verb, int argc, char **argv, Command *ret);
 
 /* Whether an option was given; its value, or NULL. Asking for an option that the verb does not have is a bug. */
 bool command_has(const Command *command, const char *option);
@@ -64,4 +72,4 @@ const char *command_value(const Command *command, const char *option);
 const char *command_next(const Command *command, const char *option, size_t *position);
 
 /* The verb's help on standard output. */
-void command_help(const Verb *verb);
+void command_help(const Program *program, const Verb *verb);

@@ -5,6 +5,7 @@
 #include "command/colour.h"
 #include "command/printable.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,6 +15,6 @@ void complain(const char *format, ...) {
     va_start(arguments, format);
     _cleanup_free_ char *printable = printable_format(format, arguments);
     va_end(arguments);
-    fprintf(stderr, "%sidctl:%s %s\n", colour_of(stderr, COLOUR_BAD), colour_of(stderr, COLOUR_NONE),
-            printable ? printable : "out of memory");
+    fprintf(stderr, "%s%s:%s %s\n", colour_of(stderr, COLOUR_BAD), program_invocation_short_name,
+            colour_of(stderr, COLOUR_NONE), printable ? printable : "out of memory");
 }

@@ -4,5 +4,6 @@
 
 #include "common/macros.h"
 
-/* "idctl: …" on standard error, in one line, without control characters: parts of the text may come from elsewhere. */
+/* "PROGRAM: …" on standard error, in one line, without control characters: parts of the text may come from elsewhere.
+ */
 void complain(const char *format, ...) _printf_(1, 2);

@@ -42,7 +42,7 @@ static ExitCode run(int argc, char **argv) {
     }
     for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
         if (strcmp(argv[1], verbs[i]->name) == 0) {
-            ExitCode code = command_parse(verbs[i], argc - 1, argv + 1, &command);
+            ExitCode code = command_parse(&idctl_program, verbs[i], argc - 1, argv + 1, &command);
             return code == _EXIT_CONTINUE ? verbs[i]->run(&command) : code;
         }
     complain("there is no verb \"%s\". Try \"idctl --help\".", argv[1]);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verbs, each in the file of its name. */
+/* idctl, and its verbs, each in the file of its name. */
 #pragma once
 
 #include "command/command.h"
+
+extern const Program idctl_program;
 
 extern const Verb verb_check;
 extern const Verb verb_connect;

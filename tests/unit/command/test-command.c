@@ -15,13 +15,19 @@ static const Option options[] = {
     { "two", 0, "NAME", "x", true },
     { NULL },
 };
+static const Option program_options[] = {
+    { "quiet", 'q', NULL, "x" },
+    { NULL },
+};
+static const Program program = { .name = "prog", .page = "prog(8)", .options = program_options };
 static const Verb verb = {
     .name = "try", .synopsis = "A [B]", .summary = "x", .options = options, .minimum = 1, .maximum = 2
 };
 
 /* The command borrows from argv, which therefore has to live as long. */
-#define ARGV(...)           ((char *[]) { (char *) "try", __VA_ARGS__, NULL })
-#define PARSE(command, ...) command_parse(&verb, (int) ARRAY_LENGTH(ARGV(__VA_ARGS__)) - 1, ARGV(__VA_ARGS__), command)
+#define ARGV(...) ((char *[]) { (char *) "try", __VA_ARGS__, NULL })
+#define PARSE(command, ...)                                                                                            \
+    command_parse(&program, &verb, (int) ARRAY_LENGTH(ARGV(__VA_ARGS__)) - 1, ARGV(__VA_ARGS__), command)
 
 static void test_parse(void **state) {
     Command command;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl connect against openssl s_server, with handles signed for by software keys: what is accepted, every way in
  * which one side refuses the other, and the session joined with standard input and output. */
-#include "common/bytes.h"
 #include "command/command.h"
+#include "common/bytes.h"
 #include "idctl/verbs.h"
 
 #include "fakes/fake-identityd.h"
@@ -85,7 +85,7 @@ static ExitCode run(const char *input, char *const *arguments) {
     fflush(stdout);
     dup2(out, STDOUT_FILENO);
     dup2(pipe_fds[0], STDIN_FILENO);
-    ExitCode code = command_parse(&verb_connect, argc, argv, &command);
+    ExitCode code = command_parse(&idctl_program, &verb_connect, argc, argv, &command);
     if (code == _EXIT_CONTINUE)
         code = verb_connect.run(&command);
     fflush(stdout);

@@ -25,7 +25,7 @@ static ExitCode parse(const char *const *words, ProxySettings *ret) {
         assert_true((unsigned) argc < WORDS_MAX);
         argv[argc] = (char *) (uintptr_t) words[argc - 1];
     }
-    ExitCode code = command_parse(&verb_proxy, argc, argv, &command);
+    ExitCode code = command_parse(&idctl_program, &verb_proxy, argc, argv, &command);
     return code == _EXIT_CONTINUE ? proxy_settings_parse(&command, ret) : code;
 }
 

@@ -29,7 +29,7 @@ static ExitCode sign(char *const *arguments) {
 
     for (; arguments[argc - 1]; argc++)
         argv[argc] = arguments[argc - 1];
-    ExitCode code = command_parse(&verb_sign, argc, argv, &command);
+    ExitCode code = command_parse(&idctl_program, &verb_sign, argc, argv, &command);
     return code == _EXIT_CONTINUE ? verb_sign.run(&command) : code;
 }
 #define SIGN(...) sign((char *[]) { __VA_ARGS__, NULL })
