@@ -3,8 +3,6 @@
  * loop. */
 #include "idctl/proxy/gate.h"
 
-#include "idctl/credential.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -174,9 +172,14 @@ static void look_at_word(Gate *gate, const char *word, uint32_t generation) {
     set_state(gate, GATE_SHUT, 0, "its state is not known to this program");
 }
 
+static void snapshot_free(identityd_snapshot **snapshot) {
+    if (*snapshot)
+        (void) identityd_snapshot_free(*snapshot);
+}
+
 /* The state as the handle has it: its own word, or why it closed. */
 static void look(Gate *gate) {
-    _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
+    _cleanup_(snapshot_free) identityd_snapshot *snapshot = NULL;
 
     int r = identityd_credential_snapshot(gate->credential, &snapshot);
     if (r < 0) {

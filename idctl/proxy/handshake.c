@@ -2,8 +2,6 @@
 /* See handshake.h. */
 #include "idctl/proxy/handshake.h"
 
-#include "idctl/certificates.h"
-#include "idctl/peer.h"
 #include "idctl/proxy/peer-name.h"
 
 #include <stdarg.h>
@@ -85,17 +83,46 @@ static void explain(Handshake *handshake, int code) {
     (void) gnutls_alert_send_appropriate(handshake->session, code);
 }
 
+static void certificate_deinit(gnutls_x509_crt_t *certificate) {
+    if (*certificate)
+        gnutls_x509_crt_deinit(*certificate);
+}
+
+static int read_leaf(gnutls_session_t session, gnutls_x509_crt_t *ret) {
+    _cleanup_(certificate_deinit) gnutls_x509_crt_t leaf = NULL;
+    unsigned count = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+
+    if (!chain || count == 0)
+        return -ENOENT;
+    if (gnutls_x509_crt_init(&leaf) < 0)
+        return -ENOMEM;
+    if (gnutls_x509_crt_import(leaf, &chain[0], GNUTLS_X509_FMT_DER) < 0)
+        return -EBADMSG;
+    *ret = TAKE_PTR(leaf);
+    return 0;
+}
+
+/* RFC 4514. */
+static void keep_subject(Handshake *handshake, gnutls_x509_crt_t leaf) {
+    gnutls_datum_t subject = { NULL, 0 };
+
+    bool has_one = gnutls_x509_crt_get_dn3(leaf, &subject, 0) >= 0 && subject.size > 0;
+    snprintf(handshake->peer, sizeof handshake->peer, "%s", has_one ? (const char *) subject.data : "no subject");
+    gnutls_free(subject.data);
+}
+
 static void judge_peer(Handshake *handshake) {
     const ProxySettings *settings = handshake->settings;
-    _cleanup_certificates_ Certificates chain = { 0 };
-    if (peer_certificates(handshake->session, &chain) < 0 || chain.count == 0) {
+    _cleanup_(certificate_deinit) gnutls_x509_crt_t leaf = NULL;
+
+    if (read_leaf(handshake->session, &leaf) < 0) {
         fail(handshake, "the peer shows no certificate that can be read");
         return;
     }
-    _cleanup_free_ char *subject = certificate_subject(chain.list[0]);
-    snprintf(handshake->peer, sizeof handshake->peer, "%s", subject && subject[0] ? subject : "no subject");
+    keep_subject(handshake, leaf);
     handshake->result = HANDSHAKE_DONE;
-    if (settings->server && !proxy_name_is_allowed(chain.list[0], settings->allowed, settings->allowed_count)) {
+    if (settings->server && !proxy_name_is_allowed(leaf, settings->allowed, settings->allowed_count)) {
         fail(handshake, "the client %s carries none of the names that are let in", handshake->peer);
         (void) gnutls_alert_send(handshake->session, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED);
     }
