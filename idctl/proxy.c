@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl proxy: mutual TLS for programs that have none, in either direction. What runs is in proxy/. */
-#include "idctl/proxy/run.h"
 #include "idctl/verbs.h"
+#include "proxy/run.h"
 
 static ExitCode proxy_verb_run(const Command *command) {
     _cleanup_proxy_settings_ ProxySettings settings = { 0 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The pure parts of idctl proxy: arguments and their bounds, addresses, names of peers. */
-#include "idctl/proxy/address.h"
-#include "idctl/proxy/peer-name.h"
-#include "idctl/proxy/settings.h"
+#include "proxy/address.h"
+#include "proxy/peer-name.h"
+#include "proxy/settings.h"
 #include "idctl/verbs.h"
 
 #include "lab.h"

@@ -2,7 +2,7 @@
 /* A proxy from its sockets to its end. */
 #pragma once
 
-#include "idctl/proxy/settings.h"
+#include "proxy/settings.h"
 
 #define PROXY_TLS_WORKERS  4U /* signatures come one at a time from the TPM; the others verify chains meanwhile */
 #define PROXY_NAME_WORKERS 2U

@@ -2,7 +2,7 @@
 /* The sockets that `idctl proxy` accepts at: made here, or passed by systemd (sd_listen_fds(3)). */
 #pragma once
 
-#include "idctl/proxy/settings.h"
+#include "proxy/settings.h"
 
 #define PROXY_BACKLOG          256 /* connections that the kernel keeps while none is accepted */
 #define PROXY_LISTENERS_MAX    8U

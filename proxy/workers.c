@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See workers.h. */
-#include "idctl/proxy/workers.h"
+#include "proxy/workers.h"
 
 #include <pthread.h>
 #include <signal.h>

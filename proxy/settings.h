@@ -3,7 +3,7 @@
 #pragma once
 
 #include "command/endpoint.h"
-#include "idctl/proxy/address.h"
+#include "proxy/address.h"
 
 #include <sys/types.h>
 

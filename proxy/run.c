@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See run.h. */
-#include "idctl/proxy/run.h"
+#include "proxy/run.h"
 
 #include "command/complain.h"
-#include "idctl/proxy/connection.h"
-#include "idctl/proxy/listener.h"
+#include "proxy/connection.h"
+#include "proxy/listener.h"
 
 #include <inttypes.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See settings.h. */
-#include "idctl/proxy/settings.h"
+#include "proxy/settings.h"
 
 #include "command/complain.h"
 #include "common/names.h"

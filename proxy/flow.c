@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See flow.h. */
-#include "idctl/proxy/flow.h"
+#include "proxy/flow.h"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See address.h. */
-#include "idctl/proxy/address.h"
+#include "proxy/address.h"
 
 #include "command/complain.h"
 #include "command/endpoint.h"

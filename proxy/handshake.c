@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See handshake.h. */
-#include "idctl/proxy/handshake.h"
+#include "proxy/handshake.h"
 
-#include "idctl/proxy/peer-name.h"
+#include "proxy/peer-name.h"
 
 #include <stdarg.h>
 #include <stdio.h>

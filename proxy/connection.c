@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See connection.h. */
-#include "idctl/proxy/connection.h"
+#include "proxy/connection.h"
 
-#include "idctl/proxy/flow.h"
-#include "idctl/proxy/handshake.h"
+#include "proxy/flow.h"
+#include "proxy/handshake.h"
 
 #include <inttypes.h>
 #include <netdb.h>

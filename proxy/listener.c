@@ -2,7 +2,7 @@
 /* See listener.h. Two processes that start at the same path at once must not take each other's socket for one left
  * behind: the directory is locked from the look at the old socket until the new one listens, so that the second finds
  * it answering. */
-#include "idctl/proxy/listener.h"
+#include "proxy/listener.h"
 
 #include "command/complain.h"
 

@@ -3,7 +3,7 @@
  * so it runs in a worker. */
 #pragma once
 
-#include "idctl/proxy/settings.h"
+#include "proxy/settings.h"
 
 #include <identityd/identityd-gnutls.h>
 

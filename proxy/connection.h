@@ -6,8 +6,8 @@
  * by a peer that says nothing. */
 #pragma once
 
-#include "idctl/proxy/gate.h"
-#include "idctl/proxy/log.h"
+#include "proxy/gate.h"
+#include "proxy/log.h"
 
 #define CONNECTION_BUSY_MILLIS 50U /* before a local socket whose queue is full is tried again */
 #define CONNECTION_AGAIN_MILLIS                                                                                        \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See peer-name.h. Lengths are compared too: a NUL inside a name must not end it early. */
-#include "idctl/proxy/peer-name.h"
+#include "proxy/peer-name.h"
 
 #include <string.h>
 #include <strings.h>

@@ -2,7 +2,7 @@
 /* Which clients `idctl proxy --server` lets in, beyond that their chain verifies. */
 #pragma once
 
-#include "idctl/proxy/settings.h"
+#include "proxy/settings.h"
 
 #include <gnutls/x509.h>
 

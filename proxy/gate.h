@@ -3,8 +3,8 @@
  * on. */
 #pragma once
 
-#include "idctl/proxy/settings.h"
-#include "idctl/proxy/workers.h"
+#include "proxy/settings.h"
+#include "proxy/workers.h"
 
 #include <identityd/identityd-gnutls.h>
 

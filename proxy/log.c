@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See log.h. */
-#include "idctl/proxy/log.h"
+#include "proxy/log.h"
 
 #include "command/printable.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See gate.h. Opening asks identityd over D-Bus and waits, so it is a job; what arrives on the handle is read in the
  * loop. */
-#include "idctl/proxy/gate.h"
+#include "proxy/gate.h"
 
 #include <stdio.h>
 #include <string.h>
