@@ -42,6 +42,7 @@ typedef struct Verb {
     const Option *options;   /* ends with a NULL name; NULL: none beside the program's */
     size_t minimum, maximum; /* positional arguments */
     ExitCode (*run)(const Command *command);
+    ExitCode (*pass_on)(int argc, char **argv); /* in place of run and what it needs: the arguments as they came */
 } Verb;
 
 #define COMMAND_OPTIONS_MAX  24U

@@ -42,6 +42,8 @@ static ExitCode run(int argc, char **argv) {
     }
     for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
         if (strcmp(argv[1], verbs[i]->name) == 0) {
+            if (verbs[i]->pass_on)
+                return verbs[i]->pass_on(argc - 1, argv + 1);
             ExitCode code = command_parse(&idctl_program, verbs[i], argc - 1, argv + 1, &command);
             return code == _EXIT_CONTINUE ? verbs[i]->run(&command) : code;
         }

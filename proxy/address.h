@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where `idctl proxy` listens and connects. The plain side never leaves the machine: a socket at a path, which has an
+/* Where identityd-proxy listens and connects. The plain side never leaves the machine: a socket at a path, which has an
  * access mode, or a port of a loopback address where the admin asked for one, since every local user reaches that. */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sockets that `idctl proxy` accepts at: made here, or passed by systemd (sd_listen_fds(3)). */
+/* The sockets that identityd-proxy accepts at: made here, or passed by systemd (sd_listen_fds(3)). */
 #pragma once
 
 #include "proxy/settings.h"

@@ -4,6 +4,7 @@
 
 #include "command/printable.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,5 +39,5 @@ void proxy_log(ProxyLogLevel level, const char *format, ...) {
     if (goes_to_journal())
         fprintf(stderr, "<%d>%s\n", level, printable ? printable : "out of memory");
     else
-        fprintf(stderr, "idctl: %s\n", printable ? printable : "out of memory");
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, printable ? printable : "out of memory");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `idctl proxy` says while it runs: one line an event on standard error, with the priority that the journal
+/* What identityd-proxy says while it runs: one line an event on standard error, with the priority that the journal
  * understands where that is the journal. */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which clients `idctl proxy --server` lets in, beyond that their chain verifies. */
+/* Which clients `identityd-proxy --server` lets in, beyond that their chain verifies. */
 #pragma once
 
 #include "proxy/settings.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The arguments of `idctl proxy` as values, each within its bounds. */
+/* The arguments of identityd-proxy as values, each within its bounds. */
 #pragma once
 
 #include "command/endpoint.h"
@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-/* What an admin may set, with its default. Each is an option of the same name (idctl(1)). */
+/* What an admin may set, with its default. Each is an option of the same name (identityd-proxy(8)). */
 #define PROXY_CONNECTIONS         256U   /* at once; more wait in the listener's queue */
 #define PROXY_BUFFER              16384U /* bytes a direction of a connection: one TLS record */
 #define PROXY_HANDSHAKE_SECONDS   30U    /* from accepting to both sides standing */

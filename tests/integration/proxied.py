@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""For the tests of `idctl proxy`, inside tests/sandbox: a running proxy, and peers on OpenSSL with software keys."""
+"""For the tests of identityd-proxy, inside tests/sandbox: a running proxy, and peers on OpenSSL with software keys."""
 
 import os
 import shutil
@@ -165,11 +165,11 @@ class HalfClosing:
 
 
 class Proxy:
-    """`idctl proxy` as systemd would start it, until stop()."""
+    """identityd-proxy as systemd would start it, until stop()."""
 
     count = 0
 
-    def __init__(self, *words, wait=True, prefix=(), program="idctl"):
+    def __init__(self, *words, wait=True, prefix=(), program="identityd-proxy", verb=()):
         Proxy.count += 1
         self.log_path = f"{SANDBOX}/log/proxy-{os.getpid()}-{Proxy.count}.log"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -178,7 +178,7 @@ class Proxy:
         self.notify.settimeout(PATIENCE)
         self.said = []
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([*prefix, program, "proxy", *words], env=dict(os.environ, NOTIFY_SOCKET=path),
+            self.process = subprocess.Popen([*prefix, program, *verb, *words], env=dict(os.environ, NOTIFY_SOCKET=path),
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.await_notice("READY=1")
@@ -283,8 +283,8 @@ class ProxyCase(Lifecycle):
         self.addCleanup(proxy.end, signal.SIGKILL)
         return proxy
 
-    def refuse(self, text, *words, status=2):
+    def refuse(self, text, *words, status=2, **more):
         """The command line is refused at once."""
-        proxy = self.proxy(*words, wait=False)
+        proxy = self.proxy(*words, wait=False, **more)
         self.assertEqual(proxy.process.wait(PATIENCE), status, proxy.log())
         self.assertIn(text, proxy.log())

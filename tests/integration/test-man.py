@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The manual pages against the code: every verb and option of idctl and identityd is in its page and nothing else is; every
+"""The manual pages against the code: every verb and option of idctl and identityd-proxy is in its page and nothing else is; every
 D-Bus member and error is in org.identityd1(5) with its signature; the completion knows every verb."""
 
 import os
@@ -11,7 +11,7 @@ import tempfile
 import unittest
 import xml.etree.ElementTree
 
-SOURCE, IDCTL, IDENTITYD = (sys.argv[1:4] + [None])[:3]
+SOURCE, IDCTL, PROXY = (sys.argv[1:4] + [None])[:3]  # idctl finds the proxy where the build has it
 COMMON = {"help", "quiet", "no-ask-password"}
 OPTION_LINE = re.compile(r"^ +(?:-(\w) )? *--([a-z-]+)(?: ([A-Z][A-Z:_]*))? ", re.M)
 OPTION_ENTRY = re.compile(r"^(?:\*-(\w)\*, )?\*--([a-z-]+)\*(?: _([A-Z:_]+)_)?$", re.M)
@@ -49,8 +49,15 @@ class Idctl(unittest.TestCase):
     def test_verbs(self):
         self.assertEqual(sorted(self.verbs), sorted(re.findall(r"^## (.*)$", part(self.page, "VERBS", 1), re.M)))
 
+    def own_verbs(self):
+        """All but the one that is another program."""
+        return [verb for verb in self.verbs if verb != "proxy"]
+
+    def helpful_verbs(self):
+        return self.verbs if PROXY else self.own_verbs()
+
     def test_options(self):
-        for verb in self.verbs:
+        for verb in self.own_verbs():
             with self.subTest(verb=verb):
                 options = help_options(run(IDCTL, verb, "--help"))
                 self.assertLessEqual(COMMON, set(options))
@@ -68,7 +75,7 @@ class Idctl(unittest.TestCase):
         self.assertEqual(documented - COMMON | {"help"}, set(help_options(run(IDCTL, "--help"))))
 
     def test_positional_arguments(self):
-        for verb in self.verbs:
+        for verb in self.helpful_verbs():
             with self.subTest(verb=verb):
                 first = run(IDCTL, verb, "--help").splitlines()[0]
                 wanted = set(re.findall(r"[A-Z][A-Z:]+", first.replace("[OPTIONS]", "")))
@@ -80,7 +87,7 @@ class Idctl(unittest.TestCase):
         known = re.search(r'compgen -W "(.*?)"', text, re.S).group(1).split()
         self.assertEqual(sorted(w for w in known if not w.startswith("-")), sorted(self.verbs))
         with_value = set()
-        for verb in self.verbs:
+        for verb in self.helpful_verbs():
             with_value |= {"--" + n for n, (_, argument) in help_options(run(IDCTL, verb, "--help")).items() if argument}
         for option in with_value:
             self.assertEqual(len(re.findall(r"%s\b(?!-)" % option, text)), 2, option)
@@ -98,11 +105,26 @@ class Idctl(unittest.TestCase):
         self.assertEqual(self.complete("list", "x"), [])
 
 
-class Identityd(unittest.TestCase):
-    @unittest.skipUnless(IDENTITYD, "identityd is not built")
+@unittest.skipUnless(PROXY, "identityd-proxy is not built")
+class Proxy(unittest.TestCase):
+    def setUp(self):
+        self.page = read("man", "identityd-proxy.8.scd")
+        self.help = run(PROXY, "--help")
+
     def test_options(self):
-        documented = set(page_options(part(read("man", "identityd.8.scd"), "OPTIONS", 1)))
-        self.assertEqual(documented, set(re.findall(r"^ +--([a-z-]+) ", run(IDENTITYD, "--help"), re.M)))
+        options = help_options(self.help)
+        self.assertGreater(len(options), 15)
+        self.assertEqual(options, page_options(part(self.page, "OPTIONS", 1)))
+        synopsis = part(self.page, "SYNOPSIS", 1)
+        self.assertEqual(set(options) - {"help", "quiet"}, set(re.findall(r"\*--([a-z-]+)\*", synopsis)))
+
+    def test_positional_arguments(self):
+        self.assertTrue(self.help.startswith("identityd-proxy [OPTIONS] IDENTITY\n"), self.help)
+        self.assertIn("_IDENTITY_", part(self.page, "SYNOPSIS", 1))
+
+    def test_verb(self):
+        """idctl proxy is the program: one table of options."""
+        self.assertEqual(run(IDCTL, "proxy", "--help"), self.help)
 
 
 class Configuration(unittest.TestCase):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""idctl proxy, both ways, against peers on OpenSSL with software keys: bytes and their ends, limits, renewal under load,
+"""identityd-proxy, both ways, against peers on OpenSSL with software keys: bytes and their ends, limits, renewal under load,
 revocation, a restart of identityd. Runs inside tests/sandbox."""
 
 import concurrent.futures
@@ -60,6 +60,14 @@ class Client(ProxyCase):
         proxy.await_log("both sides are done", 2)
         self.assertIn(f"{len(MEGABYTES)} bytes to the peer and {len(MEGABYTES)} from it", proxy.log())
         self.assertIn(f"open from uid {os.getuid()} (process {os.getpid()}) to localhost, server CN=peer, generation", proxy.log())
+
+    def test_as_a_verb_of_idctl(self):
+        """It becomes the program: the same process, with the same options."""
+        path, proxy = self.start(self.tls(echo), program=os.environ["BUILD"] + "/tests/integration/idctl", verb=("proxy",))
+        self.assertEqual(talk(path), b"hello")
+        self.assertEqual(os.path.basename(os.readlink(f"/proc/{proxy.process.pid}/exe")), "identityd-proxy")
+        self.refuse("identityd-proxy: --connect is missing", "demo", program=os.environ["BUILD"] + "/tests/integration/idctl",
+                    verb=("proxy",))
 
     def test_many_at_once(self):
         listener = self.tls(echo)
@@ -430,7 +438,7 @@ class Sockets(ProxyCase):
         activate = lambda *words: ("systemd-socket-activate", *(w for n in os.environ for w in ("-E", n)), "-E", "NOTIFY_SOCKET", *words)
         path = self.path()
         proxy = self.proxy("--connect", f"localhost:{peer.port}", "demo", wait=False, prefix=activate("-l", path),
-                           program=shutil.which("idctl"))
+                           program=shutil.which("identityd-proxy"))
         proxy.await_log("Listening on")
         self.assertEqual(talk(path), b"hello")
         self.assertEqual(talk(path, MEGABYTES), MEGABYTES)
@@ -440,7 +448,7 @@ class Sockets(ProxyCase):
         for listen, words, reason in ((path, ("--listen", path), "leave one of them out"),
                                       ("@abstract-" + os.path.basename(SANDBOX), (), "an abstract socket has no access mode")):
             proxy = self.proxy("--connect", "localhost:1", *words, "demo", wait=False, prefix=activate("-l", listen),
-                               program=shutil.which("idctl"))
+                               program=shutil.which("identityd-proxy"))
             proxy.await_log("Listening on")
             connect("\0" + listen[1:] if listen.startswith("@") else listen).close()
             self.assertEqual(proxy.process.wait(PATIENCE), 2)

@@ -52,7 +52,7 @@ def install(destination):
 def check_layout(prefix):
     faults = [f"{path} is not installed" for path in LAYOUT if not os.path.exists(os.path.join(prefix, path))]
     libexec = os.path.join(prefix, option("libexecdir"))
-    for program in ("identityd", "identityd-enroller"):
+    for program in ("identityd", "identityd-enroller", "identityd-proxy"):
         if not os.access(os.path.join(libexec, program), os.X_OK):
             faults.append(f"{program} is not in libexecdir")
     return faults
@@ -60,9 +60,9 @@ def check_layout(prefix):
 
 def copy_units(prefix, directory):
     """The units as they are installed, but with the programs where they lie now, so that systemd finds them."""
+    programs = option("libexecdir")
+    installed = os.path.join("/", option("prefix").lstrip("/"), programs)
     for unit in UNITS:
-        programs = option("bindir" if unit == "identityd-proxy@.service" else "libexecdir")
-        installed = os.path.join("/", option("prefix").lstrip("/"), programs)
         with open(os.path.join(prefix, "lib/systemd/system", unit), encoding="utf-8") as file:
             text = file.read()
         if unit in EXPOSURE and f"ExecStart={installed}/" not in text:
