@@ -31,7 +31,7 @@ static const Option settings_options[] = {
     { "buffer-size", 0, "BYTES", "For each direction of a connection; default: 16384" },
     { "handshake-timeout", 0, "SECONDS", "From accepting to both sides standing; default: 30" },
     { "idle-timeout", 0, "SECONDS", "Without a byte either way, 0 for ever; default: 43200" },
-    { "half-closed-timeout", 0, "SECONDS", "The same when one side has ended; default: 60" },
+    { "half-closed-timeout", 0, "SECONDS", "Without a byte when one side has ended; default: 60" },
     { "drain-timeout", 0, "SECONDS", "For open connections after SIGTERM; default: 10" },
     { NULL },
 };

@@ -12,7 +12,7 @@
 #define PROXY_BUFFER              16384U /* bytes a direction of a connection: one TLS record */
 #define PROXY_HANDSHAKE_SECONDS   30U    /* from accepting to both sides standing */
 #define PROXY_IDLE_SECONDS        43200U /* without a byte either way; 0: for ever */
-#define PROXY_HALF_CLOSED_SECONDS 60U    /* the same, once one direction has ended */
+#define PROXY_HALF_CLOSED_SECONDS 60U    /* without a byte, once one direction has ended; never for ever */
 #define PROXY_DRAIN_SECONDS       10U    /* after SIGTERM */
 
 #define PROXY_MODE 0600

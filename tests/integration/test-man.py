@@ -126,6 +126,18 @@ class Proxy(unittest.TestCase):
         """idctl proxy is the program: one table of options."""
         self.assertEqual(run(IDCTL, "proxy", "--help"), self.help)
 
+    def test_ranges(self):
+        """Each number is taken from the least to the most that the page has, and no further."""
+        for option, text in re.findall(r"^\*--([a-z-]+)\* _(?:NUMBER|BYTES|SECONDS)_\n((?:\t.*\n)+)", self.page, re.M):
+            with self.subTest(option):
+                text = " ".join(text.split())
+                found = re.search(r"from (\d+) to (\d+)", text)
+                least, most = map(int, found.groups()) if found else (0, int(re.search(r"up to (\d+); 0 for ever", text).group(1)))
+                for value, good in ((least - 1, False), (least, True), (most, True), (most + 1, False)):
+                    words = [PROXY, "--connect=localhost:1", "--listen=/nowhere/socket", "--max-connections=1", f"--{option}={value}", "x"]
+                    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+                    self.assertEqual("a whole number from" in done.stderr, not good, done.stderr)
+
 
 class Configuration(unittest.TestCase):
     """Every key that the tables of the configuration reader have is in its page, in its section, and nothing else is."""
