@@ -148,7 +148,8 @@ ExitCode command_parse(const Program *program, const Verb *verb, int argc, char 
     command.count = (size_t) (argc - optind);
     if (command.count < verb->minimum || command.count > verb->maximum) {
         complain("%s takes %s%s.", verb->name ? verb->name : program->name,
-                 command.count < verb->minimum ? "" : "only ", verb->synopsis[0] ? verb->synopsis : "no arguments");
+                 command.count < verb->minimum || !verb->synopsis[0] ? "" : "only ",
+                 verb->synopsis[0] ? verb->synopsis : "no arguments");
         say_where_help_is(program, verb);
         return EXIT_USAGE;
     }

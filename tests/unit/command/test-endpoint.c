@@ -14,7 +14,8 @@ static void test_endpoints(void **state) {
     } good[] = { { "a.example:443", "a.example", "443" },
                  { "[::1]:https", "::1", "https" },
                  { "127.0.0.1:1", "127.0.0.1", "1" } };
-    static const char *const bad[] = { "", "host", ":443", "host:", "::1:443", "[]:443", "[::1]", "[::1:443" };
+    static const char *const bad[] = { "",       "host",  ":443",     "host:", "::1:443", "[]:443",
+                                       "[::1]:", "[::1]", "[::1:443", ":",     "::",      "a:b:1" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
         _cleanup_endpoint_ Endpoint endpoint = { 0 };
@@ -29,9 +30,24 @@ static void test_endpoints(void **state) {
     }
 }
 
+/* What was there stays, and clearing twice is once. */
+static void test_ownership(void **state) {
+    Endpoint endpoint = { 0 };
+
+    assert_int_equal(endpoint_parse("a:1", &endpoint), EXIT_OK);
+    char *host = endpoint.host;
+    assert_int_equal(endpoint_parse("nothing", &endpoint), EXIT_USAGE);
+    assert_ptr_equal(endpoint.host, host);
+    endpoint_clear(&endpoint);
+    assert_null(endpoint.host);
+    assert_null(endpoint.port);
+    endpoint_clear(&endpoint);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_ownership),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

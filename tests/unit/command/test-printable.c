@@ -17,9 +17,26 @@ static void test_control_characters(void **state) {
     assert_string_equal(bytes, "?? ?????????x");
 }
 
+static char *__attribute__((format(printf, 1, 2))) format(const char *text, ...) {
+    va_list arguments;
+
+    va_start(arguments, text);
+    char *printable = printable_format(text, arguments);
+    va_end(arguments);
+    return printable;
+}
+
+static void test_formats(void **state) {
+    _cleanup_free_ char *text = format("%s and %d", "a\nb", 7), *empty = format("%s", "");
+
+    assert_string_equal(text, "a b and 7");
+    assert_string_equal(empty, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_formats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
