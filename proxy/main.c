@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* identityd-proxy: mutual TLS for programs that have none, in either direction. */
-#include "proxy/program.h"
-
 #include "command/complain.h"
+#include "proxy/program.h"
 
 #include <locale.h>
 #include <stdio.h>
