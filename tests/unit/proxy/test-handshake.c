@@ -278,7 +278,7 @@ static void test_a_handle_that_is_closed(void **state) {
     assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
     end(fixture);
     fixture = begin(false, lab.server);
-    fake_identityd_refuse(lab.fake, "org.identityd1.Error.AccessDenied", "not any more");
+    fake_identityd_refuse(lab.fake, "org.identityd1.Error.AccessDenied", "not any more.");
     fake_identityd_close_handles(lab.fake);
     (void) identityd_credential_process(fixture->credential);
     assert_failure(fixture, "not any more", true);

@@ -153,9 +153,23 @@ static void test_what_is_no_socket(void **state) {
     assert_refused(&settings, EXIT_FAILED, "there is a file that is no socket");
     assert_int_equal(lstat(path, &status), 0);
     assert_true(S_ISREG(status.st_mode));
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(symlink("/dev/log", path), 0); /* a link to a socket is none */
+}
+
+/* Not even to a socket that was left behind: whoever may make links there would choose what is removed. */
+static void test_a_link_to_a_socket(void **state) {
+    ProxySettings settings = at_path();
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct stat status;
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/other", directory);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
+    close(fd);
+    assert_int_equal(symlink(address.sun_path, path), 0);
     assert_refused(&settings, EXIT_FAILED, "there is a file that is no socket");
+    assert_int_equal(lstat(path, &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
+    assert_int_equal(unlink(address.sun_path), 0);
 }
 
 static void test_a_directory_that_is_not_there(void **state) {
@@ -422,6 +436,7 @@ int main(void) {
         TEST(test_a_socket_that_answers),
         TEST(test_a_socket_with_a_full_queue),
         TEST(test_what_is_no_socket),
+        TEST(test_a_link_to_a_socket),
         TEST(test_a_directory_that_is_not_there),
         TEST(test_a_directory_that_is_locked),
         TEST(test_a_directory_that_stays_locked),
