@@ -303,7 +303,7 @@ static void test_it_ends_with_the_last_connection(void **state) {
 
 static void test_a_second_signal(void **state) {
     fake_identityd_leave_bus(lab.fake);
-    Proxy proxy = START(LISTEN, "--drain-timeout=600");
+    Proxy proxy = START(LISTEN, "--drain-timeout=600", "--handshake-timeout=600");
     await_notice(&proxy, "READY=1");
     int fd = try_connect();
     usleep(200000);
@@ -316,11 +316,12 @@ static void test_a_second_signal(void **state) {
 
 static void test_no_time_to_drain(void **state) {
     fake_identityd_leave_bus(lab.fake);
-    Proxy proxy = START(LISTEN, "--drain-timeout=0");
+    Proxy proxy = START(LISTEN, "--drain-timeout=0", "--handshake-timeout=600");
     await_notice(&proxy, "READY=1");
     int fd = try_connect();
     usleep(200000);
     assert_int_equal(stop(&proxy), EXIT_OK);
+    assert_null(strstr(lab_said(), "stopping: ")); /* there is nothing to wait for */
     close(fd);
 }
 

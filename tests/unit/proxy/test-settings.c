@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -126,6 +127,25 @@ static void test_refusals(void **state) {
     }
 }
 
+/* As long as TLS has them, and no longer. */
+static void test_long_names(void **state) {
+    char name[257] = "", host[257 + 3];
+    ProxySettings settings = { 0 };
+
+    for (size_t length = 255; length <= 256; length++) {
+        ExitCode expected = length == 255 ? EXIT_OK : EXIT_USAGE;
+        memset(name, 'a', length);
+        snprintf(host, sizeof host, "%s:1", name);
+        assert_int_equal(parse(CLIENT("--name", name), &settings), expected);
+        proxy_settings_clear(&settings);
+        assert_int_equal(parse(WORDS("mqtt", "--connect", host), &settings), expected);
+        proxy_settings_clear(&settings);
+        assert_int_equal(parse(SERVER("--allow-cn", name), &settings), expected);
+        assert_int_equal(parse(SERVER("--allow-dns", name), &settings), expected);
+        assert_int_equal(parse(SERVER("--allow-uri", name), &settings), expected);
+    }
+}
+
 static void test_too_many_names(void **state) {
     const char *words[WORDS_MAX] = { "mqtt", "--server", "--connect", "/run/app.sock" };
     ProxySettings settings = { 0 };
@@ -139,8 +159,8 @@ static void test_too_many_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),    cmocka_unit_test(test_everything),     cmocka_unit_test(test_passed_sockets),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_too_many_names),
+        cmocka_unit_test(test_usual),    cmocka_unit_test(test_everything), cmocka_unit_test(test_passed_sockets),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_long_names), cmocka_unit_test(test_too_many_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
