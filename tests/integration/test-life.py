@@ -229,16 +229,17 @@ class Retirement(Life):
 
 
 class Configuration(Life):
-    def bad(self, text, *words):
-        """A bad file: the identity is out, with file and line; the others stay."""
-        path = SANDBOX + "/etc/identities/bad.conf"
+    def bad(self, text, *words, logged=None):
+        """A bad file: the identity is out, with file and line; the others stay. `logged`: what the daemon's log names instead."""
+        path, begins = SANDBOX + "/etc/identities/bad.conf", len(log("identityd"))
         self.configure("bad", text)
         self.addCleanup(lambda: os.path.exists(path) and self.configure("bad", None))
         said = idctl("check", "--config", check=False)
         self.assertEqual(said.returncode, 1)
         for word in (path, *words):
             self.assertIn(word, said.stdout.decode() + said.stderr.decode())
-            self.assertIn(word, log("identityd"))
+        for word in logged or (path, *words):
+            wait_until(lambda: word in log("identityd")[begins:], f"{word!r} in the log")  # pylint: disable=cell-var-from-loop
         states = {str(e[0]): str(e[2]) for e in self.manager("ListIdentities")}
         self.assertEqual((states["demo"], states["demo-data"]), ("ready", "ready"))
         self.assertNotEqual(states.get("bad"), "ready")
@@ -253,7 +254,7 @@ class Configuration(Life):
         self.bad(good + "[Renewal]\nAt=120%\n", "bad.conf:7", "At", "95%")
         self.bad(good + "[Access]\ndata=user:root\ntls-client=user:root\n", "bad.conf", "data")
         self.bad(good.replace("https:", "http:"), "bad.conf:4", "https")
-        self.bad(good + "Authenticate=identity:nobody\n", "bad.conf", "nobody")
+        self.bad(good + "Authenticate=identity:nobody\n", "bad.conf", "nobody", logged=("bad: ", "identity:nobody"))
 
     def test_a_wrong_file_leaves_the_identity_that_it_breaks(self):
         """What was ready is out as long as its file is bad, and back when that is mended."""
