@@ -5,12 +5,12 @@ imports, retires or starts; afterwards the old generation or the new one is live
 request, nothing is left over on the disk or in the TPM, and the next operation works. The same for calls that fail for lack of space,
 on a read-only file system or with an I/O error. Runs inside tests/sandbox.
 
-A sample of the points is tried, another one each time; CUTS=all in the environment tries every one. (What the store alone does is cut
-at every call in each run: tests/unit/store/power-cut.py.)"""
+A sample of the points is tried, the same in each run of the same code, as far as that does the same. CUTS=N in the environment begins
+N points further on, CUTS=all tries every one. (What the store alone does is cut at every call in each run:
+tests/unit/store/power-cut.py.)"""
 
 import errno
 import os
-import random
 import shutil
 import subprocess
 import time
@@ -22,11 +22,20 @@ from cutting import Attached, Starting, alive, changes, entries
 from lifecycle import SCHEME, Lifecycle, configuration
 from sandboxed import CA, SANDBOX, control, idctl, pem_to_der, run, service, sign_request, wait_until
 
-ALL = os.environ.get("CUTS") == "all"
+CUTS = os.environ.get("CUTS", "0")
+ALL = CUTS == "all"
+FURTHER = 0 if ALL else int(CUTS)
+FIRST, STEP = 5, 13
 ERRORS = ("ENOSPC", "EROFS", "EIO")
 NAME = "cut"
 STATE = f"{SANDBOX}/state/{NAME}"
 MANUAL = f"Protocol=manual\nAnchors={CA}/root.pem"
+
+
+def spread(items):
+    """All items, each once, in steps; the first ones are the same however many come at the end, as of a timer one more time."""
+    order = sorted(range(len(items)), key=lambda i: (i - FIRST) % STEP)
+    return [items[(i + FURTHER) % len(items)] for i in order]
 
 
 class Cuts(Lifecycle):
@@ -47,10 +56,10 @@ class Cuts(Lifecycle):
     # ---- one cut ----
 
     def sample(self, points, size):
-        """Points by chance until `size` of them were met: one at the end may come to nothing. All of them with CUTS=all."""
+        """Points until `size` of them were met: one at the end may come to nothing. All of them with CUTS=all."""
         self.assertGreater(len(points), 3)
         self.chosen, self.possible = 0, len(points)
-        for point in points if ALL else random.sample(points, min(4 * size, len(points))):
+        for point in points if ALL else spread(points)[:4 * size]:
             if not ALL and self.tried >= size:
                 return
             self.chosen += 1
@@ -87,7 +96,7 @@ class Cuts(Lifecycle):
 
     def report(self, what):
         """Most of the points must have been met, else the test tests nothing."""
-        print(f"{what}: {self.possible} points, {self.chosen} chosen, {self.tried} tried", flush=True)
+        print(f"{what}: {self.possible} points, {self.chosen} chosen, {self.tried} tried (CUTS={CUTS})", flush=True)
         self.assertGreaterEqual(self.tried * 3, self.chosen * 2 if ALL else 3)
 
     def good(self, low, high, linked=True):
@@ -338,7 +347,7 @@ class Cuts(Lifecycle):
         commits = [point for point in points if "!" in point]
         self.assertEqual(len(commits), 1, points)
         pairs = [(*point[:2], error) for point in points for error in ERRORS]
-        chosen = pairs if ALL else random.sample(pairs, min(size, len(pairs))) + [(*commits[0][:2], random.choice(ERRORS))]
+        chosen = pairs if ALL else spread(pairs)[:size] + [(*commits[0][:2], ERRORS[FURTHER % len(ERRORS)])]
         self.chosen, self.possible = len(chosen), len(pairs)
         return chosen
 
@@ -413,7 +422,7 @@ class Cuts(Lifecycle):
             before = self.one.generation()
             self.one.settle()
             renewal = subprocess.Popen(["idctl", "renew", "--rotate-key", NAME], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(random.uniform(0, 0.25) if i else 0.1)
+            time.sleep((FIRST + i * STEP + FURTHER) % 25 / 100)
             self.restart("kill")
             renewal.wait(60)
             self.one.wait("ready", 60)
