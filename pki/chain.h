@@ -32,7 +32,7 @@ const Certificate *chain_first_to_end(const CertificateList *chain);
 /* What an issued certificate must be beside verifiable. */
 typedef struct IssuedExpectation {
     BytesView spki; /* the pending key's */
-    /* renewal: Subject and SAN equal byte for byte, another serial, later NotAfter; or NULL */
+    /* renewal: Subject and SAN are its own; or NULL */
     const Certificate *previous;
     BytesView request;       /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */
     bool subject_may_differ; /* manual installation without a request: subject is not compared */
