@@ -86,8 +86,8 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void say_ready(Main *program) {
-    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s", identity_set_count(manager_identities(program->manager)),
-                      manager_tpm_state(program->manager));
+    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s",
+                      identity_set_count(manager_identities(program->manager)), manager_tpm_state(program->manager));
     program->settled = sd_event_source_disable_unref(program->settled);
     program->patience = sd_event_source_disable_unref(program->patience);
 }

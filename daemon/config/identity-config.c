@@ -250,18 +250,6 @@ static int parse_proxy(const Setting *setting, void *target) {
 
 /* ---- authentication ---- */
 
-bool authenticate_is_set(const Authenticate *authenticate) {
-    return authenticate->identity || authenticate->credential;
-}
-
-bool identity_config_is_renewed_by_others(const IdentityConfig *config) {
-    const Authenticate *renewal = &config->renewal_authenticate;
-
-    if (renewal->identity)
-        return strcmp(renewal->identity, config->name) != 0;
-    return renewal->credential;
-}
-
 /* 0: not of this kind, or said twice; 1: taken. */
 static int take_means(const char *word, const char *prefix, bool (*is_valid)(const char *name), char **means) {
     size_t length = strlen(prefix);

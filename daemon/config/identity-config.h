@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef enum IdentityKind { IDENTITY_LDEVID, IDENTITY_IDEVID } IdentityKind;
 typedef enum EnrollmentProtocol { PROTOCOL_EST, PROTOCOL_MANUAL } EnrollmentProtocol;
@@ -108,11 +109,19 @@ int identity_config_load(const char *name, char *const *paths, Problems *problem
 int identity_config_load_certified(const char *name, char *const *paths, Problems *problems, IdentityConfig **ret);
 
 /* Whether anything authenticates. */
-bool authenticate_is_set(const Authenticate *authenticate);
+static inline bool authenticate_is_set(const Authenticate *authenticate) {
+    return authenticate->identity || authenticate->credential;
+}
 
 /* Whether renewals are authenticated by something else than the certificate that is renewed (with a password beside it
  * or not): then /simpleenroll is asked, since /simplereenroll wants that certificate (RFC 7030 §4.2.2). */
-bool identity_config_is_renewed_by_others(const IdentityConfig *config);
+static inline bool identity_config_is_renewed_by_others(const IdentityConfig *config) {
+    const Authenticate *renewal = &config->renewal_authenticate;
+
+    if (renewal->identity)
+        return strcmp(renewal->identity, config->name) != 0;
+    return renewal->credential;
+}
 
 /* Whether two configurations differ in what a certificate was made from (subject, SANs, algorithm, kind, protocol). */
 bool identity_config_same_request(const IdentityConfig *a, const IdentityConfig *b);

@@ -92,6 +92,7 @@ static int finish_what_was_cut(Identity *identity, Failure *ret_failure) {
     if (!identity_is_retired(identity) || store_current(identity_store(identity)) == 0)
         return 0;
     generation_drop(identity);
+    record_note_generation(identity, 0);
     return store_retire(identity_store(identity), ret_failure);
 }
 
@@ -114,6 +115,7 @@ static int load_store(Identity *identity, Failure *ret_failure) {
     if (r < 0)
         return r;
     r = generation_load(identity, ret_failure);
+    record_note_generation(identity, identity_generation(identity));
     if (r == -EBADMSG) {
         tell_damage(identity, ret_failure);
         *ret_failure = FAILURE_INIT;
@@ -220,6 +222,7 @@ int identity_adopt(Identity *identity, uint32_t number, TpmKey *key, Certificate
     Attempts attempts;
 
     generation_set(identity, number, key, chain);
+    record_note_generation(identity, number);
     attempts_succeeded(&attempts, identity_now(identity), 0);
     identity_set_attempts(identity, &attempts);
     int r = record_committed(identity, number, parent);
@@ -268,6 +271,7 @@ int identity_retire(Identity *identity, Failure *ret_failure) {
     /* With the mark on the disk it is retired, whether or not every file could be deleted; who asked is told. */
     (void) store_retire(identity_store(identity), ret_failure);
     generation_drop(identity);
+    record_note_generation(identity, 0);
     identity_set_error(identity, NULL);
     identity_note(identity, CHANGED_GENERATION);
     identity_evaluate(identity);

@@ -4,7 +4,6 @@
 
 #include "device/device.h"
 #include "device/log.h"
-#include "identity/generation.h"
 #include "identity/parts.h"
 
 #include <stdio.h>
@@ -13,7 +12,8 @@
 struct Record {
     Store *store;
     StoredState state;
-    Attempts attempts; /* as `state` has them, in their own type */
+    Attempts attempts;   /* as `state` has them, in their own type */
+    uint32_t generation; /* the one in use, which the state is about when it is saved */
 };
 
 int record_new(Identity *identity) {
@@ -27,6 +27,7 @@ void record_unload(Identity *identity) {
     record->store = store_free(record->store);
     stored_state_clear(&record->state);
     record->attempts = (Attempts) { .failures = 0 };
+    record->generation = 0;
 }
 
 void record_free(Identity *identity) {
@@ -77,7 +78,7 @@ Store *identity_store(const Identity *identity) {
 int identity_save(Identity *identity) {
     StoredState *state = &identity->record->state;
     Failure failure = FAILURE_INIT;
-    uint32_t generation = identity_generation(identity);
+    uint32_t generation = identity->record->generation;
 
     if (!identity->record->store)
         return -ENODATA;
@@ -156,6 +157,10 @@ const char *identity_settings(const Identity *identity) {
 
 void identity_set_settings(Identity *identity, const char *digest) {
     (void) snprintf(identity->record->state.settings, sizeof identity->record->state.settings, "%s", digest);
+}
+
+void record_note_generation(Identity *identity, uint32_t number) {
+    identity->record->generation = number;
 }
 
 uint32_t record_of_generation(const Identity *identity) {

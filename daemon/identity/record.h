@@ -52,6 +52,8 @@ void record_free(Identity *identity);
 int record_load(Identity *identity, Failure *ret_failure);
 /* Nothing of the disk is known any more. */
 void record_unload(Identity *identity);
+/* Generation `number` is in use from now on; 0: none. */
+void record_note_generation(Identity *identity, uint32_t number);
 void record_set_error(Identity *identity, const char *text);
 /* The generation that the state is about: an older one than the current says that the power went between the commit of
  * that and the saving of this. */

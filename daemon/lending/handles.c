@@ -93,7 +93,7 @@ static int handle_record_new(const Lending *lending, const HandleRequest *reques
 
 static int check_request(Lending *lending, const HandleRequest *request, AccessDecision *ret, Failure *ret_failure) {
     const AccessQuestion question = { request->identity, request->purpose, request->caller, true };
-    int r = lending_check_access(lending, &question, ret, ret_failure);
+    int r = decision_make(lending, &question, ret, ret_failure);
 
     if (r >= 0)
         r = identity_require_ready(request->identity, ret_failure);

@@ -14,7 +14,7 @@ struct Lending {
     HandleRecord *handles; /* of handles.c */
 };
 
-/* lending.c: decides, and logs. `units`: whether unit: rules count. Refuses with ACCESS_DENIED, or NOT_READY where it
+/* decision.c: decides, and logs. `units`: whether unit: rules count. Refuses with ACCESS_DENIED, or NOT_READY where it
  * is misconfigured. */
 typedef struct AccessQuestion {
     const Identity *identity;
@@ -22,7 +22,7 @@ typedef struct AccessQuestion {
     const Caller *caller;
     bool units;
 } AccessQuestion;
-int lending_check_access(Lending *lending, const AccessQuestion *question, AccessDecision *ret, Failure *ret_failure);
+int decision_make(Lending *lending, const AccessQuestion *question, AccessDecision *ret, Failure *ret_failure);
 
 /* handles.c: forgets all records. */
 void handles_forget(Lending *lending);

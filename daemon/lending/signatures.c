@@ -50,7 +50,7 @@ static int check_request(Lending *lending, const SignatureRequest *request, Dige
     const AccessQuestion question = { request->identity, PURPOSE_DATA, request->caller, false };
     const Identity *identity = request->identity;
     AccessDecision decision;
-    int r = lending_check_access(lending, &question, &decision, ret_failure);
+    int r = decision_make(lending, &question, &decision, ret_failure);
 
     if (r >= 0)
         r = identity_require_ready(identity, ret_failure);

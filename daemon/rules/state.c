@@ -45,13 +45,6 @@ const char *identity_state_to_string(IdentityState state) {
     return (unsigned) state < _STATE_COUNT ? state_names[state] : NULL;
 }
 
-IdentityState identity_state_from_string(const char *name) {
-    for (int i = 0; name && i < _STATE_COUNT; i++)
-        if (strcmp(state_names[i], name) == 0)
-            return (IdentityState) i;
-    return _STATE_INVALID;
-}
-
 const char *identity_event_to_string(IdentityEvent event) {
     return (unsigned) event < _EVENT_COUNT ? event_names[event] : NULL;
 }

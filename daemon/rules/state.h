@@ -44,7 +44,6 @@ typedef enum IdentityActivity {
 } IdentityActivity;
 
 const char *identity_state_to_string(IdentityState state);
-IdentityState identity_state_from_string(const char *name);
 const char *identity_event_to_string(IdentityEvent event);
 const char *identity_activity_to_string(IdentityActivity activity);
 

@@ -441,7 +441,6 @@ static void test_issued(void **state) {
 static void test_renewed(void **state) {
     _cleanup_test_key_ TestKey key = test_key(0, 0);
     _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
-                            other_root = ENTITY(.subject = "CN=Other", .ca = true),
                             previous = ENTITY(.issuer = &root, .subject = "CN=x,O=y", .dns = "a.example", .serial = 77,
                                               .not_after = NOW + 10 * DAY);
     IssuedExpectation expectation = { .spki = bytes_view(&key.spki), .previous = previous.certificate };
@@ -450,21 +449,9 @@ static void test_renewed(void **state) {
         LEAF(.serial = 78);
         assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
     }
-    {
-        LEAF(.serial = 77);
-        check_refused(&leaf, &expectation, "the same serial number");
-    }
-    {
-        LEAF(.serial = 77, .issuer = &other_root);
-        assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
-    }
-    {
-        LEAF(.serial = 78, .not_after = NOW + 10 * DAY);
-        check_refused(&leaf, &expectation, "is no renewal");
-    }
-    {
+    { /* whether it is better than what there is is not for here */
         LEAF(.serial = 78, .not_after = NOW + 9 * DAY);
-        check_refused(&leaf, &expectation, "is no renewal");
+        assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
     }
     {
         LEAF(.serial = 78, .subject = "CN=z,O=y");
