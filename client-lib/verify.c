@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Peers are verified here, in the program, never in identityd (DESIGN §10): a parser that a peer can feed runs with the
- * rights of the program that talks to it. The CRLs that came with the State were verified by identityd; listed entries
- * count also when a CRL is past its nextUpdate, and what no current CRL covers is refused only if the caller asks for
- * that. */
+/* Peers are verified here, in the program, never in identityd (docs/design.md §10): a parser that a peer can feed runs
+ * with the rights of the program that talks to it. The CRLs that came with the State were verified by identityd; listed
+ * entries count also when a CRL is past its nextUpdate, and what no current CRL covers is refused only if the caller
+ * asks for that. */
 #include "client-lib/verify.h"
 
 #include "client-lib/credential.h"
@@ -144,7 +144,8 @@ static bool ocsp_says_revoked(gnutls_ocsp_resp_t response, gnutls_x509_crt_t lea
     return status == GNUTLS_OCSP_CERT_REVOKED && this_update != (time_t) -1 && this_update <= now;
 }
 
-/* The issuer's certificate alone is what may vouch for a response (FACTS): from the chain, or an anchor. */
+/* The issuer's certificate alone is what may vouch for a response (docs/facts.md, "Revocation"): from the chain, or an
+ * anchor. */
 static int trust_only_issuer(const SnapshotTrust *trust, const PeerChain *chain, gnutls_x509_trust_list_t *ret) {
     gnutls_x509_crt_t issuer = find_issuer(chain, chain->certificates[0]), copy = NULL;
     gnutls_datum_t der = { NULL, 0 };

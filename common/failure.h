@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What went wrong, in the words that reach a person. A function that can fail for a reason which a caller
  * outside must be told returns a negative errno and fills in a Failure: the kind selects the D-Bus error
- * name (DESIGN §8) and the status on a credential handle; the text says what failed, for which identity,
+ * name (docs/design.md §8) and the status on a credential handle; the text says what failed, for which identity,
  * why, and what to do. It is a plain value: copied between threads and packets, never freed. */
 #pragma once
 

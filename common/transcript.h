@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The TLS 1.3 transcript of a GnuTLS session, kept through the handshake hook, so that a key which signs only
  * TLS 1.3 handshakes (SignTranscript) can be used from GnuTLS, which gives its callbacks a bare digest.
- * FACTS: incoming messages at PRE, outgoing at POST; HelloRetryRequest (1025) is written as type 2 and the
- * first ClientHello replaced by message_hash; types 4, 24 and 254 are left out. */
+ * docs/facts.md, "GnuTLS": incoming messages at PRE, outgoing at POST; HelloRetryRequest (1025) is written as type 2
+ * and the first ClientHello replaced by message_hash; types 4, 24 and 254 are left out. */
 #pragma once
 
 #include "common/bytes.h"

@@ -45,7 +45,7 @@ int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, 
 /* The leaf among certificates as they came: the one whose public key is `spki`; NULL if none. */
 const Certificate *certificate_list_find_spki(const CertificateList *list, BytesView spki);
 
-/* ---- root rollover (FACTS), in trust.c ---- */
+/* ---- root rollover (docs/facts.md, "EST"), in trust.c ---- */
 
 /* The anchors after an authenticated /cacerts answer: `present` plus every self-signed CA in `answer` that a NewWithOld
  * by a self-signed present anchor vouches for, minus present ones that the answer omits, where a present one that the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRLs and OCSP answers, verified as FACTS demands. Pure: bytes, certificates and a time in, verdicts out. Files:
- * crl.c, ocsp.c. */
+/* CRLs and OCSP answers, verified as docs/facts.md, "Revocation" demands. Pure: bytes, certificates and a time in,
+ * verdicts out. Files: crl.c, ocsp.c. */
 #pragma once
 
 #include "pki/certificate.h"

@@ -46,7 +46,7 @@ static bool may_be_root(const Certificate *certificate, int64_t now, const char 
 
 /* ---- rollover ---- */
 
-/* Self-issued, a CA, without pathLen: FACTS, "Root rollover". Name constraints of the old root's making must be the new
+/* Self-issued, a CA, without pathLen: docs/facts.md, "EST". Name constraints of the old root's making must be the new
  * root's as well, or the new anchor would be trusted with more than was vouched for. */
 static bool is_new_with_old(const Certificate *certificate, const Certificate *root) {
     _cleanup_bytes_ Bytes theirs = BYTES_NULL, ours = BYTES_NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The OpenSSL 3 provider of identityd: what its files share. It knows only keys that are identities: public halves from
- * the certificate, signatures by identityd through libidentityd. No digest and no random number comes from here (FACTS:
- * OpenSSL 3.0). */
+ * the certificate, signatures by identityd through libidentityd. No digest and no random number comes from here
+ * (docs/facts.md, "OpenSSL": OpenSSL 3.0). */
 #pragma once
 
 #include <identityd/identityd.h>

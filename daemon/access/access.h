@@ -11,7 +11,7 @@
 
 #define CALLER_GROUPS_MAX 1024U
 
-/* A caller as the bus vouches for it; see bus/caller in DESIGN: GetConnectionCredentials of the sender. */
+/* A caller as the bus vouches for it; docs/design.md §8, docs/facts.md, "systemd and D-Bus". */
 typedef struct Caller {
     uid_t uid;     /* (uid_t) -1: unknown, admitted by no rule */
     gid_t *groups; /* primary and supplementary, owned */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identityd on the system bus: the objects of DESIGN §8 over a Manager. */
+/* identityd on the system bus: the objects of docs/design.md §8 over a Manager. */
 #pragma once
 
 #include "manager/manager.h"

@@ -72,8 +72,8 @@ void call_found(Call *call, int r);
 #define CALLERS_MAX          256U /* connections of which something is kept, a descriptor each; … */
 #define CALLERS_PER_USER_MAX 64U  /* … and of one user */
 
-/* Who is behind the call's sender, race-free as FACTS describes; then call_found, now or later. On -errno the call is
- * untouched; -EDQUOT: too many of this sender wait already. */
+/* Who is behind the call's sender, race-free as docs/facts.md, "systemd and D-Bus" describes; then call_found, now or
+ * later. On -errno the call is untouched; -EDQUOT: too many of this sender wait already. */
 int caller_find(Call *call);
 void lookups_abandon(Bus *bus);
 

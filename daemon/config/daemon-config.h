@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define PARENT_HANDLE_DEFAULT     0x81000001U /* FACTS: the SRK */
+#define PARENT_HANDLE_DEFAULT     0x81000001U /* docs/facts.md, "TPM": the SRK */
 #define SERIAL_CREDENTIAL_DEFAULT "serial"
 #define HANDLES_PER_USER_DEFAULT  64U
 #define HANDLES_PER_USER_MAX      4096U

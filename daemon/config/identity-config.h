@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identities/NAME.conf as typed values (DESIGN §7). Pure: strings in, values out; who uses them resolves users,
+/* identities/NAME.conf as typed values (docs/design.md §7). Pure: strings in, values out; who uses them resolves users,
  * device IDs and files. */
 #pragma once
 

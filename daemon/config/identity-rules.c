@@ -128,7 +128,7 @@ static int check_revocation(const Judge *judge) {
     return 0;
 }
 
-/* DESIGN §8: what may sign data must not sign handshakes. */
+/* docs/design.md §8: what may sign data must not sign handshakes. */
 static int check_access(const Judge *judge) {
     const AccessRules *access = judge->config->access;
     static const Purpose tls[] = { PURPOSE_TLS_CLIENT, PURPOSE_TLS_SERVER };

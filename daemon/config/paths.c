@@ -236,7 +236,7 @@ int config_file_paths(const ConfigDirectories *directories, const char *file, ch
     return 0;
 }
 
-/* Published files live in a directory of the identity's name beside these (DESIGN §6). */
+/* Published files live in a directory of the identity's name beside these (docs/design.md §6). */
 static bool name_is_reserved(const char *name) {
     return strcmp(name, "conf") == 0 || has_suffix(name, ".socket");
 }

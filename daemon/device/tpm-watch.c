@@ -62,6 +62,8 @@ static void say_change(const TpmWatch *watch, bool first, bool was_ready) {
     else
         log_entry(LOG_INFO, MESSAGE_TPM_CHANGED, NULL, "The TPM is ready: %s, firmware %s.", now->vendor,
                   now->firmware);
+    if (is_ready && now->parent_note[0] != '\0')
+        log_entry(LOG_NOTICE, MESSAGE_TPM_CHANGED, NULL, "%s", now->parent_note);
     if (is_ready && now->device_id[0] == '\0')
         log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "There is no device ID: %s", now->device_id_problem);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* identityd-enroller: one connection, one job, then it ends (DESIGN §1). The connection comes from systemd (Accept=yes)
- * or systemd-socket-activate as descriptor 3, or as standard input. `--fetch` is the second role, which has no
- * credential. Exit status: 0 when a result or failure was delivered, 1 when not, 2 for wrong usage. */
+/* identityd-enroller: one connection, one job, then it ends (docs/design.md §1). The connection comes from systemd
+ * (Accept=yes) or systemd-socket-activate as descriptor 3, or as standard input. `--fetch` is the second role, which
+ * has no credential. Exit status: 0 when a result or failure was delivered, 1 when not, 2 for wrong usage. */
 #include "enroller/est.h"
 #include "enroller/fetch.h"
 

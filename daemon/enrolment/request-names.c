@@ -36,7 +36,7 @@ static bool host_name_from_file(const char *text, char *ret, size_t size) {
     return false;
 }
 
-/* %H is the static host name as it was at the first enrolment (DESIGN §7), so that a renamed device keeps its
+/* %H is the static host name as it was at the first enrolment (docs/design.md §7), so that a renamed device keeps its
  * certificate's name. */
 static void find_host_name(const Identity *identity, DeviceNames *ret) {
     _cleanup_bytes_ Bytes file = BYTES_NULL;

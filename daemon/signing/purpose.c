@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What each purpose may sign (DESIGN §8), as a table. Nothing reaches the TPM that did not pass through purpose_check,
- * and nothing but handle, packet, this file and data.c decides what passes. */
+/* What each purpose may sign (docs/design.md §8), as a table. Nothing reaches the TPM that did not pass through
+ * purpose_check, and nothing but handle, packet, this file and data.c decides what passes. */
 #include "signing/signing.h"
 
 #include "common/certificate-verify.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signing thread: owns the TPM and every credential handle's connection (DESIGN §2). Main talks to it with
+/* The signing thread: owns the TPM and every credential handle's connection (docs/design.md §2). Main talks to it with
  * the functions here, all of which return at once; what the thread has to say arrives on main's loop. */
 #pragma once
 
@@ -113,7 +113,7 @@ int signing_open_handle(Signing *signing, const SigningHandle *handle);
 int signing_close_handle(Signing *signing, uint64_t id);
 int signing_close_identity(Signing *signing, const char *name);
 
-/* What a purpose may sign (DESIGN §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with it.
- * 0 and the digest that the TPM is to sign; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT. */
+/* What a purpose may sign (docs/design.md §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with
+ * it. 0 and the digest that the TPM is to sign; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT. */
 int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload,
                   uint8_t ret_digest[static 64], size_t *ret_size, Failure *ret_failure);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /var/lib/identityd/NAME: generations, pending work, trust, and what must survive a restart (DESIGN §6). Every change
- * is atomic against a power cut: the old or the new, never none and never a mix. The store moves bytes; it does not
- * judge certificates. One object per identity, used by one thread.
+/* /var/lib/identityd/NAME: generations, pending work, trust, and what must survive a restart (docs/design.md §6). Every
+ * change is atomic against a power cut: the old or the new, never none and never a mix. The store moves bytes; it does
+ * not judge certificates. One object per identity, used by one thread.
  *
  * Every complaint names the path. A file that cannot be read as what it should be is never overwritten by the store
  * itself. */
@@ -56,8 +56,8 @@ int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure); 
 int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure);
 int store_pending_drop(Store *store, Failure *ret_failure);
 
-/* Makes pending key and `chain_pem` the next generation and current: DESIGN §6 "Commit". pending/ is gone afterwards.
- * Numbers are never used twice, not even after a retirement. */
+/* Makes pending key and `chain_pem` the next generation and current: docs/design.md §6 "Commit". pending/ is gone
+ * afterwards. Numbers are never used twice, not even after a retirement. */
 int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failure *ret_failure);
 
 /* Removes a generation (through trash/): -EBUSY if it is current. */

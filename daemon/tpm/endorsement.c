@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The device ID (DESIGN §4): which public key of the TPM stands for the device, and its hash. An EK certificate in NV
- * comes first, since a fleet can compute the ID from the maker's certificates; else the EK of TCG template L-2. */
+/* The device ID (docs/design.md §4): which public key of the TPM stands for the device, and its hash. An EK certificate
+ * in NV comes first, since a fleet can compute the ID from the maker's certificates; else the EK of TCG template L-2.
+ */
 #include "tpm/internal.h"
 
 #include "tpm/certificate-spki.h"
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In the order of preference (FACTS). */
+/* In the order of preference (docs/facts.md, "TPM"). */
 static const TPM2_HANDLE certificate_indices[] = { 0x01C0000AU, 0x01C00002U, 0x01C00014U, 0x01C00012U, 0x01C00016U };
 
 #define CERTIFICATE_MAX    4096U /* bytes of one NV index */

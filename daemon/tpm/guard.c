@@ -6,8 +6,8 @@
  * neither salted nor bound, since nothing here is secret: its key is empty, and what it proves is sameness, not who
  * asks.
  *
- * ESYS has such sessions, but spends more on one than TPM2_Sign takes (FACTS), so the few lines are here, on ESYS's own
- * system context. */
+ * ESYS has such sessions, but spends more on one than TPM2_Sign takes (docs/facts.md, "Costs"), so the few lines are
+ * here, on ESYS's own system context. */
 #include "tpm/internal.h"
 
 #include <gnutls/crypto.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Key files: "TSS2 PRIVATE KEY" in PEM (FACTS). What is read is checked by writing it again: a file that is not byte
- * for byte the canonical encoding of what was understood is refused. */
+/* Key files: "TSS2 PRIVATE KEY" in PEM (docs/facts.md, "Key files"). What is read is checked by writing it again: a
+ * file that is not byte for byte the canonical encoding of what was understood is refused. */
 #include "tpm/internal.h"
 
 #include "tpm/asn1.h"

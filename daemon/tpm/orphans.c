@@ -86,7 +86,7 @@ int tpm_orphans_flush(Tpm *tpm, Failure *ret_failure) {
         return r;
     tpm->resource_manager = detect_resource_manager(tpm);
     if (tpm->resource_manager) {
-        /* It swaps every loaded object of ours around each command (FACTS). */
+        /* It swaps every loaded object of ours around each command (docs/facts.md, "TPM"). */
         if (tpm->loaded_keys_max > 2)
             tpm->loaded_keys_max = 2;
         return 0;

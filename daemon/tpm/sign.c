@@ -18,7 +18,7 @@
 /* ---- loading ---- */
 
 /* Whether the TPM gave `object` the number of a key that we believe to be loaded: then that one is gone, by a reset
- * that we never heard of, and its old number would sign with the new key (FACTS). */
+ * that we never heard of, and its old number would sign with the new key (docs/facts.md, "TPM"). */
 static bool takes_the_place_of_another(Tpm *tpm, ESYS_TR object) {
     TPM2_HANDLE number = 0, other = 0;
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A TPM 2.0 behind any TCTI, as one object of one thread. It opens itself when it is first needed, survives
- * resets of the chip and of its transport (DESIGN §10), compares the parent's Name before it loads anything,
+ * resets of the chip and of its transport (docs/design.md §10), compares the parent's Name before it loads anything,
  * and never signs with another key than the one it was asked for. Files, each calling only those
  * before it: error.c (classes), command.c (sending), public-key.c, loaded.c (loaded keys), properties.c, orphans.c,
  * session.c, guard.c, storage-key.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), epoch.c
  * (context, recovery), key.c (data, creation), key-file.c, sign.c, tpm.c (options, probing).
  *
  * A TPM without a resource manager (swtpm, /dev/tpm0) must be this process's alone: what others leave loaded there is
- * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (FACTS). */
+ * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (docs/facts.md,
+ * "TPM"). */
 #pragma once
 
 #include "common/bytes.h"
@@ -43,7 +44,7 @@ typedef struct TpmInformation {
     TpmState state;
     char vendor[32];    /* e.g. "IBM SW TPM" trimmed, "" if unknown */
     char firmware[32];  /* "20240125.123456" */
-    char device_id[65]; /* SHA-256 hex as DESIGN §4 defines it, or "" with device_id_problem set */
+    char device_id[65]; /* SHA-256 hex as docs/design.md §4 defines it, or "" with device_id_problem set */
     char device_id_problem[160];
     uint8_t endorsement[1024]; /* DER SubjectPublicKeyInfo that the device ID is the hash of */
     size_t endorsement_size;   /* 0: unknown */
@@ -72,9 +73,9 @@ int tpm_probe(Tpm *tpm, const char *device_id_salt, TpmInformation *ret, Failure
 
 /* Creates a key under the parent of this Name and no other, which is what makes an earlier acquaintance with the TPM
  * count; an empty `parent_name` takes any. In an HMAC session salted to the parent, so that nothing between here and
- * the TPM can answer with a key of its own. Attributes as in FACTS. The TpmKey needs no TPM to exist. kinds:
- * TPM_UNAVAILABLE, TPM_REPLACED (the parent is another one), INVALID_ARGUMENT (the TPM does not know the algorithm; not
- * a Name). */
+ * the TPM can answer with a key of its own. Attributes as in docs/facts.md, "TPM". The TpmKey needs no TPM to exist.
+ * kinds: TPM_UNAVAILABLE, TPM_REPLACED (the parent is another one), INVALID_ARGUMENT (the TPM does not know the
+ * algorithm; not a Name). */
 int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name, TpmKey **ret, Failure *ret_failure);
 
 /* Signs a digest of exactly the scheme's length. The signature is encoded as X.509 and TLS want it (ECDSA: DER
@@ -108,11 +109,10 @@ BytesView tpm_key_spki(const TpmKey *key);        /* DER SubjectPublicKeyInfo; b
 BytesView tpm_key_name(const TpmKey *key);        /* TPM Name; borrowed */
 BytesView tpm_key_parent_name(const TpmKey *key); /* Name of the parent it was made under; borrowed */
 
-/* TSS2 PRIVATE KEY, PEM (FACTS), as tpm2-openssl uses it. `parent_name` travels beside it: in the file
- * `parent` of the generation, hex.
- * Decoding checks everything that can be checked without a TPM: ASN.1, no trailing bytes, TPM2B sizes, type
- * loadable, attributes, a known algorithm, and that writing it again gives the same DER. -EINVAL with kind
- * INVALID_ARGUMENT and the reason. */
+/* TSS2 PRIVATE KEY, PEM (docs/facts.md, "Key files"), as tpm2-openssl uses it. `parent_name` travels beside it: in the
+ * file `parent` of the generation, hex. Decoding checks everything that can be checked without a TPM: ASN.1, no
+ * trailing bytes, TPM2B sizes, type loadable, attributes, a known algorithm, and that writing it again gives the same
+ * DER. -EINVAL with kind INVALID_ARGUMENT and the reason. */
 #define TPM_KEY_PEM_MAX (16U * 1024U)
 int tpm_key_to_pem(const TpmKey *key, Bytes *ret_pem);
 int tpm_key_from_pem(BytesView pem, BytesView parent_name, TpmKey **ret, Failure *ret_failure);

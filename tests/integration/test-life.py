@@ -57,7 +57,7 @@ class Restarts(Life):
 
 class Tpm(Life):
     def test_reset_under_the_daemon(self):
-        """Each identity signs with its own key afterwards, never with another's (FACTS)."""
+        """Each identity signs with its own key afterwards, never with another's (docs/facts.md, "TPM")."""
         with self.demo.open("digest") as opened:
             for _ in range(3):
                 self.data.sign(SCHEME, b"before")

@@ -263,7 +263,7 @@ class Provider(ProviderCase):
                 run("/usr/bin/python3", "-c", python, both, env={**os.environ, "OPENSSL_CONF": self.plain_configuration})
 
     def test_order_in_the_shipped_configuration(self):
-        """FACTS: listed after ours, `default` would lose keys that are not ours."""
+        """docs/facts.md, "OpenSSL": listed after ours, `default` would lose keys that are not ours."""
         section = read(self.plain_configuration).partition("[identityd_providers]")[2].partition("[")[0]
         self.assertEqual(re.findall(r"(?m)^(\w+) =", section), ["default", "identityd"])
         self.assertEqual(re.findall(r"(?m)^  (\w+)$", self.openssl("list", "-providers").stdout.decode()), ["default", "identityd"])

@@ -84,7 +84,7 @@ static int pkcs7_reply_without(Server *server, Reply *reply, const char *type) {
     return r < 0 ? gnutls_complain(r, "cannot make a PKCS#7") : reply_base64(reply, type, &der);
 }
 
-/* An attacker's root with our root's name, and the OldWithNew that anyone can make (FACTS, root rollover). */
+/* An attacker's root with our root's name, and the OldWithNew that anyone can make (docs/facts.md, "EST"). */
 static int foreign_root(const Ca *ca, gnutls_x509_crt_t *ret_root, gnutls_x509_crt_t *ret_old_with_new) {
     _cleanup_datum_ gnutls_datum_t name = DATUM_NULL;
     _cleanup_authority_ Authority *attacker = NULL;

@@ -176,7 +176,7 @@ static void test_malformed(void **state) {
     refuse_parse(copy, "is not one in DER");
 }
 
-/* FACTS: GnuTLS takes each of these for a complete CRL. */
+/* docs/facts.md, "Revocation": GnuTLS takes each of these for a complete CRL. */
 static void test_partial_kinds(void **state) {
     SETTING;
 

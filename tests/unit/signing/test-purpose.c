@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The purpose table of DESIGN §8: each purpose × request × scheme against an oracle written from the text, and every
- * shape that `data` refuses, with each cut and each bit around it. */
+/* The purpose table of docs/design.md §8: each purpose × request × scheme against an oracle written from the text, and
+ * every shape that `data` refuses, with each cut and each bit around it. */
 #include "common/certificate-verify.h"
 #include "signing/signing.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Response codes to classes: every code that FACTS names, with the layers and positions in which it comes. */
+/* Response codes to classes: every code that docs/facts.md, "TPM" names, with the layers and positions in which it
+ * comes. */
 #include "support.h"
 
 #include "tpm/error.h"

@@ -25,7 +25,8 @@ static TpmInformation probe(Tpm *tpm) {
     return information;
 }
 
-/* FACTS: after a reset, another key lands on the old handle, and signing through the old handle would succeed. */
+/* docs/facts.md, "TPM": after a reset, another key lands on the old handle, and signing through the old handle would
+ * succeed. */
 static void reset_never_signs_with_another_key(void **state) {
     Swtpm *swtpm = *state;
     _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
@@ -162,7 +163,7 @@ static void cleared(void **state) {
     assert_failure(try_to_sign(tpm, key, failure), FAILURE_TPM_REPLACED, "cleared");
     after = probe(tpm);
     assert_memory_not_equal(before.parent_name, after.parent_name, before.parent_name_size);
-    assert_string_equal(before.device_id, after.device_id); /* FACTS: the EK survives TPM2_Clear */
+    assert_string_equal(before.device_id, after.device_id); /* docs/facts.md, "TPM": the EK survives TPM2_Clear */
     fresh = create_key(tpm, KEY_ECDSA_P256);
     sign(tpm, fresh);
 }
