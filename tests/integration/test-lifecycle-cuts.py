@@ -306,11 +306,6 @@ class Cuts(Lifecycle):
             os.unlink(STATE + "/current")
             os.symlink("generations/1", STATE + "/current")
             self.edit_state(of_generation="1")
-            service("start", "identityd")
-            service("kill", "identityd")
-            os.unlink(STATE + "/current")
-            os.symlink("generations/1", STATE + "/current")
-            self.edit_state(of_generation="1")
         for _ in self.start_points(prepare, self.is_ready):
             self.good(2, 2)
         self.report("start after a commit that was cut")
@@ -335,8 +330,6 @@ class Cuts(Lifecycle):
             self.two_generations()
             service("stop", "identityd")
             self.edit_state(retired="yes")
-            service("start", "identityd")
-            service("kill", "identityd")
         for _ in self.start_points(prepare, lambda: self.one.state_or_none() == "retired"):
             self.retired()
         self.report("start after a retirement that was cut")

@@ -104,10 +104,10 @@ class Seams(Lifecycle):
 
 
 class Retirement(Seams):
-    def stays_retired(self, one):
+    def stays_retired(self, one, restarts=True):
         """Without a key, and over a restart too."""
-        for restarted in (False, True):
-            if restarted:
+        for after_restart in (False, True)[:1 + restarts]:
+            if after_restart:
                 self.restart("stop")
                 self.demo.wait("ready")
             one.wait("retired")
@@ -134,7 +134,7 @@ class Retirement(Seams):
                 self.assertNotEqual(error, "done")
                 self.assertIn("retired", said)
                 self.go_on(held)
-                self.stays_retired(one)
+                self.stays_retired(one, restarts=name == "rotating")
                 one.enroll()
                 self.signs(one)
 
@@ -155,7 +155,7 @@ class Retirement(Seams):
         one.call("Retire")
         time.sleep(2)
         self.enroller.settle()
-        self.stays_retired(one)
+        self.stays_retired(one, restarts=False)
 
     def test_while_the_key_is_made(self):
         """Retired in the moment in which it was asked for."""
@@ -166,7 +166,7 @@ class Retirement(Seams):
             one.call("Retire")
             call.get()
             self.enroller.settle()
-            self.stays_retired(one)
+            self.stays_retired(one, restarts=False)
             one.enroll()
 
     def test_told_to_come_back(self):
