@@ -32,7 +32,8 @@ static int require_est(const Identity *identity, Failure *ret_failure) {
 static int may_join(const Identity *identity, const Plan *how, bool is_exact, Failure *ret_failure) {
     const AttemptStart *running = attempt_start(enrolment_attempt(identity));
 
-    if (running->means == how->means && (!is_exact || running->new_key == how->new_key))
+    if (running->means == how->means && running->present_names == how->present_names &&
+        (!is_exact || running->new_key == how->new_key))
         return 0;
     return failure_set(ret_failure, -EBUSY, FAILURE_BUSY,
                        "%s is being %s just now%s; ask again when that has ended (`idctl monitor`).",

@@ -79,6 +79,9 @@ static int take_issued(Attempt *attempt, const JobResult *result, const Certific
     _cleanup_certificates_ CertificateList issued = { 0 };
     Identity *identity = attempt->identity;
 
+    if (result->has_issued && attempt->pending.request.size == 0) /* an old one, say, whose names are others */
+        return failure_set(&how->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                           "The enroller brought a certificate without having asked for a request.");
     if (!result->has_issued)
         return failure_set(&how->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                            "The enroller ended without a certificate.");
@@ -165,6 +168,11 @@ static int begin_job(Attempt *attempt, Failure *ret_failure) {
 
 /* ---- the key ---- */
 
+static void note_kind(Attempt *attempt) {
+    attempt->pending.reenroll = attempt_is_reenrolment(attempt);
+    attempt->pending.present_names = attempt->start.present_names;
+}
+
 static void on_key_created(const Failure *failure, TpmKey *created, void *userdata) {
     Attempt *attempt = userdata;
     Failure problem = *failure;
@@ -174,7 +182,7 @@ static void on_key_created(const Failure *failure, TpmKey *created, void *userda
     if (problem.kind == FAILURE_NONE && pending_from_key(created, &attempt->pending) < 0)
         (void) failure_errno(&problem, -ENOMEM, "Keeping the new key");
     if (problem.kind == FAILURE_NONE) {
-        attempt->pending.reenroll = attempt_is_reenrolment(attempt);
+        note_kind(attempt);
         attempt->has_pending = true;
         (void) store_pending_save(identity_store(attempt->identity), &attempt->pending, &problem);
     }
@@ -219,9 +227,10 @@ static int resume(Attempt *attempt, Failure *ret_failure) {
     attempt->pending = pending;
     pending = (StoredPending) { 0 };
     attempt->has_pending = true;
-    if (attempt->pending.reenroll != attempt_is_reenrolment(attempt)) { /* the key is as good, the names may differ */
+    if (attempt->pending.reenroll != attempt_is_reenrolment(attempt) ||
+        attempt->pending.present_names != attempt->start.present_names) { /* the key is as good, the names may differ */
         bytes_clear(&attempt->pending.request);
-        attempt->pending.reenroll = attempt_is_reenrolment(attempt);
+        note_kind(attempt);
     }
     attempt->is_resumed = attempt->pending.request.size > 0;
     attempt->key = TAKE_PTR(key);
@@ -237,7 +246,7 @@ static int keep_key(Attempt *attempt, Failure *ret_failure) {
     if (r < 0)
         return failure_errno(ret_failure, r, "Preparing the renewal");
     attempt->pending.same_key = true;
-    attempt->pending.reenroll = attempt_is_reenrolment(attempt);
+    note_kind(attempt);
     attempt->has_pending = true;
     return store_pending_save(identity_store(identity), &attempt->pending, ret_failure);
 }

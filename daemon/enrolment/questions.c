@@ -10,8 +10,12 @@
 
 static void answer(Attempt *attempt, const Failure *failure, BytesView body) {
     job_answer(attempt->job, attempt->question_type, attempt->question_serial, failure, body);
-    if (failure->kind != FAILURE_NONE)
-        attempt->own_failure = *failure; /* ours is the better text than what the enroller makes of it */
+    if (failure->kind == FAILURE_NONE)
+        return;
+    attempt->own_failure = *failure; /* ours is the better text than what the enroller makes of it */
+    /* Whose call it was that failed did nothing wrong: the enroller did. */
+    if (failure->kind == FAILURE_INVALID_ARGUMENT || failure->kind == FAILURE_PURPOSE_VIOLATION)
+        attempt->own_failure.kind = FAILURE_ENROLLMENT_FAILED;
 }
 
 /* ---- requests ---- */

@@ -148,7 +148,8 @@ static void publication_hear(Identity *identity, unsigned changes) {
         (void) signing_close_identity(signing, identity_name(identity));
     if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_RETIRED)
         (void) signing_remove_identity(signing, identity_name(identity));
-    if (changes & (CHANGED_CONFIGURATION | CHANGED_STATE | CHANGED_GENERATION | CHANGED_ANCHORS | CHANGED_STATEMENTS))
+    if (changes & (CHANGED_CONFIGURATION | CHANGED_STATE | CHANGED_GENERATION | CHANGED_ANCHORS | CHANGED_STATEMENTS |
+                   CHANGED_TPM)) /* which may hang, or answer again */
         publish(identity);
 }
 

@@ -79,6 +79,8 @@ static void on_tpm_looked(void *userdata) {
 static void on_tpm_changed(void *userdata) {
     Manager *manager = userdata;
 
+    for (size_t i = 0; i < identity_set_count(manager->set); i++)
+        identity_note(identity_set_at(manager->set, i), CHANGED_TPM);
     manager->tpm_changed = true;
 }
 
@@ -126,7 +128,7 @@ static void on_flush(void *userdata) {
         unsigned changes = identity_flush(identity);
         if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_READY)
             tell_others(manager, identity);
-        if (changes != 0)
+        if ((changes & ~(unsigned) CHANGED_TPM) != 0)
             tell(manager, CHANGE_IDENTITY_PROPERTIES, identity);
     }
     if (manager->tpm_changed)

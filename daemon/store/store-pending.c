@@ -50,6 +50,7 @@ int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
         { "reenroll", VALUE_BOOLEAN, &(pending)->reenroll, 0 },                                                        \
             { "same-key", VALUE_BOOLEAN, &(pending)->same_key, 0 },                                                    \
             { "manual", VALUE_BOOLEAN, &(pending)->manual, 0 },                                                        \
+            { "present-names", VALUE_BOOLEAN, &(pending)->present_names, 0 },                                          \
     }
 
 static int read_flags(Place place, StoredPending *pending, Failure *ret_failure) {
@@ -61,7 +62,17 @@ static int read_flags(Place place, StoredPending *pending, Failure *ret_failure)
         return place_malformed(place, FLAGS_FILE, 0, "is missing", ret_failure);
     if (r < 0)
         return r;
-    return key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags), ret_failure);
+    r = key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags), ret_failure);
+    if (r != -EBADMSG)
+        return r;
+    /* Of before there was the last one: then a renewal alone had the names of the present certificate. */
+    pending->present_names = false;
+    if (key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags) - 1U, NULL) < 0)
+        return r;
+    if (ret_failure)
+        *ret_failure = FAILURE_INIT;
+    pending->present_names = pending->reenroll;
+    return 0;
 }
 
 int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
@@ -101,7 +112,8 @@ static bool views_are_equal(const Bytes *a, const Bytes *b) {
 
 static bool only_additions_differ(const StoredPending *old, const StoredPending *new) {
     return views_are_equal(&old->key_pem, &new->key_pem) && views_are_equal(&old->parent_name, &new->parent_name) &&
-           old->reenroll == new->reenroll && old->same_key == new->same_key && old->manual == new->manual;
+           old->reenroll == new->reenroll && old->present_names == new->present_names &&
+           old->same_key == new->same_key && old->manual == new->manual;
 }
 
 static int write_files(Place place, const StoredPending *pending) {

@@ -45,11 +45,12 @@ int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *re
 /* pending/: a generation being made. */
 typedef struct StoredPending {
     Bytes key_pem, parent_name;
-    Bytes request; /* PKCS#10 DER as sent; empty: not made yet */
-    Bytes issued;  /* PEM of what came before its beginning, leaf first; empty: nothing did */
-    bool reenroll; /* made for /simplereenroll */
-    bool same_key; /* the key is the current generation's (RotateKey=no) */
-    bool manual;   /* made by CreateRequest */
+    Bytes request;      /* PKCS#10 DER as sent; empty: not made yet */
+    Bytes issued;       /* PEM of what came before its beginning, leaf first; empty: nothing did */
+    bool reenroll;      /* made for /simplereenroll */
+    bool present_names; /* with the names of the present certificate, else with those of the configuration */
+    bool same_key;      /* the key is the current generation's (RotateKey=no) */
+    bool manual;        /* made by CreateRequest */
 } StoredPending;
 void stored_pending_clear(StoredPending *pending);
 int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure); /* -ENOENT: none */
