@@ -5,6 +5,7 @@
 #undef NDEBUG
 #include <assert.h>
 #include <gnutls/crypto.h>
+#include <gnutls/pkcs7.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,28 +83,53 @@ static char *export_certificate(gnutls_x509_crt_t certificate) {
     return take_datum(pem);
 }
 
-FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer) {
-    FakeCa *ca = calloc(1, sizeof(*ca));
+/* A CA certificate, dated; to be signed. */
+static gnutls_x509_crt_t ca_certificate(const char *common_name, gnutls_privkey_t key, long starts, long ends) {
+    gnutls_x509_crt_t certificate;
     unsigned char id[20];
     size_t id_size = sizeof(id);
     time_t now = time(NULL);
 
+    check(gnutls_x509_crt_init(&certificate), "certificate");
+    set_name(certificate, common_name, 1);
+    set_key(certificate, key);
+    check(gnutls_x509_crt_set_activation_time(certificate, now + starts), "dates");
+    check(gnutls_x509_crt_set_expiration_time(certificate, now + ends), "dates");
+    check(gnutls_x509_crt_set_basic_constraints(certificate, 1, -1), "constraints");
+    check(gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN), "usage");
+    check(gnutls_x509_crt_get_key_id(certificate, 0, id, &id_size), "key id");
+    check(gnutls_x509_crt_set_subject_key_id(certificate, id, id_size), "key id");
+    return certificate;
+}
+
+FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends) {
+    FakeCa *ca = calloc(1, sizeof(*ca));
+
     assert(ca);
     ca->key = fake_key_new(FAKE_KEY_P256);
-    check(gnutls_x509_crt_init(&ca->certificate), "certificate");
-    set_name(ca->certificate, common_name, 1);
-    set_key(ca->certificate, ca->key);
-    check(gnutls_x509_crt_set_activation_time(ca->certificate, now - 7200), "dates");
-    check(gnutls_x509_crt_set_expiration_time(ca->certificate, now + 86400), "dates");
-    check(gnutls_x509_crt_set_basic_constraints(ca->certificate, 1, -1), "constraints");
-    check(gnutls_x509_crt_set_key_usage(ca->certificate, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN), "usage");
-    check(gnutls_x509_crt_get_key_id(ca->certificate, 0, id, &id_size), "key id");
-    check(gnutls_x509_crt_set_subject_key_id(ca->certificate, id, id_size), "key id");
+    ca->certificate = ca_certificate(common_name, ca->key, starts, ends);
     check(gnutls_x509_crt_privkey_sign(ca->certificate, issuer ? issuer->certificate : ca->certificate,
                                        issuer ? issuer->key : ca->key, GNUTLS_DIG_SHA256, 0),
           "sign");
     ca->pem = export_certificate(ca->certificate);
     return ca;
+}
+
+FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer) {
+    return fake_ca_new_dated(common_name, issuer, -7200, 86400);
+}
+
+char *fake_ca_cross(const FakeCa *ca, const FakeCa *issuer) {
+    char name[128];
+    size_t size = sizeof(name);
+
+    check(gnutls_x509_crt_get_dn_by_oid(ca->certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size), "name");
+    gnutls_x509_crt_t certificate = ca_certificate(name, ca->key, -7200, 86400);
+    set_name(certificate, name, 3);
+    check(gnutls_x509_crt_privkey_sign(certificate, issuer->certificate, issuer->key, GNUTLS_DIG_SHA256, 0), "sign");
+    char *pem = export_certificate(certificate);
+    gnutls_x509_crt_deinit(certificate);
+    return pem;
 }
 
 FakeCa *fake_ca_free(FakeCa *ca) {
@@ -140,6 +166,90 @@ char *fake_ca_issue(const FakeCa *ca, gnutls_privkey_t key, const FakeRequest *r
     char *pem = export_certificate(certificate);
     gnutls_x509_crt_deinit(certificate);
     return pem;
+}
+
+/* ---- what was asked for ---- */
+
+static void set_names(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request, const FakeIssue *issue) {
+    if (issue->dns)
+        check(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, issue->dns,
+                                                   (unsigned) strlen(issue->dns), GNUTLS_FSAN_APPEND),
+              "SAN");
+    else if (!issue->reversed_names) /* there may be none */
+        (void) gnutls_x509_crt_set_crq_extension_by_oid(certificate, request, GNUTLS_X509EXT_OID_SAN, 0);
+    for (unsigned left = issue->reversed_names ? 8 : 0; left > 0; left--) {
+        unsigned char name[256];
+        size_t size = sizeof(name);
+        unsigned type;
+        int r = gnutls_x509_crq_get_subject_alt_name(request, left - 1, name, &size, &type, NULL);
+        if (r >= 0)
+            check(gnutls_x509_crt_set_subject_alt_name(certificate, type, name, (unsigned) size, GNUTLS_FSAN_APPEND),
+                  "SAN");
+    }
+}
+
+static void set_usages(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request, const FakeIssue *issue) {
+    check(gnutls_x509_crt_set_basic_constraints(certificate, 0, -1), "constraints");
+    check(gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_DIGITAL_SIGNATURE), "usage");
+    if (issue->server)
+        check(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0), "purpose");
+    if (issue->client)
+        check(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_CLIENT, 0), "purpose");
+    if (!issue->server && !issue->client && !issue->no_usage) /* there may be none */
+        (void) gnutls_x509_crt_set_crq_extension_by_oid(certificate, request, GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE, 0);
+}
+
+char *fake_ca_certify(const FakeCa *ca, gnutls_datum_t der, const FakeIssue *issue) {
+    static unsigned last_serial = 100;
+    gnutls_x509_crq_t request;
+    gnutls_x509_crt_t certificate;
+    bool dated = issue->starts != 0 || issue->ends != 0;
+    time_t now = time(NULL);
+
+    check(gnutls_x509_crq_init(&request), "request");
+    check(gnutls_x509_crq_import(request, &der, GNUTLS_X509_FMT_DER), "request");
+    check(gnutls_x509_crt_init(&certificate), "certificate");
+    check(gnutls_x509_crt_set_crq(certificate, request), "request");
+    if (issue->common_name) /* beside what is in it: another subject in any case */
+        check(gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, issue->common_name,
+                                            (unsigned) strlen(issue->common_name)),
+              "name");
+    unsigned serial = issue->serial ? issue->serial : ++last_serial;
+    const unsigned char bytes[2] = { (unsigned char) (serial >> 8 & 0x7f), (unsigned char) serial };
+    check(gnutls_x509_crt_set_version(certificate, 3), "version");
+    check(gnutls_x509_crt_set_serial(certificate, bytes, sizeof(bytes)), "serial");
+    if (issue->other_key) {
+        gnutls_privkey_t key = fake_key_new(FAKE_KEY_P256);
+        set_key(certificate, key);
+        gnutls_privkey_deinit(key);
+    }
+    check(gnutls_x509_crt_set_activation_time(certificate, now + (dated ? issue->starts : -3600)), "dates");
+    check(gnutls_x509_crt_set_expiration_time(certificate, now + (dated ? issue->ends : 3600)), "dates");
+    set_names(certificate, request, issue);
+    set_usages(certificate, request, issue);
+    check(gnutls_x509_crt_privkey_sign(certificate, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0), "sign");
+    char *pem = export_certificate(certificate);
+    gnutls_x509_crt_deinit(certificate);
+    gnutls_x509_crq_deinit(request);
+    return pem;
+}
+
+gnutls_datum_t fake_pkcs7(const char *pem) {
+    gnutls_datum_t text = { (unsigned char *) (uintptr_t) pem, (unsigned) strlen(pem) }, der;
+    gnutls_x509_crt_t *list;
+    gnutls_pkcs7_t pkcs7;
+    unsigned count;
+
+    check(gnutls_x509_crt_list_import2(&list, &count, &text, GNUTLS_X509_FMT_PEM, 0), "PEM");
+    check(gnutls_pkcs7_init(&pkcs7), "PKCS#7");
+    for (unsigned i = 0; i < count; i++) {
+        check(gnutls_pkcs7_set_crt(pkcs7, list[i]), "PKCS#7");
+        gnutls_x509_crt_deinit(list[i]);
+    }
+    gnutls_free(list);
+    check(gnutls_pkcs7_export2(pkcs7, GNUTLS_X509_FMT_DER, &der), "PKCS#7");
+    gnutls_pkcs7_deinit(pkcs7);
+    return der;
 }
 
 char *fake_ca_crl(const FakeCa *ca, const unsigned *serials, long ends) {

@@ -17,7 +17,11 @@ typedef struct FakeCa {
 
 /* `issuer` NULL: a root. */
 FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
+/* The same with dates of the caller's, in seconds from now. */
+FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends);
 FakeCa *fake_ca_free(FakeCa *ca);
+/* The key and name of `ca` certified by `issuer` (the NewWithOld of a rollover), as PEM; freed with free(). */
+char *fake_ca_cross(const FakeCa *ca, const FakeCa *issuer);
 
 typedef enum FakeKeyType {
     FAKE_KEY_P256,
@@ -39,6 +43,22 @@ typedef struct FakeRequest {
 
 /* One certificate as PEM; freed with free(). */
 char *fake_ca_issue(const FakeCa *ca, gnutls_privkey_t key, const FakeRequest *request);
+
+/* What a CA makes of a certification request. A zeroed one: what was asked for, from an hour ago until in an hour. */
+typedef struct FakeIssue {
+    long starts, ends;             /* seconds from now; both 0: an hour ago and in an hour */
+    unsigned serial;               /* 0: one that none had before */
+    const char *common_name;       /* a further CN in the subject */
+    const char *dns;               /* instead of the SAN that was asked for */
+    bool reversed_names;           /* the SAN in another order */
+    bool other_key;                /* for a key that nobody asked about */
+    bool no_usage, client, server; /* instead of the extended key usages that were asked for */
+} FakeIssue;
+/* `request`: PKCS#10 DER. One certificate as PEM; freed with free(). */
+char *fake_ca_certify(const FakeCa *ca, gnutls_datum_t request, const FakeIssue *issue);
+
+/* PKCS#7, certs-only, of all certificates of a PEM text, as DER; freed with gnutls_free(). */
+gnutls_datum_t fake_pkcs7(const char *pem);
 
 /* A CRL with the given serial numbers, 0-terminated, as PEM; `ends` in seconds from now. Freed with free(). */
 char *fake_ca_crl(const FakeCa *ca, const unsigned *serials, long ends);
