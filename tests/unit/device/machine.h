@@ -85,6 +85,8 @@ void machine_fail(Machine *machine, const char *what, const char *file, int line
 /* Until what was begun is through, as far as eight tasks of the signing thread in a row suffice for it: for what must
  * not happen. */
 void machine_settle(Machine *machine);
+/* Lets time pass (clock.h), and settles. */
+void machine_pass(Machine *machine, int64_t seconds);
 /* Until identity NAME has that state. */
 void machine_await_state(Machine *machine, const char *name, IdentityState state);
 
