@@ -5,6 +5,7 @@
 #include "tests/unit/device/clock.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -75,15 +76,26 @@ static void make_directories(Machine *machine) {
         assert_int_equal(setenv(variables[i][0], machine_path(machine, variables[i][1]), 1), 0);
 }
 
+static const Machine *logging; /* for on_abort alone */
+
+/* Why a test of ours is aborted is in the log, too. */
+static void on_abort(int signal) {
+    if (logging)
+        (void) !write(STDERR_FILENO, logging->log.text, logging->log.size);
+}
+
 /* Only what the process itself prints: a sanitizer's report goes to the descriptor. */
 static void begin_log(Machine *machine) {
     machine->log.stream = open_memstream(&machine->log.text, &machine->log.size);
     assert_non_null(machine->log.stream);
     machine->log.before = stderr;
     stderr = machine->log.stream;
+    logging = machine;
+    (void) signal(SIGABRT, on_abort);
 }
 
 static void end_log(Machine *machine) {
+    logging = NULL;
     stderr = machine->log.before;
     (void) fclose(machine->log.stream);
     (void) fputs(machine->log.text, stderr);
