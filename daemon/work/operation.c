@@ -16,20 +16,23 @@ struct Operations {
     Operation *first, **last; /* finished, in that order */
 };
 
-static void answer_all(Operations *operations) {
-    while (operations->first) {
-        Operation *operation = operations->first;
-        operations->first = operation->next;
-        if (!operations->first)
-            operations->last = &operations->first;
+/* Those that are in the line by now; whoever is answered may finish others. */
+static void answer_line(Operations *operations) {
+    Operation *operation = operations->first;
+
+    operations->first = NULL;
+    operations->last = &operations->first;
+    while (operation) {
+        Operation *next = operation->next;
         operation->done(&operation->failure, bytes_view(&operation->result), operation->userdata);
         bytes_clear(&operation->result);
         free(operation);
+        operation = next;
     }
 }
 
 static int on_turn(sd_event_source *source, void *userdata) {
-    answer_all(userdata);
+    answer_line(userdata);
     return 0;
 }
 
@@ -56,7 +59,8 @@ int operations_new(sd_event *loop, Operations **ret) {
 Operations *operations_free(Operations *operations) {
     if (!operations)
         return NULL;
-    answer_all(operations);
+    while (operations->first)
+        answer_line(operations);
     sd_event_source_disable_unref(operations->turn);
     free(operations);
     return NULL;
