@@ -47,7 +47,7 @@ static void task_done(void *data, bool cancelled) {
 /* Answers may begin and end other things; so the list is looked at from its head each time. */
 static TpmTask *next_overdue(const TpmTasks *tasks, uint64_t now) {
     for (TpmTask *task = tasks->first; task; task = task->next)
-        if (!task->is_answered && now - task->started > task->patience)
+        if (!task->is_answered && now > task->started + task->patience)
             return task;
     return NULL;
 }
