@@ -20,6 +20,7 @@ FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
 /* The same with dates of the caller's, in seconds from now. */
 FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends);
 FakeCa *fake_ca_free(FakeCa *ca);
+DEFINE_CLEANUP(FakeCa, fake_ca_free)
 /* The key and name of `ca` certified by `issuer` (the NewWithOld of a rollover), as PEM; freed with free(). */
 char *fake_ca_cross(const FakeCa *ca, const FakeCa *issuer);
 

@@ -49,6 +49,21 @@ void machine_configure(const Machine *machine, const char *name, const char *mor
                   name, machine->root, more);
 }
 
+void machine_configure_fingerprint(const Machine *machine, const char *name, const FakeCa *ca, const char *more) {
+    char path[160], hex[65];
+    uint8_t fingerprint[32];
+    size_t size = sizeof fingerprint;
+
+    assert_true(gnutls_x509_crt_get_fingerprint(ca->certificate, GNUTLS_DIG_SHA256, fingerprint, &size) >= 0);
+    for (size_t i = 0; i < size; i++)
+        (void) snprintf(hex + 2 * i, 3, "%02x", fingerprint[i]);
+    (void) snprintf(path, sizeof path, "etc/identities/%s.conf", name);
+    machine_write(machine, path,
+                  "[Identity]\nSubject=CN=%s\n[Enrollment]\nServer=https://ca.example/.well-known/est\n"
+                  "AnchorsFingerprint=sha256:%s\n%s",
+                  name, hex, more);
+}
+
 void machine_configure_manual(const Machine *machine, const char *name, const char *more) {
     char path[160];
 

@@ -52,6 +52,8 @@ const char *machine_path(const Machine *machine, const char *path);
 /* identities/NAME.conf: CN=NAME, an EST server, Anchors= the CA; then `more`, which begins in [Enrollment] and may go
  * on with other sections. */
 void machine_configure(const Machine *machine, const char *name, const char *more);
+/* The same with AnchorsFingerprint= of `ca` alone. */
+void machine_configure_fingerprint(const Machine *machine, const char *name, const FakeCa *ca, const char *more);
 /* The same for Protocol=manual. */
 void machine_configure_manual(const Machine *machine, const char *name, const char *more);
 
