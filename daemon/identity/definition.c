@@ -14,6 +14,7 @@
 
 struct Definition {
     IdentityConfig *config;
+    IdentityConfig *before; /* the last one without a fault, while there is a fault */
     char *fault;
 };
 
@@ -37,6 +38,7 @@ void definition_free(Identity *identity) {
     if (!identity->definition)
         return;
     identity_config_free(identity->definition->config);
+    identity_config_free(identity->definition->before);
     set_fault(identity->definition, NULL);
     free(identity->definition);
     identity->definition = NULL;
@@ -65,7 +67,10 @@ void definition_refuse(Identity *identity, const char *why) {
     Definition *definition = identity->definition;
 
     set_fault(definition, why);
-    definition->config = identity_config_free(definition->config);
+    if (definition->config) {
+        identity_config_free(definition->before);
+        definition->before = TAKE_PTR(definition->config);
+    }
     identity_note(identity, CHANGED_CONFIGURATION);
     log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name,
               "%s This identity is out of use until that is mended; the others go on.", why);
@@ -73,10 +78,13 @@ void definition_refuse(Identity *identity, const char *why) {
 
 /* ---- what is another ---- */
 
-static void note_differences(Identity *identity, const IdentityConfig *old, const IdentityConfig *new) {
+/* A fault in between hides nothing: a request that a CA has taken under other names is none to go on with. */
+static void note_differences(Identity *identity, const IdentityConfig *new) {
+    const Definition *definition = identity->definition;
+    const IdentityConfig *old = definition->config ? definition->config : definition->before;
     unsigned changes = CHANGED_CONFIGURATION;
 
-    if (!old || old->check_crl != new->check_crl || old->check_ocsp != new->check_ocsp)
+    if (!definition->config || old->check_crl != new->check_crl || old->check_ocsp != new->check_ocsp)
         changes |= CHANGED_CHECKS;
     if (old && !identity_config_same_request(old, new))
         changes |= CHANGED_REQUEST;
@@ -163,8 +171,9 @@ int definition_load(Identity *identity, bool is_certified) {
             definition_refuse(identity, strerror(-r));
         return r;
     }
-    note_differences(identity, definition->config, config);
+    note_differences(identity, config);
     identity_config_free(definition->config);
+    definition->before = identity_config_free(definition->before);
     definition->config = TAKE_PTR(config);
     return 0;
 }
