@@ -154,7 +154,7 @@ int generation_load(Identity *identity, Failure *ret_failure) {
     if (!bytes_view_equal(bytes_view(&chain.list[0]->spki), tpm_key_spki(key)))
         return failure_set(ret_failure, -EBADMSG, FAILURE_STORAGE,
                            "%s/generations/%" PRIu32
-                           ": the first certificate of chain.pem is not for the key in key.pem.",
+                           ": the first certificate of chain.pem is not for the key in key.pem",
                            identity->name, number);
     generation_set(identity, number, TAKE_PTR(key), &chain);
     return 0;

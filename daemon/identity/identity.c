@@ -102,7 +102,7 @@ static void tell_damage(Identity *identity, const Failure *failure) {
 
     (void) failure_set(
         &text, -EBADMSG, FAILURE_STORAGE,
-        "%s What is there cannot be used; nothing was deleted. `idctl enroll --new-key %s` makes it anew, "
+        "%s. What is there cannot be used; nothing was deleted. `idctl enroll --new-key %s` makes it anew, "
         "if the CA permits, or a backup may be put back.",
         failure->text, identity->name);
     log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s", text.text);
