@@ -74,6 +74,11 @@ void identity_set_error(Identity *identity, const char *text) {
 }
 
 void standing_set_storage_fault(Identity *identity, const char *text) {
+    const char *before = identity->standing->storage_fault, *error = identity_error(identity);
+
+    /* It can be read again: what was said of that is past (as far as there was room to say it). */
+    if (!text && before && error[0] && strncmp(before, error, strlen(error)) == 0)
+        identity_set_error(identity, NULL);
     free(identity->standing->storage_fault);
     identity->standing->storage_fault = text ? strdup(text) : NULL;
 }

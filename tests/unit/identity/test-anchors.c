@@ -315,12 +315,14 @@ static void test_unreadable(void **state) {
     assert_int_equal(identity_state(identity), STATE_UNAVAILABLE);
     assert_null(identity_fault(identity));
     machine_expect_log(f->machine, "It is tried again.", 1);
+    assert_non_null(strstr(identity_error(identity), "state/x/trust"));
     assert_int_equal(unlink(machine_path(f->machine, "state/x/trust")), 0);
     assert_int_equal(rename(machine_path(f->machine, "state/x/aside"), machine_path(f->machine, "state/x/trust")), 0);
     clock_pass(2);
     identity_run_due(identity);
     assert_int_equal(identity_state(identity), STATE_EMPTY);
     assert_int_equal(identity_anchors(identity)->count, 2);
+    assert_string_equal(identity_error(identity), ""); /* and that it could not be is past */
 }
 
 /* ---- a fingerprint ---- */
