@@ -170,13 +170,13 @@ static int load_everything(Identity *identity, Failure *ret_failure) {
     return r;
 }
 
-void identity_load(Identity *identity) {
+/* What stands against using it is told; only a disk that cannot be read is a reason to try again. */
+static void load(Identity *identity) {
     Loading *loading = identity_part(identity, &loading_duty);
     Failure failure = FAILURE_INIT;
-    bool was_out = identity_state(identity) == STATE_MISCONFIGURED;
+    bool was_out = identity_state(identity) == STATE_MISCONFIGURED, is_again = false;
     int r = definition_load(identity, is_certified(identity));
 
-    backoff_succeeded(&loading->backoff);
     standing_set_storage_fault(identity, NULL);
     if (r >= 0) {
         r = load_everything(identity, &failure);
@@ -186,11 +186,14 @@ void identity_load(Identity *identity) {
     if (r < 0 && failure.kind != FAILURE_NONE && failure.kind != FAILURE_STORAGE && failure.kind != FAILURE_INTERNAL)
         definition_refuse(identity, failure.text);
     else if (r < 0 && failure.kind != FAILURE_NONE) {
-        backoff_failed(&loading->backoff, &patience, realtime_seconds());
+        backoff_failed(&loading->backoff, &patience, identity_now(identity));
         standing_set_storage_fault(identity, failure.text);
         identity_set_error(identity, failure.text);
         log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s It is tried again.", failure.text);
+        is_again = true;
     }
+    if (!is_again)
+        backoff_succeeded(&loading->backoff);
     if (identity_is_misconfigured(identity, NULL))
         put_out_of_use(identity);
     else if (was_out)
@@ -199,19 +202,26 @@ void identity_load(Identity *identity) {
     identity_evaluate(identity);
 }
 
+void identity_load(Identity *identity) {
+    Loading *loading = identity_part(identity, &loading_duty);
+
+    backoff_succeeded(&loading->backoff); /* who asks for it has patience anew */
+    load(identity);
+}
+
 static Instant loading_when(const Identity *identity) {
     const Loading *loading = identity_part(identity, &loading_duty);
 
     if (loading->backoff.failures == 0)
         return instant_never();
-    return backoff_when(&loading->backoff, &patience, realtime_seconds());
+    return backoff_when(&loading->backoff, &patience, identity_now(identity));
 }
 
 const Duty loading_duty = {
     .name = "loading",
     .part_size = sizeof(Loading),
     .when = loading_when,
-    .begin = identity_load,
+    .begin = load,
 };
 
 /* ---- a new generation ---- */
