@@ -1,102 +1,83 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Names of a configuration with the values of a device: what comes out, and for what cannot be which line is told, and
  * why. */
-#include "manager/internal.h"
+#include "enrolment/request-names.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/unit/device/certify.h"
+#include "work/key-tasks.h"
 
-#include <cmocka.h>
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-#define A64       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define FILE_NAME "x.conf"
+static const Duty *const table[] = { &loading_duty, NULL };
 
 typedef struct Fixture {
-    char directory[64], path[96];
-    Manager manager;
-    Identity identity;
+    Machine *machine;
+    Identity *identity;
 } Fixture;
-
-static void put(const Fixture *fixture, const char *name, const char *text, size_t size) {
-    char path[160];
-
-    snprintf(path, sizeof path, "%s/%s", fixture->directory, name);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
+    void *machine = NULL;
 
-    if (!f)
-        return -1;
-    strcpy(f->directory, "/tmp/identityd-names-XXXXXX");
-    assert_non_null(mkdtemp(f->directory));
-    strcpy(f->path, f->directory);
-    strcat(f->path, "/" FILE_NAME);
-    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", f->directory, 1), 0);
-    f->identity.name = strdup("x");
-    f->identity.manager = &f->manager;
-    strcpy(f->manager.tpm.device_id, "d0");
-    strcpy(f->manager.machine_id, "m0");
-    strcpy(f->identity.stored.host_name, "host_1.example");
+    assert_int_equal(machine_setup(&machine), 0);
+    f->machine = machine;
+    f->machine->by_hand = true;
     *state = f;
     return 0;
 }
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    char path[160];
+    void *machine = f->machine;
 
-    unlink(f->path);
-    snprintf(path, sizeof path, "%s/serial", f->directory);
-    unlink(path);
-    rmdir(f->directory);
-    secret_free(f->manager.serial);
-    identity_config_free(f->identity.config);
-    free(f->identity.name);
     free(f);
-    return 0;
+    return machine_teardown(&machine);
 }
 
+/* Starts anew: the serial number is read at the start. */
 static void set_serial(Fixture *f, const char *serial, size_t size) {
-    put(f, "serial", serial, size);
-    f->manager.serial = secret_free(f->manager.serial);
-    assert_int_equal(secret_from_credential("serial", &f->manager.serial), 0);
+    FILE *file = fopen(machine_path(f->machine, "credentials/serial"), "we");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(serial, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    machine_stop(f->machine);
+    f->identity = NULL;
 }
 
 /* Subject= is line 3, SubjectAltName= 4, User= 9. */
 static void configure(Fixture *f, const char *subject, const char *names, const char *user) {
-    char *paths[] = { f->path, NULL };
-    Problems problems = { 0 };
-    char *text = NULL;
+    machine_write(f->machine, "etc/identities/x.conf",
+                  "# of the test\n[Identity]\nSubject=%s\nSubjectAltName=%s\n[Enrollment]\nServer=https://a/\n"
+                  "Anchors=%s/etc/ca.pem\nAuthenticate=credential:c\nUser=%s\n",
+                  subject, names, f->machine->root, user);
+    if (f->identity)
+        identity_load(f->identity);
+    else {
+        machine_start_parts(f->machine, table);
+        f->identity = machine_add(f->machine, "x");
+    }
+    if (identity_fault(f->identity))
+        fail_msg("%s", identity_fault(f->identity));
+    identity_set_host_name(f->identity, "host_1.example");
+}
 
-    assert_true(asprintf(&text,
-                         "# of the test\n[Identity]\nSubject=%s\nSubjectAltName=%s\n[Enrollment]\nServer=https://a/\n"
-                         "Anchors=/a\nAuthenticate=credential:c\nUser=%s\n",
-                         subject, names, user) > 0);
-    put(f, FILE_NAME, text, strlen(text));
-    free(text);
-    f->identity.config = identity_config_free(f->identity.config);
-    if (identity_config_load("x", paths, &problems, &f->identity.config) < 0)
-        fail_msg("%s", problems.count > 0 ? problems.list[0].text : "?");
-    problems_clear(&problems);
+static const char *device_id(const Fixture *f) {
+    return tpm_watch_information(device_tpm(f->machine->device))->device_id;
 }
 
 static void test_names(void **state) {
     Fixture *f = *state;
     RequestNames names = { 0 };
     Failure failure = FAILURE_INIT;
-    char *user = NULL;
+    char *user = NULL, expected[160];
 
     set_serial(f, "S/1\n", 4);
-    configure(f, "CN=%d,OU=%m,O=%s", "dns:%H ip:192.0.2.1 uri:urn:x:%s hardware-module:1.3.6/%s", "%m-%s");
-    assert_int_equal(request_names(&f->identity, &names, &failure), 0);
-    assert_string_equal(names.subject, "CN=d0,OU=m0,O=S/1");
+    configure(f, "serialNumber=%d,OU=%m,O=%s", "dns:%H ip:192.0.2.1 uri:urn:x:%s hardware-module:1.3.6/%s", "%m-%s");
+    assert_int_equal(request_names(f->identity, &names, &failure), 0);
+    snprintf(expected, sizeof expected, "serialNumber=%s,OU=%s,O=S/1", device_id(f),
+             device_machine_id(f->machine->device));
+    assert_string_equal(names.subject, expected);
     assert_int_equal(names.san_count, 4);
     assert_string_equal(names.sans[0].value, "host_1.example");
     assert_int_equal(names.sans[1].kind, SAN_IP);
@@ -104,8 +85,10 @@ static void test_names(void **state) {
     assert_string_equal(names.sans[3].value, "1.3.6/S/1");
     request_names_clear(&names);
     request_names_clear(&names);
-    assert_int_equal(request_user(&f->identity, &f->identity.config->authenticate, false, &user, &failure), 0);
-    assert_string_equal(user, "m0-S/1");
+    const Authenticate *authenticate = &identity_config(f->identity)->authenticate;
+    assert_int_equal(request_user(f->identity, authenticate, false, &user, &failure), 0);
+    snprintf(expected, sizeof expected, "%s-S/1", device_machine_id(f->machine->device));
+    assert_string_equal(user, expected);
     free(user);
 }
 
@@ -134,11 +117,12 @@ static void test_refused(void **state) {
         Failure failure = FAILURE_INIT;
         char begin[160];
         set_serial(f, cases[i].serial, strlen(cases[i].serial));
-        strcpy(f->identity.stored.host_name, cases[i].host_name);
         configure(f, cases[i].subject, cases[i].names, "u");
-        assert_int_equal(request_names(&f->identity, &names, &failure), -EINVAL);
+        identity_set_host_name(f->identity, cases[i].host_name);
+        assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
         assert_int_equal(failure.kind, FAILURE_INVALID_ARGUMENT);
-        snprintf(begin, sizeof begin, "x: %s:%u: [Identity] ", f->path, cases[i].line);
+        snprintf(begin, sizeof begin, "x: %s:%u: [Identity] ", machine_path(f->machine, "etc/identities/x.conf"),
+                 cases[i].line);
         if (strncmp(failure.text, begin, strlen(begin)) != 0 || !strstr(failure.text, cases[i].reason))
             fail_msg("no '%s' in: %s", cases[i].reason, failure.text);
         assert_null(names.subject);
@@ -153,13 +137,18 @@ static void test_unknown_values(void **state) {
 
     set_serial(f, "a\0b", 3);
     configure(f, "CN=%s", "dns:a", "u");
-    assert_int_equal(request_names(&f->identity, &names, &failure), -EINVAL);
+    assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
     assert_non_null(strstr(failure.text, "serial number has a NUL byte"));
+    /* The TPM was not there yet, so there is no device ID. */
+    machine_stop(f->machine);
+    f->identity = NULL;
+    assert_int_equal(unlink(machine_path(f->machine, "credentials/serial")), 0);
+    assert_int_equal(swtpm_kill(f->machine->swtpm), 0);
+    assert_int_equal(swtpm_replace(f->machine->swtpm), 0);
     configure(f, "CN=%d", "dns:a", "u");
-    f->manager.tpm.device_id[0] = '\0';
-    strcpy(f->manager.tpm.device_id_problem, "the endorsement hierarchy is locked");
-    assert_int_equal(request_names(&f->identity, &names, &failure), -EINVAL);
-    assert_non_null(strstr(failure.text, "the endorsement hierarchy is locked"));
+    assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
+    assert_non_null(strstr(failure.text, "Subject=CN=%d: "));
+    assert_int_equal(swtpm_start(f->machine->swtpm), 0);
 }
 
 static void test_refused_users(void **state) {
@@ -168,27 +157,186 @@ static void test_refused_users(void **state) {
     char begin[256], *user = NULL;
     const Authenticate *authenticate;
 
-    configure(f, "CN=a", "dns:a", "u-%s");
-    authenticate = &f->identity.config->authenticate;
     set_serial(f, "a:b", 3);
-    assert_int_equal(request_user(&f->identity, authenticate, false, &user, &failure), -EINVAL);
+    configure(f, "CN=a", "dns:a", "u-%s");
+    authenticate = &identity_config(f->identity)->authenticate;
+    assert_int_equal(request_user(f->identity, authenticate, false, &user, &failure), -EINVAL);
     snprintf(begin, sizeof begin, "x: %s:9: [Enrollment] User=u-%%s: %%s is \"a:b\" on this device and has a ':'",
-             f->path);
+             machine_path(f->machine, "etc/identities/x.conf"));
     assert_int_equal(strncmp(failure.text, begin, strlen(begin)), 0);
     set_serial(f, A64 A64 A64 A64, 256);
-    assert_int_equal(request_user(&f->identity, authenticate, true, &user, &failure), -E2BIG);
+    configure(f, "CN=a", "dns:a", "u-%s");
+    authenticate = &identity_config(f->identity)->authenticate;
+    assert_int_equal(request_user(f->identity, authenticate, true, &user, &failure), -E2BIG);
     assert_non_null(strstr(failure.text, "[Renewal] User=u-%s: it would have more than 255 bytes"));
     assert_null(user);
+}
+
+/* Without User= it is the device. */
+static void test_default_user(void **state) {
+    Fixture *f = *state;
+    Failure failure = FAILURE_INIT;
+    char *user = NULL;
+
+    machine_configure(f->machine, "x", "Authenticate=credential:c\n");
+    machine_start_parts(f->machine, table);
+    f->identity = machine_add(f->machine, "x");
+    assert_int_equal(request_user(f->identity, &identity_config(f->identity)->authenticate, false, &user, &failure), 0);
+    assert_string_equal(user, device_id(f));
+    free(user);
+}
+
+/* ---- %H ---- */
+
+/* What is recorded at the first enrolment stays, whatever the device is called later. */
+static void test_host_name_is_recorded(void **state) {
+    Fixture *f = *state;
+    RequestNames names = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    configure(f, "CN=x", "dns:a", "u");
+    identity_set_host_name(f->identity, "");
+    int r = request_names(f->identity, &names, &failure);
+    assert_int_equal(r, 0);
+    request_names_clear(&names);
+    if (access("/etc/hostname", F_OK) < 0) {
+        assert_string_equal(identity_host_name(f->identity), "");
+        return;
+    }
+    char recorded[256];
+    snprintf(recorded, sizeof recorded, "%s", identity_host_name(f->identity));
+    assert_true(recorded[0]);
+    machine_stop(f->machine);
+    machine_start_parts(f->machine, table);
+    f->identity = machine_add(f->machine, "x");
+    assert_string_equal(identity_host_name(f->identity), recorded); /* it was written */
+    configure(f, "CN=%H", "dns:a", "u");                            /* and what is there counts */
+    assert_int_equal(request_names(f->identity, &names, &failure), 0);
+    assert_string_equal(names.subject, "CN=host_1.example");
+    request_names_clear(&names);
+    assert_string_equal(identity_host_name(f->identity), "host_1.example");
+}
+
+/* ---- requests ---- */
+
+typedef struct Made {
+    unsigned calls;
+    Failure failure;
+    Bytes der;
+} Made;
+
+static void on_made(const Failure *failure, BytesView der, void *userdata) {
+    Made *made = userdata;
+
+    made->calls++;
+    made->failure = *failure;
+    if (der.size > 0)
+        assert_int_equal(bytes_copy(der, &made->der), 0);
+}
+
+/* The usages that a request asks for: "cs" for client and server, in that order. */
+static void expect_usages(Fixture *f, const TpmKey *key, const char *const *eku, size_t count, const char *expected) {
+    const RequestInput input = { .key = key, .eku = eku, .eku_count = count };
+    Made made = { .calls = 0 };
+    gnutls_x509_crq_t request;
+    TpmTask *task = NULL;
+    Failure failure = FAILURE_INIT;
+    char usages[16] = "", oid[64];
+
+    assert_int_equal(request_start(f->identity, &input, on_made, &made, &task, &failure), 0);
+    machine_until(f->machine, made.calls == 1);
+    assert_int_equal(made.failure.kind, FAILURE_NONE);
+    const gnutls_datum_t der = { made.der.data, (unsigned) made.der.size };
+    assert_int_equal(gnutls_x509_crq_init(&request), 0);
+    assert_int_equal(gnutls_x509_crq_import(request, &der, GNUTLS_X509_FMT_DER), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        size_t size = sizeof oid;
+        if (gnutls_x509_crq_get_key_purpose_oid(request, i, oid, &size, NULL) < 0)
+            break;
+        strcat(usages, strcmp(oid, EKU_CLIENT_AUTH) == 0 ? "c" : strcmp(oid, EKU_SERVER_AUTH) == 0 ? "s" : "?");
+    }
+    gnutls_x509_crq_deinit(request);
+    bytes_clear(&made.der);
+    assert_string_equal(usages, expected);
+}
+
+static void test_usages(void **state) {
+    static const struct {
+        const char *access;
+        size_t asked; /* of server, client */
+        const char *expected;
+    } cases[] = {
+        { "", 0, "c" },
+        { "[Access]\ntls-client=user:root\n", 0, "c" },
+        { "[Access]\ntls-server=user:root\n", 0, "cs" },
+        { "[Access]\ntls-client=user:root\n", 1, "cs" },
+        { "[Access]\ntls-server=user:root\n", 2, "cs" }, /* once each */
+        { "[Access]\ndata=user:root\n", 0, "" },
+        { "[Access]\ndata=user:root\n", 2, "" },
+    };
+    static const char *const eku[] = { EKU_SERVER_AUTH, EKU_CLIENT_AUTH };
+    Fixture *f = *state;
+
+    machine_configure(f->machine, "x", "");
+    machine_start_parts(f->machine, table);
+    f->identity = machine_add(f->machine, "x");
+    _cleanup_tpm_key_ TpmKey *key = machine_key(f->machine);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        machine_configure(f->machine, "x", cases[i].access);
+        identity_load(f->identity);
+        expect_usages(f, key, eku, cases[i].asked, cases[i].expected);
+    }
+}
+
+static void test_names_of_requests(void **state) {
+    Fixture *f = *state;
+    Made made = { .calls = 0 };
+    TpmTask *task = NULL;
+    Failure failure = FAILURE_INIT;
+    _cleanup_bytes_ Bytes subject = BYTES_NULL, san = BYTES_NULL;
+
+    machine_configure(f->machine, "x", "");
+    machine_start_parts(f->machine, table);
+    f->identity = machine_add(f->machine, "x");
+    (void) machine_certify(f->machine, f->identity, &(Certified) { .subject = "CN=as certified", .dns = "x.example" });
+    RequestInput input = { .key = identity_key(f->identity), .present_names = true };
+    assert_int_equal(request_start(f->identity, &input, on_made, &made, &task, &failure), 0);
+    machine_until(f->machine, made.calls == 1);
+    assert_int_equal(csr_names(bytes_view(&made.der), &subject, &san), 0);
+    assert_true(bytes_view_equal(bytes_view(&subject), bytes_view(&identity_leaf(f->identity)->subject_raw)));
+    assert_true(san.size > 0);
+    bytes_clear(&made.der);
+    bytes_clear(&subject);
+    bytes_clear(&san);
+    input.present_names = false;
+    assert_int_equal(request_start(f->identity, &input, on_made, &made, &task, &failure), 0);
+    machine_until(f->machine, made.calls == 2);
+    assert_int_equal(csr_names(bytes_view(&made.der), &subject, &san), 0);
+    assert_false(bytes_view_equal(bytes_view(&subject), bytes_view(&identity_leaf(f->identity)->subject_raw)));
+    assert_int_equal(san.size, 0);
+    bytes_clear(&made.der);
+    /* Names that a later version refuses: told with file and line when a request needs them, and by no other. */
+    machine_write(f->machine, "etc/identities/x.conf",
+                  "[Identity]\nSubject=CN=x\nSubjectAltName=dns:-no-\n[Enrollment]\nServer=https://a/\n"
+                  "Anchors=%s/etc/ca.pem\n",
+                  f->machine->root);
+    identity_load(f->identity);
+    input.key = identity_key(f->identity);
+    assert_int_equal(request_start(f->identity, &input, on_made, &made, &task, &failure), -EINVAL);
+    expect_failure(&failure, FAILURE_INVALID_ARGUMENT, "x.conf:3");
+    input.present_names = true;
+    assert_int_equal(request_start(f->identity, &input, on_made, &made, &task, &failure), 0);
+    machine_until(f->machine, made.calls == 3);
+    bytes_clear(&made.der);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),
-        TEST(test_refused),
-        TEST(test_unknown_values),
-        TEST(test_refused_users),
+        TEST(test_names),         TEST(test_refused),           TEST(test_unknown_values),
+        TEST(test_refused_users), TEST(test_default_user),      TEST(test_host_name_is_recorded),
+        TEST(test_usages),        TEST(test_names_of_requests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
