@@ -127,8 +127,10 @@ static void run_job(void *data) {
 }
 
 int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data) {
+    /* Whoever is told the last things, once the thread has ended, may want more of it. */
+    if (atomic_load(&signing->stopping))
+        return -ESHUTDOWN;
     Job *job = malloc(sizeof(*job));
-
     if (!job)
         return -ENOMEM;
     *job = (Job) { .signing = signing, .run = run, .done = done, .data = data };

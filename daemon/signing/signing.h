@@ -51,7 +51,8 @@ DEFINE_CLEANUP(Signing, signing_free)
 /* ---- jobs: anything slow or one-off that needs the TPM ---- */
 
 /* `run` runs on the signing thread, between signatures, and may use `tpm`; `done` runs on main afterwards and owns
- * `data`; `cancelled` true: run was not called since the thread ends. 0, or -ENOMEM: neither will be called. */
+ * `data`; `cancelled` true: run was not called since the thread ends. 0; -ENOMEM, or -ESHUTDOWN from inside
+ * signing_free: neither will be called. */
 typedef void (*SigningJobRun)(Tpm *tpm, void *data);
 typedef void (*SigningJobDone)(void *data, bool cancelled);
 int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data);

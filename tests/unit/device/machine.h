@@ -124,6 +124,6 @@ void answer_done(const Failure *failure, BytesView result, void *userdata);
     do {                                                                                                               \
         const Failure *_failure = (failure);                                                                           \
         if (_failure->kind != (of_kind) || !strstr(_failure->text, (part)))                                            \
-            fail_msg("'%s' (%s) instead of '%s' (%s)", _failure->text, failure_kind_to_string(_failure->kind), (part), \
-                     failure_kind_to_string(of_kind));                                                                 \
+            fail_msg("'%s' (kind %d) instead of '%s' (kind %d)", _failure->text, (int) _failure->kind, (part),         \
+                     (int) (of_kind));                                                                                 \
     } while (0)

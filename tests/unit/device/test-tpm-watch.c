@@ -203,6 +203,22 @@ static void test_look_while_looking(void **state) {
     assert_int_equal(machine->looked, 3);
 }
 
+/* A look that ends as identityd does, and after which another was asked for: the thread is no more. */
+static void test_stop_while_looking(void **state) {
+    Machine *machine = *state;
+
+    (void) start(state);
+    device_look_at_tpm(machine->device);
+    device_look_at_tpm(machine->device);
+    for (unsigned i = 0; i < 100; i++) { /* it looks, and main does not hear of it */
+        usleep(2000);
+        if (i > 50 && signing_busy_since(device_signing(machine->device)) == 0)
+            break;
+    }
+    machine_stop(machine);
+    assert_int_equal(machine->looked, 2);
+}
+
 static void test_salt(void **state) {
     Machine *machine = *state;
     TpmWatch *watch = start(state);
@@ -294,17 +310,9 @@ static void test_hung(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_before_the_first_look),
-        TEST(test_ready),
-        TEST(test_kept),
-        TEST(test_not_kept),
-        TEST(test_away_and_back),
-        TEST(test_patience),
-        TEST(test_replaced),
-        TEST(test_look_while_looking),
-        TEST(test_salt),
-        TEST(test_note),
-        TEST(test_hung),
+        TEST(test_before_the_first_look), TEST(test_ready),    TEST(test_kept),     TEST(test_not_kept),
+        TEST(test_away_and_back),         TEST(test_patience), TEST(test_replaced), TEST(test_look_while_looking),
+        TEST(test_stop_while_looking),    TEST(test_salt),     TEST(test_note),     TEST(test_hung),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
