@@ -289,8 +289,10 @@ int attempt_begin(Identity *identity, const AttemptStart *start, Attempt **ret, 
     attempt->start = *start;
     attempt->start.present_names = start->present_names && identity_leaf(identity);
     int r = begin(attempt, &ret_end->failure);
-    if (r < 0)
+    if (r < 0) {
+        ret_end->waits_for_authenticator = attempt->waits_for_authenticator;
         return r;
+    }
     *ret = TAKE_PTR(attempt);
     return 0;
 }

@@ -21,11 +21,13 @@ typedef enum AttemptResult {
 
 typedef struct AttemptEnd {
     AttemptResult result;
-    Failure failure;         /* of ATTEMPT_FAILED */
-    bool permanent;          /* the CA will not answer that request in another way */
-    uint32_t told;           /* Retry-After, seconds; 0: none */
-    int64_t wasted_lifetime; /* of a certificate that was refused here; 0: none */
-    int64_t begins;          /* of ATTEMPT_EARLY */
+    Failure failure;              /* of ATTEMPT_FAILED */
+    bool permanent;               /* the CA will not answer that request in another way */
+    uint32_t told;                /* Retry-After, seconds; 0: none */
+    int64_t wasted_lifetime;      /* of a certificate that was refused here; 0: none */
+    int64_t begins;               /* of ATTEMPT_EARLY */
+    bool waits_for_authenticator; /* of ATTEMPT_FAILED: the identity that authenticates is not ready; see
+                                     attempt_authenticate */
 } AttemptEnd;
 
 /* How it is done: a plan's part. */

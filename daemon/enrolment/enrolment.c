@@ -198,7 +198,7 @@ static void note_failed(Identity *identity, const Attempt *attempt, const Attemp
     Enrolment *enrolment = part_of(identity);
 
     enrolment->counters.failed++;
-    enrolment->waits_for_authenticator = attempt && attempt->waits_for_authenticator;
+    enrolment->waits_for_authenticator = end->waits_for_authenticator;
     if (end->permanent)
         enrolment->boot_renewal = false; /* the CA has answered */
     else if (attempt && attempt_is_resumed(attempt) && end->failure.kind != FAILURE_CERTIFICATE_REJECTED)

@@ -9,7 +9,6 @@ static void on_ended(Attempt *attempt, const AttemptEnd *end, void *userdata) {
     tried->end = *end;
     tried->was_resumed = attempt_is_resumed(attempt);
     tried->kept_key = attempt_keeps_key(attempt);
-    tried->waits_for_authenticator = attempt->waits_for_authenticator;
     tried->attempt = attempt_free(attempt);
 }
 

@@ -9,7 +9,7 @@ typedef struct Tried {
     unsigned calls; /* of `ended` */
     bool has_begun; /* else it failed at once */
     AttemptEnd end;
-    bool waits_for_authenticator, was_resumed, kept_key;
+    bool was_resumed, kept_key;
     Attempt *attempt; /* while it runs */
 } Tried;
 

@@ -151,6 +151,7 @@ static void test_not_ready(void **state) {
     tried = attempt_try(machine, identity, first);
     assert_false(tried.has_begun);
     expect_tried(&tried, FAILURE_RETIRED, "x authenticates with y: y cannot sign: it was retired");
+    assert_true(tried.end.waits_for_authenticator); /* its becoming ready ends the wait */
     assert_int_equal(enroller_count(machine->enroller), 0);
 }
 
@@ -164,6 +165,7 @@ static void test_itself_not_ready(void **state) {
     Tried tried = attempt_try(machine, identity, renewal);
     assert_false(tried.has_begun);
     expect_tried(&tried, FAILURE_EXPIRED, "x authenticates with x: x cannot sign: its certificate has expired");
+    assert_false(tried.end.waits_for_authenticator); /* nobody waits for himself */
 }
 
 static void test_nothing_is_left(void **state) {
