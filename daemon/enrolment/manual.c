@@ -45,6 +45,21 @@ static void finish(Identity *identity, const Failure *failure) {
     manual_clear(manual);
 }
 
+/* The store overwrites nothing that is damaged. Only who asks for a new key comes here with such a thing in the way,
+ * and gives it up by that. */
+static int keep_request(Identity *identity, const StoredPending *pending, Failure *ret_failure) {
+    Store *store = identity_store(identity);
+    int r = store_pending_save(store, pending, ret_failure);
+
+    if (r != -EBADMSG)
+        return r;
+    r = store_pending_drop(store, ret_failure);
+    if (r < 0)
+        return r;
+    *ret_failure = FAILURE_INIT;
+    return store_pending_save(store, pending, ret_failure);
+}
+
 static void on_request(const Failure *failure, BytesView der, void *userdata) {
     Identity *identity = userdata;
     Manual *manual = identity_part(identity, &manual_duty);
@@ -56,7 +71,7 @@ static void on_request(const Failure *failure, BytesView der, void *userdata) {
         if (r < 0)
             (void) failure_errno(&problem, r, "Keeping the request");
         else
-            (void) store_pending_save(identity_store(identity), &manual->pending, &problem);
+            (void) keep_request(identity, &manual->pending, &problem);
     }
     finish(identity, &problem);
 }
