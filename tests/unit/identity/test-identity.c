@@ -173,7 +173,7 @@ static void test_commit_was_cut(void **state) {
     Machine *machine = *state;
     Identity *identity = start_ready(state);
     const IdentityRevocation revoked = { true, false, 5 };
-    const Attempts attempts = { 4, { INSTANT_AT, realtime_seconds() + 1000 }, 5 };
+    const Attempts attempts = { .failures = 4, .next = { INSTANT_AT, realtime_seconds() + 1000 }, .last_success = 5 };
     char *before;
 
     identity_set_revocation(identity, &revoked);
@@ -246,7 +246,7 @@ static void test_pending_after_a_retirement(void **state) {
 static void test_adopt(void **state) {
     Machine *machine = *state;
     Identity *identity = start(state);
-    const Attempts attempts = { 3, { INSTANT_AT, 5 }, 0 };
+    const Attempts attempts = { .failures = 3, .next = { INSTANT_AT, 5 }, .last_success = 0 };
 
     identity_set_attempts(identity, &attempts);
     identity_set_error(identity, "it failed.");
@@ -284,7 +284,7 @@ static void test_adopt_without_a_state_file(void **state) {
 static void test_retire(void **state) {
     Machine *machine = *state;
     Identity *identity = start_ready(state);
-    const Attempts attempts = { 3, { INSTANT_AT, 5 }, 0 };
+    const Attempts attempts = { .failures = 3, .next = { INSTANT_AT, 5 }, .last_success = 0 };
     Failure failure = FAILURE_INIT;
 
     identity_set_attempts(identity, &attempts);

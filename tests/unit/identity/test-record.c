@@ -37,7 +37,7 @@ static void test_before_load(void **state) {
 
 static void test_survives(void **state) {
     Identity *identity = start(state);
-    const Attempts attempts = { 7, { INSTANT_AT, 1234567890 }, 1234567000 };
+    const Attempts attempts = { .failures = 7, .next = { INSTANT_AT, 1234567890 }, .last_success = 1234567000 };
     const IdentityRevocation revocation = { false, true, 1234560000 };
 
     identity_set_attempts(identity, &attempts);
@@ -75,7 +75,7 @@ static void test_not_saved(void **state) {
 
 static void test_never_and_at_once(void **state) {
     Identity *identity = start(state);
-    Attempts attempts = { 1, instant_never(), 0 };
+    Attempts attempts = { .failures = 1 };
 
     identity_set_attempts(identity, &attempts);
     assert_int_equal(identity_save(identity), 0);
