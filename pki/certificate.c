@@ -4,12 +4,15 @@
 #include "pki/certificate.h"
 
 #include "pki/asn1.h"
+#include "pki/directory-name.h"
 #include "pki/signature.h"
 
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#define KEY_IDENTIFIER_MAX 128U /* bytes; a longer one counts for none */
 
 #define REJECT(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 
@@ -22,43 +25,13 @@ Certificate *certificate_free(Certificate *certificate) {
     bytes_clear(&certificate->spki);
     bytes_clear(&certificate->subject_raw);
     bytes_clear(&certificate->issuer_raw);
+    bytes_clear(&certificate->subject_form);
+    bytes_clear(&certificate->issuer_form);
     free(certificate->subject);
     free(certificate->issuer);
     free(certificate->serial);
     free(certificate);
     return NULL;
-}
-
-/* The RFC 4514 form, or the DER in hex where there is none: a text that two different names never share. */
-static int name_to_text(BytesView raw, char **ret) {
-    _cleanup_datum_ gnutls_datum_t text = { 0 };
-    _cleanup_free_ char *hex = NULL;
-    gnutls_datum_t datum = datum_from_view(raw);
-    gnutls_x509_dn_t dn;
-    char *copy = NULL;
-    int r;
-
-    if (raw.size == 2) {
-        copy = strdup("");
-    } else {
-        if (gnutls_x509_dn_init(&dn) < 0)
-            return -ENOMEM;
-        r = gnutls_x509_dn_import(dn, &datum);
-        if (r >= 0)
-            r = gnutls_x509_dn_get_str2(dn, &text, 0);
-        gnutls_x509_dn_deinit(dn);
-        if (r >= 0 && text.data && strlen((const char *) text.data) == text.size) {
-            copy = strdup((const char *) text.data);
-        } else {
-            hex = bytes_to_hex(raw);
-            if (!hex || asprintf(&copy, "#%s", hex) < 0)
-                return -ENOMEM;
-        }
-    }
-    if (!copy)
-        return -ENOMEM;
-    *ret = copy;
-    return 0;
 }
 
 static int copy_slice(asn1_node node, BytesView der, const char *field, Bytes *ret) {
@@ -116,6 +89,10 @@ static int read_fields(Certificate *certificate, asn1_node node, Failure *ret_fa
     if (r >= 0)
         r = copy_slice(node, der, "tbsCertificate.issuer", &certificate->issuer_raw);
     if (r >= 0)
+        r = name_form(bytes_view(&certificate->subject_raw), &certificate->subject_form);
+    if (r >= 0)
+        r = name_form(bytes_view(&certificate->issuer_raw), &certificate->issuer_form);
+    if (r >= 0)
         r = name_to_text(bytes_view(&certificate->subject_raw), &certificate->subject);
     if (r >= 0)
         r = name_to_text(bytes_view(&certificate->issuer_raw), &certificate->issuer);
@@ -130,7 +107,7 @@ static int read_fields(Certificate *certificate, asn1_node node, Failure *ret_fa
         return REJECT("the certificate has no notAfter that can be read");
     certificate->self_issued =
         certificate->subject_raw.size > 2 &&
-        bytes_view_equal(bytes_view(&certificate->subject_raw), bytes_view(&certificate->issuer_raw));
+        bytes_view_equal(bytes_view(&certificate->subject_form), bytes_view(&certificate->issuer_form));
     return 0;
 }
 
@@ -193,6 +170,18 @@ int certificate_copy(const Certificate *certificate, Certificate **ret) {
 
 bool certificate_equal(const Certificate *a, const Certificate *b) {
     return a == b || bytes_view_equal(bytes_view(&a->der), bytes_view(&b->der));
+}
+
+bool certificate_names_issuer(const Certificate *certificate, const Certificate *issuer) {
+    uint8_t wanted[KEY_IDENTIFIER_MAX], found[KEY_IDENTIFIER_MAX];
+    size_t wanted_size = sizeof(wanted), found_size = sizeof(found);
+
+    if (!bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
+        return false;
+    if (gnutls_x509_crt_get_authority_key_id(certificate->crt, wanted, &wanted_size, NULL) < 0 ||
+        gnutls_x509_crt_get_subject_key_id(issuer->crt, found, &found_size, NULL) < 0)
+        return true; /* an issuer and a serial number instead are a hint, and the signature decides */
+    return bytes_view_equal((BytesView) { wanted, wanted_size }, (BytesView) { found, found_size });
 }
 
 bool certificate_is_self_signed(const Certificate *certificate) {

@@ -23,13 +23,15 @@ typedef struct Certificate {
     Bytes spki;        /* DER SubjectPublicKeyInfo, as it stands in the certificate */
     Bytes subject_raw; /* DER Name */
     Bytes issuer_raw;
+    Bytes subject_form; /* the same bytes for names that are the same by RFC 5280 §7.1: name_form */
+    Bytes issuer_form;
     char *subject; /* RFC 4514; "" for an empty Name, "#" and the DER in hex for one that has no such form */
     char *issuer;
     char *serial;       /* lower-case hex without leading zero bytes */
     int64_t not_before; /* seconds since the epoch; 99991231235959Z is 253402300799 */
     int64_t not_after;
     bool is_ca;       /* basicConstraints say so */
-    bool self_issued; /* subject equals issuer, byte for byte, non-empty */
+    bool self_issued; /* subject and issuer are the same name, non-empty */
 } Certificate;
 
 /* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large, an
@@ -41,6 +43,9 @@ DEFINE_CLEANUP(Certificate, certificate_free)
 int certificate_copy(const Certificate *certificate, Certificate **ret);
 
 bool certificate_equal(const Certificate *a, const Certificate *b);
+/* Whether `issuer` may have issued it, by the name and, where both have one, the key identifier. That says nothing of
+ * the signature. */
+bool certificate_names_issuer(const Certificate *certificate, const Certificate *issuer);
 /* Signed by its own key. */
 bool certificate_is_self_signed(const Certificate *certificate);
 /* SHA-256 of the DER. */

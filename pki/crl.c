@@ -4,6 +4,7 @@
 #include "pki/revocation.h"
 
 #include "pki/asn1.h"
+#include "pki/directory-name.h"
 #include "pki/signature.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ Crl *crl_free(Crl *crl) {
     if (!crl)
         return NULL;
     bytes_clear(&crl->der);
-    bytes_clear(&crl->issuer_raw);
+    bytes_clear(&crl->issuer_form);
     bytes_clear(&crl->number);
     bytes_clear(&crl->signature);
     bytes_clear(&crl->distribution_point);
@@ -330,7 +331,7 @@ static int read_crl(Crl *crl, Failure *ret_failure) {
         return MALFORMED("the times of the CRL cannot be read");
     r = read_signature(crl, &signature);
     if (r >= 0)
-        r = bytes_copy(parts.issuer.whole, &crl->issuer_raw);
+        r = name_form(parts.issuer.whole, &crl->issuer_form);
     if (r < 0)
         return r == -ENOMEM ? failure_errno(ret_failure, r, "reading a CRL") : MALFORMED("the CRL has no signature");
     r = read_crl_extensions(crl, handle, ret_failure);
@@ -459,8 +460,8 @@ int crl_check(const Crl *crl, const Certificate *certificate, const Certificate 
 
     certificate_describe(certificate, who);
     certificate_describe(issuer, whose);
-    if (!bytes_view_equal(bytes_view(&crl->issuer_raw), bytes_view(&issuer->subject_raw)) ||
-        !bytes_view_equal(bytes_view(&certificate->issuer_raw), bytes_view(&issuer->subject_raw)))
+    if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&issuer->subject_form)) ||
+        !bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
         return REJECT("the CRL is not about %s: it is not by its issuer, %s", who, whose);
     if (certificate_key_usage(issuer, &usage) < 0 || !(usage & GNUTLS_KEY_CRL_SIGN))
         return REJECT("the key usage of %s does not allow it to sign CRLs", whose);
@@ -488,7 +489,7 @@ int crl_supersedes(const Crl *fresh, const Crl *old, Failure *ret_failure) {
 
     if (!old)
         return 0;
-    if (!bytes_view_equal(bytes_view(&fresh->issuer_raw), bytes_view(&old->issuer_raw)))
+    if (!bytes_view_equal(bytes_view(&fresh->issuer_form), bytes_view(&old->issuer_form)))
         return STALE("the CRL is by another issuer than the one at hand");
     if (fresh->this_update < old->this_update)
         return STALE("the CRL is older than the one at hand: %s is before %s",
@@ -513,7 +514,7 @@ RevocationVerdict crl_verdict(const Crl *crl, const Certificate *certificate, in
     int64_t when = 0;
     Entry entry;
 
-    if (bytes_view_equal(bytes_view(&crl->issuer_raw), bytes_view(&certificate->issuer_raw)) &&
+    if (bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&certificate->issuer_form)) &&
         gnutls_x509_crt_get_serial(certificate->crt, serial_bytes, &serial_size) >= 0) {
         serial = (BytesView) { serial_bytes, serial_size };
         if (now <= crl->next_update)

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names are compared as RFC 5280 §7.1 has it as far as that can be told without tables of Unicode: text of printable
- * ASCII in PrintableString or UTF8String of an attribute of X.520, where the preparation of RFC 4518 comes to letter
- * case and spaces, or what is the same byte for byte. Whatever else might turn out to be the same is said to be
- * unclear. */
+/* Names as RFC 5280 §7.1 compares them: by the characters of their texts and not by the string types, without regard to
+ * letter case and spaces where the attribute has none. Two answers: whether one is below another, which may be unclear
+ * (name constraints); and a form that is the same for names that are (chains, requests, CRLs), where what is unclear
+ * must be the same in each character. */
 #include "pki/directory-name.h"
 
 #include "pki/asn1.h"
+#include "pki/name-text.h"
+
+#include <gnutls/x509.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #define ATTRIBUTES_MAX 16U /* of one RDN; with more it is unclear */
 
@@ -24,67 +30,51 @@ static bool has_tag(const DerItem *item, unsigned long tag) {
     return item->class == ASN1_CLASS_UNIVERSAL && item->tag == tag;
 }
 
-static bool is_directory_string(const DerItem *value) {
-    return has_tag(value, ASN1_TAG_PRINTABLE_STRING) || has_tag(value, ASN1_TAG_UTF8_STRING);
+/* Types whose texts are compared without regard to letter case: X.520's, and emailAddress, domainComponent and userid
+ * (RFC 5280 §4.1.2.6 and §7.3, RFC 4519). */
+static bool ignores_case(const DerItem *type) {
+    static const uint8_t email[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01 },
+                         component[] = { 0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19 },
+                         user[] = { 0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01 };
+    BytesView oid = type->content;
+
+    return (oid.size == 3 && oid.data[0] == 0x55 && oid.data[1] == 0x04) ||
+           bytes_view_equal(oid, (BytesView) { email, sizeof(email) }) ||
+           bytes_view_equal(oid, (BytesView) { component, sizeof(component) }) ||
+           bytes_view_equal(oid, (BytesView) { user, sizeof(user) });
 }
 
-static bool is_printable_ascii(BytesView text) {
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] < 0x20 || text.data[i] > 0x7e)
-            return false;
-    return true;
+static int open_text(const Attribute *attribute, bool folds, NameText *ret, NameTextClarity *ret_clarity) {
+    if (attribute->value.class != ASN1_CLASS_UNIVERSAL)
+        return -EBADMSG;
+    return name_text_open(attribute->value.tag, attribute->value.content, folds, ret, ret_clarity);
 }
 
-/* The next character as RFC 4518 §2.6.1 leaves it: lower case, one space for several, none at the ends; 0 at the end.
- */
-static uint8_t next_prepared(BytesView *text, bool is_first) {
-    size_t spaces = 0;
+static bool same_texts(NameText a, NameText b) {
+    uint32_t one = 0, other = 0;
+    int r;
 
-    while (spaces < text->size && text->data[spaces] == ' ')
-        spaces++;
-    if (spaces > 0) {
-        *text = (BytesView) { text->data + spaces, text->size - spaces };
-        if (!is_first && text->size > 0)
-            return ' ';
-    }
-    if (text->size == 0)
-        return 0;
-    uint8_t c = *text->data;
-    *text = (BytesView) { text->data + 1, text->size - 1 };
-    return c >= 'A' && c <= 'Z' ? (uint8_t) (c - 'A' + 'a') : c;
-}
-
-static bool same_prepared(BytesView a, BytesView b) {
-    bool is_first = true;
-
-    for (;; is_first = false) {
-        uint8_t one = next_prepared(&a, is_first), other = next_prepared(&b, is_first);
+    while ((r = name_text_next(&a, &one)) == name_text_next(&b, &other)) {
+        if (r == 0)
+            return true;
         if (one != other)
             return false;
-        if (one == 0)
-            return true;
     }
-}
-
-/* Of X.520, whose texts are all compared without regard to letter case. */
-static bool is_of_the_directory(const DerItem *type) {
-    return type->content.size == 3 && type->content.data[0] == 0x55 && type->content.data[1] == 0x04;
+    return false;
 }
 
 static NameMatch match_values(const Attribute *one, const Attribute *other) {
-    const DerItem *a = &one->value, *b = &other->value;
+    NameTextClarity one_is, other_is;
+    NameText a, b;
 
-    if (bytes_view_equal(a->whole, b->whole))
+    if (bytes_view_equal(one->value.whole, other->value.whole))
         return NAME_MATCHES;
-    bool both_text = (is_directory_string(a) || has_tag(a, ASN1_TAG_IA5_STRING)) &&
-                     (is_directory_string(b) || has_tag(b, ASN1_TAG_IA5_STRING));
-    if (!both_text || !is_printable_ascii(a->content) || !is_printable_ascii(b->content))
+    if (open_text(one, true, &a, &one_is) < 0 || open_text(other, true, &b, &other_is) < 0)
         return NAME_UNCLEAR;
-    if (!same_prepared(a->content, b->content))
-        return NAME_DIFFERS;
-    /* IA5String may be mail, whose letter case counts, or a domain, where it does not. */
-    return is_of_the_directory(&one->type) && is_directory_string(a) && is_directory_string(b) ? NAME_MATCHES
-                                                                                               : NAME_UNCLEAR;
+    if (!same_texts(a, b))
+        return one_is == NAME_TEXT_CLEAR && other_is == NAME_TEXT_CLEAR ? NAME_DIFFERS : NAME_UNCLEAR;
+    return ignores_case(&one->type) && one_is != NAME_TEXT_AMBIGUOUS && other_is != NAME_TEXT_AMBIGUOUS ? NAME_MATCHES
+                                                                                                        : NAME_UNCLEAR;
 }
 
 /* ---- RDNs ---- */
@@ -162,4 +152,146 @@ NameMatch name_is_below(BytesView name, BytesView base) {
             worst = match;
     }
     return r < 0 ? NAME_UNCLEAR : worst;
+}
+
+/* ---- the form that is the same ---- */
+
+/* How a value is written: what it is compared by. */
+enum { FORM_BYTES, FORM_EXACT_TEXT, FORM_FOLDED_TEXT };
+/* How a name is: one that is malformed is compared as a whole. */
+enum { FORM_MALFORMED, FORM_NAME };
+
+static int append_number(Bytes *bytes, size_t number) {
+    const uint8_t data[] = { (uint8_t) (number >> 24), (uint8_t) (number >> 16), (uint8_t) (number >> 8),
+                             (uint8_t) number };
+
+    return bytes_append(bytes, (BytesView) { data, sizeof(data) });
+}
+
+/* With its length before it. */
+static int append_counted(Bytes *bytes, BytesView view) {
+    int r = append_number(bytes, view.size);
+
+    return r < 0 ? r : bytes_append(bytes, view);
+}
+
+static int append_text(Bytes *bytes, NameText text) {
+    _cleanup_free_ uint32_t *characters = calloc(text.rest.size + 1, sizeof(*characters));
+    size_t count = 0;
+
+    if (!characters)
+        return -ENOMEM;
+    while (name_text_next(&text, &characters[count]) > 0)
+        count++;
+    return bytes_append(bytes, (BytesView) { (const uint8_t *) characters, count * sizeof(*characters) });
+}
+
+static int append_attribute(Bytes *bytes, const Attribute *attribute) {
+    bool folds = ignores_case(&attribute->type);
+    NameTextClarity clarity;
+    NameText text = { 0 };
+    uint8_t form = folds ? FORM_FOLDED_TEXT : FORM_EXACT_TEXT;
+
+    if (open_text(attribute, folds, &text, &clarity) < 0)
+        form = FORM_BYTES;
+    int r = append_counted(bytes, attribute->type.content);
+    if (r >= 0)
+        r = bytes_append(bytes, (BytesView) { &form, 1 });
+    if (r >= 0)
+        r = form == FORM_BYTES ? bytes_append(bytes, attribute->value.whole) : append_text(bytes, text);
+    return r;
+}
+
+static int compare_forms(const void *a, const void *b) {
+    const Bytes *one = a, *other = b;
+
+    if (one->size != other->size)
+        return one->size < other->size ? -1 : 1;
+    return memcmp(one->data, other->data, one->size);
+}
+
+/* The order of attributes is the encoding's, not the name's. */
+static int append_rdn(Bytes *bytes, const Attributes *attributes) {
+    Bytes forms[ATTRIBUTES_MAX] = { 0 };
+    int r = append_number(bytes, attributes->count);
+
+    for (size_t i = 0; r >= 0 && i < attributes->count; i++)
+        r = append_attribute(&forms[i], &attributes->list[i]);
+    if (r >= 0)
+        qsort(forms, attributes->count, sizeof(forms[0]), compare_forms);
+    for (size_t i = 0; i < attributes->count; i++) {
+        if (r >= 0)
+            r = append_counted(bytes, bytes_view(&forms[i]));
+        bytes_clear(&forms[i]);
+    }
+    return r;
+}
+
+/* 0, -ENOMEM, -EBADMSG or -E2BIG. */
+static int append_name(Bytes *bytes, BytesView name) {
+    Attributes attributes;
+    BytesView rest;
+    DerItem rdn;
+    int r = der_open_sequence(name, &rest);
+
+    while (r >= 0 && (r = der_next(&rest, &rdn)) > 0) {
+        r = read_attributes(&rdn, &attributes);
+        if (r >= 0)
+            r = append_rdn(bytes, &attributes);
+    }
+    return r;
+}
+
+int name_form(BytesView name, Bytes *ret) {
+    _cleanup_bytes_ Bytes form = BYTES_NULL;
+    uint8_t kind = FORM_NAME;
+    int r = bytes_append(&form, (BytesView) { &kind, 1 });
+
+    if (r >= 0)
+        r = append_name(&form, name);
+    if (r == -EBADMSG || r == -E2BIG) {
+        bytes_clear(&form);
+        kind = FORM_MALFORMED;
+        r = bytes_append(&form, (BytesView) { &kind, 1 });
+        if (r >= 0)
+            r = bytes_append(&form, name);
+    }
+    if (r < 0)
+        return r;
+    *ret = form;
+    form = BYTES_NULL;
+    return 0;
+}
+
+/* ---- text ---- */
+
+int name_to_text(BytesView raw, char **ret) {
+    _cleanup_datum_ gnutls_datum_t text = { 0 };
+    _cleanup_free_ char *hex = NULL;
+    gnutls_datum_t datum = datum_from_view(raw);
+    gnutls_x509_dn_t dn;
+    char *copy = NULL;
+    int r;
+
+    if (raw.size == 2) {
+        copy = strdup("");
+    } else {
+        if (gnutls_x509_dn_init(&dn) < 0)
+            return -ENOMEM;
+        r = gnutls_x509_dn_import(dn, &datum);
+        if (r >= 0)
+            r = gnutls_x509_dn_get_str2(dn, &text, 0);
+        gnutls_x509_dn_deinit(dn);
+        if (r >= 0 && text.data && strlen((const char *) text.data) == text.size) {
+            copy = strdup((const char *) text.data);
+        } else {
+            hex = bytes_to_hex(raw);
+            if (!hex || asprintf(&copy, "#%s", hex) < 0)
+                return -ENOMEM;
+        }
+    }
+    if (!copy)
+        return -ENOMEM;
+    *ret = copy;
+    return 0;
 }

@@ -6,6 +6,7 @@
 #include "pki/revocation.h"
 
 #include "pki/asn1.h"
+#include "pki/directory-name.h"
 #include "pki/signature.h"
 
 #include <gnutls/crypto.h>
@@ -150,10 +151,12 @@ static void answer_clear(Answer *answer) {
 
 static bool is_named_responder(gnutls_ocsp_resp_t response, const Certificate *certificate) {
     _cleanup_datum_ gnutls_datum_t name = { 0 }, key = { 0 };
+    _cleanup_bytes_ Bytes form = BYTES_NULL;
     uint8_t digest[DIGEST_MAX];
 
     if (gnutls_ocsp_resp_get_responder_raw_id(response, GNUTLS_OCSP_RESP_ID_DN, &name) >= 0)
-        return bytes_view_equal(view_from_datum(&name), bytes_view(&certificate->subject_raw));
+        return name_form(view_from_datum(&name), &form) >= 0 &&
+               bytes_view_equal(bytes_view(&form), bytes_view(&certificate->subject_form));
     if (gnutls_ocsp_resp_get_responder_raw_id(response, GNUTLS_OCSP_RESP_ID_KEY, &key) >= 0)
         return hash_key(certificate, GNUTLS_DIG_SHA1, digest) >= 0 && datum_equal(&key, digest, 20);
     return false;
@@ -181,7 +184,7 @@ static int check_delegate(const Certificate *signer, const Certificate *issuer, 
     unsigned usage;
 
     certificate_describe(signer, who);
-    if (!bytes_view_equal(bytes_view(&signer->issuer_raw), bytes_view(&issuer->subject_raw)) ||
+    if (!bytes_view_equal(bytes_view(&signer->issuer_form), bytes_view(&issuer->subject_form)) ||
         !certificate_is_signed_by(signer, issuer, false))
         return REJECT("the OCSP answer is signed by %s, which the issuer of the certificate did not certify", who);
     if (!has_ocsp_purpose(signer))
@@ -348,7 +351,7 @@ static int open_about(BytesView response, const Certificate *certificate, const 
         return MALFORMED("the OCSP answer is empty");
     if (response.size > OCSP_MAX)
         return MALFORMED("the OCSP answer has %zu bytes, more than %u", response.size, OCSP_MAX);
-    if (!bytes_view_equal(bytes_view(&certificate->issuer_raw), bytes_view(&issuer->subject_raw)))
+    if (!bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
         return REJECT("the OCSP answer cannot be checked: the issuer given did not issue the certificate");
     r = open_answer(response, answer, ret_failure);
     return r < 0 ? r : find_statement(answer->response, certificate, issuer, statement, ret_failure);

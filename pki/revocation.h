@@ -22,7 +22,7 @@ typedef enum RevocationVerdict {
 /* The entries are not made into objects (GnuTLS takes 190 MB for 8): they are walked through where they stand. */
 typedef struct Crl {
     Bytes der;
-    Bytes issuer_raw;
+    Bytes issuer_form;                /* as a Certificate's */
     int64_t this_update, next_update; /* next_update 0: none given */
     Bytes number;                     /* CRL number, big-endian without leading zeros; empty: none */
     size_t entry_count;

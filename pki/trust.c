@@ -14,7 +14,7 @@
 #define ROLLOVER_CHECKS_MAX      128U /* NewWithOld certificates that are verified in one call */
 
 static bool same_subject_and_key(const Certificate *a, const Certificate *b) {
-    return bytes_view_equal(bytes_view(&a->subject_raw), bytes_view(&b->subject_raw)) &&
+    return bytes_view_equal(bytes_view(&a->subject_form), bytes_view(&b->subject_form)) &&
            bytes_view_equal(bytes_view(&a->spki), bytes_view(&b->spki));
 }
 

@@ -13,12 +13,9 @@ const Certificate *judge_issuer_of(const Identity *identity, size_t position) {
 
     if (position + 1U < chain->count)
         return chain->list[position + 1U];
-    for (size_t i = 0; i < anchors->count; i++) {
-        const Certificate *anchor = anchors->list[i];
-        if (bytes_view_equal(bytes_view(&anchor->subject_raw), bytes_view(&certificate->issuer_raw)) &&
-            gnutls_x509_crt_check_issuer(certificate->crt, anchor->crt))
-            return anchor;
-    }
+    for (size_t i = 0; i < anchors->count; i++)
+        if (certificate_names_issuer(certificate, anchors->list[i]))
+            return anchors->list[i];
     return NULL;
 }
 

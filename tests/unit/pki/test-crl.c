@@ -386,11 +386,33 @@ static void test_large(void **state) {
     refuse(crl, &leaf, &ca, "was not made by the key");
 }
 
+/* A CRL whose issuer's name is spelled in another way than the CA's own is the CA's all the same. */
+static void test_spelling(void **state) {
+    SETTING;
+    _cleanup_entity_ Entity spelled = ENTITY(.subject = "CN=ca", .ca = true, .key = ca.key),
+                            other = ENTITY(.subject = "CN=c a", .ca = true, .key = ca.key);
+    _cleanup_crl_ Crl *revoked = CRL(&spelled, revoked_leaf), *stray = CRL(&other, revoked_leaf), *first = CRL(&ca);
+
+    accept(revoked, &leaf, &ca);
+    assert_int_equal(crl_verdict(revoked, leaf.certificate, NOW, NULL), REVOCATION_REVOKED);
+    refuse(stray, &leaf, &ca, "it is not by its issuer");
+    assert_int_equal(crl_verdict(stray, leaf.certificate, NOW, NULL), REVOCATION_UNKNOWN);
+    assert_int_equal(crl_supersedes(revoked, first, NULL), 0);
+    assert_int_equal(crl_supersedes(stray, first, NULL), -ESTALE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_fields_and_pem),   cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_partial_kinds), cmocka_unit_test(test_entry_extensions), cmocka_unit_test(test_signer),
-        cmocka_unit_test(test_scope),         cmocka_unit_test(test_never_back),       cmocka_unit_test(test_large),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_fields_and_pem),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_partial_kinds),
+        cmocka_unit_test(test_entry_extensions),
+        cmocka_unit_test(test_signer),
+        cmocka_unit_test(test_scope),
+        cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_never_back),
+        cmocka_unit_test(test_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
