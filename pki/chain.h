@@ -34,11 +34,12 @@ typedef struct IssuedExpectation {
     BytesView spki; /* the pending key's */
     /* renewal: Subject and SAN are its own; or NULL */
     const Certificate *previous;
-    BytesView request;       /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */
-    bool subject_may_differ; /* manual installation without a request: subject is not compared */
+    BytesView request;      /* the PKCS#10 DER that was sent: Subject and SAN must be its own; empty: not checked */
+    bool names_are_the_cas; /* Names=ca: neither is compared */
 } IssuedExpectation;
 
-/* One sentence for what does not match. -EKEYREJECTED, CERTIFICATE_REJECTED. Also refused: a CA certificate as a leaf,
+/* Subjects are compared by RFC 5280 §7.1, subject alternative names as sets (general-names.h). One sentence for what
+ * does not match, with both names. -EKEYREJECTED, CERTIFICATE_REJECTED. Also refused: a CA certificate as a leaf,
  * a keyUsage without digitalSignature, a lifetime under 10 s or with NotAfter before NotBefore. */
 int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, Failure *ret_failure);
 

@@ -4,52 +4,41 @@
 #include "pki/asn1.h"
 #include "pki/chain.h"
 #include "pki/csr.h"
+#include "pki/directory-name.h"
+#include "pki/general-names.h"
 #include "pki/signature.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define REJECT(...)  failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-#define LIFETIME_MIN 10 /* seconds */
+#define REJECT(...)      failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
+#define LIFETIME_MIN     10 /* seconds */
+#define SUBJECT_TEXT_MAX 140U
+#define WAY_OUT          "mend the CA, or set Names=ca in [Enrollment] if it is the CA that decides names"
 
-static void dn_p(gnutls_x509_dn_t *dn) {
-    if (*dn)
-        gnutls_x509_dn_deinit(*dn);
+/* Subject and subject alternative names, in DER. */
+typedef struct Names {
+    BytesView subject, san;
+} Names;
+
+static int same_forms(int (*form)(BytesView, Bytes *), BytesView a, BytesView b, bool *ret) {
+    _cleanup_bytes_ Bytes one = BYTES_NULL, other = BYTES_NULL;
+    int r = form(a, &one);
+
+    if (r >= 0)
+        r = form(b, &other);
+    if (r >= 0)
+        *ret = bytes_view_equal(bytes_view(&one), bytes_view(&other));
+    return r;
 }
 
-/* Values may come back in another string type, as CAs do that normalise to UTF8String. */
-static bool same_name(const Certificate *leaf, BytesView wanted) {
-    _cleanup_(dn_p) gnutls_x509_dn_t dn = NULL;
-    _cleanup_datum_ gnutls_datum_t text = { 0 };
-    gnutls_datum_t datum = datum_from_view(wanted);
+static void subject_text(BytesView subject, char buffer[static SUBJECT_TEXT_MAX]) {
+    _cleanup_free_ char *text = NULL;
 
-    if (bytes_view_equal(bytes_view(&leaf->subject_raw), wanted))
-        return true;
-    if (gnutls_x509_dn_init(&dn) < 0 || gnutls_x509_dn_import(dn, &datum) < 0 ||
-        gnutls_x509_dn_get_str2(dn, &text, 0) < 0 || !text.data)
-        return false;
-    return strlen((const char *) text.data) == text.size && strcmp(leaf->subject, (const char *) text.data) == 0;
-}
-
-/* The same names in any order: each element of one is in the other, as often. */
-static bool same_names(BytesView a, BytesView b) {
-    BytesView rest_a, rest_b, rest;
-    DerItem item, other;
-    size_t count_a = 0, count_b = 0;
-
-    if (bytes_view_equal(a, b))
-        return true;
-    if (a.size != b.size || der_open_sequence(a, &rest_a) < 0 || der_open_sequence(b, &rest_b) < 0)
-        return false;
-    for (BytesView names = rest_a; der_next(&names, &item) > 0;) {
-        count_a = count_b = 0;
-        for (rest = rest_a; der_next(&rest, &other) > 0;)
-            count_a += bytes_view_equal(item.whole, other.whole);
-        for (rest = rest_b; der_next(&rest, &other) > 0;)
-            count_b += bytes_view_equal(item.whole, other.whole);
-        if (count_a != count_b)
-            return false;
-    }
-    return true;
+    if (name_to_text(subject, &text) < 0 || text[0] == '\0')
+        (void) snprintf(buffer, SUBJECT_TEXT_MAX, "none");
+    else
+        (void) snprintf(buffer, SUBJECT_TEXT_MAX, "%.130s%s", text, strlen(text) > 130 ? "…" : "");
 }
 
 static int read_san(const Certificate *certificate, Bytes *ret) {
@@ -58,48 +47,61 @@ static int read_san(const Certificate *certificate, Bytes *ret) {
     return r == -ENOENT ? 0 : r;
 }
 
-static int check_request(const Certificate *leaf, BytesView san, const IssuedExpectation *expectation, const char *who,
-                         Failure *ret_failure) {
-    _cleanup_bytes_ Bytes subject = BYTES_NULL, requested = BYTES_NULL;
-    int r;
+/* `whose`: what has the names that are wanted. */
+static int check_names(const Names *names, const Names *wanted, const char *whose, Failure *ret_failure) {
+    char one[SUBJECT_TEXT_MAX], other[SUBJECT_TEXT_MAX], san[GENERAL_NAMES_TEXT_MAX],
+        wanted_san[GENERAL_NAMES_TEXT_MAX];
+    bool same_subject = false, same_san = false;
+    int r = same_forms(name_form, names->subject, wanted->subject, &same_subject);
 
-    if (expectation->request.size == 0 || expectation->subject_may_differ)
+    if (r >= 0)
+        r = same_forms(general_names_form, names->san, wanted->san, &same_san);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "comparing names");
+    subject_text(names->subject, one);
+    subject_text(wanted->subject, other);
+    general_names_text(names->san, san);
+    general_names_text(wanted->san, wanted_san);
+    if (!same_subject && !same_san)
+        return REJECT(
+            "its subject is \"%s\" and its subject alternative names are %s, but %s has \"%s\" and %s: " WAY_OUT, one,
+            san, whose, other, wanted_san);
+    if (!same_subject)
+        return REJECT("its subject is \"%s\", but %s has \"%s\": " WAY_OUT, one, whose, other);
+    if (!same_san)
+        return REJECT("its subject alternative names are %s, but %s has %s: " WAY_OUT, san, whose, wanted_san);
+    return 0;
+}
+
+static int check_request(const Names *names, BytesView request, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes subject = BYTES_NULL, san = BYTES_NULL;
+
+    if (request.size == 0)
         return 0;
-    r = csr_names(expectation->request, &subject, &requested);
+    int r = csr_names(request, &subject, &san);
     if (r < 0)
         return failure_set(ret_failure, r, FAILURE_INTERNAL, "the request that was sent cannot be read again");
-    if (!same_name(leaf, bytes_view(&subject)))
-        return REJECT("%s has another subject than the one requested", who);
-    if (!same_names(san, bytes_view(&requested)))
-        return REJECT("%s has other subject alternative names than those requested", who);
-    return 0;
+    const Names wanted = { bytes_view(&subject), bytes_view(&san) };
+    return check_names(names, &wanted, "the request", ret_failure);
 }
 
 /* A renewal carries the names of what it renews. That it is better than that is not for here (rules/successor). */
-static int check_previous(const Certificate *leaf, BytesView san, const Certificate *previous, const char *who,
-                          Failure *ret_failure) {
-    _cleanup_bytes_ Bytes previous_san = BYTES_NULL;
+static int check_previous(const Names *names, const Certificate *previous, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes san = BYTES_NULL;
 
     if (!previous)
         return 0;
-    if (!same_name(leaf, bytes_view(&previous->subject_raw)))
-        return REJECT("%s has another subject than the certificate that it renews, %.150s", who, previous->subject);
-    int r = read_san(previous, &previous_san);
+    int r = read_san(previous, &san);
     if (r < 0)
         return failure_errno(ret_failure, r, "reading the certificate that is to be renewed");
-    if (!same_names(san, bytes_view(&previous_san)))
-        return REJECT("%s has other subject alternative names than the certificate that it renews", who);
-    return 0;
+    const Names wanted = { bytes_view(&previous->subject_raw), bytes_view(&san) };
+    return check_names(names, &wanted, "the certificate that it renews", ret_failure);
 }
 
-int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, Failure *ret_failure) {
-    char who[CERTIFICATE_DESCRIPTION_MAX];
-    _cleanup_bytes_ Bytes san = BYTES_NULL;
+static int check_use(const Certificate *leaf, BytesView spki, const char *who, Failure *ret_failure) {
     unsigned usage;
-    int r;
 
-    certificate_describe(leaf, who);
-    if (!bytes_view_equal(bytes_view(&leaf->spki), expectation->spki))
+    if (!bytes_view_equal(bytes_view(&leaf->spki), spki))
         return REJECT("%s is for another public key than ours", who);
     if (leaf->is_ca)
         return REJECT("%s is a CA certificate", who);
@@ -111,11 +113,22 @@ int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, 
         return REJECT("%s ends before it begins", who);
     if (leaf->not_after - leaf->not_before < LIFETIME_MIN)
         return REJECT("%s lives for less than %d seconds", who, LIFETIME_MIN);
-    r = read_san(leaf, &san);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "reading the issued certificate");
-    r = check_request(leaf, bytes_view(&san), expectation, who, ret_failure);
-    if (r < 0)
+    return 0;
+}
+
+int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, Failure *ret_failure) {
+    char who[CERTIFICATE_DESCRIPTION_MAX];
+    _cleanup_bytes_ Bytes san = BYTES_NULL;
+    int r = check_use(leaf, expectation->spki, certificate_describe(leaf, who), ret_failure);
+
+    if (r >= 0) {
+        r = read_san(leaf, &san);
+        if (r < 0)
+            return failure_errno(ret_failure, r, "reading the issued certificate");
+    }
+    if (r < 0 || expectation->names_are_the_cas)
         return r;
-    return check_previous(leaf, bytes_view(&san), expectation->previous, who, ret_failure);
+    const Names names = { bytes_view(&leaf->subject_raw), bytes_view(&san) };
+    r = check_request(&names, expectation->request, ret_failure);
+    return r < 0 ? r : check_previous(&names, expectation->previous, ret_failure);
 }

@@ -6,9 +6,8 @@
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
+#include "pki/general-names.h"
 
-/* Numbers of GeneralName's choices. */
-enum { NAME_OTHER = 0, NAME_MAIL = 1, NAME_DNS = 2, NAME_DIRECTORY = 4, NAME_IP = 7, NAME_KINDS = 9 };
 enum { PERMITTED = 0, EXCLUDED = 1 };
 
 /* Each of the one is compared with each of the other. */

@@ -339,7 +339,8 @@ static int est_check_issued(EstServer *server, const EstStep *step, const Certif
         est->fault->is_rejection = true;
         return fault_answer(server, step, -EKEYREJECTED);
     }
-    IssuedExpectation expectation = { .spki = bytes_view(&spki), .request = bytes_view(&est->request) };
+    /* whose names they are to be is not known here: identityd compares them */
+    IssuedExpectation expectation = { .spki = bytes_view(&spki), .names_are_the_cas = true };
     r = issued_check(leaf, &expectation, failure);
     if (r >= 0 && leaf->not_after <= est->job->time)
         r = failure_set(

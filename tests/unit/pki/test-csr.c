@@ -404,27 +404,43 @@ static void test_issued(void **state) {
     }
     {
         LEAF(.subject = "CN=somebody,O=y");
-        check_refused(&leaf, &expectation, "another subject than the one requested");
-        IssuedExpectation free_subject = { .spki = bytes_view(&key.spki),
-                                           .request = bytes_view(&request),
-                                           .subject_may_differ = true };
-        assert_ok(issued_check(leaf.certificate, &free_subject, &failure), failure);
+        check_refused(
+            &leaf, &expectation,
+            "its subject is \"CN=somebody,O=y\", but the request has \"CN=x,O=y\": mend the CA, or set Names=ca");
     }
     {
         LEAF(.subject = "CN=x");
-        check_refused(&leaf, &expectation, "another subject");
+        check_refused(&leaf, &expectation, "its subject is \"CN=x\", but the request has \"CN=x,O=y\"");
     }
     {
         LEAF(.dns = "b.example");
-        check_refused(&leaf, &expectation, "other subject alternative names");
+        check_refused(
+            &leaf, &expectation,
+            "its subject alternative names are dns:b.example, but the request has dns:a.example: mend the CA");
     }
     {
         LEAF(.dns = NULL);
-        check_refused(&leaf, &expectation, "other subject alternative names");
+        check_refused(&leaf, &expectation, "its subject alternative names are none, but the request has dns:a.example");
     }
     {
         LEAF(.uri = "urn:extra");
-        check_refused(&leaf, &expectation, "other subject alternative names");
+        check_refused(&leaf, &expectation, "but the request has dns:a.example");
+    }
+    {
+        LEAF(.subject = "CN=z", .dns = "A.Example");
+        check_refused(&leaf, &expectation, "its subject is \"CN=z\", but");
+    }
+    {
+        LEAF(.subject = "CN=z", .dns = "b.example");
+        check_refused(
+            &leaf, &expectation,
+            "its subject is \"CN=z\" and its subject alternative names are dns:b.example, but the request has "
+            "\"CN=x,O=y\" and dns:a.example: mend the CA, or set Names=ca in [Enrollment] if it is the CA that "
+            "decides names");
+    }
+    {
+        LEAF(.subject = "CN=X,O=Y", .dns = "A.Example");
+        assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
     }
     {
         /* the same names in UTF8String, as a CA may encode them: CN=x, O=y */
@@ -435,6 +451,35 @@ static void test_issued(void **state) {
         leaf.certificate->subject_raw = (Bytes) { (uint8_t *) utf8, sizeof(utf8) };
         assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
         leaf.certificate->subject_raw = kept;
+    }
+}
+
+/* Where the CA decides names, everything else is wanted all the same. */
+static void test_names_of_the_ca(void **state) {
+    _cleanup_test_key_ TestKey key = test_key(0, 0), other = test_key(0, 0);
+    _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                            previous = ENTITY(.issuer = &root, .subject = "CN=x,O=y", .dns = "a.example");
+    CsrTemplate template = { .subject = "CN=x,O=y" };
+    _cleanup_bytes_ Bytes request = BYTES_NULL;
+    Failure failure = FAILURE_INIT;
+    assert_ok(csr_create(&template, key.key, bytes_view(&key.spki), &request, &failure), failure);
+    IssuedExpectation expectation = { .spki = bytes_view(&key.spki),
+                                      .request = bytes_view(&request),
+                                      .previous = previous.certificate,
+                                      .names_are_the_cas = true };
+    {
+        LEAF(.subject = "CN=z,O=the CA", .dns = "b.example");
+        assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
+        IssuedExpectation wrong = { .spki = bytes_view(&other.spki), .names_are_the_cas = true };
+        check_refused(&leaf, &wrong, "for another public key than ours");
+    }
+    {
+        LEAF(.ca = true);
+        check_refused(&leaf, &expectation, "is a CA certificate");
+    }
+    {
+        LEAF(.usage = GNUTLS_KEY_KEY_ENCIPHERMENT);
+        check_refused(&leaf, &expectation, "does not allow digital signatures");
     }
 }
 
@@ -455,15 +500,16 @@ static void test_renewed(void **state) {
     }
     {
         LEAF(.serial = 78, .subject = "CN=z,O=y");
-        check_refused(&leaf, &expectation, "another subject than the certificate that it renews");
+        check_refused(&leaf, &expectation,
+                      "its subject is \"CN=z,O=y\", but the certificate that it renews has \"CN=x,O=y\"");
     }
     {
         LEAF(.serial = 78, .dns = "b.example");
-        check_refused(&leaf, &expectation, "other subject alternative names than the certificate that it renews");
+        check_refused(&leaf, &expectation, "but the certificate that it renews has dns:a.example");
     }
     {
         LEAF(.serial = 78, .dns = NULL);
-        check_refused(&leaf, &expectation, "other subject alternative names than the certificate that it renews");
+        check_refused(&leaf, &expectation, "names are none, but the certificate that it renews has dns:a.example");
     }
 #pragma GCC diagnostic pop
 }
@@ -474,7 +520,8 @@ int main(void) {
         cmocka_unit_test(test_minimal),          cmocka_unit_test(test_subjects),
         cmocka_unit_test(test_refused_names),    cmocka_unit_test(test_renewal_copies_bytes),
         cmocka_unit_test(test_key_mismatch),     cmocka_unit_test(test_malformed_requests),
-        cmocka_unit_test(test_issued),           cmocka_unit_test(test_renewed),
+        cmocka_unit_test(test_issued),           cmocka_unit_test(test_names_of_the_ca),
+        cmocka_unit_test(test_renewed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
