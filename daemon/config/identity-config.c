@@ -67,6 +67,15 @@ static int parse_protocol(const Setting *setting, void *target) {
     return 0;
 }
 
+static int parse_names(const Setting *setting, void *target) {
+    bool is_ca = strcmp(setting->value, "ca") == 0;
+
+    if (!is_ca && strcmp(setting->value, "exact") != 0)
+        return setting_refuse(setting);
+    ((IdentityConfig *) target)->names_are_the_cas = is_ca;
+    return 0;
+}
+
 static int parse_after_revocation(const Setting *setting, void *target) {
     IdentityConfig *config = target;
 
@@ -383,6 +392,7 @@ static const SettingKey keys[] = {
     { "Enrollment", "Authenticate", parse_authenticate, AUTHENTICATE_ACCEPTED, offsetof(IdentityConfig, authenticate) },
     { "Enrollment", "User", parse_user, NULL, offsetof(IdentityConfig, authenticate) },
     { "Enrollment", "AllowTLS12", parse_boolean, BOOLEAN_ACCEPTED, offsetof(IdentityConfig, allow_tls12) },
+    { "Enrollment", "Names", parse_names, "must be exact or ca", 0 },
     { "Renewal", "At", parse_at,
       "must be 10% to 95% of the lifetime, or a time before its end with a unit (s, min, h, d, w), such as -14d", 0 },
     { "Renewal", "Jitter", parse_jitter, "must be 0% to 30% of the lifetime", 0 },

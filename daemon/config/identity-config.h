@@ -63,6 +63,7 @@ typedef struct IdentityConfig {
     char *proxy;          /* or NULL */
     Authenticate authenticate;
     bool allow_tls12;
+    bool names_are_the_cas; /* Names=ca */
     /* [Renewal] */
     uint32_t renew_at_permille;        /* of the lifetime; 0 when `renew_before` is used. Default 660 */
     uint64_t renew_before;             /* seconds before NotAfter */

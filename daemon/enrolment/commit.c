@@ -198,6 +198,7 @@ static int check_leaf(const Identity *identity, const CommitInput *input, const 
         .spki = tpm_key_spki(key),
         .previous = input->is_renewal ? identity_leaf(identity) : NULL,
         .request = bytes_view(&input->pending->request),
+        .names_are_the_cas = identity_config(identity)->names_are_the_cas,
     };
 
     if (!leaf)

@@ -120,6 +120,7 @@ static void hash_settings(gnutls_hash_hd_t hash, const IdentityConfig *config) {
     hash_text(hash, config->proxy);
     hash_authenticate(hash, &config->authenticate);
     hash_number(hash, config->allow_tls12);
+    hash_number(hash, config->names_are_the_cas);
     hash_number(hash, config->renew_at_permille);
     hash_number(hash, config->renew_before);
     hash_number(hash, config->jitter_permille);

@@ -46,6 +46,7 @@ static void test_everything(void **state) {
         "Proxy=http://proxy.example:3128\n"
         "Authenticate=credential:est-password\n"
         "User=device-%s\n"
+        "Names=ca\n"
         "[Renewal]\nAt=-14d\nJitter=2.5%\nRotateKey=no\nAuthenticate=identity:renewer\nAnchorsInterval=12h\n"
         "[Revocation]\nCheck=crl,ocsp\nCRL=http://crl.example/a.crl\nInterval=30min\nAfterRevocation=enroll\n"
         "[Peers]\nAnchors=/etc/identityd/peers.pem\n"
@@ -77,6 +78,7 @@ static void test_everything(void **state) {
     assert_string_equal(config->authenticate.user, "device-%s");
     assert_int_equal(config->authenticate.line, 13);
     assert_false(config->allow_tls12);
+    assert_true(config->names_are_the_cas);
     assert_int_equal(config->renew_at_permille, 0);
     assert_int_equal(config->renew_before, 14 * 86400);
     assert_int_equal(config->jitter_permille, 25);
@@ -108,6 +110,7 @@ static void test_defaults(void **state) {
     assert_int_equal(problems.count, 0);
     assert_int_equal(config->kind, IDENTITY_LDEVID);
     assert_int_equal(config->algorithm, KEY_ECDSA_P256);
+    assert_false(config->names_are_the_cas);
     assert_int_equal(config->renew_at_permille, 660);
     assert_int_equal(config->jitter_permille, 100);
     assert_true(config->rotate_key);
@@ -270,6 +273,8 @@ static void test_refused_enrollment(void **state) {
         { 4, "Server=https://a\nProtocol=scep", 5, "must be est or manual" },
         { 4, "Server=https://a\nProxy=proxy:3128", 5, "must be http://HOST:PORT" },
         { 4, "Server=https://a\nAllowTLS12=1.2", 5, "must be yes or no" },
+        { 4, "Server=https://a\nNames=any", 5, "must be exact or ca" },
+        { 4, "Server=https://a\nNames=CA", 5, "must be exact or ca" },
         { 5, "", 0, "[Enrollment] Anchors= is missing" },
         { 5, "Anchors=a.pem", 5, "must be an absolute path" },
         { 5, "AnchorsFingerprint=sha256:00", 5, "must be sha256: and the 64 hexadecimal digits" },
