@@ -6,9 +6,13 @@
 #include "idctl/output.h"
 #include "idctl/verbs.h"
 
+#include <arpa/inet.h>
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
+
+#define NAMES_MAX     64U   /* that are shown */
+#define NAME_SIZE_MAX 1024U /* bytes */
 
 static void print_time(const char *label, uint64_t time) {
     _cleanup_free_ char *text = time_to_text(time, time_now());
@@ -27,6 +31,42 @@ static void print_fingerprint(const Bytes *der) {
         print_field("SHA-256", hex, COLOUR_NONE);
 }
 
+static void print_alternative_name(unsigned type, const char *value, size_t size) {
+    char address[INET6_ADDRSTRLEN] = "", text[NAME_SIZE_MAX + 16U];
+
+    if (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_URI || type == GNUTLS_SAN_RFC822NAME)
+        (void) snprintf(text, sizeof text, "%s:%.*s",
+                        type == GNUTLS_SAN_DNSNAME ? "dns"
+                        : type == GNUTLS_SAN_URI   ? "uri"
+                                                   : "mail",
+                        (int) size, value);
+    else if (type == GNUTLS_SAN_IPADDRESS && (size == 4 || size == 16) &&
+             inet_ntop(size == 4 ? AF_INET : AF_INET6, value, address, sizeof address))
+        (void) snprintf(text, sizeof text, "ip:%s", address);
+    else
+        (void) snprintf(text, sizeof text, "another kind of name");
+    print_field("Alternative", text, COLOUR_NONE);
+}
+
+/* What the CA made of SubjectAltName=: with Names=ca that may be something else. */
+static void print_alternative_names(const Bytes *der) {
+    _cleanup_certificates_ Certificates certificates = { 0 };
+    char value[NAME_SIZE_MAX];
+
+    if (certificates_from_der(der, 1, &certificates) < 0)
+        return;
+    for (unsigned i = 0; i < NAMES_MAX; i++) {
+        size_t size = sizeof value;
+        int type = gnutls_x509_crt_get_subject_alt_name(certificates.list[0], i, value, &size, NULL);
+        if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+            return;
+        if (type >= 0)
+            print_alternative_name((unsigned) type, value, size);
+        else
+            print_field("Alternative", "a name that cannot be read", COLOUR_NONE);
+    }
+}
+
 static void print_identity(const IdentityProperties *properties) {
     char number[32];
 
@@ -40,6 +80,8 @@ static void print_identity(const IdentityProperties *properties) {
         snprintf(number, sizeof number, "%u", properties->generation);
         print_field("Generation", number, COLOUR_NONE);
         print_field("Subject", properties->subject, COLOUR_NONE);
+        if (properties->certificates.count > 0)
+            print_alternative_names(&properties->certificates.list[0]);
         print_field("Issuer", properties->issuer, COLOUR_NONE);
         print_field("Serial number", properties->serial_number, COLOUR_NONE);
     }
