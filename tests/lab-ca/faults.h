@@ -37,6 +37,10 @@ typedef enum FaultKind {
     FAULT_WRONG_KEY,
     FAULT_WRONG_NAME,
     FAULT_WRONG_SAN,
+    FAULT_RETAG,       /* the subject in other string types: the same name */
+    FAULT_LOWER_CASE,  /* DNS names in lower case: the same names */
+    FAULT_SAN_FROM_CN, /* a DNS name made of the common name, and no other alternative name */
+    FAULT_OWN_ORG,     /* the common name below the CA's own organization */
     FAULT_WRONG_USAGE, /* extended key usage of a time stamping service */
     FAULT_EXPIRED,
     FAULT_NOT_YET_VALID,

@@ -5,6 +5,7 @@
 #include "index.h"
 
 #include <gnutls/abstract.h>
+#include <gnutls/x509-ext.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,8 +97,9 @@ bool request_matches_certificate(gnutls_x509_crq_t request, gnutls_x509_crt_t ce
     return false;
 }
 
-/* Takes the request's key, and with it another subject. */
-static int set_wrong_name(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request) {
+/* ---- names ---- */
+
+static int set_request_key(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request) {
     gnutls_pubkey_t key = NULL;
     int r;
 
@@ -107,26 +109,114 @@ static int set_wrong_name(gnutls_x509_crt_t certificate, gnutls_x509_crq_t reque
     r = gnutls_pubkey_import_x509_crq(key, request, 0);
     if (r >= 0)
         r = gnutls_x509_crt_set_pubkey(certificate, key);
-    if (r >= 0)
-        r = gnutls_x509_crt_set_dn(certificate, "CN=somebody else,O=identityd lab", NULL);
     gnutls_pubkey_deinit(key);
     return r;
+}
+
+static int common_name(gnutls_x509_crq_t request, char *ret, size_t size) {
+    return gnutls_x509_crq_get_dn_by_oid(request, GNUTLS_OID_X520_COMMON_NAME, 0, 0, ret, &size);
+}
+
+static int set_own_organization(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request) {
+    static const char organization[] = "CA profile Ltd";
+    char name[128];
+    int r = common_name(request, name, sizeof(name));
+
+    if (r >= 0)
+        r = gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, 0, organization,
+                                          sizeof(organization) - 1);
+    return r < 0 ? r
+                 : gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+                                                 (unsigned) strlen(name));
+}
+
+/* UTF8String for anything else, and PrintableString for that; of values below 128 bytes. */
+static int set_retagged(gnutls_x509_crt_t certificate, gnutls_x509_crq_t request) {
+    _cleanup_datum_ gnutls_datum_t raw = DATUM_NULL;
+    gnutls_x509_dn_t name = NULL;
+    gnutls_x509_ava_st part;
+    int r = request_subject_bytes(request, &raw);
+
+    if (r >= 0)
+        r = gnutls_x509_dn_init(&name);
+    if (r < 0)
+        return r;
+    r = gnutls_x509_dn_import(name, &raw);
+    for (int i = 0; r >= 0 && gnutls_x509_dn_get_rdn_ava(name, i, 0, &part) >= 0; i++) {
+        uint8_t value[2 + 127] = { part.value_tag == 0x0c ? 0x13 : 0x0c, (uint8_t) part.value.size };
+        if (part.value.size > sizeof(value) - 2) {
+            r = GNUTLS_E_SHORT_MEMORY_BUFFER;
+            break;
+        }
+        memcpy(value + 2, part.value.data, part.value.size);
+        r = gnutls_x509_crt_set_dn_by_oid(certificate, (const char *) part.oid.data, 1, value, part.value.size + 2);
+    }
+    gnutls_x509_dn_deinit(name);
+    return r;
+}
+
+/* The request's, or a wrong one. */
+static int set_subject(gnutls_x509_crt_t certificate, const IssueOrder *order) {
+    int r;
+
+    if (order->fault != FAULT_WRONG_NAME && order->fault != FAULT_OWN_ORG && order->fault != FAULT_RETAG)
+        return gnutls_x509_crt_set_crq(certificate, order->request);
+    r = set_request_key(certificate, order->request);
+    if (r < 0)
+        return r;
+    if (order->fault == FAULT_OWN_ORG)
+        return set_own_organization(certificate, order->request);
+    if (order->fault == FAULT_RETAG)
+        return set_retagged(certificate, order->request);
+    return gnutls_x509_crt_set_dn(certificate, "CN=somebody else,O=identityd lab", NULL);
+}
+
+static void lower_dns_name(const gnutls_datum_t *name) {
+    for (unsigned i = 0; i < name->size; i++)
+        if (name->data[i] >= 'A' && name->data[i] <= 'Z')
+            name->data[i] = (uint8_t) (name->data[i] - 'A' + 'a');
+}
+
+/* The same alternative names with DNS names in lower case. */
+static int lower_san(gnutls_datum_t *san) {
+    gnutls_subject_alt_names_t names = NULL;
+    gnutls_datum_t lower = DATUM_NULL, name, oid;
+    unsigned type;
+    int r;
+
+    r = gnutls_subject_alt_names_init(&names);
+    if (r < 0)
+        return r;
+    r = gnutls_x509_ext_import_subject_alt_names(san, names, 0);
+    for (unsigned i = 0; r >= 0 && gnutls_subject_alt_names_get(names, i, &type, &name, &oid) >= 0; i++)
+        if (type == GNUTLS_SAN_DNSNAME)
+            lower_dns_name(&name);
+    if (r >= 0)
+        r = gnutls_x509_ext_export_subject_alt_names(names, &lower);
+    gnutls_subject_alt_names_deinit(names);
+    if (r < 0)
+        return r;
+    gnutls_free(san->data);
+    *san = lower;
+    return 0;
 }
 
 /* Key and names: the request's, or wrong ones. */
 static int set_names(gnutls_x509_crt_t certificate, const IssueOrder *order) {
     _cleanup_datum_ gnutls_datum_t san = DATUM_NULL;
+    char name[128] = "somebody-else.example";
     int r;
 
-    if (order->fault == FAULT_WRONG_NAME)
-        r = set_wrong_name(certificate, order->request);
-    else
-        r = gnutls_x509_crt_set_crq(certificate, order->request);
-    if (r >= 0 && order->fault == FAULT_WRONG_SAN)
-        return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, "somebody-else.example", 21,
+    r = set_subject(certificate, order);
+    if (r >= 0 && order->fault == FAULT_SAN_FROM_CN)
+        r = common_name(order->request, name, sizeof(name));
+    if (r >= 0 && (order->fault == FAULT_WRONG_SAN || order->fault == FAULT_SAN_FROM_CN))
+        return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, name, (unsigned) strlen(name),
                                                     GNUTLS_FSAN_SET);
     if (r >= 0)
         r = request_san(order->request, &san);
+    if (r >= 0 && order->fault == FAULT_LOWER_CASE && san.size > 0)
+        r = lower_san(&san);
     if (r >= 0 && san.size > 0)
         r = gnutls_x509_crt_set_extension_by_oid(certificate, OID_SUBJECT_ALT_NAME, san.data, san.size, 0);
     return r;
