@@ -33,7 +33,7 @@ typedef struct Search {
     const Certificate *path[CHAIN_MAX];
     size_t depth;
     const Certificate *anchor;
-    unsigned *signatures_left;
+    unsigned signatures_left;
     Failure best;
     int best_rank;
 } Search;
@@ -220,9 +220,9 @@ static bool links(Search *search, const Certificate *issuer) {
                     whose);
     if (!key_is_acceptable(issuer, &reason))
         return note(search, RANK_WEAK, "%s, who signed %s, is refused: %s", whose, who, reason);
-    if (*search->signatures_left == 0)
+    if (search->signatures_left == 0)
         return note(search, RANK_WORK, "there are too many ways to build a chain for %s: gave up", who);
-    (*search->signatures_left)--;
+    search->signatures_left--;
     if (!certificate_is_signed_by(last, issuer, false))
         return note(search, RANK_WRONG_ISSUER, "the signature of %s was not made by the key of %s", who, whose);
     return true;
@@ -284,29 +284,10 @@ static int copy_path(const Search *search, CertificateList *ret) {
     return 0;
 }
 
-int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
-                 int64_t now, unsigned *signatures_left, Failure *ret_failure) {
-    Search search = {
-        .candidates = candidates,
-        .anchors = anchors,
-        .now = now,
-        .path = { leaf },
-        .depth = 1,
-        .signatures_left = signatures_left,
-    };
-
-    if (extend(&search))
-        return 0;
-    if (ret_failure)
-        *ret_failure = search.best;
-    return -EKEYREJECTED;
-}
-
 static int build(Search *search, CertificateList *ret_chain, Failure *ret_failure) {
-    unsigned signatures_left = CHAIN_SIGNATURES_MAX;
     int r = 0;
 
-    search->signatures_left = &signatures_left;
+    search->signatures_left = CHAIN_SIGNATURES_MAX;
     if (!extend(search)) {
         if (ret_failure)
             *ret_failure = search->best;

@@ -20,10 +20,6 @@ int chain_build(const Certificate *leaf, const CertificateList *candidates, cons
  * see certificate_allows_purpose. */
 int chain_build_for(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
                     int64_t now, const char *const *purposes, CertificateList *ret_chain, Failure *ret_failure);
-/* Whether there is such a chain, within the number of signatures that are left for this and for others; those that were
- * looked at are taken off. -EKEYREJECTED. */
-int chain_exists(const Certificate *leaf, const CertificateList *candidates, const CertificateList *anchors,
-                 int64_t now, unsigned *signatures_left, Failure *ret_failure);
 
 /* The certificate whose NotAfter comes first, and with it the chain's end for whoever verifies it: an issuer may end
  * before what it issued. Of several that end together the one nearest to the leaf. NULL for an empty chain. */
@@ -56,8 +52,9 @@ int trust_rollover(const CertificateList *present, const CertificateList *answer
                    const CertificateList *own_chain, int64_t now, CertificateList *ret_anchors, bool *ret_changed,
                    Failure *ret_failure);
 
-/* The one anchor of a fingerprint bootstrap: the self-signed certificate in `answer` whose SHA-256 is `fingerprint`;
- * all else must chain to it. -EKEYREJECTED. */
+/* The one anchor of a fingerprint bootstrap: the self-signed certificate in `answer` whose SHA-256 is `fingerprint`.
+ * What else is in the answer is trusted for nothing, so it may be what it likes: former CAs, other roots. `ret_anchor`
+ * is owned by the caller. -EKEYREJECTED. */
 int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now,
                     Certificate **ret_anchor, Failure *ret_failure);
 

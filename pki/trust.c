@@ -8,10 +8,8 @@
 #include <string.h>
 
 #define REJECT(...)         failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-#define ROLLOVER_ROUNDS_MAX 4U /* roots that vouch for each other in a row */
-/* Signatures looked at in one bootstrap: anybody between us and the CA can send certificates without end. */
-#define BOOTSTRAP_SIGNATURES_MAX 300U
-#define ROLLOVER_CHECKS_MAX      128U /* NewWithOld certificates that are verified in one call */
+#define ROLLOVER_ROUNDS_MAX 4U   /* roots that vouch for each other in a row */
+#define ROLLOVER_CHECKS_MAX 128U /* NewWithOld certificates that are verified in one call */
 
 static bool same_subject_and_key(const Certificate *a, const Certificate *b) {
     return bytes_view_equal(bytes_view(&a->subject_form), bytes_view(&b->subject_form)) &&
@@ -179,27 +177,11 @@ static const Certificate *find_fingerprint(const CertificateList *answer, const 
     return NULL;
 }
 
-/* OldWithOld chains to nothing by itself; OldWithNew in the same answer carries its name and key. */
-static bool chains_under_another_form(const Certificate *certificate, const CertificateList *answer,
-                                      const CertificateList *anchors, int64_t now, unsigned *signatures_left) {
-    if (!certificate->self_issued)
-        return false;
-    for (size_t i = 0; i < answer->count; i++)
-        if (!certificate_equal(answer->list[i], certificate) && same_subject_and_key(answer->list[i], certificate) &&
-            chain_exists(answer->list[i], answer, anchors, now, signatures_left, NULL) >= 0)
-            return true;
-    return false;
-}
-
 int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[static 32], int64_t now,
                     Certificate **ret_anchor, Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList anchors = { 0 };
     const Certificate *root = find_fingerprint(answer, fingerprint);
-    unsigned signatures_left = BOOTSTRAP_SIGNATURES_MAX;
     char who[CERTIFICATE_DESCRIPTION_MAX];
     const char *reason;
-    Certificate *copy;
-    int r;
 
     if (!root) {
         _cleanup_free_ char *hex = bytes_to_hex((BytesView) { fingerprint, 32 });
@@ -208,21 +190,6 @@ int trust_bootstrap(const CertificateList *answer, const uint8_t fingerprint[sta
     if (!may_be_root(root, now, &reason))
         return REJECT("%s has the right fingerprint but cannot be an anchor: %s", certificate_describe(root, who),
                       reason);
-    r = certificate_list_add_copy(&anchors, root);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "reading the CA's certificates");
-    for (size_t i = 0; i < answer->count; i++) {
-        if (certificate_equal(answer->list[i], root))
-            continue;
-        r = chain_exists(answer->list[i], answer, &anchors, now, &signatures_left, ret_failure);
-        if (r >= 0 || chains_under_another_form(answer->list[i], answer, &anchors, now, &signatures_left))
-            continue;
-        return failure_prefix(ret_failure, r, "the CA's certificates are not all below %s",
-                              certificate_describe(root, who));
-    }
-    r = certificate_copy(root, &copy);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "reading the CA's certificates");
-    *ret_anchor = copy;
-    return 0;
+    int r = certificate_copy(root, ret_anchor);
+    return r < 0 ? failure_errno(ret_failure, r, "reading the CA's certificates") : 0;
 }
