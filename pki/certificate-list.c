@@ -90,8 +90,14 @@ static bool marker_label(BytesView line, const char *marker, BytesView *ret_labe
     return true;
 }
 
-/* The next whole block, from its BEGIN line to its END line. 1, 0 at the end, -EBADMSG. */
-static int next_block(PemReader *reader, size_t number, BytesView *ret_block, size_t *ret_line, Failure *ret_failure) {
+typedef struct PemBlock {
+    BytesView text; /* from its BEGIN line to its END line */
+    size_t number, line;
+} PemBlock;
+
+/* The next whole block. 1, 0 at the end, -EBADMSG; -ENOMSG for one that is something else than a certificate, which
+ * can be passed over. */
+static int next_block(PemReader *reader, PemBlock *block, Failure *ret_failure) {
     const BytesView wanted = bytes_view_string("CERTIFICATE");
     BytesView line, label;
 
@@ -101,56 +107,106 @@ static int next_block(PemReader *reader, size_t number, BytesView *ret_block, si
     } while (!marker_label(line, begin_marker, &label));
 
     const uint8_t *start = line.data;
-    size_t start_line = reader->line;
-    if (!bytes_view_equal(label, wanted))
-        return REJECT("PEM block %zu (line %zu) is a '%.*s', not a CERTIFICATE", number, start_line,
+    block->number++;
+    block->line = reader->line;
+    if (!bytes_view_equal(label, wanted)) {
+        (void) REJECT("PEM block %zu (line %zu) is a '%.*s', not a CERTIFICATE", block->number, block->line,
                       (int) (label.size < 64 ? label.size : 64), (const char *) label.data);
+        return -ENOMSG;
+    }
     for (;;) {
         if (!next_line(reader, &line) || marker_label(line, begin_marker, &label))
-            return REJECT("PEM block %zu (line %zu) has no END line", number, start_line);
+            return REJECT("PEM block %zu (line %zu) has no END line", block->number, block->line);
         if (marker_label(line, end_marker, &label))
             break;
     }
     if (!bytes_view_equal(label, wanted))
-        return REJECT("PEM block %zu (line %zu) ends with the END line of something else (line %zu)", number,
-                      start_line, reader->line);
-    *ret_block = (BytesView) { start, (size_t) (line.data + line.size - start) };
-    *ret_line = start_line;
+        return REJECT("PEM block %zu (line %zu) ends with the END line of something else (line %zu)", block->number,
+                      block->line, reader->line);
+    block->text = (BytesView) { start, (size_t) (line.data + line.size - start) };
     return 1;
 }
 
-int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure) {
+static int decode_block(const PemBlock *block, Certificate **ret, Failure *ret_failure) {
+    _cleanup_datum_ gnutls_datum_t der = { 0 };
+    gnutls_datum_t text = datum_from_view(block->text);
+
+    if (memchr(block->text.data, 0, block->text.size) || gnutls_pem_base64_decode2("CERTIFICATE", &text, &der) < 0)
+        return REJECT("PEM block %zu (line %zu) is not base64", block->number, block->line);
+    int r = certificate_from_der(view_from_datum(&der), ret, ret_failure);
+    return r < 0 ? failure_prefix(ret_failure, r, "PEM block %zu (line %zu)", block->number, block->line) : 0;
+}
+
+void left_out_add(LeftOut *left_out, const Failure *why) {
+    if (left_out->count++ == 0)
+        left_out->first = *why;
+}
+
+/* The next certificate: 1, 0 at the end. With `left_out`, what cannot be read is counted there and passed over. */
+static int next_certificate(PemReader *reader, PemBlock *block, LeftOut *left_out, Certificate **ret,
+                            Failure *ret_failure) {
+    for (;;) {
+        Failure failure = FAILURE_INIT;
+        int r = next_block(reader, block, &failure);
+        bool passes_over = r == -ENOMSG;
+        if (r == 0)
+            return 0;
+        if (r > 0) {
+            r = decode_block(block, ret, &failure);
+            passes_over = r == -EBADMSG;
+        }
+        if (r >= 0)
+            return 1;
+        if (!passes_over || !left_out || block->number > BUNDLE_MAX) {
+            if (ret_failure)
+                *ret_failure = failure;
+            return r == -ENOMSG ? -EBADMSG : r;
+        }
+        left_out_add(left_out, &failure);
+    }
+}
+
+static int read_pem(BytesView pem, size_t maximum, LeftOut *left_out, CertificateList *ret, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList list = { 0 };
     PemReader reader = { .rest = pem };
-    BytesView block = { 0 };
-    size_t line = 0;
+    PemBlock block = { 0 };
+    Certificate *certificate;
     int r;
 
     if (pem.size > BUNDLE_BYTES_MAX)
         return REJECT("the PEM text has %zu bytes, more than %u", pem.size, BUNDLE_BYTES_MAX);
-    while ((r = next_block(&reader, list.count + 1, &block, &line, ret_failure)) > 0) {
-        _cleanup_datum_ gnutls_datum_t der = { 0 };
-        gnutls_datum_t text = datum_from_view(block);
-        Certificate *certificate;
-
-        if (list.count >= maximum)
-            return REJECT("there are more than %zu certificates in the PEM text", maximum);
-        if (memchr(block.data, 0, block.size) || gnutls_pem_base64_decode2("CERTIFICATE", &text, &der) < 0)
-            return REJECT("PEM block %zu (line %zu) is not base64", list.count + 1, line);
-        r = certificate_from_der(view_from_datum(&der), &certificate, ret_failure);
-        if (r < 0)
-            return failure_prefix(ret_failure, r, "PEM block %zu (line %zu)", list.count + 1, line);
+    while ((r = next_certificate(&reader, &block, left_out, &certificate, ret_failure)) > 0) {
         r = certificate_list_add(&list, certificate);
         if (r < 0)
             return failure_errno(ret_failure, r, "reading certificates");
+        if (list.count > maximum)
+            return REJECT("there are more than %zu certificates in the PEM text", maximum);
     }
     if (r < 0)
         return r;
+    if (list.count == 0 && left_out && left_out->count > 0) {
+        if (ret_failure)
+            *ret_failure = left_out->first;
+        return failure_prefix(ret_failure, -EBADMSG, "none of the %zu can be read; the first", left_out->count);
+    }
     if (list.count == 0)
         return REJECT("there is no certificate in the PEM text");
     *ret = list;
     list = (CertificateList) { 0 };
     return 0;
+}
+
+int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure) {
+    return read_pem(pem, maximum, NULL, ret, ret_failure);
+}
+
+int certificate_bundle_from_pem(BytesView pem, CertificateList *ret, LeftOut *ret_left_out, Failure *ret_failure) {
+    LeftOut left_out = { 0 };
+    int r = read_pem(pem, BUNDLE_MAX, &left_out, ret, ret_failure);
+
+    if (r >= 0)
+        *ret_left_out = left_out;
+    return r;
 }
 
 int certificate_list_to_pem(const CertificateList *list, Bytes *ret) {

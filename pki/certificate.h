@@ -92,7 +92,20 @@ void certificate_list_clear(CertificateList *list);
  * BUNDLE_BYTES_MAX. A fault names the block's number and line. -EBADMSG, CERTIFICATE_REJECTED. `ret` is overwritten. */
 int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure);
 int certificate_list_to_pem(const CertificateList *list, Bytes *ret);
+
+/* What was left out of a bundle, since it cannot be read. */
+typedef struct LeftOut {
+    size_t count;
+    Failure first; /* why the first of them was */
+} LeftOut;
+
+void left_out_add(LeftOut *left_out, const Failure *why);
+
+/* The same for bundles that others keep, as Anchors= names them: what is no certificate that can be read is left out
+ * and told of, since it makes the others no worse. Nothing left is an error. */
+int certificate_bundle_from_pem(BytesView pem, CertificateList *ret, LeftOut *ret_left_out, Failure *ret_failure);
 /* PKCS#7 SignedData, certs-only: no content, no signers (RFC 7030 §4.1.3, §4.2.3); DER, or BER as far as GnuTLS reads
- * it; at least one certificate, at most `maximum`, at most BUNDLE_BYTES_MAX; CRLs in it are passed over. -EBADMSG,
- * CERTIFICATE_REJECTED. `ret` is overwritten. */
-int certificate_list_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, Failure *ret_failure);
+ * it; at least one certificate, at most `maximum`, at most BUNDLE_BYTES_MAX; CRLs in it are passed over, and left out
+ * is as above. -EBADMSG, CERTIFICATE_REJECTED. `ret` is overwritten. */
+int certificate_bundle_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, LeftOut *ret_left_out,
+                                  Failure *ret_failure);

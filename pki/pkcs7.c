@@ -67,12 +67,19 @@ static int check_bag(gnutls_pkcs7_t pkcs7, size_t maximum, size_t *ret_count, Fa
     return 0;
 }
 
-int certificate_list_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList list = { 0 };
-    _cleanup_(pkcs7_p) gnutls_pkcs7_t pkcs7 = NULL;
+static int decode_entry(gnutls_pkcs7_t pkcs7, size_t i, Certificate **ret, Failure *ret_failure) {
+    _cleanup_datum_ gnutls_datum_t raw = { 0 };
+    int r = gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &raw);
+
+    if (r < 0)
+        return REJECT("entry %zu of the PKCS#7 message is not an X.509 certificate: %s", i + 1, gnutls_strerror(r));
+    r = certificate_from_der(view_from_datum(&raw), ret, ret_failure);
+    return r < 0 ? failure_prefix(ret_failure, r, "certificate %zu of the PKCS#7 message", i + 1) : 0;
+}
+
+static int open_bag(BytesView der, size_t maximum, gnutls_pkcs7_t *pkcs7, size_t *ret_count, Failure *ret_failure) {
     gnutls_datum_t datum = datum_from_view(der);
-    size_t count = 0, elements = 0;
-    int r;
+    size_t elements = 0;
 
     if (der.size == 0)
         return REJECT("the PKCS#7 message is empty");
@@ -80,28 +87,43 @@ int certificate_list_from_pkcs7(BytesView der, size_t maximum, CertificateList *
         return REJECT("the PKCS#7 message has %zu bytes, more than %u", der.size, BUNDLE_BYTES_MAX);
     if (!is_bounded(der, 0, &elements))
         return REJECT("the PKCS#7 message has more than %u elements or nests too deep", PKCS7_ELEMENTS_MAX);
-    if (gnutls_pkcs7_init(&pkcs7) < 0)
+    if (gnutls_pkcs7_init(pkcs7) < 0)
         return failure_errno(ret_failure, -ENOMEM, "reading PKCS#7");
-    r = gnutls_pkcs7_import(pkcs7, &datum, GNUTLS_X509_FMT_DER);
+    int r = gnutls_pkcs7_import(*pkcs7, &datum, GNUTLS_X509_FMT_DER);
     if (r < 0)
         return REJECT("what should be PKCS#7 SignedData is not: %s", gnutls_strerror(r));
-    r = check_bag(pkcs7, maximum, &count, ret_failure);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < count; i++) {
-        _cleanup_datum_ gnutls_datum_t raw = { 0 };
-        Certificate *certificate;
+    return check_bag(*pkcs7, maximum, ret_count, ret_failure);
+}
 
-        r = gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &raw);
-        if (r < 0)
-            return REJECT("entry %zu of the PKCS#7 message is not an X.509 certificate: %s", i + 1, gnutls_strerror(r));
-        r = certificate_from_der(view_from_datum(&raw), &certificate, ret_failure);
-        if (r < 0)
-            return failure_prefix(ret_failure, r, "certificate %zu of the PKCS#7 message", i + 1);
-        r = certificate_list_add(&list, certificate);
+int certificate_bundle_from_pkcs7(BytesView der, size_t maximum, CertificateList *ret, LeftOut *ret_left_out,
+                                  Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList list = { 0 };
+    _cleanup_(pkcs7_p) gnutls_pkcs7_t pkcs7 = NULL;
+    LeftOut left_out = { 0 };
+    size_t count = 0;
+    int r = open_bag(der, maximum, &pkcs7, &count, ret_failure);
+
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        Failure failure = FAILURE_INIT;
+        Certificate *certificate;
+        r = decode_entry(pkcs7, i, &certificate, &failure);
+        if (r == -EBADMSG) {
+            left_out_add(&left_out, &failure);
+            r = 0;
+        } else if (r >= 0) {
+            r = certificate_list_add(&list, certificate);
+        }
         if (r < 0)
             return failure_errno(ret_failure, r, "reading PKCS#7");
     }
+    if (r < 0)
+        return r;
+    if (list.count == 0) {
+        if (ret_failure)
+            *ret_failure = left_out.first;
+        return failure_prefix(ret_failure, -EBADMSG, "none of the %zu can be read; the first", left_out.count);
+    }
+    *ret_left_out = left_out;
     *ret = list;
     list = (CertificateList) { 0 };
     return 0;

@@ -168,13 +168,12 @@ static int est_decode_certificates(EstServer *server, const EstStep *step, const
     Failure *failure = &server->est->fault->failure;
     _cleanup_bytes_ Bytes der = BYTES_NULL;
     _cleanup_certificates_ CertificateList list = { 0 };
+    LeftOut left_out; /* identityd reads it again, and tells */
 
     int r = est_decode(server, step, response, &der);
     if (r < 0)
         return r;
-    r = certificate_list_from_pkcs7(bytes_view(&der), BUNDLE_MAX, &list, failure);
-    if (r >= 0 && list.count == 0)
-        r = failure_set(failure, -EBADMSG, FAILURE_ENROLLMENT_FAILED, "none is in it");
+    r = certificate_bundle_from_pkcs7(bytes_view(&der), BUNDLE_MAX, &list, &left_out, failure);
     if (r < 0) {
         (void) failure_prefix(failure, r, "expected certificates as PKCS#7, but they cannot be read");
         return fault_answer(server, step, r);

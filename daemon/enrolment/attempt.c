@@ -77,6 +77,7 @@ static void on_job_failed(const Failure *failure, bool permanent, uint32_t retry
 
 static int take_issued(Attempt *attempt, const JobResult *result, const CertificateList *cacerts, AttemptEnd *how) {
     _cleanup_certificates_ CertificateList issued = { 0 };
+    LeftOut left_out = { 0 };
     Identity *identity = attempt->identity;
 
     if (result->has_issued && attempt->pending.request.size == 0) /* an old one, say, whose names are others */
@@ -85,9 +86,10 @@ static int take_issued(Attempt *attempt, const JobResult *result, const Certific
     if (!result->has_issued)
         return failure_set(&how->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                            "The enroller ended without a certificate.");
-    int r = certificate_list_from_pkcs7(bytes_view(&result->issued), CHAIN_MAX, &issued, &how->failure);
+    int r = certificate_bundle_from_pkcs7(bytes_view(&result->issued), CHAIN_MAX, &issued, &left_out, &how->failure);
     if (r < 0)
         return failure_prefix(&how->failure, r, "The CA's answer to the enrolment");
+    identity_tell_left_out(identity, "the CA's answer to the enrolment", &left_out);
     const CommitInput input = {
         .issued = &issued, .helpers = cacerts, .pending = &attempt->pending, .is_renewal = attempt->start.present_names
     };
@@ -103,12 +105,14 @@ static int take_issued(Attempt *attempt, const JobResult *result, const Certific
 
 static int take_result(Attempt *attempt, const JobResult *result, AttemptEnd *how) {
     _cleanup_certificates_ CertificateList cacerts = { 0 };
+    LeftOut left_out = { 0 };
     int r = 0;
 
     if (result->has_cacerts) {
-        r = certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &cacerts, &how->failure);
+        r = certificate_bundle_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &cacerts, &left_out, &how->failure);
         if (r < 0)
             return failure_prefix(&how->failure, r, "The CA's answer to /cacerts");
+        identity_tell_left_out(attempt->identity, "the CA's answer to /cacerts", &left_out);
         r = follow_cacerts(attempt->identity, &cacerts, bytes_view(&result->server_chain), &how->failure);
     }
     if (r < 0)

@@ -36,15 +36,17 @@ static void on_result(JobResult *result, void *userdata) {
     Identity *identity = userdata;
     _cleanup_certificates_ CertificateList answer = { 0 };
     Failure failure = FAILURE_INIT;
+    LeftOut left_out = { 0 };
 
     int r = result->has_cacerts
-                ? certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &answer, &failure)
+                ? certificate_bundle_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &answer, &left_out, &failure)
                 : failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "nothing came.");
     if (r >= 0)
         r = follow_rollover(identity, &answer, bytes_view(&result->server_chain));
     else
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity_name(identity),
                   "The CA's certificates could not be read: %s", failure.text);
+    identity_tell_left_out(identity, "the CA's answer to /cacerts", &left_out);
     rollover_clear(identity_part(identity, &rollover_duty));
     plan(identity, r < 0);
 }

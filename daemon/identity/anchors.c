@@ -41,6 +41,13 @@ const CertificateList *identity_peer_anchors(const Identity *identity) {
     return identity->anchors->peers.count > 0 ? &identity->anchors->peers : &identity->anchors->own;
 }
 
+void identity_tell_left_out(const Identity *identity, const char *where, const LeftOut *left_out) {
+    if (left_out->count > 0)
+        log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name,
+                  "%zu of what is in %s cannot be read and is left out, the rest serves; the first: %s",
+                  left_out->count, where, left_out->first.text);
+}
+
 /* What another try may mend is no fault of the configuration. */
 static bool is_of_the_disk(int r) {
     return r == -EIO || r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ESTALE || r == -EINTR;
@@ -48,14 +55,16 @@ static bool is_of_the_disk(int r) {
 
 static int read_anchor_file(const Identity *identity, const char *path, CertificateList *ret, Failure *ret_failure) {
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
+    LeftOut left_out = { 0 };
     int r = bytes_read_file(path, BUNDLE_BYTES_MAX, &pem);
 
     if (r < 0)
         return failure_set(ret_failure, r, is_of_the_disk(r) ? FAILURE_STORAGE : FAILURE_INVALID_ARGUMENT,
                            "Anchors of %s: cannot read %s: %s.", identity->name, path, strerror(-r));
-    r = certificate_list_from_pem(bytes_view(&pem), BUNDLE_MAX, ret, ret_failure);
+    r = certificate_bundle_from_pem(bytes_view(&pem), ret, &left_out, ret_failure);
     if (r < 0)
         return failure_prefix(ret_failure, r, "Anchors of %s: %s", identity->name, path);
+    identity_tell_left_out(identity, path, &left_out);
     return 0;
 }
 

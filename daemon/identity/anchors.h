@@ -18,6 +18,9 @@ int identity_set_anchors(Identity *identity, CertificateList *anchors, Failure *
 /* PEM of what the CA's HTTPS server must chain to; empty when only a fingerprint is known. */
 int identity_server_anchors(const Identity *identity, Bytes *ret_pem, Failure *ret_failure);
 
+/* Says in the log what of a bundle could not be read, if anything; `where` it stands. */
+void identity_tell_left_out(const Identity *identity, const char *where, const LeftOut *left_out);
+
 /* ---- for this room ---- */
 
 int anchors_new(Identity *identity);

@@ -322,6 +322,38 @@ class Ways(Enrolment):
         self.assertEqual(two.state(), "empty")
         self.assertEqual(len(requests("simpleenroll")), seen, "nothing is sent to a server that is not known")
 
+    def test_fingerprint_beside_others(self):
+        """Another root stands in the answer too: it is left out, and trusted for nothing."""
+        root = pem_to_der(read(CA + "/root.pem"))[0]
+        control("fault", "cacerts", "foreign-root", "count=0")
+        text = f"Server={EST}\nAnchorsFingerprint=sha256:{hashlib.sha256(root).hexdigest()}\n{PASSWORD}"
+        one = self.made("one", configuration(text))
+        one.wait("ready")
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], [root])
+
+    def test_unreadable_certificates_beside_others(self):
+        """In /cacerts, in the answer to the request, and in the file of Anchors=: left out, and said."""
+        anchors = SANDBOX + "/mixed.pem"
+        junk = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+        with open(anchors, "w", encoding="utf-8") as file:
+            file.write(junk + read(CA + "/root.pem"))
+        before = len(log("identityd"))
+        for operation in ("cacerts", "simpleenroll", "simplereenroll"):
+            control("fault", operation, "junk-beside", "count=0")
+        one = self.made("one", configuration(f"Server={EST}\nAnchors={anchors}\nServerAnchors={CA}/server.pem\n{PASSWORD}"))
+        one.wait("ready")
+        one.renew()
+        self.assertEqual(verify_chain(one.get("Certificates")), "")
+        self.assertEqual([bytes(anchor) for anchor in one.get("Anchors")], pem_to_der(read(CA + "/root.pem")))
+        said = log("identityd")[before:]
+        for where in (anchors, "the CA's answer to /cacerts", "the CA's answer to the enrolment"):
+            self.assertIn(f"1 of what is in {where} cannot be read and is left out", said)
+        with open(anchors, "w", encoding="utf-8") as file:
+            file.write(junk)
+        self.configure("one", configuration(f"Server={EST}\nAnchors={anchors}\n{PASSWORD}"))
+        self.assertEqual(one.state(), "misconfigured")
+        self.assertIn("none of the 1 can be read", one.get("LastError"))
+
     def test_anchors_of_peers(self):
         """[Peers] Anchors= is what programs verify with, on every way that they get them, and ours is not."""
         anchor = SANDBOX + "/peers.pem"

@@ -54,7 +54,10 @@ static bool route(const char *url, Request *request) {
 
 /* ---- answers that are certificates ---- */
 
-static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *list, size_t count) {
+/* With `junk`, what nobody can read stands among them. */
+static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *list, size_t count, bool junk) {
+    static uint8_t empty_sequence[] = { 0x30, 0x00 };
+    const gnutls_datum_t unreadable = { empty_sequence, sizeof(empty_sequence) };
     _cleanup_pkcs7_ gnutls_pkcs7_t pkcs7 = NULL;
     _cleanup_datum_ gnutls_datum_t der = DATUM_NULL;
     int r;
@@ -62,6 +65,8 @@ static int pkcs7_reply(Reply *reply, const char *type, const gnutls_x509_crt_t *
     r = gnutls_pkcs7_init(&pkcs7);
     for (size_t i = 0; r >= 0 && i < count; i++)
         r = gnutls_pkcs7_set_crt(pkcs7, list[i]);
+    if (r >= 0 && junk)
+        r = gnutls_pkcs7_set_crt_raw(pkcs7, &unreadable);
     if (r >= 0)
         r = gnutls_pkcs7_export2(pkcs7, GNUTLS_X509_FMT_DER, &der);
     return r < 0 ? gnutls_complain(r, "cannot make a PKCS#7") : reply_base64(reply, type, &der);
@@ -124,7 +129,7 @@ static int answer_cacerts(Server *server, const Fault *fault, Reply *reply) {
     if (r == 0 && fault->kind == FAULT_NO_CERTIFICATES)
         r = pkcs7_reply_without(server, reply, REPLY_TYPE_PKCS7);
     else if (r == 0)
-        r = pkcs7_reply(reply, REPLY_TYPE_PKCS7, list + first, count - first);
+        r = pkcs7_reply(reply, REPLY_TYPE_PKCS7, list + first, count - first, fault->kind == FAULT_JUNK_BESIDE);
     (void) pthread_mutex_unlock(&server->lock);
     return r;
 }
@@ -210,7 +215,7 @@ static int issue_locked(Server *server, const IssueOrder *order, Reply *reply, c
     (void) snprintf(result, size, "issued serial=%s", serial);
     if (order->fault == FAULT_NO_CERTIFICATES)
         return pkcs7_reply_without(server, reply, REPLY_TYPE_ISSUED);
-    return pkcs7_reply(reply, REPLY_TYPE_ISSUED, list, count);
+    return pkcs7_reply(reply, REPLY_TYPE_ISSUED, list, count, order->fault == FAULT_JUNK_BESIDE);
 }
 
 typedef struct EnrollContext {

@@ -39,6 +39,7 @@ static const struct {
     [FAULT_EMPTY] = { "empty", ON_HTTP },
     [FAULT_NOT_PKCS7] = { "not-pkcs7", ON_PKCS7 },
     [FAULT_NO_CERTIFICATES] = { "no-certificates", ON_PKCS7 },
+    [FAULT_JUNK_BESIDE] = { "junk-beside", ON_PKCS7 },
     [FAULT_PENDING] = { "pending", ON_ENROLL },
     [FAULT_WRONG_KEY] = { "wrong-key", ON_ENROLL },
     [FAULT_WRONG_NAME] = { "wrong-name", ON_ENROLL },

@@ -32,6 +32,7 @@ typedef enum FaultKind {
     /* cacerts and enrolments */
     FAULT_NOT_PKCS7,       /* base64 of something else */
     FAULT_NO_CERTIFICATES, /* PKCS#7 without any */
+    FAULT_JUNK_BESIDE,     /* PKCS#7 with a certificate that cannot be read among the others */
     /* enrolments */
     FAULT_PENDING, /* 202; retry-after= seconds, form=seconds, date or none; the same request gets it later */
     FAULT_WRONG_KEY,

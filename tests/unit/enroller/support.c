@@ -487,8 +487,9 @@ void assert_failed(const Outcome *outcome, const char *part, bool may_retry) {
 CertificateList pkcs7_list(const Bytes *der) {
     CertificateList list = { 0 };
     Failure failure = FAILURE_INIT;
+    LeftOut left_out;
 
-    if (certificate_list_from_pkcs7(bytes_view(der), BUNDLE_MAX, &list, &failure) < 0)
+    if (certificate_bundle_from_pkcs7(bytes_view(der), BUNDLE_MAX, &list, &left_out, &failure) < 0)
         fail_msg("PKCS#7: %s", failure.text);
     return list;
 }

@@ -253,15 +253,50 @@ static void test_pem(void **state) {
                    "no certificate");
 }
 
+/* What others keep is taken without what cannot be read, and that is told. */
+static void test_pem_bundle(void **state) {
+    static const char junk[] = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+                               "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n"
+                               "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n",
+                      open_end[] = "-----BEGIN CERTIFICATE-----\nMAA=\n";
+    _cleanup_entity_ Entity a = ENTITY(.subject = "CN=a"), b = ENTITY(.subject = "CN=b");
+    _cleanup_certificates_ CertificateList one = LIST(a.certificate), two = LIST(b.certificate), back = { 0 },
+                                           none = { 0 };
+    _cleanup_bytes_ Bytes pem_a = BYTES_NULL, pem_b = BYTES_NULL;
+    _cleanup_free_ char *text = NULL, *cut = NULL;
+    LeftOut left_out = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    assert_int_equal(certificate_list_to_pem(&one, &pem_a), 0);
+    assert_int_equal(certificate_list_to_pem(&two, &pem_b), 0);
+    assert_true(asprintf(&text, "%s%s%s", (char *) pem_a.data, junk, (char *) pem_b.data) > 0);
+    assert_ok(certificate_bundle_from_pem(bytes_view_string(text), &back, &left_out, &failure), failure);
+    assert_int_equal(back.count, 2);
+    assert_true(certificate_equal(back.list[1], b.certificate));
+    assert_int_equal(left_out.count, 3);
+    assert_non_null(strstr(left_out.first.text, "PEM block 2 (line "));
+    /* nothing is left, there never was anything, and a file that is cut off */
+    assert_failure(certificate_bundle_from_pem(bytes_view_string(junk), &none, &left_out, &failure), EBADMSG, failure,
+                   "none of the 3 can be read; the first: PEM block 1 (line 1): ");
+    assert_failure(certificate_bundle_from_pem(bytes_view_string("x"), &none, &left_out, &failure), EBADMSG, failure,
+                   "no certificate in the PEM text");
+    assert_true(asprintf(&cut, "%s%s", (char *) pem_a.data, open_end) > 0);
+    assert_failure(certificate_bundle_from_pem(bytes_view_string(cut), &none, &left_out, &failure), EBADMSG, failure,
+                   "has no END line");
+    assert_null(none.list);
+    assert_int_equal(left_out.count, 3);
+}
+
 /* ---- PKCS#7 ---- */
 
 static void refuse_pkcs7(BytesView der, size_t maximum, const char *reason) {
     CertificateList list = { 0 };
+    LeftOut left_out = { 0 };
     Failure failure = FAILURE_INIT;
 
-    assert_failure(certificate_list_from_pkcs7(der, maximum, &list, &failure), EBADMSG, failure, reason);
+    assert_failure(certificate_bundle_from_pkcs7(der, maximum, &list, &left_out, &failure), EBADMSG, failure, reason);
     assert_int_equal(failure.kind, FAILURE_CERTIFICATE_REJECTED);
-    assert_null(list.list);
+    assert_true(!list.list && left_out.count == 0);
 }
 
 static void test_pkcs7(void **state) {
@@ -269,6 +304,7 @@ static void test_pkcs7(void **state) {
     _cleanup_certificates_ CertificateList two = LIST(a.certificate, b.certificate), back = { 0 }, empty = { 0 };
     _cleanup_directory_ char *directory = make_directory();
     _cleanup_bytes_ Bytes der = BYTES_NULL, none = BYTES_NULL, longer = BYTES_NULL;
+    LeftOut left_out = { 0 };
     Failure failure = FAILURE_INIT;
 
     write_pem(directory, "two.pem", &two);
@@ -279,8 +315,9 @@ static void test_pkcs7(void **state) {
     der = read_test_file(directory, "two.p7");
     none = read_test_file(directory, "empty.p7");
 
-    assert_ok(certificate_list_from_pkcs7(bytes_view(&der), 2, &back, &failure), failure);
+    assert_ok(certificate_bundle_from_pkcs7(bytes_view(&der), 2, &back, &left_out, &failure), failure);
     assert_int_equal(back.count, 2);
+    assert_int_equal(left_out.count, 0);
     assert_true(certificate_list_contains(&back, a.certificate) && certificate_list_contains(&back, b.certificate));
 
     refuse_pkcs7(bytes_view(&der), 1, "there are 2 certificates");
@@ -295,6 +332,34 @@ static void test_pkcs7(void **state) {
     refuse_pkcs7(bytes_view(&longer), 2, "");
     _cleanup_free_ uint8_t *huge = calloc(1, BUNDLE_BYTES_MAX + 1);
     refuse_pkcs7((BytesView) { huge, BUNDLE_BYTES_MAX + 1 }, 2, "more than 2097152");
+}
+
+static void test_pkcs7_bundle(void **state) {
+    const Extension twice[2] = { { "1.2.3.4.5", "\x05\x00", 2, false }, { "1.2.3.4.6", "\x05\x00", 2, false } };
+    _cleanup_entity_ Entity a = ENTITY(.subject = "CN=a"),
+                            junk = ENTITY(.subject = "CN=x", .extensions = { twice[0], twice[1] });
+    _cleanup_certificates_ CertificateList both = LIST(junk.certificate, a.certificate), alone = LIST(junk.certificate),
+                                           back = { 0 }, none = { 0 };
+    _cleanup_directory_ char *directory = make_directory();
+    LeftOut left_out = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    write_pem(directory, "both.pem", &both);
+    write_pem(directory, "alone.pem", &alone);
+    free(run(NULL,
+             "cd %s; for n in both alone; do openssl crl2pkcs7 -nocrl -certfile $n.pem -outform DER -out $n.p7; done",
+             directory));
+    _cleanup_bytes_ Bytes one = read_test_file(directory, "both.p7"), other = read_test_file(directory, "alone.p7");
+    replace(&one, "\x2a\x03\x04\x06", "\x2a\x03\x04\x05", 4);
+    replace(&other, "\x2a\x03\x04\x06", "\x2a\x03\x04\x05", 4);
+    assert_ok(certificate_bundle_from_pkcs7(bytes_view(&one), 2, &back, &left_out, &failure), failure);
+    assert_int_equal(back.count, 1);
+    assert_true(certificate_equal(back.list[0], a.certificate));
+    assert_int_equal(left_out.count, 1);
+    assert_non_null(strstr(left_out.first.text, "has the extension 1.2.3.4.5 twice"));
+    assert_failure(certificate_bundle_from_pkcs7(bytes_view(&other), 2, &none, &left_out, &failure), EBADMSG, failure,
+                   "none of the 1 can be read; the first: certificate 1 of the PKCS#7 message: ");
+    assert_null(none.list);
 }
 
 /* A signed message, and an unsigned one with content, are not certs-only. */
@@ -392,6 +457,8 @@ int main(void) {
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_pem),
+        cmocka_unit_test(test_pem_bundle),
+        cmocka_unit_test(test_pkcs7_bundle),
         cmocka_unit_test(test_pkcs7),
         cmocka_unit_test(test_pkcs7_with_more),
         cmocka_unit_test(test_pkcs7_bombs),
