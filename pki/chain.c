@@ -142,9 +142,9 @@ static bool purposes_are_allowed(Search *search, size_t i) {
     return true;
 }
 
-static bool concerns_directories(const Search *search) {
+static bool constraints_are_ours(const Search *search) {
     for (size_t i = 1; i <= search->depth; i++)
-        if (name_constraints_concern_directories(issuer_at(search, i)))
+        if (name_constraints_are_ours(issuer_at(search, i)))
             return true;
     return false;
 }
@@ -167,7 +167,7 @@ static bool library_agrees(Search *search) {
     certificate_describe(search->path[0], who);
     if (r < 0)
         return note(search, RANK_COMPLETE, "the chain of %s cannot be verified: %s", who, gnutls_strerror(r));
-    if (status == (GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE) && concerns_directories(search))
+    if (status == (GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE) && constraints_are_ours(search))
         return true;
     if (status == 0)
         return true;

@@ -182,7 +182,7 @@ static void test_malformed(void **state) {
 #define CONSTRAINTS(list) ((Extension) { "2.5.29.30", (list).data, (list).size, true })
 #define SAN(list)         ((Extension) { "2.5.29.17", (list).data, (list).size, false })
 
-typedef enum Verdict { GOOD, BAD, UNCLEAR } Verdict; /* UNCLEAR: bad, but OpenSSL may think otherwise */
+typedef enum Verdict { GOOD, BAD, UNCLEAR, UNCLEAR_GOOD } Verdict; /* unclear: OpenSSL may think otherwise */
 
 typedef struct NameCase {
     BytesView constraints; /* of the upper CA */
@@ -223,13 +223,13 @@ static void check_case(const NameCase *c) {
     _cleanup_certificates_ CertificateList anchors = LIST(root.certificate),
                                            candidates = LIST(between[0].certificate, between[1].certificate);
     int r = chain_build(leaf.certificate, &candidates, &anchors, NOW, NULL, NULL, &failure);
-    if (c->verdict == GOOD)
+    if (c->verdict == GOOD || c->verdict == UNCLEAR_GOOD)
         assert_ok(r, failure);
     else {
         assert_failure(r, EKEYREJECTED, failure, c->reason);
         assert_non_null(strstr(failure.text, "name constraints of CN=Upper"));
     }
-    if (c->verdict != UNCLEAR)
+    if (c->verdict == GOOD || c->verdict == BAD)
         assert_int_equal(openssl_agrees(&leaf, between, &root), c->verdict == GOOD);
     entity_clear(&between[0]);
     entity_clear(&between[1]);
@@ -290,6 +290,9 @@ static void test_chains(void **state) {
         { DER_SEQUENCE(EXCLUDED(both)), "CN=x,O=Example", DER_SEQUENCE(san_example), GOOD, NULL },
         { DER_SEQUENCE(PERMITTED(both, cas, SUBTREE(DIRECTORY(NAME(EXAMPLE, RDN(CN, UTF8, "x")))))), "CN=x,O=Example",
           DER_SEQUENCE(san_both), GOOD, NULL },
+        /* nobody compares registered identifiers */
+        { DER_SEQUENCE(EXCLUDED(SUBTREE(der_text(0x88, "\x2a\x03")))), "CN=x", DER_SEQUENCE(der_text(0x88, "\x2a\x04")),
+          UNCLEAR, "of a kind that they are about" },
         /* what GnuTLS compares counts beside them */
         { DER_SEQUENCE(PERMITTED(dns), EXCLUDED(foreign)), "CN=x,O=Example", DER_SEQUENCE(san_dns), GOOD, NULL },
         { DER_SEQUENCE(PERMITTED(dns), EXCLUDED(foreign)), "CN=x,O=Example", DER_SEQUENCE(san_other_dns), BAD,
@@ -306,6 +309,100 @@ static void test_chains(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         print_message("           case %zu: %s\n", i, cases[i].subject ? cases[i].subject : "no subject");
         check_case(&cases[i]);
+    }
+    der_reset();
+}
+
+/* RFC 5280 §4.2.1.10: a host, or a domain with a dot before it. */
+static void test_uris(void **state) {
+#define URI(text) der_text(0x86, text)
+    const BytesView domain = SUBTREE(URI(".example")), host = SUBTREE(URI("D1.example")), all = SUBTREE(URI("")),
+                    foreign = SUBTREE(DIRECTORY(NAME(RDN(O, PRINTABLE, "Foreign"))));
+    const char *outside = "a URI among its subject alternative names is outside";
+    const struct {
+        BytesView constraints;
+        const char *uri;
+        Verdict verdict;
+    } cases[] = {
+        { DER_SEQUENCE(PERMITTED(domain)), "https://d1.example/x", GOOD },
+        { DER_SEQUENCE(PERMITTED(domain)), "https://u@a.b.EXAMPLE:8443", GOOD },
+        { DER_SEQUENCE(PERMITTED(domain)), "https://example/x", BAD },
+        { DER_SEQUENCE(PERMITTED(domain)), "https://d1.example.org/x", BAD },
+        { DER_SEQUENCE(PERMITTED(domain)), "https://d1example/x", BAD },
+        { DER_SEQUENCE(PERMITTED(domain)), "https://d1.example.org/.example", BAD },
+        { DER_SEQUENCE(PERMITTED(host)), "https://d1.example/x", GOOD },
+        { DER_SEQUENCE(PERMITTED(host)), "https://d1.example./x", UNCLEAR_GOOD },
+        { DER_SEQUENCE(PERMITTED(host)), "https://a.d1.example/x", BAD },
+        { DER_SEQUENCE(PERMITTED(host, domain)), "https://d2.example/x", GOOD },
+        { DER_SEQUENCE(EXCLUDED(domain)), "https://d1.example/x", BAD },
+        { DER_SEQUENCE(EXCLUDED(domain)), "https://d1.example./x", UNCLEAR },
+        { DER_SEQUENCE(EXCLUDED(domain)), "https://example/x", GOOD },
+        { DER_SEQUENCE(EXCLUDED(host)), "https://d2.example/x", GOOD },
+        { DER_SEQUENCE(PERMITTED(domain), EXCLUDED(host)), "https://d1.example/x", BAD },
+        { DER_SEQUENCE(PERMITTED(domain), EXCLUDED(host)), "https://d2.example/x", GOOD },
+        { DER_SEQUENCE(EXCLUDED(all)), "https://d2.example/x", UNCLEAR },
+        { DER_SEQUENCE(PERMITTED(all)), "https://d2.example/x", UNCLEAR },
+        { DER_SEQUENCE(EXCLUDED(foreign, host)), "https://d2.example/x", GOOD },
+        /* without a DNS name there is nothing to compare */
+        { DER_SEQUENCE(EXCLUDED(host)), "urn:x", UNCLEAR },
+        { DER_SEQUENCE(PERMITTED(domain)), "urn:x", UNCLEAR },
+        { DER_SEQUENCE(EXCLUDED(host)), "https://192.0.2.1/", UNCLEAR },
+        { DER_SEQUENCE(EXCLUDED(host)), "https://[2001:db8::1]/", UNCLEAR },
+        { DER_SEQUENCE(EXCLUDED(host)), "https://d1%2eexample/", UNCLEAR },
+        /* what is not about URIs does not touch them */
+        { DER_SEQUENCE(EXCLUDED(foreign)), "urn:x", GOOD },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        bool is_good = cases[i].verdict == GOOD || cases[i].verdict == UNCLEAR_GOOD;
+        NameCase c = { cases[i].constraints, "CN=x,O=Example", DER_SEQUENCE(URI(cases[i].uri)), cases[i].verdict,
+                       is_good ? NULL : outside };
+        print_message("           case %zu: %s\n", i, cases[i].uri);
+        check_case(&c);
+    }
+    der_reset();
+}
+
+/* The names of a CA in between are bound as well. */
+static void test_intermediates(void **state) {
+    const BytesView dns = SUBTREE(der_text(0x82, "example.com")), mail = SUBTREE(der_text(0x81, "example.com")),
+                    uri = SUBTREE(URI(".example.com")),
+                    ip = SUBTREE(der_bytes(0x87, (BytesView) { (const uint8_t *) "\x0a\0\0\0\xff\0\0\0", 8 })),
+                    constraints = DER_SEQUENCE(PERMITTED(dns, mail, uri, ip));
+    const struct {
+        BytesView name;
+        const char *reason; /* NULL: good */
+    } cases[] = {
+        { der_text(0x82, "ca.example.com"), NULL },
+        { der_text(0x82, "ca.example.org"), "a DNS name, mail or IP address of it is outside" },
+        { der_text(0x81, "ca@example.com"), NULL },
+        { der_text(0x81, "ca@example.org"), "a DNS name, mail or IP address of it is outside" },
+        { der_bytes(0x87, (BytesView) { (const uint8_t *) "\x0a\x01\x02\x03", 4 }), NULL },
+        { der_bytes(0x87, (BytesView) { (const uint8_t *) "\x0b\x01\x02\x03", 4 }),
+          "a DNS name, mail or IP address of it is outside" },
+        { URI("https://ca.example.com/"), NULL },
+        { URI("https://ca.example.org/"), "a URI among its subject alternative names is outside" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        BytesView san = DER_SEQUENCE(cases[i].name);
+        _cleanup_entity_ Entity root = ENTITY(.subject = "CN=Root", .ca = true),
+                                upper = ENTITY(.subject = "CN=Upper", .ca = true, .issuer = &root,
+                                               .extensions = { CONSTRAINTS(constraints) }),
+                                lower = ENTITY(.subject = "CN=Lower", .ca = true, .issuer = &upper,
+                                               .extensions = { SAN(san) }),
+                                leaf = ENTITY(.subject = "CN=leaf", .issuer = &lower, .dns = "a.example.com");
+        _cleanup_certificates_ CertificateList anchors = LIST(root.certificate),
+                                               candidates = LIST(upper.certificate, lower.certificate);
+        Failure failure = FAILURE_INIT;
+        print_message("           case %zu\n", i);
+        int r = chain_build(leaf.certificate, &candidates, &anchors, NOW, NULL, NULL, &failure);
+        if (!cases[i].reason)
+            assert_ok(r, failure);
+        else {
+            assert_failure(r, EKEYREJECTED, failure, cases[i].reason);
+            assert_non_null(strstr(failure.text, "do not allow CN=Lower"));
+        }
     }
     der_reset();
 }
@@ -370,9 +467,9 @@ static void test_two_levels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prefix),     cmocka_unit_test(test_values), cmocka_unit_test(test_several_values),
-        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_chains), cmocka_unit_test(test_crowds),
-        cmocka_unit_test(test_two_levels),
+        cmocka_unit_test(test_prefix),    cmocka_unit_test(test_values),        cmocka_unit_test(test_several_values),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_chains),        cmocka_unit_test(test_crowds),
+        cmocka_unit_test(test_uris),      cmocka_unit_test(test_intermediates), cmocka_unit_test(test_two_levels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
