@@ -57,6 +57,27 @@ int answer_decode_base64(BytesView text, Bytes *ret) {
     return r;
 }
 
+int answer_decode_base64_start(BytesView text, Bytes *ret) {
+    size_t end = 0, digits = 0;
+    bool padded = false;
+
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+
+        if (is_white(c))
+            continue;
+        if (c != '=' && (padded || !is_base64(c)))
+            break;
+        padded = padded || c == '=';
+        if (++digits % 4 == 0) {
+            end = i + 1;
+            if (padded)
+                break;
+        }
+    }
+    return answer_decode_base64((BytesView) { text.data, end }, ret);
+}
+
 int answer_encode_base64(BytesView data, Bytes *ret) {
     _cleanup_bytes_ Bytes lines = BYTES_NULL;
     gnutls_datum_t encoded = { NULL, 0 };

@@ -15,6 +15,10 @@
  * refused. 0; -EBADMSG: not base64, or nothing but white space; -ENOMEM. */
 int answer_decode_base64(BytesView text, Bytes *ret);
 
+/* As answer_decode_base64, but of the start of `text` alone: whatever stands behind the base64 (a NUL, a page) is left
+ * out. 0; -EBADMSG: it does not begin with base64; -ENOMEM. */
+int answer_decode_base64_start(BytesView text, Bytes *ret);
+
 /* The encoding for a request's body: lines of 64 characters (RFC 8951 leaves line breaks open; servers of old want
  * them). 0, -ENOMEM. */
 int answer_encode_base64(BytesView data, Bytes *ret);

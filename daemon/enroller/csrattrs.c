@@ -93,6 +93,20 @@ static unsigned count(asn1_node node, const char *path) {
     return (unsigned) number > CSRATTRS_ITEMS_MAX ? CSRATTRS_ITEMS_MAX : (unsigned) number;
 }
 
+/* What is inside a DER value: UTF8String and PrintableString of the same letters are the same name. */
+static BytesView der_content(BytesView der) {
+    unsigned char class;
+    unsigned long tag;
+    int tag_size, length_size;
+
+    if (asn1_get_tag_der(der.data, (int) der.size, &class, &tag_size, &tag) != ASN1_SUCCESS)
+        return der;
+    long length = asn1_get_length_der(der.data + tag_size, (int) der.size - tag_size, &length_size);
+    if (length < 0 || (size_t) tag_size + (size_t) length_size + (size_t) length > der.size)
+        return der;
+    return (BytesView) { der.data + tag_size + length_size, (size_t) length };
+}
+
 /* ---- keys ---- */
 
 static void ask_key_type(Parser *parser, int key_type) {
@@ -335,6 +349,14 @@ static int parse_list(Parser *parser, asn1_node node) {
     return 0;
 }
 
+/* Servers were seen that send more: the rest is none of ours. All of `der` where no whole element begins it. */
+static BytesView first_element(BytesView der) {
+    BytesView content = der_content(der);
+    size_t size = (size_t) (content.data - der.data) + content.size;
+
+    return (BytesView) { der.data, size };
+}
+
 int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failure) {
     _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = calloc(1, sizeof *attributes);
     _cleanup_asn1_ asn1_node node = NULL;
@@ -343,7 +365,7 @@ int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failur
         return failure_errno(ret_failure, -ENOMEM, "Reading /csrattrs");
     attributes->key_type = -1;
     Parser parser = { .attributes = attributes };
-    int r = der.size > CSRATTRS_MAX ? -EBADMSG : decode("CsrAttrs", der, &node);
+    int r = der.size > CSRATTRS_MAX ? -EBADMSG : decode("CsrAttrs", first_element(der), &node);
     if (r == -EBADMSG)
         return failure_set(ret_failure, r, FAILURE_ENROLLMENT_FAILED,
                            "expected the DER of CSR attributes (RFC 8951), but %zu other bytes came", der.size);
@@ -362,20 +384,6 @@ int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failur
 static void crq_clear(gnutls_x509_crq_t *crq) {
     if (*crq)
         gnutls_x509_crq_deinit(*crq);
-}
-
-/* What is inside a DER value: UTF8String and PrintableString of the same letters are the same name. */
-static BytesView der_content(BytesView der) {
-    unsigned char class;
-    unsigned long tag;
-    int tag_size, length_size;
-
-    if (asn1_get_tag_der(der.data, (int) der.size, &class, &tag_size, &tag) != ASN1_SUCCESS)
-        return der;
-    long length = asn1_get_length_der(der.data + tag_size, (int) der.size - tag_size, &length_size);
-    if (length < 0 || (size_t) tag_size + (size_t) length_size + (size_t) length > der.size)
-        return der;
-    return (BytesView) { der.data + tag_size + length_size, (size_t) length };
 }
 
 static bool subject_has(gnutls_x509_crq_t crq, const NameDemand *demand) {

@@ -31,7 +31,8 @@ typedef struct CsrAttributes {
     Bytes alternative_names; /* DER GeneralNames that the SAN must hold; empty names in it: of that kind, any */
 } CsrAttributes;
 
-/* 0; -EBADMSG, kind ENROLLMENT_FAILED: not a CsrAttrs; -ENOMEM. An empty sequence asks for nothing. */
+/* Reads the first whole SEQUENCE; what stands behind it is ignored. 0; -EBADMSG, kind ENROLLMENT_FAILED: not a
+ * CsrAttrs; -ENOMEM. An empty sequence asks for nothing. */
 int csr_attributes_parse(BytesView der, CsrAttributes **ret, Failure *ret_failure);
 CsrAttributes *csr_attributes_free(CsrAttributes *attributes);
 DEFINE_CLEANUP(CsrAttributes, csr_attributes_free)

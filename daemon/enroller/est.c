@@ -7,6 +7,7 @@
 #include "enroller/answer.h"
 #include "enroller/csrattrs.h"
 #include "enroller/http.h"
+#include "enroller/note.h"
 #include "pki/chain.h"
 #include "pki/csr.h"
 
@@ -131,6 +132,7 @@ static int est_exchange(EstServer *server, HttpSession *http, const EstStep *ste
         if (answer_encode_base64(bytes_view(&server->est->request), &body) < 0)
             return fault_memory(server->est);
         request.content_type = "application/pkcs10";
+        request.is_base64 = true; /* RFC 8951 §3 ignores it, but servers of RFC 7030 decode only then */
         request.body = bytes_view(&body);
     }
     int r = http_exchange(http, &request, ret, server->est->fault);
@@ -273,24 +275,49 @@ static int est_connect(EstServer *server) {
 
 /* ---- the request ---- */
 
+/* /csrattrs is optional (RFC 7030 §4.5), and many servers refuse it in one way or another. What only a later attempt
+ * can get is a fault all the same. */
+static bool status_refuses_attributes(long status) {
+    return status == 501 || (status >= 400 && !status_is_temporary(status));
+}
+
+static void note_no_attributes(const EstServer *server, const HttpResponse *response) {
+    char excerpt[ANSWER_EXCERPT_MAX];
+
+    answer_excerpt(bytes_view(&response->body), excerpt);
+    note(
+        server->est->job->identity,
+        "%s/csrattrs cannot be read, so the CA is taken to want nothing in particular: status %ld, %s, %zu bytes%s%s%s",
+        server->url, response->status, response->content_type[0] ? response->content_type : "no content type",
+        response->body.size, excerpt[0] ? ": \"" : "", excerpt, excerpt[0] ? "\"" : "");
+}
+
+/* -EBADMSG: there are none in it. */
+static int read_attributes(const HttpResponse *response, CsrAttributes **ret) {
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+
+    int r = answer_decode_base64_start(bytes_view(&response->body), &der);
+    return r < 0 ? r : csr_attributes_parse(bytes_view(&der), ret, NULL);
+}
+
+/* `ret` NULL: the CA wants nothing in particular. */
 static int est_get_csrattrs(EstServer *server, CsrAttributes **ret) {
     _cleanup_http_response_ HttpResponse response = { 0 };
-    _cleanup_bytes_ Bytes der = BYTES_NULL;
 
     int r = est_exchange(server, server->http, &step_csrattrs, &response);
     if (r < 0)
         return r;
-    if (response.status == 204 || response.status == 404 || (response.status == 200 && response.body.size == 0)) {
-        *ret = NULL; /* the CA wants nothing in particular */
+    *ret = NULL;
+    if (response.status == 204 || response.status == 404 || (response.status == 200 && response.body.size == 0))
         return 0;
-    }
-    if (response.status != 200)
+    if (response.status != 200 && !status_refuses_attributes(response.status))
         return fault_status(server, &step_csrattrs, &response);
-    r = est_decode(server, &step_csrattrs, &response, &der);
+    r = response.status == 200 ? read_attributes(&response, ret) : -EBADMSG;
+    if (r == -ENOMEM)
+        return fault_memory(server->est);
     if (r < 0)
-        return r;
-    r = csr_attributes_parse(bytes_view(&der), ret, &server->est->fault->failure);
-    return r < 0 ? fault_answer(server, &step_csrattrs, r) : 0;
+        note_no_attributes(server, &response);
+    return 0;
 }
 
 static int est_make_request(EstServer *server) {

@@ -430,6 +430,8 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
         r = header_add(headers, "Accept", request->accept);
     if (r >= 0 && request->content_type)
         r = header_add(headers, "Content-Type", request->content_type);
+    if (r >= 0 && request->is_base64)
+        r = header_add(headers, "Content-Transfer-Encoding", "base64");
     if (r >= 0)
         r = header_add(headers, "Expect:", NULL); /* no round trip before the body */
     if (r < 0)

@@ -35,6 +35,7 @@ typedef struct HttpRequest {
     const char *url;
     const char *accept;       /* media type, or NULL */
     const char *content_type; /* NULL: GET; else POST of `body` */
+    bool is_base64;           /* the body, and a header says so */
     BytesView body;
     size_t maximum; /* bytes of the answer's body */
 } HttpRequest;

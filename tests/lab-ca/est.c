@@ -261,6 +261,13 @@ static int answer_enroll(const EnrollContext *context, Reply *reply, char *resul
 
 /* ---- one request ---- */
 
+static bool says_base64(struct MHD_Connection *connection) {
+    const char *value =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TRANSFER_ENCODING);
+
+    return value && strcasecmp(value, "base64") == 0;
+}
+
 static bool type_is(struct MHD_Connection *connection, const char *type) {
     const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
     size_t length = strlen(type);
@@ -301,6 +308,8 @@ static enum MHD_Result enroll(Server *server, struct MHD_Connection *connection,
         (void) reply_text(&reply, 413, "The request is too large.");
     else if (!type_is(connection, "application/pkcs10"))
         (void) reply_text(&reply, 415, "The request's type must be application/pkcs10.");
+    else if (fault.kind == FAULT_WANTS_ENCODING && !says_base64(connection))
+        (void) reply_text(&reply, 400, "The request does not say that it is base64.");
     else if (reply_from_fault(server, &fault, &reply))
         (void) snprintf(result, sizeof(result), "fault");
     else if (answer_enroll(&context, &reply, result, sizeof(result)) < 0)

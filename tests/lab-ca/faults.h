@@ -28,13 +28,16 @@ typedef enum FaultKind {
     FAULT_HUGE,         /* size=: bytes of base64 */
     FAULT_CONTENT_TYPE, /* type= */
     FAULT_NOT_BASE64,
-    FAULT_EMPTY, /* an empty body */
+    FAULT_EMPTY,    /* an empty body */
+    FAULT_BLANK,    /* a line break */
+    FAULT_TRAILING, /* a NUL and a page behind the base64 */
     /* cacerts and enrolments */
     FAULT_NOT_PKCS7,       /* base64 of something else */
     FAULT_NO_CERTIFICATES, /* PKCS#7 without any */
     FAULT_JUNK_BESIDE,     /* PKCS#7 with a certificate that cannot be read among the others */
     /* enrolments */
-    FAULT_PENDING, /* 202; retry-after= seconds, form=seconds, date or none; the same request gets it later */
+    FAULT_PENDING,        /* 202; retry-after= seconds, form=seconds, date or none; the same request gets it later */
+    FAULT_WANTS_ENCODING, /* 400 unless the request says Content-Transfer-Encoding: base64 */
     FAULT_WRONG_KEY,
     FAULT_WRONG_NAME,
     FAULT_WRONG_SAN,

@@ -161,16 +161,42 @@ static void add_retry_after(struct MHD_Response *response, const Reply *reply) {
     (void) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
 }
 
+/* What another body would be, where the fault is one of the body. */
+static int bend_body(const Fault *fault, Reply *reply) {
+    static const char trailing[] = "\0<p>more</p>";
+
+    switch (fault->kind) {
+    case FAULT_NOT_BASE64:
+        (void) reply_text(reply, reply->status, "<html>%%%% &*() not base64 </html>");
+        break;
+    case FAULT_EMPTY:
+        datum_clear(&reply->body);
+        break;
+    case FAULT_BLANK:
+        (void) reply_text(reply, reply->status, "%s", "");
+        break;
+    case FAULT_TRAILING: {
+        uint8_t *longer = gnutls_realloc(reply->body.data, reply->body.size + sizeof(trailing));
+
+        if (!longer)
+            return -ENOMEM;
+        memcpy(longer + reply->body.size, trailing, sizeof(trailing));
+        reply->body = (gnutls_datum_t) { longer, reply->body.size + (unsigned) sizeof(trailing) };
+        return 0;
+    }
+    default:
+        return 0;
+    }
+    reply->type = REPLY_TYPE_ISSUED;
+    return 0;
+}
+
 enum MHD_Result reply_send(Server *server, struct MHD_Connection *connection, const Fault *fault, Reply *reply) {
     struct MHD_Response *response;
     enum MHD_Result result;
 
-    if (fault->kind == FAULT_NOT_BASE64)
-        (void) reply_text(reply, reply->status, "<html>%%%% &*() not base64 </html>");
-    if (fault->kind == FAULT_EMPTY)
-        datum_clear(&reply->body);
-    if (fault->kind == FAULT_NOT_BASE64 || fault->kind == FAULT_EMPTY)
-        reply->type = REPLY_TYPE_ISSUED;
+    if (bend_body(fault, reply) < 0)
+        return MHD_NO;
     if (fault->kind == FAULT_CONTENT_TYPE)
         reply->type = fault->text[0] ? fault->text : "text/html";
     if (fault->kind == FAULT_HUGE || fault->kind == FAULT_CUT_OFF || fault->kind == FAULT_DRIP)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -252,6 +253,8 @@ pid_t start_enroller(int fd, const Order *order) {
         char number[32];
 
         (void) dup2(fd, order->as_listen_fd ? 3 : STDIN_FILENO);
+        if (order->log_fd > 0)
+            (void) dup2(order->log_fd, STDERR_FILENO);
         if (order->as_listen_fd) {
             (void) freopen("/dev/null", "r", stdin);
             (void) snprintf(number, sizeof number, "%d", (int) getpid());
@@ -444,12 +447,25 @@ static void serve_job(int fd, const Order *order, pid_t pid, Outcome *outcome) {
     free(buffer);
 }
 
-void run_job(const Order *order, Outcome *ret) {
+/* What it said, for the test and for whoever reads the test's output. */
+static void take_log(int fd, Outcome *outcome) {
+    ssize_t n = pread(fd, outcome->log, sizeof outcome->log - 1, 0);
+
+    assert_true(n >= 0);
+    outcome->log[n] = '\0';
+    (void) fputs(outcome->log, stderr);
+}
+
+void run_job(const Order *asked, Outcome *ret) {
+    _cleanup_close_ int log_fd = memfd_create("log", MFD_CLOEXEC);
+    Order copy = *asked;
+    const Order *order = &copy;
     int pair[2], fds[PACKET_FDS_MAX], status;
     size_t count;
     uint64_t begin = milliseconds();
     _cleanup_bytes_ Bytes body = order_body(order, fds, &count);
 
+    copy.log_fd = log_fd;
     *ret = (Outcome) { .key_type = -1 };
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     pid_t pid = start_enroller(pair[1], order);
@@ -461,6 +477,7 @@ void run_job(const Order *order, Outcome *ret) {
     serve_job(pair[0], order, pid, ret);
     close_safe(pair[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    take_log(log_fd, ret);
     ret->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     ret->milliseconds = (unsigned) (milliseconds() - begin);
 }

@@ -79,6 +79,7 @@ typedef struct Order {
     bool answer_wrong_serial, answer_wrong_type, answer_too_much, answer_with_descriptor;
     bool as_listen_fd;                /* the connection is descriptor 3, as systemd passes it */
     void (*while_it_runs)(pid_t pid); /* called once, at its first progress */
+    int log_fd;                       /* its standard error; 0: ours. Set by run_job */
 } Order;
 
 /* What came of it. */
@@ -93,10 +94,11 @@ typedef struct Outcome {
     uint32_t after;
     char steps[512]; /* each followed by a space */
     unsigned requests, transcripts, digests;
-    int key_type;  /* of CreateRequest; -1: none */
-    char eku[256]; /* each followed by a space */
-    Bytes request; /* what was answered to CreateRequest */
-    int status;    /* exit status of the program; -1: killed */
+    int key_type;   /* of CreateRequest; -1: none */
+    char eku[256];  /* each followed by a space */
+    Bytes request;  /* what was answered to CreateRequest */
+    char log[2048]; /* the start of what it wrote to standard error */
+    int status;     /* exit status of the program; -1: killed */
     unsigned milliseconds;
 } Outcome;
 

@@ -42,6 +42,31 @@ static void test_base64(void **state) {
     assert_int_equal(answer_decode_base64((BytesView) { (const uint8_t *) "AAA\0", 4 }, &bytes), -EBADMSG);
 }
 
+/* What stands behind the base64 is left out, wherever it begins. */
+static void test_base64_start(void **state) {
+    static const BytesView cases[] = {
+        { (const uint8_t *) "AAECAwQFBgc=", 12 },
+        { (const uint8_t *) "AAECAwQFBgc=\0", 13 },
+        { (const uint8_t *) "AAEC\r\nAwQF\nBgc=\n\0\0", 18 },
+        { (const uint8_t *) "AAECAwQFBgc=<html>", 18 },
+        { (const uint8_t *) "AAECAwQFBgc=AAAA", 16 },
+    };
+    static const char *const refused[] = { "", "\r\n", "<html>", "AAA", "=AAA", "AA=A" };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_bytes_ Bytes bytes = BYTES_NULL;
+
+        assert_int_equal(answer_decode_base64_start(cases[i], &bytes), 0);
+        assert_true(bytes_view_equal(bytes_view(&bytes), (BytesView) { (const uint8_t *) "\0\1\2\3\4\5\6\7", 8 }));
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
+        Bytes bytes = BYTES_NULL;
+
+        if (answer_decode_base64_start(bytes_view_string(refused[i]), &bytes) != -EBADMSG)
+            fail_msg("\"%s\" was taken", refused[i]);
+    }
+}
+
 static void test_base64_round_trip(void **state) {
     uint8_t data[300];
 
@@ -153,9 +178,13 @@ static void test_excerpt_length(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_base64),          cmocka_unit_test(test_base64_round_trip),
-        cmocka_unit_test(test_base64_alphabet), cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_excerpt),         cmocka_unit_test(test_excerpt_length),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_base64_start),
+        cmocka_unit_test(test_base64_round_trip),
+        cmocka_unit_test(test_base64_alphabet),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_excerpt),
+        cmocka_unit_test(test_excerpt_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
