@@ -8,34 +8,12 @@
 #include "enroller/http.h"
 
 #include "common/session-slot.h"
-#include "enroller/answer.h"
+#include "enroller/http-session.h"
 #include "enroller/url.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-struct HttpSession {
-    const HttpSettings *settings;
-    CURL *easy;
-    char *host;
-    TlsServerPolicy policy;
-    char tls[TLS_DESCRIPTION_MAX];
-    Bytes server_chain;
-    char error[CURL_ERROR_SIZE];
-    Failure server_failure; /* why the server does not verify */
-
-    /* the exchange that is under way */
-    const HttpRequest *request;
-    HttpResponse *response;
-    size_t header_bytes;
-    char retry_after[RETRY_AFTER_TEXT_MAX];
-    int64_t date;
-    bool is_sent; /* the request went out, or began to */
-    bool is_too_large;
-    bool is_cancelled;
-};
 
 typedef struct HeaderList {
     struct curl_slist *list;
@@ -298,114 +276,6 @@ HttpSession *http_session_free(HttpSession *session) {
     return NULL;
 }
 
-/* ---- faults ---- */
-
-static int fault(EnrollFault *ret_fault, int r, bool try_next, bool is_permanent) {
-    if (ret_fault) {
-        ret_fault->try_next = try_next;
-        ret_fault->is_permanent = is_permanent;
-        ret_fault->retry_after = 0;
-    }
-    return r;
-}
-
-/* `error` is libcurl's text, which begins like a name of a function where GnuTLS failed. */
-static int fault_tls(const HttpSession *session, EnrollFault *ret_fault) {
-    const char *text = session->error[0] ? session->error : "no reason given";
-    const char *detail = strstr(text, "failed: ");
-    bool version = strstr(text, "version") != NULL;
-
-    detail = detail ? detail + strlen("failed: ") : text;
-    if (version && session->settings->client && !session->settings->allow_tls12) {
-        (void) failure_set(
-            &ret_fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-            "expected TLS 1.3, which client authentication needs, but the server does not speak it (%s); update the "
-            "server, or set AllowTLS12=yes",
-            detail);
-        return fault(ret_fault, -EPROTO, true, true);
-    }
-    (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the TLS handshake failed: %s",
-                       detail);
-    return fault(ret_fault, -ECONNREFUSED, true, false);
-}
-
-static int fault_timeout(const HttpSession *session, EnrollFault *ret_fault) {
-    (void) failure_set(
-        &ret_fault->failure, -ETIMEDOUT, FAILURE_ENROLLMENT_FAILED, "expected an answer in time, but %s (%s)",
-        session->is_sent ? "the server did not complete one" : "no connection came about", session->error);
-    return fault(ret_fault, -ETIMEDOUT, !session->is_sent, false);
-}
-
-static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
-    bool alert = strstr(session->error, "alert") != NULL && session->settings->client;
-
-    if (!session->is_sent && session->settings->proxy) {
-        (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
-                           "the proxy %s did not connect us to the server (%s)", session->settings->proxy,
-                           session->error);
-        return fault(ret_fault, -ECONNREFUSED, true, false);
-    }
-    (void) failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,
-                       "expected a complete answer, but the connection broke off%s (%s)",
-                       alert ? ": the server may not accept our certificate" : "", session->error);
-    return fault(ret_fault, -ECONNRESET, !session->is_sent || session->request->content_type == NULL, false);
-}
-
-static int fault_large(const HttpSession *session, EnrollFault *ret_fault) {
-    bool headers = session->header_bytes > HTTP_HEADERS_MAX;
-
-    (void) failure_set(&ret_fault->failure, -EFBIG, FAILURE_ENROLLMENT_FAILED,
-                       "expected at most %zu bytes of %s, but more came",
-                       headers ? (size_t) HTTP_HEADERS_MAX : session->request->maximum, headers ? "headers" : "body");
-    return fault(ret_fault, -EFBIG, false, false);
-}
-
-static int fault_from_curl(HttpSession *session, CURLcode code, EnrollFault *ret_fault) {
-    const Failure *signing = session->settings->client ? client_key_failure(session->settings->client) : NULL;
-    Failure *failure = &ret_fault->failure;
-
-    if (session->is_cancelled) {
-        (void) failure_set(failure, -ECANCELED, FAILURE_INTERNAL, "identityd closed the connection");
-        return fault(ret_fault, -ECANCELED, false, false);
-    }
-    if (session->server_failure.kind != FAILURE_NONE) {
-        *failure = session->server_failure;
-        return fault(ret_fault, -EKEYREJECTED, true, false);
-    }
-    if (signing && signing->kind != FAILURE_NONE) {
-        (void) failure_set(failure, -EACCES, signing->kind,
-                           "the signature for client authentication could not be made: %s", signing->text);
-        return fault(ret_fault, -EACCES, false, false);
-    }
-    if (session->is_too_large)
-        return fault_large(session, ret_fault);
-    switch (code) {
-    case CURLE_OUT_OF_MEMORY:
-    case CURLE_WRITE_ERROR: /* the only other reason of ours */
-        return fault(ret_fault, failure_errno(failure, -ENOMEM, "Talking to the server"), false, false);
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-        (void) failure_set(failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
-                           session->error[0] ? session->error : curl_easy_strerror(code));
-        return fault(ret_fault, -ECONNREFUSED, true, false);
-    case CURLE_OPERATION_TIMEDOUT:
-        return fault_timeout(session, ret_fault);
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CERTPROBLEM:
-        return fault_tls(session, ret_fault);
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-        return fault_broken(session, ret_fault);
-    default:
-        (void) failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "expected an HTTP answer, but libcurl says: %s",
-                           session->error[0] ? session->error : curl_easy_strerror(code));
-        return fault(ret_fault, -EPROTO, !session->is_sent, false);
-    }
-}
-
 /* ---- the exchange ---- */
 
 static int header_add(HeaderList *headers, const char *name, const char *value) {
@@ -464,7 +334,7 @@ int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse
 
     int r = exchange_setup(session, request, &headers);
     if (r < 0)
-        return fault(ret_fault, failure_errno(&ret_fault->failure, r, "Preparing an HTTP request"), false, false);
+        return http_fault(ret_fault, failure_errno(&ret_fault->failure, r, "Preparing an HTTP request"), false, false);
     client_key_activate(session->settings->client, on_client_key, session);
     CURLcode code = curl_easy_perform(session->easy);
     client_key_activate(NULL, NULL, NULL);
@@ -473,7 +343,7 @@ int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse
     session->request = NULL;
     if (code != CURLE_OK) {
         session->request = request;
-        r = fault_from_curl(session, code, ret_fault);
+        r = http_fault_from_curl(session, code, ret_fault);
         session->request = NULL;
         return r;
     }
