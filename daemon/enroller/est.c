@@ -80,13 +80,16 @@ static bool status_is_temporary(long status) {
     return status >= 500 || status == 408 || status == 421 || status == 425 || status == 429;
 }
 
-static const char *status_advice(const Est *est, long status) {
-    if (status == 401)
-        return est->job->user ? "; the server does not accept this user and password"
-                              : "; the server wants a user and password, or another client certificate";
-    if (status == 403)
+static const char *status_advice(const Est *est, const HttpResponse *response) {
+    if (response->status == 401 && response->password_was_sent)
+        return "; the server does not accept this user and password";
+    if (response->status == 401 && est->job->user)
+        return "; the password was not sent: the server asks for another way of authentication than Basic and Digest";
+    if (response->status == 401)
+        return "; the server wants a user and password, or another client certificate";
+    if (response->status == 403)
         return "; the server knows us and does not allow this";
-    if (status == 404)
+    if (response->status == 404)
         return "; is the path in Server= right?";
     return "";
 }
@@ -106,7 +109,7 @@ static int fault_status(EstServer *server, const EstStep *step, const HttpRespon
         answer_excerpt(bytes_view(&response->body), excerpt);
         (void) failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                            "expected status 200, but %ld came%s%s%s%s", response->status, excerpt[0] ? ": \"" : "",
-                           excerpt, excerpt[0] ? "\"" : "", status_advice(server->est, response->status));
+                           excerpt, excerpt[0] ? "\"" : "", status_advice(server->est, response));
     }
     fault->try_next = false;
     fault->is_permanent = response->status >= 300 && response->status < 500 && !status_is_temporary(response->status);

@@ -81,6 +81,12 @@ int http_fault_from_curl(const HttpSession *session, CURLcode code, EnrollFault 
                            "the signature for client authentication could not be made: %s", signing->text);
         return http_fault(ret_fault, -EACCES, false, false);
     }
+    if (session->is_asked_again) {
+        (void) failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+                           "expected an answer, but the server asks for user and password again and again (\"%s\")",
+                           session->response->challenge);
+        return http_fault(ret_fault, -EPROTO, false, false);
+    }
     if (session->is_too_large)
         return fault_large(session, ret_fault);
     switch (code) {

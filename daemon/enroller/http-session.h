@@ -15,6 +15,7 @@ struct HttpSession {
     char tls[TLS_DESCRIPTION_MAX];
     Bytes server_chain;
     char error[CURL_ERROR_SIZE];
+    bool basic_alone;       /* this server takes nothing else */
     Failure server_failure; /* why the server does not verify */
 
     /* the exchange that is under way */
@@ -23,7 +24,10 @@ struct HttpSession {
     size_t header_bytes;
     char retry_after[RETRY_AFTER_TEXT_MAX];
     int64_t date;
-    bool is_sent; /* the request went out, or began to */
+    bool is_sent;      /* the request went out, or began to */
+    unsigned requests; /* that it took so far: libcurl answers challenges by itself */
+    bool offers_basic; /* by the last answer */
+    bool is_asked_again;
     bool is_too_large;
     bool is_cancelled;
 };

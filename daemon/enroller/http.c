@@ -75,6 +75,9 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
 
     session->tls[0] = '\0';
     bytes_clear(&session->server_chain);
+    session->is_asked_again = ++session->requests > HTTP_REQUESTS_MAX;
+    if (session->is_asked_again)
+        return CURL_PREREQFUNC_ABORT;
     if (session->settings->allow_http && strncasecmp(session->request->url, "http:", 5) == 0) {
         session->is_sent = true;
         return CURL_PREREQFUNC_OK;
@@ -131,8 +134,37 @@ static void response_restart(HttpSession *session) {
     bytes_clear(&session->response->body);
     session->response->content_type[0] = '\0';
     session->response->location[0] = '\0';
+    session->response->challenge[0] = '\0';
+    session->offers_basic = false;
     session->retry_after[0] = '\0';
     session->date = session->settings->now;
+}
+
+/* Whether `scheme` is among the challenges of a WWW-Authenticate (RFC 9110 §11.6.1), which stand between commas. */
+static bool challenge_has(const char *value, const char *scheme) {
+    size_t length = strlen(scheme);
+    bool quoted = false, begins = true;
+
+    for (const char *p = value; *p; p++) {
+        if (*p == '"')
+            quoted = !quoted;
+        else if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (!quoted && begins && strncasecmp(p, scheme, length) == 0 && strchr(" ,", p[length]))
+            return true;
+        begins = !quoted && (*p == ',' || (begins && *p == ' '));
+    }
+    return false;
+}
+
+static void on_challenge(HttpSession *session, BytesView line) {
+    char value[2048];
+
+    if (!header_value(line, "WWW-Authenticate", value, sizeof value))
+        return;
+    session->offers_basic = session->offers_basic || challenge_has(value, "Basic");
+    (void) snprintf(session->response->challenge, sizeof session->response->challenge, "%.*s",
+                    (int) sizeof session->response->challenge - 1, value);
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
@@ -153,6 +185,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
     else if (!header_value(line, "Retry-After", session->retry_after, sizeof session->retry_after) &&
              !header_value(line, "Content-Type", response->content_type, sizeof response->content_type))
         (void) header_value(line, "Location", response->location, sizeof response->location);
+    on_challenge(session, line);
     return size;
 }
 
@@ -161,7 +194,20 @@ static int on_progress(void *userdata, curl_off_t download_total, curl_off_t dow
     HttpSession *session = userdata;
 
     session->is_cancelled = session->settings->channel && channel_is_closed(session->settings->channel);
-    return session->is_cancelled;
+    /* Of a challenge that libcurl answers by itself the body never comes to on_body. */
+    if (download_now > (curl_off_t) session->request->maximum)
+        session->is_too_large = true;
+    return session->is_cancelled || session->is_too_large;
+}
+
+/* Whether the password went out is what libcurl decides, and tells nobody else. */
+static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *userdata) {
+    static const char header[] = "\r\nAuthorization:";
+    HttpSession *session = userdata;
+
+    if (type == CURLINFO_HEADER_OUT && session->response && memmem(data, size, header, sizeof header - 1))
+        session->response->password_was_sent = true;
+    return 0;
 }
 
 /* ---- the session ---- */
@@ -220,7 +266,6 @@ static int setup_user(CURL *easy, const HttpSettings *settings) {
     if (code != CURLE_OK)
         return -ENOMEM;
     SET(CURLOPT_USERNAME, settings->user);
-    SET(CURLOPT_HTTPAUTH, (long) (CURLAUTH_BASIC | CURLAUTH_DIGEST));
     SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
     return 0;
 }
@@ -235,6 +280,9 @@ static int setup_callbacks(CURL *easy, HttpSession *session) {
     SET(CURLOPT_XFERINFOFUNCTION, on_progress);
     SET(CURLOPT_XFERINFODATA, session);
     SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_DEBUGFUNCTION, on_debug);
+    SET(CURLOPT_DEBUGDATA, session);
+    SET(CURLOPT_VERBOSE, 1L); /* calls on_debug */
     SET(CURLOPT_ERRORBUFFER, session->error);
     return 0;
 }
@@ -307,6 +355,7 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
     if (r < 0)
         return r;
     SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPAUTH, (long) (session->basic_alone ? CURLAUTH_BASIC : CURLAUTH_BASIC | CURLAUTH_DIGEST));
     SET(CURLOPT_HTTPHEADER, headers->list);
     SET(CURLOPT_TIMEOUT_MS, (long) (left < total ? left : total) + 1L); /* 0 would mean none */
     if (request->content_type) {
@@ -318,38 +367,65 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
     return 0;
 }
 
-int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault) {
-    _cleanup_http_response_ HttpResponse response = { 0 };
-    _cleanup_(header_list_clear) HeaderList headers = { NULL };
-
+static void exchange_begin(HttpSession *session, const HttpRequest *request, HttpResponse *response) {
     session->request = request;
-    session->response = &response;
+    session->response = response;
     session->header_bytes = 0;
-    session->is_sent = session->is_too_large = session->is_cancelled = false;
+    session->requests = 0;
+    session->is_sent = session->is_asked_again = session->is_too_large = session->is_cancelled = false;
     session->server_failure = FAILURE_INIT;
     session->error[0] = '\0';
     response_restart(session);
     if (session->settings->client)
         client_key_forget_failure(session->settings->client);
+}
 
+static int exchange_once(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+    _cleanup_(header_list_clear) HeaderList headers = { NULL };
+
+    exchange_begin(session, request, &response);
     int r = exchange_setup(session, request, &headers);
     if (r < 0)
-        return http_fault(ret_fault, failure_errno(&ret_fault->failure, r, "Preparing an HTTP request"), false, false);
-    client_key_activate(session->settings->client, on_client_key, session);
-    CURLcode code = curl_easy_perform(session->easy);
-    client_key_activate(NULL, NULL, NULL);
+        r = http_fault(ret_fault, failure_errno(&ret_fault->failure, r, "Preparing an HTTP request"), false, false);
+    else {
+        client_key_activate(session->settings->client, on_client_key, session);
+        CURLcode code = curl_easy_perform(session->easy);
+        client_key_activate(NULL, NULL, NULL);
+        if (code != CURLE_OK)
+            r = http_fault_from_curl(session, code, ret_fault);
+    }
     (void) curl_easy_setopt(session->easy, CURLOPT_HTTPHEADER, NULL);
     session->response = NULL;
     session->request = NULL;
-    if (code != CURLE_OK) {
-        session->request = request;
-        r = http_fault_from_curl(session, code, ret_fault);
-        session->request = NULL;
+    if (r < 0)
         return r;
-    }
     (void) curl_easy_getinfo(session->easy, CURLINFO_RESPONSE_CODE, &response.status);
     response.has_retry_after = session->retry_after[0] && answer_parse_retry_after(session->retry_after, session->date,
                                                                                    &response.retry_after) >= 0;
+    *ret = response;
+    response = (HttpResponse) { 0 };
+    return 0;
+}
+
+/* A 401 that libcurl had no answer to, while Basic would be one: nothing is announced (against RFC 9110 §15.5.2, yet
+ * servers do), or Basic stands beside a Digest that libcurl does not know. */
+static bool wants_basic(const HttpSession *session, const HttpResponse *response) {
+    return response->status == 401 && session->settings->user && !response->password_was_sent &&
+           !session->basic_alone && (!response->challenge[0] || session->offers_basic);
+}
+
+int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+
+    int r = exchange_once(session, request, &response, ret_fault);
+    if (r >= 0 && wants_basic(session, &response)) {
+        session->basic_alone = true;
+        http_response_clear(&response);
+        r = exchange_once(session, request, &response, ret_fault);
+    }
+    if (r < 0)
+        return r;
     *ret = response;
     response = (HttpResponse) { 0 };
     return 0;

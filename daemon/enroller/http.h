@@ -4,7 +4,8 @@
  * certificate is shown to it either;
  *  - no redirect is followed, no cookie kept, no proxy used but the given one, whatever the environment says;
  *  - size, time and number of header bytes are bounded;
- *  - HTTP authentication only towards a verified server, never in a provisional session. */
+ *  - HTTP authentication only towards a verified server, never in a provisional session: Digest or Basic as it asks,
+ *    and Basic unasked where a 401 names no way at all. */
 #pragma once
 
 #include "common/bytes.h"
@@ -13,7 +14,8 @@
 #include "enroller/fault.h"
 #include "enroller/tls-server.h"
 
-#define HTTP_HEADERS_MAX 65536U /* bytes of all headers of one exchange */
+#define HTTP_HEADERS_MAX  65536U /* bytes of all headers of one exchange */
+#define HTTP_REQUESTS_MAX 5U     /* to be answered: a challenge, a stale nonce, a connection that was kept too long */
 
 typedef struct HttpSettings {
     const char *server;             /* URL that names the server of this session */
@@ -45,6 +47,8 @@ typedef struct HttpResponse {
     Bytes body;
     char content_type[96]; /* as sent, cut and cleaned; "" if none */
     char location[256];
+    char challenge[96];     /* the last WWW-Authenticate, likewise */
+    bool password_was_sent; /* in this exchange */
     bool has_retry_after;
     uint32_t retry_after; /* seconds from now */
 } HttpResponse;
@@ -59,7 +63,7 @@ DEFINE_CLEANUP(HttpSession, http_session_free)
 /* One exchange; `ret` is whatever the server answered, of any status. The fault's text says what was tried and what
  * came, without naming the URL. -EKEYREJECTED: the server does not verify; -EACCES: identityd refused a signature;
  * -ECANCELED: identityd is gone; -EFBIG: larger than `maximum`; -ETIMEDOUT; -ECONNREFUSED: not reached; -ECONNRESET:
- * broken off; -EPROTO: not HTTP; -ENOMEM. */
+ * broken off; -EPROTO: not HTTP, or challenges without end; -ENOMEM. */
 int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault);
 void http_response_clear(HttpResponse *response);
 #define _cleanup_http_response_ _cleanup_(http_response_clear)

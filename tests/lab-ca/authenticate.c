@@ -71,12 +71,18 @@ static bool by_digest(Server *server, struct MHD_Connection *connection, Client 
 void authenticate(Server *server, struct MHD_Connection *connection, Client *client) {
     bool admitted;
 
+    bool by_password = server->authentication == HTTP_AUTH_BASIC || server->authentication == HTTP_AUTH_SILENT ||
+                       server->authentication == HTTP_AUTH_UNKNOWN;
+
     *client = (Client) { .kind = CLIENT_NOBODY, .name = "none" };
     by_certificate(server, connection, client);
     if (client->kind != CLIENT_NOBODY || server->authentication == HTTP_AUTH_NONE)
         return;
-    admitted = server->authentication == HTTP_AUTH_BASIC ? by_basic(server, connection, client)
-                                                         : by_digest(server, connection, client);
+    admitted = by_password ? by_basic(server, connection, client) : by_digest(server, connection, client);
+    if (server->authentication == HTTP_AUTH_STALE) {
+        admitted = false;
+        client->stale = true;
+    }
     client->kind = admitted ? CLIENT_USER : CLIENT_CHALLENGE;
 }
 
@@ -89,7 +95,14 @@ enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *co
     if (!response)
         return MHD_NO;
     (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
-    if (server->authentication == HTTP_AUTH_BASIC)
+    if (server->authentication == HTTP_AUTH_UNKNOWN)
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                       "Digest realm=\"x\", nonce=\"n\", algorithm=SHA-9000, qop=\"auth\"");
+    if (server->authentication == HTTP_AUTH_FOREIGN)
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Foreign realm=\"x\"");
+    if (server->authentication == HTTP_AUTH_SILENT || server->authentication == HTTP_AUTH_FOREIGN)
+        result = MHD_queue_response(connection, MHD_HTTP_UNAUTHORIZED, response);
+    else if (server->authentication == HTTP_AUTH_BASIC || server->authentication == HTTP_AUTH_UNKNOWN)
         result = MHD_queue_basic_auth_fail_response(connection, SERVER_REALM, response);
     else
         result = MHD_queue_auth_fail_response2(connection, SERVER_REALM, "lab", response,

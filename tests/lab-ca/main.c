@@ -22,7 +22,11 @@ static void print_help(void) {
         "  --lifetime SECONDS               of what it issues (90 days)\n"
         "  --algorithm NAME                 of new CA keys: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072\n"
         "  --users FILE                     user:password lines, for HTTP authentication\n"
-        "  --http-auth SCHEME               basic, digest (SHA-256) or digest-md5; basic where there are users\n"
+        "  --http-auth SCHEME               basic, digest (SHA-256) or digest-md5; basic where there are users.\n"
+        "                                   Odd ones: silent (Basic that nobody announces), unknown (beside a Digest\n"
+        "                                   of an unknown algorithm), foreign (an unknown scheme alone), stale "
+        "(Digest\n"
+        "                                   whose nonces never last)\n"
         "  --client-anchors FILE            other CAs whose certificates may enrol\n"
         "  --open                           enrols whoever asks\n"
         "  --csrattrs VARIANT               what /csrattrs answers (none)\n"
@@ -52,7 +56,8 @@ static int usage(const char *what) {
 }
 
 static int parse_authentication(const char *name, HttpAuthentication *ret) {
-    static const char *const names[] = { "none", "basic", "digest", "digest-md5" };
+    static const char *const names[] = { "none",   "basic",   "digest",  "digest-md5",
+                                         "silent", "unknown", "foreign", "stale" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
         if (strcmp(names[i], name) == 0) {

@@ -19,6 +19,10 @@ typedef enum HttpAuthentication {
     HTTP_AUTH_BASIC,
     HTTP_AUTH_DIGEST,
     HTTP_AUTH_DIGEST_MD5,
+    HTTP_AUTH_SILENT,  /* Basic, which the 401 does not say */
+    HTTP_AUTH_UNKNOWN, /* Basic, beside a Digest of an algorithm that nobody knows */
+    HTTP_AUTH_FOREIGN, /* a scheme that nobody knows */
+    HTTP_AUTH_STALE,   /* Digest that admits nobody: each nonce is stale at once */
 } HttpAuthentication;
 
 typedef struct ServerOptions {

@@ -262,6 +262,41 @@ static void test_digest(void **state) {
     }
 }
 
+/* Servers that say too little, or what nobody knows, and take Basic all the same. */
+static void check_authentication(const char *scheme, const char *refusal, const char *guess_refusal) {
+    const char *const arguments[] = { "USER", "--http-auth", scheme, NULL };
+    _cleanup_outcome_ Outcome outcome, refused;
+    Lab other;
+
+    lab_start(&other, arguments);
+    _cleanup_bytes_ Bytes root = lab_file(&other, "server.pem");
+    Order order = good_order(JOB_KIND_ENROLL);
+    order.servers[0] = other.url;
+    order.anchors = bytes_view(&root);
+    run_job(&order, &outcome);
+    if (refusal)
+        assert_failed(&outcome, refusal, strstr(refusal, "again and again") != NULL);
+    else
+        assert_result(&outcome);
+    order.password = "guessed";
+    run_job(&order, &refused);
+    assert_failed(&refused, guess_refusal, strstr(guess_refusal, "again and again") != NULL);
+    assert_true(lab_log_count(&other, " 401 ") <= 12); /* for two jobs: bounded */
+    lab_stop(&other);
+}
+
+static void test_odd_authentication(void **state) {
+    static const char refused[] = "the server does not accept this user and password";
+    static const char not_sent[] = "the password was not sent: the server asks for another way of authentication";
+    static const char loop[] = "/simpleenroll: expected an answer, but the server asks for user and password again and "
+                               "again (\"Digest realm=";
+
+    check_authentication("silent", NULL, refused);
+    check_authentication("unknown", NULL, refused);
+    check_authentication("foreign", not_sent, not_sent);
+    check_authentication("stale", loop, loop);
+}
+
 static void test_revoked_certificate(void **state) {
     _cleanup_outcome_ Outcome issued, outcome;
     Order order = good_order(JOB_KIND_ENROLL);
@@ -493,6 +528,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_password),
         cmocka_unit_test(test_no_credential),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_odd_authentication),
         cmocka_unit_test(test_revoked_certificate),
         cmocka_unit_test(test_rsa_client),
         cmocka_unit_test(test_identityd_refuses),

@@ -98,6 +98,24 @@ static void test_limits(void **state) {
                 "expected at most 1000 bytes of body, but more came");
 }
 
+/* A challenge is answered with the password; what stands in its body is thrown away, but not without end. */
+static void test_challenge_flood(void **state) {
+    _cleanup_http_response_ HttpResponse response = { 0 };
+    _cleanup_secret_ Secret *password = NULL;
+    EnrollFault fault;
+    Peer peer;
+
+    assert_int_equal(secret_new(bytes_view_string("secret"), &password), 0);
+    peer_start(&peer, &(PeerOptions) { .behaviour = PEER_FLOODS,
+                                       .tls = true,
+                                       .answer = "HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic realm=\"x\"\r\n"
+                                                 "Content-Length: 1000000000\r\n\r\n0123456789" });
+    int r = exchange(&peer, (HttpSettings) { .user = "device", .password = password }, &response, &fault);
+    _cleanup_bytes_ Bytes report = peer_stop(&peer);
+    assert_int_equal(r, -EFBIG);
+    assert_non_null(strstr(fault.failure.text, "expected at most 1000 bytes of body, but more came"));
+}
+
 /* A flood of header lines within one answer. */
 static void test_header_flood(void **state) {
     size_t size = 100000;
@@ -298,6 +316,7 @@ int main(void) {
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_header_flood),
+        cmocka_unit_test(test_challenge_flood),
         cmocka_unit_test(test_exactly_maximum),
         cmocka_unit_test(test_nothing_for_a_foreign_server),
         cmocka_unit_test(test_provisional_session),
