@@ -94,17 +94,12 @@ static const char *status_advice(const Est *est, const HttpResponse *response) {
     return "";
 }
 
-static int fault_status(EstServer *server, const EstStep *step, const HttpResponse *response) {
+static int fault_status(EstServer *server, const HttpSession *http, const EstStep *step, const HttpResponse *response) {
     EnrollFault *fault = server->est->fault;
     char excerpt[ANSWER_EXCERPT_MAX];
 
     if (response->status >= 300 && response->status < 400)
-        (void) failure_set(
-            &fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-            "expected an answer with status 200, but the server redirects (%ld) to \"%s\"; redirects are "
-            "not followed: set "
-            "Server= to where the CA answers",
-            response->status, response->location);
+        (void) http_redirect_failure(http, response, ": set Server= to where the CA answers", &fault->failure);
     else {
         answer_excerpt(bytes_view(&response->body), excerpt);
         (void) failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
@@ -197,7 +192,7 @@ static int est_get_cacerts(EstServer *server, HttpSession *http, Bytes *ret, Cer
     if (r < 0)
         return r;
     if (response.status != 200)
-        return fault_status(server, &step_cacerts, &response);
+        return fault_status(server, http, &step_cacerts, &response);
     return est_decode_certificates(server, &step_cacerts, &response, ret, ret_list);
 }
 
@@ -314,7 +309,7 @@ static int est_get_csrattrs(EstServer *server, CsrAttributes **ret) {
     if (response.status == 204 || response.status == 404 || (response.status == 200 && response.body.size == 0))
         return 0;
     if (response.status != 200 && !status_refuses_attributes(response.status))
-        return fault_status(server, &step_csrattrs, &response);
+        return fault_status(server, server->http, &step_csrattrs, &response);
     r = response.status == 200 ? read_attributes(&response, ret) : -EBADMSG;
     if (r == -ENOMEM)
         return fault_memory(server->est);
@@ -395,7 +390,7 @@ static int est_post_request(EstServer *server) {
         return 0;
     }
     if (response.status != 200)
-        return fault_status(server, step, &response);
+        return fault_status(server, server->http, step, &response);
     r = est_decode_certificates(server, step, &response, &server->answer.issued, &list);
     return r < 0 ? r : est_check_issued(server, step, &list);
 }

@@ -7,15 +7,13 @@
 
 #include <strings.h>
 
-static int fetch_status(const HttpResponse *response, EnrollFault *fault) {
+static int fetch_status(const HttpSession *http, const HttpResponse *response, EnrollFault *fault) {
     char excerpt[ANSWER_EXCERPT_MAX];
 
     fault->is_permanent = false;
     fault->retry_after = response->has_retry_after ? response->retry_after : 0;
     if (response->status >= 300 && response->status < 400)
-        return failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
-                           "expected status 200, but the server redirects (%ld) to \"%s\"; redirects are not followed",
-                           response->status, response->location);
+        return http_redirect_failure(http, response, "", &fault->failure);
     answer_excerpt(bytes_view(&response->body), excerpt);
     return failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "expected status 200, but %ld came%s%s%s",
                        response->status, excerpt[0] ? ": \"" : "", excerpt, excerpt[0] ? "\"" : "");
@@ -52,7 +50,7 @@ static int fetch_one(const EnrollJob *job, Channel *channel, const char *url, By
     if (r >= 0)
         r = http_exchange(http, &request, &response, fault);
     if (r >= 0 && response.status != 200)
-        r = fetch_status(&response, fault);
+        r = fetch_status(http, &response, fault);
     else if (r >= 0 && response.body.size == 0)
         r = failure_set(&fault->failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                         "expected a file, but the answer is empty");

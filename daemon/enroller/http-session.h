@@ -20,6 +20,7 @@ struct HttpSession {
 
     /* the exchange that is under way */
     const HttpRequest *request;
+    char *url; /* it is redirected to; NULL: the request's */
     HttpResponse *response;
     size_t header_bytes;
     char retry_after[RETRY_AFTER_TEXT_MAX];

@@ -320,6 +320,7 @@ HttpSession *http_session_free(HttpSession *session) {
     curl_easy_cleanup(session->easy);
     free(session->host);
     bytes_clear(&session->server_chain);
+    free(session->url);
     free(session);
     return NULL;
 }
@@ -354,7 +355,7 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
         r = header_add(headers, "Expect:", NULL); /* no round trip before the body */
     if (r < 0)
         return r;
-    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_URL, session->url ? session->url : request->url);
     SET(CURLOPT_HTTPAUTH, (long) (session->basic_alone ? CURLAUTH_BASIC : CURLAUTH_BASIC | CURLAUTH_DIGEST));
     SET(CURLOPT_HTTPHEADER, headers->list);
     SET(CURLOPT_TIMEOUT_MS, (long) (left < total ? left : total) + 1L); /* 0 would mean none */
@@ -415,15 +416,67 @@ static bool wants_basic(const HttpSession *session, const HttpResponse *response
            !session->basic_alone && (!response->challenge[0] || session->offers_basic);
 }
 
+static int exchange_authenticated(HttpSession *session, const HttpRequest *request, HttpResponse *ret,
+                                  EnrollFault *ret_fault) {
+    int r = exchange_once(session, request, ret, ret_fault);
+
+    if (r < 0 || !wants_basic(session, ret))
+        return r;
+    session->basic_alone = true;
+    http_response_clear(ret);
+    return exchange_once(session, request, ret, ret_fault);
+}
+
+/* 303 leads to something else that is to be got (RFC 9110 §15.4.4): no place for a request of ours. */
+static bool is_redirect(const HttpRequest *request, const HttpResponse *response) {
+    long status = response->status;
+
+    return response->location[0] && (status == 301 || status == 302 || status == 307 || status == 308 ||
+                                     (status == 303 && !request->content_type));
+}
+
+/* Whether the exchange goes on at session->url. Otherwise the response says where it was sent. */
+static bool follow(HttpSession *session, const HttpRequest *request, HttpResponse *response) {
+    _cleanup_free_ char *url = NULL;
+    bool is_same_origin = false;
+
+    if (!is_redirect(request, response) ||
+        url_follow(session->url ? session->url : request->url, response->location, &url, &is_same_origin) < 0)
+        return false;
+    if (strlen(response->location) + 1 == sizeof response->location || strlen(url) >= sizeof response->location)
+        return false; /* cut */
+    strcpy(response->location, url);
+    if (!is_same_origin)
+        return false;
+    free(session->url);
+    session->url = TAKE_PTR(url);
+    return true;
+}
+
+int http_redirect_failure(const HttpSession *session, const HttpResponse *response, const char *advice,
+                          Failure *ret_failure) {
+    const char *to = response->location[0] ? response->location : "nowhere";
+    const char *from = NULL;
+
+    (void) curl_easy_getinfo(session->easy, CURLINFO_EFFECTIVE_URL, &from);
+    return failure_set(
+        ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
+        "expected status 200, but the server redirects (%ld) from %.250s to %.250s; a redirect is followed "
+        "%u times and within the same scheme, host and port alone%s",
+        response->status, from ? from : "?", to, HTTP_REDIRECTS_MAX, advice);
+}
+
 int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault) {
     _cleanup_http_response_ HttpResponse response = { 0 };
 
-    int r = exchange_once(session, request, &response, ret_fault);
-    if (r >= 0 && wants_basic(session, &response)) {
-        session->basic_alone = true;
+    session->url = NULL;
+    int r = exchange_authenticated(session, request, &response, ret_fault);
+    for (unsigned i = 0; r >= 0 && follow(session, request, &response) && i < HTTP_REDIRECTS_MAX; i++) {
         http_response_clear(&response);
-        r = exchange_once(session, request, &response, ret_fault);
+        r = exchange_authenticated(session, request, &response, ret_fault);
     }
+    free(session->url);
+    session->url = NULL;
     if (r < 0)
         return r;
     *ret = response;

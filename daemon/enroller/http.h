@@ -2,20 +2,23 @@
 /* HTTP exchanges with one server, by libcurl and GnuTLS. Guarantees:
  *  - no byte of HTTP, hence no credential, goes to a server that the TLS policy does not accept, and no client
  * certificate is shown to it either;
- *  - no redirect is followed, no cookie kept, no proxy used but the given one, whatever the environment says;
+ *  - a redirect is followed to the same scheme, host and port alone, HTTP_REDIRECTS_MAX times, with the same body;
+ *  - no cookie is kept, no proxy used but the given one, whatever the environment says;
  *  - size, time and number of header bytes are bounded;
  *  - HTTP authentication only towards a verified server, never in a provisional session: Digest or Basic as it asks,
  *    and Basic unasked where a 401 names no way at all. */
 #pragma once
 
 #include "common/bytes.h"
+#include "common/job-protocol.h"
 #include "common/secret.h"
 #include "enroller/client-key.h"
 #include "enroller/fault.h"
 #include "enroller/tls-server.h"
 
-#define HTTP_HEADERS_MAX  65536U /* bytes of all headers of one exchange */
-#define HTTP_REQUESTS_MAX 5U     /* to be answered: a challenge, a stale nonce, a connection that was kept too long */
+#define HTTP_HEADERS_MAX   65536U /* bytes of all headers of one exchange */
+#define HTTP_REDIRECTS_MAX 3U
+#define HTTP_REQUESTS_MAX  5U /* to be answered: a challenge, a stale nonce, a connection that was kept too long */
 
 typedef struct HttpSettings {
     const char *server;             /* URL that names the server of this session */
@@ -45,10 +48,10 @@ typedef struct HttpRequest {
 typedef struct HttpResponse {
     long status;
     Bytes body;
-    char content_type[96]; /* as sent, cut and cleaned; "" if none */
-    char location[256];
-    char challenge[96];     /* the last WWW-Authenticate, likewise */
-    bool password_was_sent; /* in this exchange */
+    char content_type[96];      /* as sent, cut and cleaned; "" if none */
+    char location[JOB_URL_MAX]; /* of a redirect that is not followed: where it leads, or as sent if nowhere */
+    char challenge[96];         /* the last WWW-Authenticate, likewise */
+    bool password_was_sent;     /* in this exchange */
     bool has_retry_after;
     uint32_t retry_after; /* seconds from now */
 } HttpResponse;
@@ -65,6 +68,9 @@ DEFINE_CLEANUP(HttpSession, http_session_free)
  * -ECANCELED: identityd is gone; -EFBIG: larger than `maximum`; -ETIMEDOUT; -ECONNREFUSED: not reached; -ECONNRESET:
  * broken off; -EPROTO: not HTTP, or challenges without end; -ENOMEM. */
 int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault);
+/* Of a response that redirects: from where to where, and `advice`. */
+int http_redirect_failure(const HttpSession *session, const HttpResponse *response, const char *advice,
+                          Failure *ret_failure);
 void http_response_clear(HttpResponse *response);
 #define _cleanup_http_response_ _cleanup_(http_response_clear)
 

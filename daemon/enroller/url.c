@@ -3,8 +3,8 @@
 #include "enroller/url.h"
 
 #include <curl/curl.h>
-#include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 typedef struct UrlPart {
     char *text;
@@ -92,4 +92,34 @@ char *url_host(const char *url) {
     if (length > 1 && host.text[length - 1] == '.')
         length--;
     return strndup(host.text, length);
+}
+
+static bool url_part_is_same(CURLU *a, CURLU *b, CURLUPart part) {
+    _cleanup_(url_part_clear) UrlPart first = { NULL }, second = { NULL };
+
+    return curl_url_get(a, part, &first.text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+           curl_url_get(b, part, &second.text, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+           strcasecmp(first.text, second.text) == 0;
+}
+
+int url_follow(const char *base, const char *location, char **ret, bool *ret_is_same_origin) {
+    _cleanup_(url_handle_p) CURLU *from = curl_url(), *to = curl_url();
+    _cleanup_(url_part_clear) UrlPart text = { NULL };
+
+    if (!from || !to)
+        return -ENOMEM;
+    if (curl_url_set(from, CURLUPART_URL, base, 0) != CURLUE_OK ||
+        curl_url_set(to, CURLUPART_URL, base, 0) != CURLUE_OK ||
+        curl_url_set(to, CURLUPART_URL, location, 0) != CURLUE_OK ||
+        curl_url_set(to, CURLUPART_FRAGMENT, NULL, 0) != CURLUE_OK ||
+        curl_url_get(to, CURLUPART_URL, &text.text, 0) != CURLUE_OK)
+        return -EBADMSG;
+    char *url = strdup(text.text);
+    if (!url)
+        return -ENOMEM;
+    *ret = url;
+    *ret_is_same_origin = url_part_is_same(from, to, CURLUPART_SCHEME) && url_part_is_same(from, to, CURLUPART_HOST) &&
+                          url_part_is_same(from, to, CURLUPART_PORT) && !url_has(to, CURLUPART_USER) &&
+                          !url_has(to, CURLUPART_PASSWORD);
+    return 0;
 }

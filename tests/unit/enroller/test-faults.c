@@ -89,18 +89,52 @@ static void test_retry_after_date(void **state) {
     assert_true(outcome.after > 950 && outcome.after <= 1000);
 }
 
-static void test_redirect(void **state) {
+/* Elsewhere is where another origin is: whoever is there gets nothing. */
+static void test_redirect_elsewhere(void **state) {
     static const Case cases[] = {
         { "cacerts redirect",
-          "redirects (302) to \"https://elsewhere.example/.well-known/est/cacerts\"; redirects are not followed", false,
-          0 },
-        { "simpleenroll redirect code=307",
-          "/simpleenroll: expected an answer with status 200, but the server redirects (307)", false, 0 },
-        { "simpleenroll redirect code=301 location=http://127.0.0.1/", "redirects (301) to \"http://127.0.0.1/\"",
+          "/cacerts to https://elsewhere.example/.well-known/est/cacerts; a redirect is followed 3 times and within "
+          "the "
+          "same scheme, host and port alone",
           false, 0 },
+        { "simpleenroll redirect code=307",
+          "/simpleenroll: expected status 200, but the server redirects (307) from https", false, 0 },
+        { "simpleenroll redirect code=301 location=http://127.0.0.1/", "/simpleenroll to http://127.0.0.1/;", false,
+          0 },
+        { "simpleenroll redirect location=//127.0.0.1:1/x", "/simpleenroll to https://127.0.0.1:1/x;", false, 0 },
+        { "simpleenroll redirect location=http:///", "redirects (302) from ", false, 0 },
+        { "simpleenroll redirect code=303 location=/x", "redirects (303) from ", false, 0 },
+        { "simpleenroll redirect count=0 code=308 location=simpleenroll",
+          "/simpleenroll; a redirect is followed 3 times", false, 0 },
     };
 
     check_cases(cases, ARRAY_LENGTH(cases));
+}
+
+/* The same request goes where the server sends it, three times. */
+static void test_redirect_within(void **state) {
+    static const char *const faults[] = {
+        "cacerts redirect location=/.well-known/est/line-2/cacerts",
+        "cacerts redirect code=303 location=/.well-known/est/line-2/cacerts",
+        "csrattrs redirect location=line-2/csrattrs",
+        "simpleenroll redirect code=307 location=/.well-known/est/line-2/simpleenroll",
+        "simpleenroll redirect code=302 count=3 location=line-2/../simpleenroll#part",
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(faults); i++) {
+        _cleanup_outcome_ Outcome outcome;
+        Order order = good_order(JOB_KIND_ENROLL);
+        char words[128];
+
+        (void) snprintf(words, sizeof words, "fault %s", faults[i]);
+        lab_control(&lab, words);
+        unsigned before = lab_log_count(&lab, "label=line-2");
+        run_job(&order, &outcome);
+        lab_control(&lab, "clear");
+        assert_result(&outcome);
+        assert_true(lab_log_count(&lab, "label=line-2") > before || strstr(faults[i], "count=3"));
+        assert_int_equal(outcome.requests, 1);
+    }
 }
 
 static void test_broken_transport(void **state) {
@@ -181,7 +215,8 @@ static void check_attributes(const char *fault, int key_type, const char *said) 
 static void test_attributes(void **state) {
     lab_control(&lab, "csrattrs key-p256");
     check_attributes("status code=400", -1, "status 400");
-    check_attributes("status code=401", -1, "status 401");
+    check_attributes("status code=401", KEY_ECDSA_P256, NULL); /* it is asked once more, with the password */
+    check_attributes("status code=401 count=2", -1, "status 401");
     check_attributes("status code=403 'text=not \x1b you'", -1, "status 403, text/plain, 10 bytes: \"not ? you\"");
     check_attributes("status code=404", -1, NULL);
     check_attributes("status code=405", -1, "status 405");
@@ -422,7 +457,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_retry_after_date),
-        cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_redirect_elsewhere),
+        cmocka_unit_test(test_redirect_within),
         cmocka_unit_test(test_broken_transport),
         cmocka_unit_test(test_broken_and_next_server),
         cmocka_unit_test(test_body),
