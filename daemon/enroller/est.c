@@ -81,6 +81,11 @@ static bool status_is_temporary(long status) {
 }
 
 static const char *status_advice(const Est *est, const HttpResponse *response) {
+    /* TLS 1.3 lets a server ask later (RFC 8446 §4.6.2), which neither libcurl nor we offer. */
+    if ((response->status == 401 || response->status == 403) && est->job->client_chain.count > 0 &&
+        !response->certificate_was_asked)
+        return "; the server did not ask for our certificate in the TLS handshake: where it asks after the handshake, "
+               "for single paths, let it ask within";
     if (response->status == 401 && response->password_was_sent)
         return "; the server does not accept this user and password";
     if (response->status == 401 && est->job->user)

@@ -42,6 +42,7 @@ static int fault_timeout(const HttpSession *session, EnrollFault *ret_fault) {
 
 static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
     bool alert = strstr(session->error, "alert") != NULL && session->settings->client;
+    bool late = strstr(session->error, "unexpected TLS packet") != NULL && session->settings->client;
 
     if (!session->is_sent && session->settings->proxy) {
         (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
@@ -51,7 +52,10 @@ static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
     }
     (void) failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,
                        "expected a complete answer, but the connection broke off%s (%s)",
-                       alert ? ": the server may not accept our certificate" : "", session->error);
+                       alert  ? ": the server may not accept our certificate"
+                       : late ? ": the server may ask for our certificate after the handshake; let it ask within"
+                              : "",
+                       session->error);
     return http_fault(ret_fault, -ECONNRESET, !session->is_sent || session->request->content_type == NULL, false);
 }
 

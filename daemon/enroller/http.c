@@ -91,6 +91,7 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
     if (tls_server_verify(tls, &session->policy, &session->server_failure) < 0)
         return CURL_PREREQFUNC_ABORT;
     tls_describe(tls, session->tls);
+    session->response->certificate_was_asked = gnutls_certificate_client_get_request_status(tls) != 0;
     if (session->settings->anchors && tls_server_chain(tls, &session->server_chain) < 0)
         return CURL_PREREQFUNC_ABORT; /* out of memory: it verified just now */
     session->is_sent = true;

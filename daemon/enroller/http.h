@@ -52,6 +52,7 @@ typedef struct HttpResponse {
     char location[JOB_URL_MAX]; /* of a redirect that is not followed: where it leads, or as sent if nowhere */
     char challenge[96];         /* the last WWW-Authenticate, likewise */
     bool password_was_sent;     /* in this exchange */
+    bool certificate_was_asked; /* in the handshake, by the server */
     bool has_retry_after;
     uint32_t retry_after; /* seconds from now */
 } HttpResponse;

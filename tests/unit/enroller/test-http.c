@@ -238,6 +238,36 @@ static void test_client_refused(void **state) {
     _cleanup_bytes_ Bytes report = peer_stop(&peer);
 }
 
+/* A server that would ask for the certificate after the handshake cannot, and says 403. */
+static void check_not_asked(bool asks, unsigned status) {
+    _cleanup_outcome_ Outcome outcome;
+    _cleanup_bytes_ Bytes chain = device_self_signed(&device);
+    char url[128], response[128];
+    Peer peer;
+
+    (void) snprintf(response, sizeof response, "HTTP/1.1 %u No\r\nContent-Length: 0\r\n\r\n", status);
+    peer_start(&peer, &(PeerOptions) { .tls = true, .request_certificate = asks, .answer = response });
+    (void) snprintf(url, sizeof url, "https://127.0.0.1:%u/.well-known/est", peer.port);
+    Order order = {
+        .kind = JOB_KIND_REENROLL,
+        .servers = { url },
+        .anchors = bytes_view(&peer.certificate),
+        .device = &device,
+        .client_chain = bytes_view(&chain),
+    };
+    run_job(&order, &outcome);
+    _cleanup_bytes_ Bytes report = peer_stop(&peer);
+    assert_failed(&outcome, "expected status 200, but 40", false);
+    assert_int_equal(strstr(outcome.text, "did not ask for our certificate in the TLS handshake") != NULL, !asks);
+    assert_int_equal(outcome.transcripts, asks);
+}
+
+static void test_certificate_not_asked(void **state) {
+    check_not_asked(false, 401);
+    check_not_asked(false, 403);
+    check_not_asked(true, 403);
+}
+
 /* Each connection costs a signature, and one job has four. */
 static void test_signatures_run_out(void **state) {
     _cleanup_outcome_ Outcome outcome;
@@ -321,6 +351,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_for_a_foreign_server),
         cmocka_unit_test(test_provisional_session),
         cmocka_unit_test(test_client_refused),
+        cmocka_unit_test(test_certificate_not_asked),
         cmocka_unit_test(test_signatures_run_out),
         cmocka_unit_test(test_proxy),
     };
