@@ -47,7 +47,8 @@
 #define JOB_KIND_REENROLL 2 /* cacerts, csrattrs, simplereenroll */
 #define JOB_KIND_CACERTS  3 /* cacerts only */
 #define JOB_KIND_FETCH    4 /* behind the second socket: CRL or OCSP by HTTP; no credential */
-#define JOB_KIND_PROBE    5 /* is the server there, does it verify: TLS and /cacerts, nothing kept (idctl check) */
+#define JOB_KIND_PROBE                                                                                                 \
+    5 /* is the server there, does it verify: TLS and /cacerts, which are kept by nobody (idctl check) */
 
 #define JOB_SERVERS_MAX 8U
 #define JOB_URL_MAX     2048U

@@ -429,8 +429,6 @@ static int est_try(Est *est, const char *url, EstAnswer *ret) {
     if (!server.answer.server)
         return fault_memory(est);
     (void) snprintf(server.answer.tls, sizeof server.answer.tls, "%s", http_session_tls(server.http));
-    if (est->job->kind == JOB_KIND_PROBE)
-        bytes_clear(&server.answer.cacerts);
     *ret = server.answer;
     server.answer = (EstAnswer) { 0 };
     return 0;

@@ -103,6 +103,23 @@ static int take_issued(Attempt *attempt, const JobResult *result, const Certific
     return r < 0 ? r : 0;
 }
 
+/* A password goes over TLS 1.2 as well; the certificate that renewals show goes over TLS 1.3 alone. Better said now
+ * than by the first renewal. */
+static void warn_of_tls12(const Attempt *attempt, const JobResult *result) {
+    const IdentityConfig *config = identity_config(attempt->identity);
+    const Authenticate *renewal = &config->renewal_authenticate;
+    bool renews_by_certificate = renewal->identity || !renewal->credential;
+
+    if (!result->tls || strncmp(result->tls, "TLS1.2 ", 7) != 0 || attempt->authenticator_key || config->allow_tls12 ||
+        !renews_by_certificate)
+        return;
+    log_entry(
+        LOG_WARNING, MESSAGE_CONFIGURATION, identity_name(attempt->identity),
+        "%s was enrolled by password over TLS 1.2, and its renewals will want TLS 1.3, which a certificate is shown "
+        "over: have the CA's server (%s) speak TLS 1.3, or set AllowTLS12=yes in [Enrollment].",
+        identity_name(attempt->identity), result->server ? result->server : "?");
+}
+
 static int take_result(Attempt *attempt, const JobResult *result, AttemptEnd *how) {
     _cleanup_certificates_ CertificateList cacerts = { 0 };
     LeftOut left_out = { 0 };
@@ -131,6 +148,8 @@ static void on_job_result(JobResult *result, void *userdata) {
 
     if (take_result(attempt, result, &how) < 0)
         how.result = ATTEMPT_FAILED;
+    else if (result->has_issued)
+        warn_of_tls12(attempt, result);
     end(attempt, &how);
 }
 

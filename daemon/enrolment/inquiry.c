@@ -2,12 +2,15 @@
 /* One job at the enroller, and what it says. */
 #include "enrolment/inquiry.h"
 
+#include "common/text.h"
 #include "enrolment/duties.h"
 #include "identity/identity-job.h"
 #include "identity/identity.h"
+#include "pki/certificate.h"
 #include "work/work.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct Inquiry Inquiry;
 struct Inquiry {
@@ -43,11 +46,31 @@ static void inquiry_end(Inquiry *inquiry, const Failure *failure, const char *te
     inquiry_free(inquiry);
 }
 
-static void on_result(JobResult *result, void *userdata) {
-    char text[JOB_URL_MAX + 512U];
+#define ANSWER_MAX 512U
 
-    (void) snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %zu bytes of CA certificates\n",
-                    result->server ? result->server : "?", result->tls ? result->tls : "?", result->cacerts.size);
+/* What /cacerts brought: how many certificates, and whose. */
+static void describe_answer(const JobResult *result, char ret[static ANSWER_MAX]) {
+    _cleanup_certificates_ CertificateList list = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    int r = certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &list, &failure);
+    if (r < 0) {
+        (void) snprintf(ret, ANSWER_MAX, "CA certificates that cannot be read: %.400s", failure.text);
+        return;
+    }
+    int length = snprintf(ret, ANSWER_MAX, "%zu CA certificate%s", list.count, list.count == 1 ? "" : "s");
+    for (size_t i = 0; i < list.count && length < (int) ANSWER_MAX; i++)
+        length += snprintf(ret + length, ANSWER_MAX - (size_t) length, "%s \"%s\"", i == 0 ? ":" : ",",
+                           list.list[i]->subject);
+    text_sanitize(ret, strlen(ret), length >= (int) ANSWER_MAX);
+}
+
+static void on_result(JobResult *result, void *userdata) {
+    char text[JOB_URL_MAX + ANSWER_MAX + 512U], answer[ANSWER_MAX];
+
+    describe_answer(result, answer);
+    (void) snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %s\n", result->server ? result->server : "?",
+                    result->tls ? result->tls : "?", answer);
     inquiry_end(userdata, NULL, text);
 }
 
