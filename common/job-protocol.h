@@ -43,6 +43,9 @@
     15 /* u8 1: the clock is known to be behind; JOB_TIME is the latest instant that is certainly                      \
         * past, so that "not yet valid" proves nothing */
 
+#define JOB_PROXY_USER     16 /* string: what the proxy is told who we are; with a proxy alone */
+#define JOB_PROXY_PASSWORD 17 /* bytes */
+
 #define JOB_KIND_ENROLL   1 /* cacerts, csrattrs, simpleenroll */
 #define JOB_KIND_REENROLL 2 /* cacerts, csrattrs, simplereenroll */
 #define JOB_KIND_CACERTS  3 /* cacerts only */

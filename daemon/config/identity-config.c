@@ -4,6 +4,7 @@
 #include "config/identity-config.h"
 
 #include "common/names.h"
+#include "common/text.h"
 #include "config/identity-rules.h"
 #include "config/settings.h"
 
@@ -257,6 +258,25 @@ static int parse_proxy(const Setting *setting, void *target) {
     return 0;
 }
 
+static int parse_proxy_user(const Setting *setting, void *target) {
+    size_t length = strlen(setting->value);
+
+    if (length == 0 || length > CONFIG_USER_MAX || strchr(setting->value, ':') ||
+        !text_is_clean(setting->value, length))
+        return setting_refuse(setting);
+    free(*string_at(setting, target));
+    *string_at(setting, target) = strdup(setting->value);
+    return *string_at(setting, target) ? 0 : -ENOMEM;
+}
+
+static int parse_credential(const Setting *setting, void *target) {
+    if (!value_is_credential_name(setting->value))
+        return setting_refuse(setting);
+    free(*string_at(setting, target));
+    *string_at(setting, target) = strdup(setting->value);
+    return *string_at(setting, target) ? 0 : -ENOMEM;
+}
+
 /* ---- authentication ---- */
 
 /* 0: not of this kind, or said twice; 1: taken. */
@@ -389,6 +409,10 @@ static const SettingKey keys[] = {
       "must be sha256: and the 64 hexadecimal digits of one root certificate's SHA-256", 0 },
     { "Enrollment", "ServerAnchors", parse_path, PATH_ACCEPTED, offsetof(IdentityConfig, server_anchors) },
     { "Enrollment", "Proxy", parse_proxy, "must be http://HOST:PORT", offsetof(IdentityConfig, proxy) },
+    { "Enrollment", "ProxyUser", parse_proxy_user, "must be text of 1 to 255 bytes without a colon",
+      offsetof(IdentityConfig, proxy_user) },
+    { "Enrollment", "ProxyCredential", parse_credential, "must be the name of a systemd credential",
+      offsetof(IdentityConfig, proxy_credential) },
     { "Enrollment", "Authenticate", parse_authenticate, AUTHENTICATE_ACCEPTED, offsetof(IdentityConfig, authenticate) },
     { "Enrollment", "User", parse_user, NULL, offsetof(IdentityConfig, authenticate) },
     { "Enrollment", "AllowTLS12", parse_boolean, BOOLEAN_ACCEPTED, offsetof(IdentityConfig, allow_tls12) },
@@ -537,6 +561,8 @@ IdentityConfig *identity_config_free(IdentityConfig *config) {
     free(config->anchors);
     free(config->server_anchors);
     free(config->proxy);
+    free(config->proxy_user);
+    free(config->proxy_credential);
     (void) strings_free(config->crl_urls);
     free(config->peers_anchors);
     free(config);

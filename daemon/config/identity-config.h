@@ -59,8 +59,10 @@ typedef struct IdentityConfig {
     char *anchors;  /* absolute path or NULL */
     uint8_t anchors_fingerprint[32];
     bool has_anchors_fingerprint;
-    char *server_anchors; /* absolute path or NULL: as anchors */
-    char *proxy;          /* or NULL */
+    char *server_anchors;   /* absolute path or NULL: as anchors */
+    char *proxy;            /* or NULL */
+    char *proxy_user;       /* or NULL, with the next one; as it stands, without specifiers */
+    char *proxy_credential; /* systemd credential with the proxy's password */
     Authenticate authenticate;
     bool allow_tls12;
     bool names_are_the_cas; /* Names=ca */

@@ -105,6 +105,18 @@ static int check_tls12(const Judge *judge) {
         "the process that speaks to the CA may then have digests signed that identityd cannot check");
 }
 
+static int check_proxy(const Judge *judge) {
+    const IdentityConfig *config = judge->config;
+
+    if (config->proxy_user && !config->proxy_credential)
+        return setting_complain(setting(judge, "Enrollment", "ProxyUser"), false, "needs ProxyCredential=");
+    if (config->proxy_credential && !config->proxy_user)
+        return setting_complain(setting(judge, "Enrollment", "ProxyCredential"), false, "needs ProxyUser=");
+    if (config->proxy_credential && !config->proxy)
+        return setting_complain(setting(judge, "Enrollment", "ProxyCredential"), false, "needs Proxy=");
+    return 0;
+}
+
 static int check_renewal(const Judge *judge) {
     const IdentityConfig *config = judge->config;
 
@@ -156,7 +168,7 @@ static int check_access(const Judge *judge) {
 int identity_rules_check(const IdentityConfig *config, const Settings *settings) {
     const Judge judge = { config, settings };
     static int (*const rules[])(const Judge *judge) = {
-        check_names, check_anchors, check_tls12, check_renewal, check_revocation, check_access,
+        check_names, check_anchors, check_proxy, check_tls12, check_renewal, check_revocation, check_access,
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(rules); i++) {

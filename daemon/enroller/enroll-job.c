@@ -27,6 +27,8 @@ EnrollJob *enroll_job_free(EnrollJob *job) {
         free(job->servers[i]);
     certificate_list_clear(&job->server_anchors);
     free(job->proxy);
+    free(job->proxy_user);
+    secret_free(job->proxy_password);
     certificate_list_clear(&job->client_chain);
     free(job->user);
     secret_free(job->password);
@@ -117,10 +119,10 @@ static int job_read_string(JobReader *reader, BytesView value, size_t maximum, c
     return r < 0 ? job_malformed(reader->failure, "a text that is empty, too long or not text") : 0;
 }
 
-static int job_read_password(JobReader *reader, BytesView value) {
+static int job_read_password(JobReader *reader, BytesView value, Secret **ret) {
     if (value.size == 0 || memchr(value.data, '\0', value.size))
         return job_malformed(reader->failure, "a password that is empty or holds a NUL byte");
-    int r = secret_new(value, &reader->job->password);
+    int r = secret_new(value, ret);
     return r < 0 ? failure_errno(reader->failure, r, "Keeping the password") : 0;
 }
 
@@ -151,7 +153,11 @@ static int job_read_field(JobReader *reader, uint16_t tag, BytesView value) {
     case JOB_USER:
         return job_read_string(reader, value, JOB_USER_MAX, &job->user);
     case JOB_PASSWORD:
-        return job_read_password(reader, value);
+        return job_read_password(reader, value, &job->password);
+    case JOB_PROXY_USER:
+        return job_read_string(reader, value, JOB_USER_MAX, &job->proxy_user);
+    case JOB_PROXY_PASSWORD:
+        return job_read_password(reader, value, &job->proxy_password);
     case JOB_REQUEST:
         return job_read_blob(reader, value, JOB_REQUEST_MAX, &job->request);
     case JOB_ALLOW_TLS12:
@@ -231,6 +237,16 @@ static int job_check_est(const JobReader *reader) {
     return 0;
 }
 
+static int job_check_proxy(const JobReader *reader) {
+    const EnrollJob *job = reader->job;
+
+    if (!job->proxy_user != !job->proxy_password)
+        return job_malformed(reader->failure, "a proxy's user without a password, or the other way round");
+    if (job->proxy_user && (!job->proxy || strchr(job->proxy_user, ':')))
+        return job_malformed(reader->failure, "a proxy's user without a proxy, or with a colon");
+    return 0;
+}
+
 static int job_check_urls(const JobReader *reader) {
     EnrollJob *job = reader->job;
     UrlRules rules = job->kind == JOB_KIND_FETCH ? URL_HTTP_OR_HTTPS : URL_HTTPS_BASE;
@@ -260,6 +276,8 @@ static int job_check(const JobReader *reader, EnrollRole role) {
     if (!job_has(reader, JOB_TIME))
         return job_malformed(reader->failure, "no time to judge certificates by");
     int r = role == ENROLL_ROLE_FETCH ? job_check_fetch(reader) : job_check_est(reader);
+    if (r >= 0)
+        r = job_check_proxy(reader);
     return r < 0 ? r : job_check_urls(reader);
 }
 

@@ -27,7 +27,9 @@ typedef struct EnrollJob {
     CertificateList server_anchors; /* empty: bootstrap by fingerprint, or http */
     bool has_fingerprint;
     uint8_t fingerprint[32];
-    char *proxy;                  /* NULL: none */
+    char *proxy;      /* NULL: none */
+    char *proxy_user; /* NULL: the proxy asks nobody */
+    Secret *proxy_password;
     int64_t time;                 /* what certificates are judged by, seconds since the epoch */
     bool time_is_floor;           /* the clock is behind: "not yet valid" proves nothing */
     CertificateList client_chain; /* leaf first; empty: no TLS client authentication */

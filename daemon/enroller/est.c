@@ -213,6 +213,8 @@ static HttpSettings est_settings(const EstServer *server, const CertificateList 
         .now = job->time,
         .now_is_floor = job->time_is_floor,
         .proxy = job->proxy,
+        .proxy_user = job->proxy_user,
+        .proxy_password = job->proxy_password,
         .user = trusted ? job->user : NULL,
         .password = trusted ? job->password : NULL,
         .client = trusted ? server->est->client : NULL,

@@ -28,6 +28,8 @@ static int fetch_one(const EnrollJob *job, Channel *channel, const char *url, By
         .now = job->time,
         .now_is_floor = job->time_is_floor,
         .proxy = job->proxy,
+        .proxy_user = job->proxy_user,
+        .proxy_password = job->proxy_password,
         .channel = channel,
         .connect_milliseconds = FETCH_CONNECT_MILLISECONDS,
         .total_milliseconds = FETCH_TOTAL_MILLISECONDS,

@@ -46,8 +46,11 @@ static int fault_broken(const HttpSession *session, EnrollFault *ret_fault) {
 
     if (!session->is_sent && session->settings->proxy) {
         (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED,
-                           "the proxy %s did not connect us to the server (%s)", session->settings->proxy,
-                           session->error);
+                           "the proxy %s did not connect us to the server (%s)%s", session->settings->proxy,
+                           session->error,
+                           !strstr(session->error, " 407") ? ""
+                           : session->settings->proxy_user ? "; it does not accept ProxyUser= and ProxyCredential="
+                                                           : "; it wants ProxyUser= and ProxyCredential=");
         return http_fault(ret_fault, -ECONNREFUSED, true, false);
     }
     (void) failure_set(&ret_fault->failure, -ECONNRESET, FAILURE_ENROLLMENT_FAILED,

@@ -252,22 +252,39 @@ static int setup_tls(CURL *easy, const HttpSettings *settings) {
     return 0;
 }
 
-static int setup_user(CURL *easy, const HttpSettings *settings) {
-    char password[SECRET_MAX + 1];
-    BytesView secret = secret_view(settings->password);
+/* libcurl keeps a copy. */
+static int setup_secret(CURL *easy, CURLoption option, const Secret *secret) {
+    char text[SECRET_MAX + 1];
+    BytesView view = secret_view(secret);
 
+    if (view.size >= sizeof text)
+        return -E2BIG;
+    memcpy(text, view.data, view.size);
+    text[view.size] = '\0';
+    CURLcode code = curl_easy_setopt(easy, option, text);
+    explicit_bzero(text, sizeof text);
+    return code != CURLE_OK ? -ENOMEM : 0;
+}
+
+static int setup_user(CURL *easy, const HttpSettings *settings) {
     if (!settings->user)
         return 0;
-    if (secret.size >= sizeof password)
-        return -E2BIG;
-    memcpy(password, secret.data, secret.size);
-    password[secret.size] = '\0';
-    CURLcode code = curl_easy_setopt(easy, CURLOPT_PASSWORD, password);
-    explicit_bzero(password, sizeof password);
-    if (code != CURLE_OK)
-        return -ENOMEM;
+    int r = setup_secret(easy, CURLOPT_PASSWORD, settings->password);
+    if (r < 0)
+        return r;
     SET(CURLOPT_USERNAME, settings->user);
     SET(CURLOPT_UNRESTRICTED_AUTH, 0L);
+    return 0;
+}
+
+static int setup_proxy_user(CURL *easy, const HttpSettings *settings) {
+    if (!settings->proxy_user)
+        return 0;
+    int r = setup_secret(easy, CURLOPT_PROXYPASSWORD, settings->proxy_password);
+    if (r < 0)
+        return r;
+    SET(CURLOPT_PROXYUSERNAME, settings->proxy_user);
+    SET(CURLOPT_PROXYAUTH, (long) (CURLAUTH_BASIC | CURLAUTH_DIGEST));
     return 0;
 }
 
@@ -307,6 +324,8 @@ int http_session_new(const HttpSettings *settings, HttpSession **ret, Failure *r
         r = setup_tls(session->easy, settings);
     if (r >= 0)
         r = setup_user(session->easy, settings);
+    if (r >= 0)
+        r = setup_proxy_user(session->easy, settings);
     if (r >= 0)
         r = setup_callbacks(session->easy, session);
     if (r < 0)

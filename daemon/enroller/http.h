@@ -26,8 +26,10 @@ typedef struct HttpSettings {
     const CertificateList *anchors; /* NULL: provisional, see TlsServerPolicy; no client key and no user then */
     int64_t now;
     bool now_is_floor;
-    const char *proxy; /* NULL: none */
-    const char *user;  /* NULL: no HTTP authentication */
+    const char *proxy;      /* NULL: none */
+    const char *proxy_user; /* NULL: it asks nobody */
+    const Secret *proxy_password;
+    const char *user; /* NULL: no HTTP authentication */
     const Secret *password;
     ClientKey *client;             /* NULL: no TLS client authentication */
     bool allow_tls12;              /* with a client key: TLS 1.3 alone, unless this is set. Without: 1.2 and later */

@@ -118,6 +118,8 @@ static void hash_settings(gnutls_hash_hd_t hash, const IdentityConfig *config) {
     (void) gnutls_hash(hash, config->anchors_fingerprint, sizeof config->anchors_fingerprint);
     hash_text(hash, config->server_anchors);
     hash_text(hash, config->proxy);
+    hash_text(hash, config->proxy_user);
+    hash_text(hash, config->proxy_credential);
     hash_authenticate(hash, &config->authenticate);
     hash_number(hash, config->allow_tls12);
     hash_number(hash, config->names_are_the_cas);

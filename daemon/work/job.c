@@ -136,6 +136,16 @@ static int job_body_client(JobBody *body, const JobRequest *request) {
     return r;
 }
 
+static int job_body_proxy(Bytes *tlvs, const JobRequest *request) {
+    int r = tlv_append_string(tlvs, JOB_PROXY, request->proxy);
+
+    if (r >= 0 && request->proxy_user)
+        r = tlv_append_string(tlvs, JOB_PROXY_USER, request->proxy_user);
+    if (r >= 0 && request->proxy_user)
+        r = tlv_append(tlvs, JOB_PROXY_PASSWORD, secret_view(request->proxy_password));
+    return r;
+}
+
 static int job_body_build(JobBody *body, const JobRequest *request) {
     Bytes *tlvs = &body->tlvs;
     int r = tlv_append_u8(tlvs, JOB_KIND, request->kind);
@@ -149,7 +159,7 @@ static int job_body_build(JobBody *body, const JobRequest *request) {
     if (r >= 0 && request->fingerprint)
         r = tlv_append(tlvs, JOB_FINGERPRINT, (BytesView) { request->fingerprint, 32 });
     if (r >= 0)
-        r = tlv_append_string(tlvs, JOB_PROXY, request->proxy);
+        r = job_body_proxy(tlvs, request);
     if (r >= 0)
         r = tlv_append_u64(tlvs, JOB_TIME, request->time);
     if (r >= 0 && request->time_is_floor)
@@ -411,6 +421,7 @@ static void job_order_clear(JobOrder *order) {
     bytes_clear(&order->server_anchors);
     bytes_clear(&order->ocsp_request);
     secret_free(order->password);
+    secret_free(order->proxy_password);
 }
 
 /* Prepares, connects and sends. */

@@ -45,6 +45,8 @@ typedef struct JobRequest {
     BytesView server_anchors;   /* PEM, empty: none */
     const uint8_t *fingerprint; /* 32 bytes, or NULL */
     const char *proxy;
+    const char *proxy_user; /* NULL: it asks nobody; else with its password */
+    const Secret *proxy_password;
     uint64_t time;
     bool time_is_floor;
     BytesView client_chain; /* PEM, empty: no client authentication */
@@ -61,7 +63,7 @@ typedef struct JobOrder {
     JobRequest request;
     char *socket_path;
     Bytes server_anchors, ocsp_request;
-    Secret *password;
+    Secret *password, *proxy_password;
 } JobOrder;
 
 /* What came back; lent during the callback. */

@@ -44,6 +44,8 @@ static void test_everything(void **state) {
         "Anchors=/etc/identityd/bootstrap.pem\n"
         "ServerAnchors=/etc/identityd/web.pem\n"
         "Proxy=http://proxy.example:3128\n"
+        "ProxyUser=branch 7\n"
+        "ProxyCredential=proxy-password\n"
         "Authenticate=credential:est-password\n"
         "User=device-%s\n"
         "Names=ca\n"
@@ -73,10 +75,12 @@ static void test_everything(void **state) {
     assert_false(config->has_anchors_fingerprint);
     assert_string_equal(config->server_anchors, "/etc/identityd/web.pem");
     assert_string_equal(config->proxy, "http://proxy.example:3128");
+    assert_string_equal(config->proxy_user, "branch 7");
+    assert_string_equal(config->proxy_credential, "proxy-password");
     assert_null(config->authenticate.identity);
     assert_string_equal(config->authenticate.credential, "est-password");
     assert_string_equal(config->authenticate.user, "device-%s");
-    assert_int_equal(config->authenticate.line, 13);
+    assert_int_equal(config->authenticate.line, 15);
     assert_false(config->allow_tls12);
     assert_true(config->names_are_the_cas);
     assert_int_equal(config->renew_at_permille, 0);
@@ -272,6 +276,11 @@ static void test_refused_enrollment(void **state) {
           "must be at most 8 URLs" },
         { 4, "Server=https://a\nProtocol=scep", 5, "must be est or manual" },
         { 4, "Server=https://a\nProxy=proxy:3128", 5, "must be http://HOST:PORT" },
+        { 4, "Server=https://a\nProxy=http://p:1\nProxyUser=a", 6, "needs ProxyCredential=" },
+        { 4, "Server=https://a\nProxy=http://p:1\nProxyCredential=a", 6, "needs ProxyUser=" },
+        { 4, "Server=https://a\nProxyUser=a\nProxyCredential=a", 6, "needs Proxy=" },
+        { 4, "Server=https://a\nProxyUser=a:b", 5, "must be text of 1 to 255 bytes without a colon" },
+        { 4, "Server=https://a\nProxyCredential=a/b", 5, "must be the name of a systemd credential" },
         { 4, "Server=https://a\nAllowTLS12=1.2", 5, "must be yes or no" },
         { 4, "Server=https://a\nNames=any", 5, "must be exact or ca" },
         { 4, "Server=https://a\nNames=CA", 5, "must be exact or ca" },

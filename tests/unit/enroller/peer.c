@@ -93,7 +93,9 @@ static void carry(int a, int b) {
             }
 }
 
-static void be_proxy(const Connection *connection, int report) {
+static void be_proxy(const Connection *connection, const char *authorization, int report) {
+    static const char refused[] = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"proxy\"\r\n"
+                                  "Connection: close\r\nContent-Length: 0\r\n\r\n";
     char request[4096] = "";
     unsigned port;
 
@@ -101,6 +103,10 @@ static void be_proxy(const Connection *connection, int report) {
     if (n <= 0)
         return;
     (void) !write(report, request, (size_t) n);
+    if (authorization && !strstr(request, authorization)) {
+        (void) connection_write(connection, refused, sizeof refused - 1);
+        return;
+    }
     if (sscanf(request, "CONNECT 127.0.0.1:%u ", &port) != 1)
         return;
     _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -134,7 +140,7 @@ static void behave(const Connection *connection, const PeerOptions *options, int
         report_what_comes(connection, report, false);
         break;
     case PEER_PROXY:
-        be_proxy(connection, report);
+        be_proxy(connection, options->proxy_authorization, report);
         break;
     }
 }

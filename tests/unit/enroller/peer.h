@@ -22,6 +22,7 @@ typedef struct PeerOptions {
     bool tls;
     bool request_certificate;
     const char *answer;
+    const char *proxy_authorization; /* PEER_PROXY: what it wants to see, else 407 */
 } PeerOptions;
 
 typedef struct Peer {

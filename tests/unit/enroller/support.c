@@ -224,6 +224,9 @@ Bytes order_body(const Order *order, int fds[PACKET_FDS_MAX], size_t *ret_count)
     if (order->fingerprint)
         assert_int_equal(tlv_append(&body, JOB_FINGERPRINT, (BytesView) { order->fingerprint, 32 }), 0);
     assert_int_equal(tlv_append_string(&body, JOB_PROXY, order->proxy), 0);
+    assert_int_equal(tlv_append_string(&body, JOB_PROXY_USER, order->proxy_user), 0);
+    if (order->proxy_password)
+        assert_int_equal(tlv_append(&body, JOB_PROXY_PASSWORD, bytes_view_string(order->proxy_password)), 0);
     assert_int_equal(tlv_append_u64(&body, JOB_TIME, (uint64_t) (order->time ? order->time : time(NULL))), 0);
     if (order->time_is_floor)
         assert_int_equal(tlv_append_u8(&body, JOB_TIME_IS_FLOOR, 1), 0);

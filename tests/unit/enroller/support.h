@@ -61,7 +61,7 @@ typedef struct Order {
     const char *servers[JOB_SERVERS_MAX + 1];
     BytesView anchors;
     const uint8_t *fingerprint;
-    const char *proxy;
+    const char *proxy, *proxy_user, *proxy_password;
     int64_t time; /* 0: now */
     bool time_is_floor;
     BytesView client_chain; /* PEM; then `device` signs */

@@ -329,6 +329,45 @@ static void test_proxy(void **state) {
     lab_stop(&lab);
 }
 
+/* The proxy's password is for the proxy, the CA's for the CA. */
+static void test_proxy_with_password(void **state) {
+    static const char *const arguments[] = { "USER", NULL };
+    _cleanup_outcome_ Outcome outcome, wrong, nobody;
+    char proxy[64];
+    Lab lab;
+    Peer peer;
+
+    lab_start(&lab, arguments);
+    _cleanup_bytes_ Bytes anchors = lab_file(&lab, "server.pem");
+    Order order = {
+        .kind = JOB_KIND_ENROLL,
+        .servers = { lab.url },
+        .anchors = bytes_view(&anchors),
+        .device = &device,
+        .proxy = proxy,
+        .proxy_user = "branch",
+        .proxy_password = "open: sesame",
+        .user = "device",
+        .password = "secret of the factory",
+    };
+    peer_start(&peer, &(PeerOptions) { .behaviour = PEER_PROXY,
+                                       .proxy_authorization =
+                                           "\r\nProxy-Authorization: Basic YnJhbmNoOm9wZW46IHNlc2FtZQ==\r\n" });
+    (void) snprintf(proxy, sizeof proxy, "http://127.0.0.1:%u", peer.port);
+    run_job(&order, &outcome);
+    order.proxy_password = "guessed";
+    run_job(&order, &wrong);
+    order.proxy_user = order.proxy_password = NULL;
+    run_job(&order, &nobody);
+    _cleanup_bytes_ Bytes report = peer_stop(&peer);
+    assert_result(&outcome);
+    assert_null(strstr((char *) report.data, "\r\nAuthorization"));
+    assert_failed(&wrong, "response 407); it does not accept ProxyUser= and ProxyCredential=", true);
+    assert_failed(&nobody, "response 407); it wants ProxyUser= and ProxyCredential=", true);
+    assert_int_equal(lab_log_count(&lab, "sesame"), 0);
+    lab_stop(&lab);
+}
+
 static int setup(void **state) {
     assert_int_equal(curl_global_init(CURL_GLOBAL_DEFAULT), 0);
     device_new(&device, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1));
@@ -354,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_certificate_not_asked),
         cmocka_unit_test(test_signatures_run_out),
         cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_proxy_with_password),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -41,6 +41,8 @@ static Order full_order(void) {
         .servers = { "https://ca.example:8443/.well-known/est/line-1/", "https://[::1]/.well-known/est" },
         .anchors = bytes_view(&chain_pem),
         .proxy = "http://proxy.example:3128",
+        .proxy_user = "branch",
+        .proxy_password = "open: sesame",
         .time = 1234567,
         .time_is_floor = true,
         .client_chain = bytes_view(&chain_pem),
@@ -68,6 +70,8 @@ static void test_whole(void **state) {
     assert_int_equal(job->server_anchors.count, 1);
     assert_int_equal(job->client_chain.count, 1);
     assert_string_equal(job->proxy, "http://proxy.example:3128");
+    assert_string_equal(job->proxy_user, "branch");
+    assert_true(bytes_view_equal(secret_view(job->proxy_password), bytes_view_string("open: sesame")));
     assert_true(job->time == 1234567 && job->time_is_floor && job->allow_tls12 && !job->has_fingerprint);
     assert_string_equal(job->user, "device");
     assert_true(bytes_view_equal(secret_view(job->password), bytes_view_string("secret")));
@@ -101,6 +105,10 @@ static void test_refused_together(void **state) {
     REFUSED(order.anchors.size = 0, ENROLL_ROLE_EST, "neither anchors nor a fingerprint");
     REFUSED(order.user = NULL, ENROLL_ROLE_EST, "a password without a user");
     REFUSED(order.password = NULL, ENROLL_ROLE_EST, "a user without a password");
+    REFUSED(order.proxy_user = NULL, ENROLL_ROLE_EST, "a proxy's user without a password, or the other way round");
+    REFUSED(order.proxy_password = NULL, ENROLL_ROLE_EST, "a proxy's user without a password");
+    REFUSED(order.proxy = NULL, ENROLL_ROLE_EST, "a proxy's user without a proxy");
+    REFUSED(order.proxy_user = "a:b", ENROLL_ROLE_EST, "with a colon");
     REFUSED(order.user = "a:b", ENROLL_ROLE_EST, "contains a colon");
     REFUSED(order.ocsp_request = bytes_view_string("x"), ENROLL_ROLE_EST, "an OCSP request");
     REFUSED(order.request = bytes_view_string("x"), ENROLL_ROLE_EST, "a request that is not PKCS#10");
@@ -158,7 +166,7 @@ static void test_raw_fields(void **state) {
     static const Raw raws[] = {
         { JOB_KIND, "\1", 1, "a field is there twice" },
         { JOB_TIME, "\0\0\0\0\0\0\0\0", 8, "a field is there twice" },
-        { 17, "x", 1, "an unknown field" },
+        { 18, "x", 1, "an unknown field" },
         { 64, "x", 1, "an unknown field" },
         { 0, "x", 1, "an unknown field" },
         { 0xffff, "x", 1, "an unknown field" },
