@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define OID_CHALLENGE_PASSWORD "1.2.840.113549.1.9.7"
 #define OID_EXTENSION_REQUEST  "1.2.840.113549.1.9.14"
 #define OID_REQUEST_TEMPLATE   "1.2.840.113549.1.9.16.2.61" /* id-aa-certificationRequestInfoTemplate */
 #define OID_EXTENSION_TEMPLATE "1.2.840.113549.1.9.16.2.62" /* id-aa-extensionReqTemplate */
@@ -324,6 +325,15 @@ static int parse_template(Parser *parser, asn1_node node) {
     return 0;
 }
 
+/* An OID that stands in the list by itself asks for an attribute of that type. */
+static void ask_by_oid(Parser *parser, asn1_node node, unsigned index) {
+    char path[ASN1_PATH_MAX], oid[CSRATTRS_OID_MAX];
+
+    (void) snprintf(path, sizeof path, "?%u.oid", index);
+    if (read_oid(node, path, oid) && strcmp(oid, OID_CHALLENGE_PASSWORD) == 0)
+        parser->attributes->wants_challenge_password = true;
+}
+
 static int parse_list(Parser *parser, asn1_node node) {
     unsigned number = count(node, "");
 
@@ -331,6 +341,7 @@ static int parse_list(Parser *parser, asn1_node node) {
         _cleanup_bytes_ Bytes value = BYTES_NULL;
         char oid[CSRATTRS_OID_MAX];
 
+        ask_by_oid(parser, node, i);
         int r = read_attribute(node, i, oid, &value);
         if (r == -ENOMEM)
             return r;

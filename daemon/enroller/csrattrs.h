@@ -28,7 +28,8 @@ typedef struct CsrAttributes {
     NameDemand *subject; /* what the Subject must hold */
     size_t subject_count;
     bool wants_alternative_names;
-    Bytes alternative_names; /* DER GeneralNames that the SAN must hold; empty names in it: of that kind, any */
+    bool wants_challenge_password; /* proof of possession, tied to the TLS session (RFC 7030 §3.5) */
+    Bytes alternative_names;       /* DER GeneralNames that the SAN must hold; empty names in it: of that kind, any */
 } CsrAttributes;
 
 /* Reads the first whole SEQUENCE; what stands behind it is ignored. 0; -EBADMSG, kind ENROLLMENT_FAILED: not a

@@ -21,7 +21,8 @@ typedef struct Est {
     const EnrollJob *job;
     Channel *channel;
     ClientKey *client;
-    Bytes request; /* PKCS#10: asked for once, posted to each server that is tried */
+    Bytes request;        /* PKCS#10: asked for once, posted to each server that is tried */
+    bool wants_challenge; /* the CA does, and gets none */
     EnrollFault *fault;
 } Est;
 
@@ -81,6 +82,9 @@ static bool status_is_temporary(long status) {
 }
 
 static const char *status_advice(const Est *est, const HttpResponse *response) {
+    if ((response->status == 401 || response->status == 403) && est->wants_challenge)
+        return "; the CA wants proof of possession (challengePassword, RFC 7030 §3.5), which identityd does not give: "
+               "switch it off there for this device";
     /* TLS 1.3 lets a server ask later (RFC 8446 §4.6.2), which neither libcurl nor we offer. */
     if ((response->status == 401 || response->status == 403) && est->job->client_chain.count > 0 &&
         !response->certificate_was_asked)
@@ -334,6 +338,7 @@ static int est_make_request(EstServer *server) {
     int r = est_get_csrattrs(server, &attributes);
     if (r < 0)
         return r;
+    est->wants_challenge = attributes && attributes->wants_challenge_password;
     channel_progress(est->channel, "request");
     est->fault->try_next = est->fault->is_permanent = false;
     r = channel_create_request(est->channel, attributes ? attributes->key_type : -1,

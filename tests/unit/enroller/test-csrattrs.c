@@ -247,6 +247,17 @@ static void test_refused(void **state) {
     der_reset();
 }
 
+static void test_challenge_password(void **state) {
+    BytesView lists[] = { DER_SEQUENCE(der_oid("1.2.840.113549.1.9.7")), DER_SEQUENCE(der_oid(EC)) };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(lists); i++) {
+        _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = parse(lists[i]);
+
+        assert_int_equal(attributes->wants_challenge_password, i == 0);
+    }
+    der_reset();
+}
+
 /* Servers were seen that send more than the one SEQUENCE. */
 static void test_more_behind_it(void **state) {
     BytesView good = DER_SEQUENCE(attribute(EC, der_oid(P256)));
@@ -300,7 +311,8 @@ int main(void) {
         cmocka_unit_test(test_eku_bounded),         cmocka_unit_test(test_alternative_names),
         cmocka_unit_test(test_template_key),        cmocka_unit_test(test_template_names),
         cmocka_unit_test(test_template_precedence), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_more_behind_it),      cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_more_behind_it),      cmocka_unit_test(test_challenge_password),
+        cmocka_unit_test(test_mutations),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

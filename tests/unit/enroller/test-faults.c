@@ -228,6 +228,19 @@ static void test_attributes(void **state) {
     lab_control(&lab, "csrattrs none");
 }
 
+/* Where the CA wants what is not given, a refusal says so; it may do without. */
+static void test_proof_of_possession(void **state) {
+    static const Case refused = { "simpleenroll status code=403", "; the CA wants proof of possession", false, 0 };
+    _cleanup_outcome_ Outcome outcome;
+    Order order = good_order(JOB_KIND_ENROLL);
+
+    lab_control(&lab, "csrattrs oids");
+    check_case(&refused);
+    run_job(&order, &outcome);
+    lab_control(&lab, "csrattrs none");
+    assert_result(&outcome);
+}
+
 /* Servers of RFC 7030 decode a request only where it says that it is base64. */
 static void test_transfer_encoding(void **state) {
     _cleanup_outcome_ Outcome outcome;
@@ -464,6 +477,7 @@ int main(void) {
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_transfer_encoding),
+        cmocka_unit_test(test_proof_of_possession),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_rejected),
         cmocka_unit_test(test_harmless),
