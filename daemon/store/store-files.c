@@ -93,6 +93,8 @@ int place_read(Place place, const char *name, size_t maximum, Bytes *ret, Failur
 
     if (fd < 0 && errno == ENOENT)
         return -ENOENT;
+    if (fd < 0 && (errno == ELOOP || errno == ENXIO))
+        return place_malformed(place, name, 0, "is not a regular file", ret_failure);
     if (fd < 0)
         return place_failure(place, name, -errno, "opened", ret_failure);
     if (fstat(fd, &status) < 0)

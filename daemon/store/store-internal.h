@@ -26,6 +26,7 @@ struct Store {
 #define KEY_FILE         "key.pem"
 #define CHAIN_FILE       "chain.pem"
 #define PARENT_FILE      "parent"
+#define CHECKSUM_FILE    "checksum"
 #define REQUEST_FILE     "request.der"
 #define ISSUED_FILE      "issued.pem"
 #define FLAGS_FILE       "flags"
@@ -82,6 +83,9 @@ int store_open_generation(Store *store, uint32_t number, char **ret_path);
 /* A TPM Name as a line of hex. */
 int parent_name_read(Place place, Bytes *ret, Failure *ret_failure);
 int parent_name_encode(BytesView name, Bytes *ret_line);
+
+/* Writes the file `checksum` beside a pending key, for the generation that it becomes with this chain. */
+int generation_write_checksum(Place place, const StoredPending *pending, BytesView chain_pem, Failure *ret_failure);
 
 /* Whether the highest number ever used is recorded as at least `number`; records it otherwise. */
 int store_state_reserve(Store *store, uint32_t number, Failure *ret_failure);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Generations: listed, loaded, committed, removed.
+/* Generations: listed, committed, removed.
  *
  * The commit point is the rename of pending/ to generations/N, with the directories synced. What comes after it (the
  * link `current`) is finished by the next store_open if the power goes: a complete generation with a higher number than
@@ -296,45 +296,6 @@ Store *store_free(Store *store) {
     return NULL;
 }
 
-/* ---- one generation ---- */
-
-int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure) {
-    _cleanup_(stored_generation_clear) StoredGeneration generation = { .number = number };
-    _cleanup_free_ char *path = NULL;
-    _cleanup_close_ int fd = store_open_generation(store, number, &path);
-
-    if (fd < 0)
-        return failure_set(ret_failure, fd, FAILURE_STORAGE, "%s/" GENERATIONS "/%" PRIu32 " cannot be opened: %s",
-                           store->path, number, strerror(-fd));
-    const Place place = { fd, path };
-    const struct {
-        const char *name;
-        size_t maximum;
-        Bytes *content;
-    } files[] = { { KEY_FILE, STORE_KEY_MAX, &generation.key_pem },
-                  { CHAIN_FILE, STORE_CHAIN_MAX, &generation.chain_pem } };
-    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
-        int r = place_read(place, files[i].name, files[i].maximum, files[i].content, ret_failure);
-        if (r == -ENOENT)
-            return place_malformed(place, files[i].name, 0, "is missing", ret_failure);
-        if (r < 0)
-            return r;
-    }
-    int r = parent_name_read(place, &generation.parent_name, ret_failure);
-    if (r < 0)
-        return r;
-    *ret = generation;
-    generation = (StoredGeneration) { 0 };
-    return 0;
-}
-
-void stored_generation_clear(StoredGeneration *generation) {
-    bytes_clear(&generation->key_pem);
-    bytes_clear(&generation->chain_pem);
-    bytes_clear(&generation->parent_name);
-    generation->number = 0;
-}
-
 /* ---- commit ---- */
 
 /* The number after the highest that was ever used. */
@@ -414,6 +375,9 @@ int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failur
     if (fd < 0)
         return place_failure(store_place(store), PENDING, fd, "opened", ret_failure);
     r = place_write((Place) { fd, path }, CHAIN_FILE, chain_pem, ret_failure);
+    if (r < 0)
+        return r;
+    r = generation_write_checksum((Place) { fd, path }, &pending, chain_pem, ret_failure);
     if (r < 0)
         return r;
     r = store_state_reserve(store, number, ret_failure);

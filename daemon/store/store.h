@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 #include "common/failure.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct Store Store;
@@ -33,6 +34,7 @@ typedef struct StoredGeneration {
     uint32_t number;
     Bytes key_pem, chain_pem;
     Bytes parent_name; /* TPM Name, binary (hex in the file `parent`) */
+    bool has_checksum; /* and it is right; one that was made before there were checksums has none */
 } StoredGeneration;
 void stored_generation_clear(StoredGeneration *generation);
 
@@ -40,7 +42,10 @@ void stored_generation_clear(StoredGeneration *generation);
 uint32_t store_current(const Store *store);
 /* Numbers of all complete generations, ascending; the caller frees. */
 int store_list(Store *store, uint32_t **ret, size_t *ret_count, Failure *ret_failure);
+/* -EBADMSG, naming the file: it is damaged, as its checksum says, or not what it should be. */
 int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure);
+/* Gives a generation that has none its checksum, once somebody has found it good as it was loaded. */
+int store_seal(Store *store, const StoredGeneration *generation, Failure *ret_failure);
 
 /* pending/: a generation being made. */
 typedef struct StoredPending {

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is in one generation, and the checksum that says whether it still is what was committed. Key and chain are good
+ * for years on media that decay; a bit that flipped is known before anything is signed or published with it.
+ *
+ * The file `checksum` has one line for each other file, as sha256sum(1) writes and checks it, so that a complaint can
+ * name the file that is damaged. */
+#include "store/store-internal.h"
+
+#include <gnutls/crypto.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DIGEST_SIZE  32U
+#define CHECKSUM_MAX 1024U
+
+/* The files that it is over, in the order of its lines. */
+typedef struct Contents {
+    struct {
+        const char *name;
+        BytesView content;
+    } file[3];
+} Contents;
+
+static Contents contents_of(BytesView key_pem, BytesView chain_pem, BytesView parent_line) {
+    return (Contents) { { { KEY_FILE, key_pem }, { CHAIN_FILE, chain_pem }, { PARENT_FILE, parent_line } } };
+}
+
+/* One line; the caller frees. -ENOMEM, or -EIO where there is no SHA-256. */
+static int checksum_line(const char *name, BytesView content, char **ret) {
+    uint8_t digest[DIGEST_SIZE];
+
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, content.data, content.size, digest) < 0)
+        return -EIO;
+    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof(digest) });
+    return !hex || asprintf(ret, "%s  %s\n", hex, name) < 0 ? -ENOMEM : 0;
+}
+
+static int write_checksum(Place place, const Contents *contents, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes lines = BYTES_NULL;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(contents->file); i++) {
+        _cleanup_free_ char *line = NULL;
+        int r = checksum_line(contents->file[i].name, contents->file[i].content, &line);
+        if (r >= 0)
+            r = bytes_append(&lines, bytes_view_string(line));
+        if (r < 0)
+            return failure_errno(ret_failure, r, place.path);
+    }
+    return place_write(place, CHECKSUM_FILE, bytes_view(&lines), ret_failure);
+}
+
+int generation_write_checksum(Place place, const StoredPending *pending, BytesView chain_pem, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes parent = BYTES_NULL;
+
+    if (parent_name_encode(bytes_view(&pending->parent_name), &parent) < 0)
+        return failure_errno(ret_failure, -ENOMEM, place.path);
+    const Contents contents = contents_of(bytes_view(&pending->key_pem), chain_pem, bytes_view(&parent));
+    return write_checksum(place, &contents, ret_failure);
+}
+
+/* 1: it is right; 0: there is none. */
+static int verify_checksum(Place place, const Contents *contents, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes lines = BYTES_NULL;
+    int r = place_read(place, CHECKSUM_FILE, CHECKSUM_MAX, &lines, ret_failure);
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    BytesView rest = bytes_view(&lines);
+    for (size_t i = 0; i < ARRAY_LENGTH(contents->file); i++) {
+        _cleanup_free_ char *line = NULL;
+        r = checksum_line(contents->file[i].name, contents->file[i].content, &line);
+        if (r < 0)
+            return failure_errno(ret_failure, r, place.path);
+        size_t length = strlen(line);
+        if (rest.size < length ||
+            memcmp(rest.data + 2 * DIGEST_SIZE, line + 2 * DIGEST_SIZE, length - 2 * DIGEST_SIZE) != 0)
+            return place_malformed(place, CHECKSUM_FILE, (unsigned) i + 1U, "must be a SHA-256 and the file's name",
+                                   ret_failure);
+        if (memcmp(rest.data, line, 2 * DIGEST_SIZE) != 0)
+            return place_malformed(place, contents->file[i].name, 0,
+                                   "is damaged: it is not what the file `checksum` beside it says", ret_failure);
+        rest = (BytesView) { rest.data + length, rest.size - length };
+    }
+    return rest.size == 0 ? 1 : place_malformed(place, CHECKSUM_FILE, 4, "is one line too many", ret_failure);
+}
+
+/* ---- loading ---- */
+
+/* A directory that is none is damage; what another try may mend is not. */
+static int open_generation(Store *store, uint32_t number, char **ret_path, Failure *ret_failure) {
+    int fd = store_open_generation(store, number, ret_path);
+    int r = fd == -ENOTDIR || fd == -ELOOP ? -EBADMSG : fd;
+
+    if (fd < 0)
+        return failure_set(ret_failure, r, FAILURE_STORAGE, "%s/" GENERATIONS "/%" PRIu32 " cannot be opened: %s",
+                           store->path, number, strerror(-fd));
+    return fd;
+}
+
+static int read_files(Place place, StoredGeneration *generation, Failure *ret_failure) {
+    const struct {
+        const char *name;
+        size_t maximum;
+        Bytes *content;
+    } files[] = { { KEY_FILE, STORE_KEY_MAX, &generation->key_pem },
+                  { CHAIN_FILE, STORE_CHAIN_MAX, &generation->chain_pem } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        int r = place_read(place, files[i].name, files[i].maximum, files[i].content, ret_failure);
+        if (r == -ENOENT)
+            return place_malformed(place, files[i].name, 0, "is missing", ret_failure);
+        if (r < 0)
+            return r;
+    }
+    return parent_name_read(place, &generation->parent_name, ret_failure);
+}
+
+/* The parent's line is what its bytes make again, since its reader takes hexadecimal digits of either case. */
+static int read_line_of_parent(Place place, Bytes *ret, Failure *ret_failure) {
+    return place_read(place, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, ret, ret_failure);
+}
+
+int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure) {
+    _cleanup_(stored_generation_clear) StoredGeneration generation = { .number = number };
+    _cleanup_free_ char *path = NULL;
+    _cleanup_bytes_ Bytes parent = BYTES_NULL;
+    _cleanup_close_ int fd = open_generation(store, number, &path, ret_failure);
+
+    if (fd < 0)
+        return fd;
+    const Place place = { fd, path };
+    int r = read_files(place, &generation, ret_failure);
+    if (r >= 0)
+        r = read_line_of_parent(place, &parent, ret_failure);
+    if (r < 0)
+        return r;
+    const Contents contents =
+        contents_of(bytes_view(&generation.key_pem), bytes_view(&generation.chain_pem), bytes_view(&parent));
+    r = verify_checksum(place, &contents, ret_failure);
+    if (r < 0)
+        return r;
+    generation.has_checksum = r > 0;
+    *ret = generation;
+    generation = (StoredGeneration) { 0 };
+    return 0;
+}
+
+int store_seal(Store *store, const StoredGeneration *generation, Failure *ret_failure) {
+    _cleanup_free_ char *path = NULL;
+    _cleanup_bytes_ Bytes parent = BYTES_NULL;
+    _cleanup_close_ int fd = open_generation(store, generation->number, &path, ret_failure);
+
+    if (fd < 0)
+        return fd;
+    const Place place = { fd, path };
+    int r = read_line_of_parent(place, &parent, ret_failure);
+    if (r < 0)
+        return r;
+    const Contents contents =
+        contents_of(bytes_view(&generation->key_pem), bytes_view(&generation->chain_pem), bytes_view(&parent));
+    return write_checksum(place, &contents, ret_failure);
+}
+
+void stored_generation_clear(StoredGeneration *generation) {
+    bytes_clear(&generation->key_pem);
+    bytes_clear(&generation->chain_pem);
+    bytes_clear(&generation->parent_name);
+    generation->number = 0;
+}

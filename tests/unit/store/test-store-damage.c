@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Every file of the store, mutated at many places: what is loaded is what was saved, or the damage is said with the
+ * file's name. Prints how many mutations there were. */
+#include "store-fixture.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define GENERATION_PATH "demo/generations/1/"
+#define CONTENT_MAX     10000U
+
+static Bytes read_raw(const StoreFixture *fixture, const char *path) {
+    Bytes content = BYTES_NULL;
+
+    if (bytes_read_file(path_in(fixture, path), CONTENT_MAX, &content) < 0)
+        fail_msg("%s cannot be read", path);
+    return content;
+}
+
+static void put_raw(const StoreFixture *fixture, const char *path, BytesView content) {
+    FILE *file = fopen(path_in(fixture, path), "we");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(content.data, 1, content.size, file), content.size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Generation 1 of `demo`, and pending work. */
+static void prepare(const StoreFixture *fixture) {
+    Store *store = open_demo(fixture->fd);
+
+    save_pending(store, 'a', true);
+    assert_int_equal(commit(store, 'a'), 1);
+    save_pending(store, 'b', true);
+    (void) store_free(store);
+}
+
+/* ---- one mutation after another ---- */
+
+/* The N-th mutation of a content: bits first, then lengths; false: there are no more. */
+static bool mutate(const Bytes *content, size_t n, Bytes *ret) {
+    static const size_t cuts[] = { 0, 1, 2, 3 }; /* quarters of the length that stay */
+    size_t places = content->size > 400 ? 400 : content->size, bits = places * 2;
+    Bytes copy = BYTES_NULL;
+
+    assert_int_equal(bytes_copy(bytes_view(content), &copy), 0);
+    if (n < bits)
+        copy.data[n / 2 * content->size / places] ^= (uint8_t) (n % 2 ? 0x01 : 0x20);
+    else if (n < bits + ARRAY_LENGTH(cuts))
+        copy.size = content->size * cuts[n - bits] / 4;
+    else if (n == bits + ARRAY_LENGTH(cuts))
+        copy.size--;
+    else if (n == bits + ARRAY_LENGTH(cuts) + 1)
+        assert_int_equal(bytes_append(&copy, bytes_view_string("\n")), 0);
+    else {
+        bytes_clear(&copy);
+        return false;
+    }
+    *ret = copy;
+    return true;
+}
+
+/* Mutates the file in each way; `expect` judges what is loaded then. */
+static size_t mutate_file(const StoreFixture *fixture, const char *path,
+                          void (*expect)(const StoreFixture *fixture, const char *path)) {
+    Bytes content = read_raw(fixture, path), mutated = BYTES_NULL;
+    size_t n = 0;
+
+    for (; mutate(&content, n, &mutated); n++) {
+        put_raw(fixture, path, bytes_view(&mutated));
+        bytes_clear(&mutated);
+        expect(fixture, path);
+    }
+    put_raw(fixture, path, bytes_view(&content));
+    bytes_clear(&content);
+    printf("%s: %zu mutations\n", path, n);
+    return n;
+}
+
+/* ---- a generation ---- */
+
+static void expect_damaged_generation(const StoreFixture *fixture, const char *path) {
+    Failure failure = FAILURE_INIT;
+    StoredGeneration generation = { 0 };
+    Store *store = open_demo(fixture->fd);
+
+    assert_int_equal(store_load(store, 1, &generation, &failure), -EBADMSG);
+    assert_int_equal(failure.kind, FAILURE_STORAGE);
+    /* A checksum that is another names the file that it does not fit. */
+    if (!strstr(failure.text, GENERATION_PATH) ||
+        (!strstr(path, "checksum") && !strstr(failure.text, path) && !strstr(failure.text, "checksum")))
+        fail_msg("%s: \"%s\" does not name it", path, failure.text);
+    (void) store_free(store);
+}
+
+static void test_every_file_of_a_generation(void **state) {
+    static const char *const files[] = { GENERATION_PATH "key.pem", GENERATION_PATH "chain.pem",
+                                         GENERATION_PATH "parent", GENERATION_PATH "checksum" };
+    const StoreFixture *fixture = *state;
+    size_t count = 0;
+
+    prepare(fixture);
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
+        count += mutate_file(fixture, files[i], expect_damaged_generation);
+    printf("a generation: %zu mutations, all found\n", count);
+    Store *store = open_demo(fixture->fd);
+    expect_generation(store, 1, 'a', 'a'); /* each was put back */
+    (void) store_free(store);
+}
+
+/* Each file of another generation in the place of this one's, alone. */
+static void test_swapped_files(void **state) {
+    static const char *const files[] = { "key.pem", "chain.pem", "checksum" };
+    const StoreFixture *fixture = *state;
+    char mine[64], others[64];
+
+    prepare(fixture);
+    Store *store = open_demo(fixture->fd);
+    assert_int_equal(commit(store, 'b'), 2);
+    (void) store_free(store);
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+        (void) snprintf(mine, sizeof mine, GENERATION_PATH "%s", files[i]);
+        (void) snprintf(others, sizeof others, "demo/generations/2/%s", files[i]);
+        Bytes before = read_raw(fixture, mine), other = read_raw(fixture, others);
+        put_raw(fixture, mine, bytes_view(&other));
+        expect_damaged_generation(fixture, mine);
+        put_raw(fixture, mine, bytes_view(&before));
+        bytes_clear(&before);
+        bytes_clear(&other);
+    }
+}
+
+/* One that was made before there were checksums is loaded as such, and sealed once it was found good. */
+static void test_without_checksum(void **state) {
+    const StoreFixture *fixture = *state;
+    StoredGeneration generation = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    prepare(fixture);
+    Store *store = open_demo(fixture->fd);
+    assert_int_equal(store_load(store, 1, &generation, NULL), 0);
+    assert_true(generation.has_checksum);
+    stored_generation_clear(&generation);
+    Bytes before = read_raw(fixture, GENERATION_PATH "checksum");
+    assert_int_equal(unlink(path_in(fixture, GENERATION_PATH "checksum")), 0);
+    assert_int_equal(store_load(store, 1, &generation, NULL), 0);
+    assert_false(generation.has_checksum);
+    if (store_seal(store, &generation, &failure) < 0)
+        fail_msg("%s", failure.text);
+    stored_generation_clear(&generation);
+    Bytes after = read_raw(fixture, GENERATION_PATH "checksum");
+    assert_true(bytes_view_equal(bytes_view(&before), bytes_view(&after)));
+    bytes_clear(&before);
+    bytes_clear(&after);
+    expect_generation(store, 1, 'a', 'a');
+    (void) store_free(store);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, store_fixture_setup, store_fixture_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_every_file_of_a_generation),
+        TEST(test_swapped_files),
+        TEST(test_without_checksum),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
