@@ -3,6 +3,8 @@
 #include "identity/generation.h"
 
 #include "device/device.h"
+#include "device/log.h"
+#include "identity/anchors.h"
 #include "identity/parts.h"
 #include "identity/record.h"
 
@@ -122,7 +124,7 @@ void generation_set(Identity *identity, uint32_t number, TpmKey *key, Certificat
 }
 
 /* Whatever a room below calls what it found: here it is damage on the disk. */
-static int damaged(Identity *identity, int r, const char *file, Failure *ret_failure) {
+static int damaged(const Identity *identity, int r, const char *file, Failure *ret_failure) {
     uint32_t number = store_current(identity_store(identity));
 
     if (r == -ENOMEM)
@@ -131,6 +133,67 @@ static int damaged(Identity *identity, int r, const char *file, Failure *ret_fai
     if (ret_failure)
         ret_failure->kind = FAILURE_STORAGE;
     return -EBADMSG;
+}
+
+/* A path to the anchors that was valid at some time of the chain's life: whether it has ended is the schedule's matter.
+ * An anchor may be younger than the leaf, or end before it, so both ends of that life are tried. */
+static int find_path(const Identity *identity, const CertificateList *chain, CertificateList *ret_path,
+                     Failure *ret_failure) {
+    int64_t begin = chain->list[0]->not_before, end = chain_first_to_end(chain)->not_after;
+
+    for (size_t i = 1; i < chain->count; i++)
+        if (chain->list[i]->not_before > begin)
+            begin = chain->list[i]->not_before;
+    int r = chain_build(chain->list[0], chain, identity_anchors(identity), end, ret_path, NULL, ret_failure);
+    if (r == -EKEYREJECTED)
+        r = chain_build(chain->list[0], chain, identity_anchors(identity), begin, ret_path, NULL, NULL);
+    return r;
+}
+
+static void tell_no_path(const Identity *identity, uint32_t number, const Failure *why) {
+    log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name,
+              "The chain of generation %" PRIu32
+              " does not end in the anchors that count now: %s It stays in use; peers "
+              "with these anchors refuse it. `idctl renew %s` gets another one.",
+              number, why->text, identity->name);
+}
+
+/* With a checksum it is what was verified when it was committed, whatever has become of the anchors since. Without one
+ * (it was made by an identityd that wrote none) the signatures alone say that it is whole. */
+static int judge(const Identity *identity, const StoredGeneration *stored, CertificateList *chain,
+                 Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList path = { 0 };
+    Failure failure = FAILURE_INIT;
+    int r = find_path(identity, chain, &path, &failure);
+
+    if (r < 0 && r != -EKEYREJECTED) {
+        if (ret_failure)
+            *ret_failure = failure;
+        return r;
+    }
+    if (r < 0 && !stored->has_checksum) {
+        if (ret_failure)
+            *ret_failure = failure;
+        return damaged(identity, r, "chain.pem", ret_failure);
+    }
+    if (r < 0)
+        tell_no_path(identity, stored->number, &failure);
+    if (r < 0 || stored->has_checksum)
+        return 0;
+    certificate_list_clear(chain);
+    *chain = path;
+    path = (CertificateList) { 0 };
+    /* A disk that takes no checksum now is asked again at the next start. */
+    (void) store_seal(identity_store(identity), stored, NULL);
+    return 0;
+}
+
+void generation_compare_anchors(const Identity *identity) {
+    const Generation *generation = identity->generation;
+    Failure failure = FAILURE_INIT;
+
+    if (generation->chain.count > 0 && find_path(identity, &generation->chain, NULL, &failure) == -EKEYREJECTED)
+        tell_no_path(identity, generation->number, &failure);
 }
 
 int generation_load(Identity *identity, Failure *ret_failure) {
@@ -156,6 +219,9 @@ int generation_load(Identity *identity, Failure *ret_failure) {
                            "%s/generations/%" PRIu32
                            ": the first certificate of chain.pem is not for the key in key.pem",
                            identity->name, number);
+    r = judge(identity, &stored, &chain, ret_failure);
+    if (r < 0)
+        return r;
     generation_set(identity, number, TAKE_PTR(key), &chain);
     return 0;
 }

@@ -32,8 +32,10 @@ uint64_t identity_share(const Identity *identity);
 
 int generation_new(Identity *identity);
 void generation_free(Identity *identity);
-/* Reads the current generation from the store. -EBADMSG (kind STORAGE): what is there is damaged, and there is none
- * then; else -errno of the disk. */
+/* Reads the current generation from the store, once the anchors are there. -EBADMSG (kind STORAGE): what is there is
+ * damaged, and there is none then; else -errno of the disk. */
 int generation_load(Identity *identity, Failure *ret_failure);
+/* Warns where the chain in use does not end in the anchors that count now. */
+void generation_compare_anchors(const Identity *identity);
 void generation_set(Identity *identity, uint32_t number, TpmKey *key /* taken */, CertificateList *chain /* taken */);
 void generation_drop(Identity *identity);

@@ -109,12 +109,9 @@ static void tell_damage(Identity *identity, const Failure *failure) {
     identity_set_error(identity, text.text);
 }
 
-static int load_store(Identity *identity, Failure *ret_failure) {
-    int r = record_load(identity, ret_failure);
+static int load_generation(Identity *identity, Failure *ret_failure) {
+    int r = generation_load(identity, ret_failure);
 
-    if (r < 0)
-        return r;
-    r = generation_load(identity, ret_failure);
     record_note_generation(identity, identity_generation(identity));
     if (r == -EBADMSG) {
         tell_damage(identity, ret_failure);
@@ -157,16 +154,22 @@ static void unload(Identity *identity) {
     identity_note(identity, CHANGED_GENERATION);
 }
 
+/* Anchors come before the generation, which is judged by them. */
 static int load_everything(Identity *identity, Failure *ret_failure) {
-    int r = 0;
+    bool is_first = !identity_store(identity);
+    int r = is_first ? record_load(identity, ret_failure) : 0;
 
-    if (!identity_store(identity)) {
-        r = load_store(identity, ret_failure);
-        if (r >= 0)
-            identity_note(identity, CHANGED_GENERATION);
-    }
     if (r >= 0)
         r = anchors_load(identity, ret_failure);
+    if (r < 0)
+        return r;
+    if (!is_first) {
+        generation_compare_anchors(identity);
+        return 0;
+    }
+    r = load_generation(identity, ret_failure);
+    if (r >= 0)
+        identity_note(identity, CHANGED_GENERATION);
     return r;
 }
 
