@@ -73,6 +73,7 @@ static int read_anchor_file(const Identity *identity, const char *path, Certific
 typedef struct Fingerprints {
     char list[BUNDLE_MAX][FINGERPRINT_SIZE];
     size_t count;
+    bool unsealed; /* read from a file without a checksum: what is configured may be missing in it */
 } Fingerprints;
 
 static bool fingerprints_have(const Fingerprints *fingerprints, const char *wanted) {
@@ -154,7 +155,7 @@ static int effective_anchors(const CertificateList *configured, const Fingerprin
 
     if (!fingerprints_cover(now, before))
         certificate_list_clear(anchors);
-    if (!fingerprints_cover(before, now) || anchors->count == 0)
+    if (before->unsealed || !fingerprints_cover(before, now) || anchors->count == 0)
         for (size_t i = 0; r >= 0 && i < configured->count; i++)
             if (!certificate_list_contains(anchors, configured->list[i]))
                 r = certificate_list_add_copy(anchors, configured->list[i]);
@@ -167,6 +168,7 @@ static int load_stored(const Identity *identity, CertificateList *ret_anchors, F
     Failure damage = FAILURE_INIT;
 
     ret_configured->count = 0;
+    ret_configured->unsealed = false;
     int r = store_anchors_load(identity_store(identity), &stored, &damage);
     if (r == -ENOENT)
         return 0;
@@ -176,6 +178,7 @@ static int load_stored(const Identity *identity, CertificateList *ret_anchors, F
         return r;
     }
     if (r >= 0) {
+        ret_configured->unsealed = r == STORE_UNSEALED;
         stored_fingerprints(bytes_view(&stored), ret_configured);
         r = certificate_list_from_pem(bytes_view(&stored), BUNDLE_MAX, ret_anchors, &damage);
     }
@@ -202,6 +205,16 @@ static void replace_own(Identity *identity, CertificateList *anchors /* taken */
     *anchors = (CertificateList) { 0 };
 }
 
+/* A disk that does not take them is no reason to have none: they are read, or found to be others, again at the next
+ * start. */
+static void keep(Identity *identity, const CertificateList *anchors, const Fingerprints *configured) {
+    Failure failure = FAILURE_INIT;
+
+    if (anchors->count > 0 && save_anchors(identity, anchors, configured, &failure) < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "The anchors count, but were not kept: %s.",
+                  failure.text);
+}
+
 static int load_own(Identity *identity, Failure *ret_failure) {
     _cleanup_certificates_ CertificateList configured = { 0 }, effective = { 0 };
     _cleanup_free_ Fingerprints *now = calloc(2, sizeof *now);
@@ -222,10 +235,8 @@ static int load_own(Identity *identity, Failure *ret_failure) {
     if (r < 0)
         return failure_errno(ret_failure, r, "Loading anchors");
     bool changed = !fingerprints_cover(now, before) || !fingerprints_cover(before, now) || stored_count == 0;
-    if (changed && effective.count > 0)
-        r = save_anchors(identity, &effective, now, ret_failure);
-    if (r < 0)
-        return r;
+    if (changed || before->unsealed)
+        keep(identity, &effective, now);
     if (changed && stored_count > 0)
         log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity->name,
                   "The configured anchors changed: %zu anchors before, %zu now.", stored_count, effective.count);

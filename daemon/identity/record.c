@@ -45,6 +45,11 @@ int record_load(Identity *identity, Failure *ret_failure) {
     int state_fd = device_directories(identity->context->device)->state_fd;
 
     int r = store_open(state_fd, identity->name, true, &store, ret_failure);
+    if (r == STORE_SALVAGED) {
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s. Generation %u of those that are there is current now.",
+                  ret_failure->text, store_current(store));
+        *ret_failure = FAILURE_INIT;
+    }
     if (r >= 0)
         r = store_state_load(store, &state, ret_failure);
     if (r < 0)

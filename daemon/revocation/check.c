@@ -56,14 +56,15 @@ static int fits(const Identity *identity, const Crl *crl, const CheckTask *task,
     return r;
 }
 
-/* 1: it is the one that is stored; 0: it may replace that; -ESTALE: it is older. */
+/* 1: it is the one that is stored; 0: it may replace that; -ESTALE: it is older. A stored one whose signature is wrong
+ * (damaged, or of before the anchors changed) is no measure for what comes. */
 static int compare_with_stored(const Identity *identity, const CheckTask *task, const Crl *fresh,
                                Failure *ret_failure) {
     _cleanup_(crl_free_p) Crl *old = NULL;
     _cleanup_bytes_ Bytes der = BYTES_NULL;
 
     if (store_crl_load(identity_store(identity), task->id, &der, NULL) < 0 ||
-        crl_parse(bytes_view(&der), &old, NULL) < 0)
+        crl_parse(bytes_view(&der), &old, NULL) < 0 || fits(identity, old, task, NULL) < 0)
         return 0;
     if (bytes_view_equal(bytes_view(&old->der), bytes_view(&fresh->der)))
         return 1;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define DEVICE_FILE ".device" /* in the state directory itself; no identity has such a name */
-#define FORMAT      1U
+#define FORMAT      2U        /* 1 had no checksum: the TPM is asked once more */
 
 void stored_device_clear(StoredDevice *device) {
     bytes_clear(&device->parent_name);
@@ -26,6 +26,7 @@ int store_device_load(int state_fd, StoredDevice *ret, Failure *ret_failure) {
     uint32_t format = 0;
     const KeyValue fields[] = FIELDS(&device, &format);
     Place place = { state_fd, path };
+    BytesView lines = { NULL, 0 };
 
     if (!path)
         return failure_errno(ret_failure, -ENOMEM, DEVICE_FILE);
@@ -34,12 +35,14 @@ int store_device_load(int state_fd, StoredDevice *ret, Failure *ret_failure) {
         *ret = (StoredDevice) { 0 };
         return 0;
     }
+    if (r >= 0 && checksum_strip(bytes_view(&content), &lines) <= 0)
+        r = place_malformed(place, DEVICE_FILE, 0, "its checksum is wrong or missing", ret_failure);
     if (r >= 0)
-        r = key_values_read(place, DEVICE_FILE, bytes_view(&content), fields, ARRAY_LENGTH(fields), ret_failure);
+        r = key_values_read(place, DEVICE_FILE, lines, fields, ARRAY_LENGTH(fields), ret_failure);
     if (r < 0)
         return r;
     if (format != FORMAT)
-        return place_malformed(place, DEVICE_FILE, 1, "format: must be 1; a newer identityd wrote this file",
+        return place_malformed(place, DEVICE_FILE, 1, "format: must be 2; a newer identityd wrote this file",
                                ret_failure);
     if (device.parent_name.size == 0 || device.endorsement.size == 0)
         return place_malformed(place, DEVICE_FILE, 0, "parent-name and endorsement must not be empty", ret_failure);
@@ -60,7 +63,7 @@ int store_device_save(int state_fd, BytesView parent_name, BytesView endorsement
     const KeyValue fields[] = FIELDS(&device, &format);
     Place place = { state_fd, path };
 
-    if (!path || key_values_write(fields, ARRAY_LENGTH(fields), &content) < 0)
+    if (!path || key_values_write(fields, ARRAY_LENGTH(fields), &content) < 0 || checksum_append(&content) < 0)
         return failure_errno(ret_failure, -ENOMEM, DEVICE_FILE);
     return place_write(place, DEVICE_FILE, bytes_view(&content), ret_failure);
 }

@@ -6,13 +6,8 @@
  * name the file that is damaged. */
 #include "store/store-internal.h"
 
-#include <gnutls/crypto.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-#define DIGEST_SIZE  32U
-#define CHECKSUM_MAX 1024U
 
 /* The files that it is over, in the order of its lines. */
 typedef struct Contents {
@@ -26,24 +21,11 @@ static Contents contents_of(BytesView key_pem, BytesView chain_pem, BytesView pa
     return (Contents) { { { KEY_FILE, key_pem }, { CHAIN_FILE, chain_pem }, { PARENT_FILE, parent_line } } };
 }
 
-/* One line; the caller frees. -ENOMEM, or -EIO where there is no SHA-256. */
-static int checksum_line(const char *name, BytesView content, char **ret) {
-    uint8_t digest[DIGEST_SIZE];
-
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, content.data, content.size, digest) < 0)
-        return -EIO;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof(digest) });
-    return !hex || asprintf(ret, "%s  %s\n", hex, name) < 0 ? -ENOMEM : 0;
-}
-
 static int write_checksum(Place place, const Contents *contents, Failure *ret_failure) {
     _cleanup_bytes_ Bytes lines = BYTES_NULL;
 
     for (size_t i = 0; i < ARRAY_LENGTH(contents->file); i++) {
-        _cleanup_free_ char *line = NULL;
-        int r = checksum_line(contents->file[i].name, contents->file[i].content, &line);
-        if (r >= 0)
-            r = bytes_append(&lines, bytes_view_string(line));
+        int r = checksum_list_add(&lines, contents->file[i].name, contents->file[i].content);
         if (r < 0)
             return failure_errno(ret_failure, r, place.path);
     }
@@ -63,26 +45,18 @@ int generation_write_checksum(Place place, const StoredPending *pending, BytesVi
 static int verify_checksum(Place place, const Contents *contents, Failure *ret_failure) {
     _cleanup_bytes_ Bytes lines = BYTES_NULL;
     int r = place_read(place, CHECKSUM_FILE, CHECKSUM_MAX, &lines, ret_failure);
+    size_t size = 0;
 
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    BytesView rest = bytes_view(&lines);
     for (size_t i = 0; i < ARRAY_LENGTH(contents->file); i++) {
-        _cleanup_free_ char *line = NULL;
-        r = checksum_line(contents->file[i].name, contents->file[i].content, &line);
+        const char *name = contents->file[i].name;
+        r = checksum_list_verify(place, &lines, name, contents->file[i].content, ret_failure);
         if (r < 0)
-            return failure_errno(ret_failure, r, place.path);
-        size_t length = strlen(line);
-        if (rest.size < length ||
-            memcmp(rest.data + 2 * DIGEST_SIZE, line + 2 * DIGEST_SIZE, length - 2 * DIGEST_SIZE) != 0)
-            return place_malformed(place, CHECKSUM_FILE, (unsigned) i + 1U, "must be a SHA-256 and the file's name",
-                                   ret_failure);
-        if (memcmp(rest.data, line, 2 * DIGEST_SIZE) != 0)
-            return place_malformed(place, contents->file[i].name, 0,
-                                   "is damaged: it is not what the file `checksum` beside it says", ret_failure);
-        rest = (BytesView) { rest.data + length, rest.size - length };
+            return r;
+        size += CHECKSUM_HEX + 2U + strlen(name) + 1U;
     }
-    return rest.size == 0 ? 1 : place_malformed(place, CHECKSUM_FILE, 4, "is one line too many", ret_failure);
+    return lines.size == size ? 1 : place_malformed(place, CHECKSUM_FILE, 0, "has more than it should", ret_failure);
 }
 
 /* ---- loading ---- */

@@ -27,6 +27,7 @@ struct Store {
 #define CHAIN_FILE       "chain.pem"
 #define PARENT_FILE      "parent"
 #define CHECKSUM_FILE    "checksum"
+#define PENDING_CHECKSUM "checksum.pending"
 #define REQUEST_FILE     "request.der"
 #define ISSUED_FILE      "issued.pem"
 #define FLAGS_FILE       "flags"
@@ -83,6 +84,20 @@ int store_open_generation(Store *store, uint32_t number, char **ret_path);
 /* A TPM Name as a line of hex. */
 int parent_name_read(Place place, Bytes *ret, Failure *ret_failure);
 int parent_name_encode(BytesView name, Bytes *ret_line);
+
+#define CHECKSUM_HEX 64U /* digits of a SHA-256 */
+#define CHECKSUM_MAX 8192U
+
+int checksum_hex(BytesView content, char ret[static CHECKSUM_HEX + 1U]); /* -EIO, -ENOMEM */
+/* The line "checksum=…" over what is there already. -EIO, -ENOMEM. */
+int checksum_append(Bytes *content);
+/* 1: the lines before a checksum that is theirs; 0: there is none; -EBADMSG: it is another's. */
+int checksum_strip(BytesView content, BytesView *ret_lines);
+
+/* Adds a file's line to a list of checksums. -EIO, -ENOMEM. */
+int checksum_list_add(Bytes *lines, const char *name, BytesView content);
+/* Whether a line of the list is for this content; a file may have two, while it is replaced. -EBADMSG, naming it. */
+int checksum_list_verify(Place place, const Bytes *lines, const char *name, BytesView content, Failure *ret_failure);
 
 /* Writes the file `checksum` beside a pending key, for the generation that it becomes with this chain. */
 int generation_write_checksum(Place place, const StoredPending *pending, BytesView chain_pem, Failure *ret_failure);

@@ -75,6 +75,46 @@ static int read_flags(Place place, StoredPending *pending, Failure *ret_failure)
     return 0;
 }
 
+/* One file; where there is a list of checksums, as it says. -ENOENT where it is not there. */
+static int read_checked(Place place, const Bytes *list, const char *name, size_t maximum, Bytes *ret,
+                        Failure *ret_failure) {
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    int r = place_read(place, name, maximum, &content, ret_failure);
+
+    if (r >= 0 && list->size > 0)
+        r = checksum_list_verify(place, list, name, bytes_view(&content), ret_failure);
+    if (r < 0)
+        return r;
+    bytes_clear(ret);
+    *ret = content;
+    content = BYTES_NULL;
+    return 0;
+}
+
+static int read_pending(Place place, StoredPending *pending, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes list = BYTES_NULL, content = BYTES_NULL;
+
+    int r = place_read(place, PENDING_CHECKSUM, CHECKSUM_MAX, &list, ret_failure);
+    if (r >= 0 || r == -ENOENT)
+        r = read_checked(place, &list, KEY_FILE, STORE_KEY_MAX, &pending->key_pem, ret_failure);
+    if (r == -ENOENT)
+        return place_malformed(place, KEY_FILE, 0, "is missing", ret_failure);
+    if (r >= 0)
+        r = parent_name_read(place, &pending->parent_name, ret_failure);
+    if (r >= 0)
+        r = read_checked(place, &list, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, &content, ret_failure);
+    if (r >= 0)
+        r = read_flags(place, pending, ret_failure);
+    if (r >= 0)
+        r = read_checked(place, &list, FLAGS_FILE, KEY_VALUE_FILE_MAX, &content, ret_failure);
+    if (r < 0)
+        return r;
+    r = read_checked(place, &list, REQUEST_FILE, STORE_REQUEST_MAX, &pending->request, ret_failure);
+    if (r >= 0 || r == -ENOENT)
+        r = read_checked(place, &list, ISSUED_FILE, STORE_ISSUED_MAX, &pending->issued, ret_failure);
+    return r == -ENOENT ? 0 : r;
+}
+
 int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
     _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
     _cleanup_free_ char *path = path_join(store->path, PENDING);
@@ -84,22 +124,12 @@ int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
     _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
     if (fd == -ENOENT)
         return fd;
+    if (fd == -ENOTDIR || fd == -ELOOP)
+        return place_malformed(store_place(store), PENDING, 0, "is not a directory", ret_failure);
     if (fd < 0)
         return place_failure(store_place(store), PENDING, fd, "opened as a directory", ret_failure);
-    const Place place = { fd, path };
-    int r = place_read(place, KEY_FILE, STORE_KEY_MAX, &pending.key_pem, ret_failure);
-    if (r == -ENOENT)
-        return place_malformed(place, KEY_FILE, 0, "is missing", ret_failure);
-    if (r == 0)
-        r = parent_name_read(place, &pending.parent_name, ret_failure);
-    if (r == 0)
-        r = read_flags(place, &pending, ret_failure);
+    int r = read_pending((Place) { fd, path }, &pending, ret_failure);
     if (r < 0)
-        return r;
-    r = place_read(place, REQUEST_FILE, STORE_REQUEST_MAX, &pending.request, ret_failure);
-    if (r == 0 || r == -ENOENT)
-        r = place_read(place, ISSUED_FILE, STORE_ISSUED_MAX, &pending.issued, ret_failure);
-    if (r < 0 && r != -ENOENT)
         return r;
     *ret = pending;
     pending = (StoredPending) { 0 };
@@ -132,14 +162,18 @@ static int write_files(Place place, const StoredPending *pending) {
                   { FLAGS_FILE, &flag_lines },
                   { REQUEST_FILE, &pending->request },
                   { ISSUED_FILE, &pending->issued } };
+    _cleanup_bytes_ Bytes list = BYTES_NULL;
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         if (files[i].content->size == 0)
             continue;
         int r = place_write_new(place, files[i].name, bytes_view(files[i].content), 0600, true);
+        if (r >= 0)
+            r = checksum_list_add(&list, files[i].name, bytes_view(files[i].content));
         if (r < 0)
             return r;
     }
-    return place_sync(place);
+    int r = place_write_new(place, PENDING_CHECKSUM, bytes_view(&list), 0600, true);
+    return r < 0 ? r : place_sync(place);
 }
 
 /* The new directory under its temporary name, durable but for that name. */
@@ -180,16 +214,28 @@ static int put_in_place(Store *store, bool replaces, Failure *ret_failure) {
     return 0;
 }
 
-/* To a pending/ that is there, whose other files stay as they are. */
+/* To a pending/ that is there, whose other files stay as they are. Its checksum comes first, beside that of what it
+ * replaces, so that the power may go in between. */
 static int add_file(Store *store, const char *name, BytesView content, Failure *ret_failure) {
     _cleanup_free_ char *path = path_join(store->path, PENDING);
     _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
+    _cleanup_bytes_ Bytes list = BYTES_NULL;
 
     if (!path)
         return failure_errno(ret_failure, -ENOMEM, store->path);
     if (fd < 0)
         return place_failure(store_place(store), PENDING, fd, "opened", ret_failure);
-    return place_write((Place) { fd, path }, name, content, ret_failure);
+    const Place place = { fd, path };
+    int r = place_read(place, PENDING_CHECKSUM, CHECKSUM_MAX, &list, ret_failure);
+    if (r == -ENOENT) /* of before there were checksums */
+        return place_write(place, name, content, ret_failure);
+    if (r >= 0 && checksum_list_verify(place, &list, name, content, NULL) < 0) {
+        r = checksum_list_add(&list, name, content);
+        if (r < 0)
+            return failure_errno(ret_failure, r, path);
+        r = place_write(place, PENDING_CHECKSUM, bytes_view(&list), ret_failure);
+    }
+    return r < 0 ? r : place_write(place, name, content, ret_failure);
 }
 
 int store_pending_save(Store *store, const StoredPending *pending, Failure *ret_failure) {

@@ -4,14 +4,11 @@
  * counts. */
 #include "store/key-values.h"
 
-#include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
-#define FORMAT          2U /* of the file; a later one is refused, not guessed at */
-#define FORMAT_BEFORE   1U /* without checksum and settings */
-#define CHECKSUM_KEY    "checksum="
-#define CHECKSUM_LENGTH (sizeof CHECKSUM_KEY - 1U + 64U + 1U) /* of the line */
+#define FORMAT        2U /* of the file; a later one is refused, not guessed at */
+#define FORMAT_BEFORE 1U /* without checksum and settings */
 
 void stored_state_clear(StoredState *state) {
     bytes_clear(&state->parent_name);
@@ -63,31 +60,6 @@ static void list_fields(StoredState *state, uint32_t *format, KeyValue ret[stati
     };
 
     memcpy(ret, fields, sizeof fields);
-}
-
-/* ---- the checksum ---- */
-
-static int checksum_line(BytesView lines, char ret[static CHECKSUM_LENGTH + 1U]) {
-    uint8_t digest[32];
-
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, lines.data, lines.size, digest) < 0)
-        return -EIO;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
-    if (!hex)
-        return -ENOMEM;
-    (void) snprintf(ret, CHECKSUM_LENGTH + 1U, CHECKSUM_KEY "%s\n", hex);
-    return 0;
-}
-
-/* The lines before a checksum that is theirs; an empty view: there is no such checksum. */
-static BytesView checked_lines(BytesView content) {
-    char line[CHECKSUM_LENGTH + 1U];
-    BytesView lines = { content.data, content.size > CHECKSUM_LENGTH ? content.size - CHECKSUM_LENGTH : 0 };
-
-    if (lines.size == 0 || checksum_line(lines, line) < 0 ||
-        memcmp(content.data + lines.size, line, CHECKSUM_LENGTH) != 0)
-        return (BytesView) { NULL, 0 };
-    return lines;
 }
 
 /* ---- reading ---- */
@@ -160,7 +132,10 @@ int store_state_load(Store *store, StoredState *ret, Failure *ret_failure) {
         return salvage((BytesView) { (const uint8_t *) "", 0 }, ret);
     if (r < 0)
         return r;
-    BytesView lines = checked_lines(bytes_view(&content));
+    BytesView lines = { NULL, 0 };
+    r = checksum_strip(bytes_view(&content), &lines);
+    if (r < 0 && r != -EBADMSG)
+        return failure_errno(ret_failure, r, store->path);
     if (lines.size > 0 && is_of_the_future(lines))
         return failure_set(ret_failure, -EPROTO, FAILURE_STORAGE,
                            "%s/" STATE_FILE ": a newer identityd wrote this file: install that again", store->path);
@@ -182,7 +157,6 @@ static int write_state(Store *store, const StoredState *state, uint32_t last_gen
     StoredState copy = *state; /* shallow: nothing in it is freed */
     uint32_t format = FORMAT;
     KeyValue fields[_FIELD_COUNT];
-    char line[CHECKSUM_LENGTH + 1U];
 
     if (state->parent_name.size > PARENT_NAME_MAX)
         return place_malformed(store_place(store), STATE_FILE, 0, "the parent's name is too long to be stored",
@@ -191,9 +165,7 @@ static int write_state(Store *store, const StoredState *state, uint32_t last_gen
     list_fields(&copy, &format, fields);
     int r = key_values_write(fields, _FIELD_COUNT, &content);
     if (r >= 0)
-        r = checksum_line(bytes_view(&content), line);
-    if (r >= 0)
-        r = bytes_append(&content, bytes_view_string(line));
+        r = checksum_append(&content);
     if (r < 0)
         return failure_errno(ret_failure, r, store->path);
     return place_write(store_place(store), STATE_FILE, bytes_view(&content), ret_failure);

@@ -2,14 +2,35 @@
 /* trust/: the anchors as they are after rollovers, the newest CRLs that verified, and how new the OCSP answers were. */
 #include "store/store-internal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CRL_DIRECTORY "crls"
 #define CRL_SUFFIX    ".crl"
 #define CRL_ID_MAX    64U
 #define CRL_NAME_SIZE (CRL_ID_MAX + sizeof(CRL_SUFFIX))
+
+/* What is no directory holds nothing that could be read. */
+static int open_failed(Place place, const char *name, int r, Failure *ret_failure) {
+    if (r == -ENOTDIR || r == -ELOOP)
+        return place_malformed(place, name, 0, "is not a directory", ret_failure);
+    return place_failure(place, name, r, "opened as a directory", ret_failure);
+}
+
+/* Makes it, and puts aside what is there and is none. */
+static int make_directory(Store *store, Place place, const char *name, int *ret_fd, Failure *ret_failure) {
+    struct stat status;
+
+    if (fstatat(place.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode)) {
+        int r = store_discard(store, place, name, ret_failure);
+        if (r < 0)
+            return r;
+    }
+    return place_make_directory(place, name, ret_fd, ret_failure);
+}
 
 /* trust/ or trust/crls/: opened, and made where `create`. -ENOENT without a text. */
 static int open_trust(Store *store, bool crls, bool create, char **ret_path, Failure *ret_failure) {
@@ -21,26 +42,26 @@ static int open_trust(Store *store, bool crls, bool create, char **ret_path, Fai
     if (!trust_path || !crls_path)
         return failure_errno(ret_failure, -ENOMEM, store->path);
     if (create)
-        r = place_make_directory(store_place(store), TRUST, &trust, ret_failure);
+        r = make_directory(store, store_place(store), TRUST, &trust, ret_failure);
     else
         trust = place_open_directory(store_place(store), TRUST);
     if (r < 0 || trust == -ENOENT)
         return r < 0 ? r : trust;
     if (trust < 0)
-        return place_failure(store_place(store), TRUST, trust, "opened as a directory", ret_failure);
+        return open_failed(store_place(store), TRUST, trust, ret_failure);
     if (!crls) {
         *ret_path = TAKE_PTR(trust_path);
         return TAKE_FD(trust);
     }
     const Place place = { trust, trust_path };
     if (create)
-        r = place_make_directory(place, CRL_DIRECTORY, &inner, ret_failure);
+        r = make_directory(store, place, CRL_DIRECTORY, &inner, ret_failure);
     else
         inner = place_open_directory(place, CRL_DIRECTORY);
     if (r < 0 || inner == -ENOENT)
         return r < 0 ? r : inner;
     if (inner < 0)
-        return place_failure(place, CRL_DIRECTORY, inner, "opened as a directory", ret_failure);
+        return open_failed(place, CRL_DIRECTORY, inner, ret_failure);
     *ret_path = TAKE_PTR(crls_path);
     return TAKE_FD(inner);
 }
@@ -72,12 +93,45 @@ static int save(Store *store, const TrustFile *file, BytesView content, Failure 
 
 static const TrustFile anchors_file = { false, "anchors.pem", STORE_ANCHORS_MAX };
 
+/* Cuts the last line off, which is the checksum. STORE_UNSEALED: there is none. */
+static int unseal(Store *store, const char *name, Bytes *content, Failure *ret_failure) {
+    BytesView lines = { NULL, 0 };
+    int r = checksum_strip(bytes_view(content), &lines);
+
+    if (r == -EBADMSG)
+        return place_malformed(store_place(store), name, 0, "is damaged: its checksum is another's", ret_failure);
+    if (r < 0)
+        return failure_errno(ret_failure, r, store->path);
+    if (r == 0)
+        return STORE_UNSEALED;
+    content->size = lines.size;
+    return 0;
+}
+
+static int save_sealed(Store *store, const TrustFile *file, BytesView lines, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    int r = bytes_copy(lines, &content);
+
+    if (r >= 0 && lines.size > 0)
+        r = checksum_append(&content);
+    return r < 0 ? failure_errno(ret_failure, r, store->path) : save(store, file, bytes_view(&content), ret_failure);
+}
+
 int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure) {
-    return load(store, &anchors_file, ret_pem, ret_failure);
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    int r = load(store, &anchors_file, &content, ret_failure);
+
+    if (r >= 0)
+        r = unseal(store, TRUST "/anchors.pem", &content, ret_failure);
+    if (r < 0)
+        return r;
+    *ret_pem = content;
+    content = BYTES_NULL;
+    return r;
 }
 
 int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure) {
-    return save(store, &anchors_file, pem, ret_failure);
+    return save_sealed(store, &anchors_file, pem, ret_failure);
 }
 
 static bool crl_id_is_valid(const char *id) {
@@ -183,7 +237,7 @@ int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure) {
 
 /* ---- OCSP ---- */
 
-static const TrustFile ocsp_file = { false, "ocsp", STORE_OCSP_MAX * 128U };
+static const TrustFile ocsp_file = { false, "ocsp", (STORE_OCSP_MAX + 1U) * 128U };
 
 /* Lines DIGEST=SECONDS, and nothing else. */
 static int parse_ocsp(const char *text, StoredOcsp ret[static STORE_OCSP_MAX], size_t *ret_count, unsigned *ret_line) {
@@ -213,6 +267,8 @@ int store_ocsp_load(Store *store, StoredOcsp ret[static STORE_OCSP_MAX], size_t 
         *ret_count = 0;
         return 0;
     }
+    if (r >= 0)
+        r = unseal(store, TRUST "/ocsp", &content, ret_failure);
     if (r < 0)
         return r;
     bool has_nul = memchr(content.data, 0, content.size);
@@ -236,5 +292,5 @@ int store_ocsp_save(Store *store, const StoredOcsp *list, size_t count, Failure 
         r = bytes_append(&content, bytes_view_string(line));
     }
     return r < 0 ? failure_errno(ret_failure, r, store->path)
-                 : save(store, &ocsp_file, bytes_view(&content), ret_failure);
+                 : save_sealed(store, &ocsp_file, bytes_view(&content), ret_failure);
 }

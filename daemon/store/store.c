@@ -222,39 +222,67 @@ static void sweep(Store *store, uint32_t current) {
         (void) place_each((Place) { fd, GENERATIONS }, sweep_generation, &data);
 }
 
+static void make_current(Store *store, uint32_t number) {
+    if (prepare_link(store, number, NULL) == 0)
+        (void) place_link(store);
+    store->current = number;
+}
+
+/* The link can be made anew from what is there, unless the state knows of a newer generation: an older one, which may
+ * have been revoked, does not come back in its place. */
+static int salvage_current(Store *store, uint32_t highest) {
+    _cleanup_(stored_state_clear) StoredState state = { 0 };
+    int r = store_state_load(store, &state, NULL);
+
+    if (r < 0)
+        return r;
+    if (highest > 0 && state.of_generation <= highest)
+        make_current(store, highest);
+    return STORE_SALVAGED;
+}
+
+/* 1: the link names a generation, which may be empty. 0: nothing of the kind was ever there, or it was retired. */
+static int follow_link(Store *store, uint32_t linked, Failure *ret_failure) {
+    _cleanup_close_ int fd = store_open_generation(store, linked, NULL);
+    struct stat status;
+
+    if (fd >= 0)
+        return 1;
+    if (fd != -ENOENT)
+        return place_failure(store_place(store), CURRENT, fd, "followed", ret_failure);
+    if (fstatat(store->fd, GENERATIONS, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
+        (void) unlinkat(store->fd, CURRENT, 0);
+        (void) place_sync(store_place(store));
+        return 0;
+    }
+    return place_malformed(store_place(store), CURRENT, 0, "points to a generation that is not there", ret_failure);
+}
+
 /* Finds the current generation and finishes what was begun (see the top of the file). */
 static int settle_current(Store *store, Failure *ret_failure) {
     _cleanup_(numbers_clear) Numbers numbers = { 0 };
     uint32_t linked = 0;
 
-    int r = read_link(store, &linked, ret_failure);
-    if (r < 0)
-        return r;
-    r = list_generations(store, &numbers);
+    int link = read_link(store, &linked, ret_failure);
+    if (link < 0 && link != -EBADMSG)
+        return link;
+    int r = list_generations(store, &numbers);
     if (r < 0)
         return place_failure(store_place(store), GENERATIONS, r, "listed", ret_failure);
+    if (link < 0)
+        return salvage_current(store, numbers.highest);
     if (numbers.highest > linked) {
-        if (prepare_link(store, numbers.highest, NULL) == 0)
-            (void) place_link(store);
-        store->current = numbers.highest;
+        make_current(store, numbers.highest);
         return 0;
     }
     if (linked == 0)
         return 0;
-    _cleanup_close_ int fd = store_open_generation(store, linked, NULL);
-    if (fd == -ENOENT) {
-        struct stat status;
-        if (fstatat(store->fd, GENERATIONS, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT) {
-            (void) unlinkat(store->fd, CURRENT, 0);
-            (void) place_sync(store_place(store));
-            return 0;
-        }
-        return place_malformed(store_place(store), CURRENT, 0, "points to a generation that is not there", ret_failure);
-    }
-    if (fd < 0)
-        return place_failure(store_place(store), CURRENT, fd, "followed", ret_failure);
-    store->current = linked;
-    return 0;
+    r = follow_link(store, linked, ret_failure);
+    if (r == -EBADMSG)
+        return salvage_current(store, numbers.highest);
+    if (r > 0)
+        store->current = linked;
+    return r < 0 ? r : 0;
 }
 
 int store_open(int state_fd, const char *name, bool create, Store **ret, Failure *ret_failure) {
@@ -284,7 +312,7 @@ int store_open(int state_fd, const char *name, bool create, Store **ret, Failure
         return r;
     sweep(store, store->current);
     *ret = TAKE_PTR(store);
-    return 0;
+    return r;
 }
 
 Store *store_free(Store *store) {
@@ -349,6 +377,7 @@ static void tidy_generation(Store *store, uint32_t number) {
     (void) unlinkat(fd, REQUEST_FILE, 0);
     (void) unlinkat(fd, ISSUED_FILE, 0);
     (void) unlinkat(fd, FLAGS_FILE, 0);
+    (void) unlinkat(fd, PENDING_CHECKSUM, 0);
 }
 
 int store_commit(Store *store, BytesView chain_pem, uint32_t *ret_number, Failure *ret_failure) {

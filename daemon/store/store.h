@@ -16,7 +16,10 @@
 typedef struct Store Store;
 
 /* Opens NAME below the directory `state_fd`, creating it (0700) if `create`. Finishes or drops what a power cut left:
- * trash/, incomplete generations that are not current, temporary names. -ENOENT without `create`. kind STORAGE. */
+ * trash/, incomplete generations that are not current, temporary names. A file system that takes no change is read as
+ * it is. STORE_SALVAGED: the link `current` is damaged, as the failure says; the newest generation is current all the
+ * same, or none where that is not certain. -ENOENT without `create`. kind STORAGE. */
+#define STORE_SALVAGED 1
 int store_open(int state_fd, const char *name, bool create, Store **ret, Failure *ret_failure);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
@@ -76,7 +79,9 @@ int store_retire(Store *store, Failure *ret_failure);
 bool store_is_tidy(const Store *store);
 int store_tidy(Store *store, Failure *ret_failure);
 
-/* trust/anchors.pem and trust/crls/ID.crl (DER). -ENOENT: none. `id` is [0-9a-f]{1,64}. */
+/* trust/anchors.pem and trust/crls/ID.crl (DER). -ENOENT: none; -EBADMSG: damaged, as the anchors' checksum says.
+ * STORE_UNSEALED: they have none, being of before there were checksums. `id` is [0-9a-f]{1,64}. */
+#define STORE_UNSEALED 2
 int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure);
 int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);
 int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure);
@@ -116,7 +121,6 @@ typedef struct StoredState {
 void stored_state_clear(StoredState *state);
 /* No file: all zero, 0. STORE_SALVAGED: it is damaged, as the failure says, and `ret` is what counts of it, on the side
  * of caution: what may have been revoked or retired is on hold. -EPROTO: of a later version. */
-#define STORE_SALVAGED 1
 int store_state_load(Store *store, StoredState *ret, Failure *ret_failure);
 int store_state_save(Store *store, const StoredState *state, Failure *ret_failure);
 

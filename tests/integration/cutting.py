@@ -12,7 +12,7 @@ from sandboxed import SANDBOX, run, service, wait_until
 
 CALLS = ("openat", "mkdirat", "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat",
          "symlinkat", "linkat", "ftruncate", "fchmod")
-FILES = ("state", "key.pem", "chain.pem", "parent", "checksum", "request.der", "flags", "anchors.pem", "ocsp")
+FILES = ("state", "key.pem", "chain.pem", "parent", "checksum", "checksum.pending", "request.der", "flags", "anchors.pem", "ocsp")
 LINE = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 COMMIT = re.compile(r'^\d+, "pending", \d+, "\d+"\)')
 SCRIPT = SANDBOX + "/services/identityd"

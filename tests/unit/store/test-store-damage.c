@@ -163,13 +163,138 @@ static void test_without_checksum(void **state) {
     (void) store_free(store);
 }
 
+/* ---- what is not a generation ---- */
+
+/* pending/ is what was saved or damaged, and the generation beside it stays good; a new one takes its place. */
+static void expect_pending(const StoreFixture *fixture, const char *path) {
+    StoredPending pending = { 0 }, good = pending_of('b', true);
+    Failure failure = FAILURE_INIT;
+    Store *store = open_demo(fixture->fd);
+
+    int r = store_pending_load(store, &pending, &failure);
+    if (r >= 0) {
+        if (!bytes_view_equal(bytes_view(&pending.key_pem), bytes_view(&good.key_pem)) ||
+            !bytes_view_equal(bytes_view(&pending.request), bytes_view(&good.request)) ||
+            !bytes_view_equal(bytes_view(&pending.parent_name), bytes_view(&good.parent_name)))
+            fail_msg("%s: damaged, and loaded", path);
+        stored_pending_clear(&pending);
+    } else
+        assert_int_equal(r, -EBADMSG);
+    expect_generation(store, 1, 'a', 'a');
+    (void) store_free(store);
+}
+
+static void test_every_file_of_pending(void **state) {
+    static const char *const files[] = { "demo/pending/key.pem", "demo/pending/parent", "demo/pending/flags",
+                                         "demo/pending/request.der", "demo/pending/checksum.pending" };
+    const StoreFixture *fixture = *state;
+    size_t count = 0;
+
+    prepare(fixture);
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
+        count += mutate_file(fixture, files[i], expect_pending);
+    printf("pending: %zu mutations, no bad one loaded\n", count);
+}
+
+/* Damaged work goes, whatever has become of it, and new work takes its place. */
+static void test_pending_is_made_anew(void **state) {
+    const StoreFixture *fixture = *state;
+
+    prepare(fixture);
+    for (unsigned i = 0; i < 3; i++) {
+        Store *store = open_demo(fixture->fd);
+        StoredPending pending = { 0 };
+        if (i == 0)
+            write_raw(fixture, "demo/pending/request.der", "x");
+        else {
+            assert_int_equal(store_pending_drop(store, NULL), 0);
+            if (i == 1)
+                write_raw(fixture, "demo/pending", "x");
+            else
+                assert_int_equal(symlink("generations/1", path_in(fixture, "demo/pending")), 0);
+        }
+        assert_int_equal(store_pending_load(store, &pending, NULL), -EBADMSG);
+        assert_int_equal(store_pending_drop(store, NULL), 0);
+        save_pending(store, 'c', true);
+        assert_int_equal(store_pending_load(store, &pending, NULL), 0);
+        stored_pending_clear(&pending);
+        expect_generation(store, 1, 'a', 'a');
+        (void) store_free(store);
+    }
+}
+
+static void expect_anchors(const StoreFixture *fixture, const char *path) {
+    Bytes pem = BYTES_NULL;
+    Store *store = open_demo(fixture->fd);
+    int r = store_anchors_load(store, &pem, NULL);
+
+    /* Without a checksum it is for the caller to add what is configured. */
+    assert_true(r == -EBADMSG || r == STORE_UNSEALED);
+    bytes_clear(&pem);
+    assert_int_equal(store_anchors_save(store, content_of('c', 'b'), NULL), 0);
+    assert_int_equal(store_anchors_load(store, &pem, NULL), 0);
+    assert_true(bytes_view_equal(bytes_view(&pem), content_of('c', 'b')));
+    bytes_clear(&pem);
+    (void) store_free(store);
+}
+
+static void expect_ocsp(const StoreFixture *fixture, const char *path) {
+    StoredOcsp list[STORE_OCSP_MAX];
+    size_t count = 0;
+    Store *store = open_demo(fixture->fd);
+    int r = store_ocsp_load(store, list, &count, NULL);
+
+    if (r >= 0 && (count != 1 || list[0].this_update != 1700000000 || list[0].certificate[63] != 'a'))
+        fail_msg("damaged, and loaded: %zu", count);
+    (void) store_free(store);
+}
+
+static void expect_device(const StoreFixture *fixture, const char *path) {
+    StoredDevice device = { 0 };
+
+    assert_int_equal(store_device_load(fixture->fd, &device, NULL), -EBADMSG);
+}
+
+static void test_trust_and_device(void **state) {
+    const StoreFixture *fixture = *state;
+    StoredOcsp ocsp = { .this_update = 1700000000 };
+    Store *store = open_demo(fixture->fd);
+
+    memset(ocsp.certificate, 'a', sizeof ocsp.certificate - 1);
+    assert_int_equal(store_anchors_save(store, content_of('c', 'a'), NULL), 0);
+    assert_int_equal(store_ocsp_save(store, &ocsp, 1, NULL), 0);
+    assert_int_equal(store_device_save(fixture->fd, bytes_view_string("parent"), bytes_view_string("key"), NULL), 0);
+    (void) store_free(store);
+    size_t count = mutate_file(fixture, "demo/trust/anchors.pem", expect_anchors) +
+                   mutate_file(fixture, "demo/trust/ocsp", expect_ocsp) +
+                   mutate_file(fixture, ".device", expect_device);
+    printf("trust/ and .device: %zu mutations, no bad one loaded\n", count);
+}
+
+/* trust/ and trust/crls/ that are files hold nothing, and are made anew. */
+static void test_trust_that_is_no_directory(void **state) {
+    const StoreFixture *fixture = *state;
+    Store *store = open_demo(fixture->fd);
+    Bytes content = BYTES_NULL;
+
+    write_raw(fixture, "demo/trust", "x");
+    assert_int_equal(store_anchors_load(store, &content, NULL), -EBADMSG);
+    assert_int_equal(store_anchors_save(store, content_of('c', 'a'), NULL), 0);
+    write_raw(fixture, "demo/trust/crls", "x");
+    assert_int_equal(store_crl_load(store, "aa", &content, NULL), -EBADMSG);
+    assert_int_equal(store_crl_save(store, "aa", content_of('r', 'a'), NULL), 0);
+    assert_int_equal(store_crl_load(store, "aa", &content, NULL), 0);
+    bytes_clear(&content);
+    (void) store_free(store);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, store_fixture_setup, store_fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_file_of_a_generation),
-        TEST(test_swapped_files),
-        TEST(test_without_checksum),
+        TEST(test_every_file_of_a_generation), TEST(test_swapped_files),        TEST(test_without_checksum),
+        TEST(test_every_file_of_pending),      TEST(test_pending_is_made_anew), TEST(test_trust_and_device),
+        TEST(test_trust_that_is_no_directory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
