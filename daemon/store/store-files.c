@@ -261,6 +261,10 @@ int store_discard(Store *store, Place place, const char *name, Failure *ret_fail
     r = move_to_trash(place, name, (Place) { trash_fd, TRASH }, name_in_trash);
     if (r > 0)
         return 0;
+    if (r == -EXDEV) {
+        r = place_remove_in_place(place, name);
+        return r < 0 ? place_failure(place, name, r, "removed", ret_failure) : 0;
+    }
     if (r < 0)
         return place_failure(place, name, r, "moved to trash/", ret_failure);
     r = place_sync(place);

@@ -73,6 +73,14 @@ int place_each(Place place, int (*each)(Place place, const char *name, void *dat
 /* Removes NAME, a file or a tree of at most four levels. 0 also when it is not there; -errno. */
 int place_remove_tree(Place place, const char *name);
 
+/* rename(2) of a directory of files; where the file system refuses that (EXDEV), a copy takes its place, synced but for
+ * its name. PLACE_COPIED: NAME is still there, and the caller's to remove. -errno. */
+#define PLACE_COPIED 1
+int place_move_directory(Place from, const char *name, Place to, const char *as);
+/* Removes a directory that cannot be moved: its keys first, so that what a power cut leaves is nothing whole. -errno.
+ */
+int place_remove_in_place(Place place, const char *name);
+
 /* Moves NAME into trash/ of the store, syncs, and then removes for good what is in trash/. `place` is where NAME is; it
  * is gone for all who look as soon as this returns 0, and stays as it was if the move failed. What cannot be removed
  * then is a matter for store_tidy. Not there: 0. */

@@ -196,7 +196,7 @@ static int put_in_place(Store *store, bool replaces, Failure *ret_failure) {
 
     if (replaces) {
         if (renameat2(store->fd, PENDING_NEW, store->fd, PENDING, RENAME_EXCHANGE) < 0) {
-            if (errno != EINVAL && errno != ENOSYS)
+            if (errno != EINVAL && errno != ENOSYS && errno != EXDEV)
                 return place_failure(store_place(store), PENDING, -errno, "replaced", ret_failure);
             r = store_discard(store, store_place(store), PENDING, ret_failure);
             if (r < 0)

@@ -209,12 +209,35 @@ static int sweep_generation(Place place, const char *name, void *data) {
     return 0;
 }
 
+/* pending/ whose copy was committed: the power went before it was removed. */
+static bool pending_is_committed(Store *store, uint32_t current) {
+    _cleanup_close_ int pending = place_open_directory(store_place(store), PENDING);
+    _cleanup_close_ int generation = current > 0 ? store_open_generation(store, current, NULL) : -1;
+    _cleanup_bytes_ Bytes chain = BYTES_NULL, committed = BYTES_NULL;
+
+    return pending >= 0 && generation >= 0 &&
+           place_read((Place) { pending, PENDING }, CHAIN_FILE, STORE_CHAIN_MAX, &chain, NULL) >= 0 &&
+           place_read((Place) { generation, CURRENT }, CHAIN_FILE, STORE_CHAIN_MAX, &committed, NULL) >= 0 &&
+           bytes_view_equal(bytes_view(&chain), bytes_view(&committed));
+}
+
+/* Work without its key leads nowhere: it is what a removal in place was cut off at. */
+static bool pending_has_no_key(Store *store) {
+    _cleanup_close_ int pending = place_open_directory(store_place(store), PENDING);
+    struct stat status;
+
+    return pending >= 0 && fstatat(pending, KEY_FILE, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 static void sweep(Store *store, uint32_t current) {
     Sweep data = { store, current };
     bool top = true;
 
     (void) place_each(store_place(store), sweep_entry, &top);
+    if (pending_has_no_key(store) || pending_is_committed(store, current))
+        (void) store_discard(store, store_place(store), PENDING, NULL);
     sweep_directory(store_place(store), PENDING);
+    sweep_directory(store_place(store), GENERATIONS);
     sweep_directory(store_place(store), TRUST);
     sweep_directory(store_place(store), TRUST "/crls");
     _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
@@ -346,6 +369,15 @@ static int next_number(Store *store, uint32_t *ret, Failure *ret_failure) {
     return 0;
 }
 
+/* Nobody knows whether the rename is durable, so it is not committed: back to where it was, as the caller is told.
+ * Where even that fails the next opening of the store takes it for committed, which it is by then. */
+static void take_back(Store *store, int generations, const char *name, bool was_copied) {
+    if (was_copied)
+        (void) place_remove_in_place((Place) { generations, GENERATIONS }, name);
+    else
+        (void) renameat(generations, name, store->fd, PENDING);
+}
+
 /* The commit point. */
 static int rename_pending(Store *store, uint32_t number, Failure *ret_failure) {
     _cleanup_close_ int generations = -1;
@@ -354,18 +386,21 @@ static int rename_pending(Store *store, uint32_t number, Failure *ret_failure) {
     int r = place_make_directory(store_place(store), GENERATIONS, &generations, ret_failure);
     if (r < 0)
         return r;
+    const Place place = { generations, GENERATIONS };
     (void) snprintf(name, sizeof(name), "%" PRIu32, number);
-    if (renameat(store->fd, PENDING, generations, name) < 0)
-        return place_failure(store_place(store), PENDING, -errno, "made a generation", ret_failure);
-    r = place_sync((Place) { generations, GENERATIONS });
+    int moved = place_move_directory(store_place(store), PENDING, place, name);
+    if (moved < 0)
+        return place_failure(store_place(store), PENDING, moved, "made a generation", ret_failure);
+    r = place_sync(place);
     if (r == 0)
         r = place_sync(store_place(store));
-    if (r == 0)
-        return 0;
-    /* Nobody knows whether it is durable, so it is not committed: back to where it was, as the caller is told. Where
-     * even that fails the next opening of the store takes it for committed, which it is by then. */
-    (void) renameat(generations, name, store->fd, PENDING);
-    return place_failure(store_place(store), GENERATIONS, r, "written", ret_failure);
+    if (r < 0) {
+        take_back(store, generations, name, moved == PLACE_COPIED);
+        return place_failure(store_place(store), GENERATIONS, r, "written", ret_failure);
+    }
+    if (moved == PLACE_COPIED) /* what stays goes when the store is opened again */
+        (void) place_remove_in_place(store_place(store), PENDING);
+    return 0;
 }
 
 /* What only pending work needs. */

@@ -201,6 +201,11 @@ static void test_pending_is_made_anew(void **state) {
     const StoreFixture *fixture = *state;
 
     prepare(fixture);
+    assert_int_equal(unlink(path_in(fixture, "demo/pending/key.pem")), 0);
+    Store *without = open_demo(fixture->fd); /* a request whose key is lost is good for nothing */
+    assert_false(exists(fixture, "demo/pending"));
+    save_pending(without, 'b', true);
+    (void) store_free(without);
     for (unsigned i = 0; i < 3; i++) {
         Store *store = open_demo(fixture->fd);
         StoredPending pending = { 0 };
