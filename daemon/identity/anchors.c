@@ -48,18 +48,13 @@ void identity_tell_left_out(const Identity *identity, const char *where, const L
                   left_out->count, where, left_out->first.text);
 }
 
-/* What another try may mend is no fault of the configuration. */
-static bool is_of_the_disk(int r) {
-    return r == -EIO || r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ESTALE || r == -EINTR;
-}
-
 static int read_anchor_file(const Identity *identity, const char *path, CertificateList *ret, Failure *ret_failure) {
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
     LeftOut left_out = { 0 };
     int r = bytes_read_file(path, BUNDLE_BYTES_MAX, &pem);
 
     if (r < 0)
-        return failure_set(ret_failure, r, is_of_the_disk(r) ? FAILURE_STORAGE : FAILURE_INVALID_ARGUMENT,
+        return failure_set(ret_failure, r, error_may_pass(r) ? FAILURE_STORAGE : FAILURE_INVALID_ARGUMENT,
                            "Anchors of %s: cannot read %s: %s.", identity->name, path, strerror(-r));
     r = certificate_bundle_from_pem(bytes_view(&pem), ret, &left_out, ret_failure);
     if (r < 0)

@@ -4,6 +4,8 @@
 
 #include "identity/parts.h"
 
+#include <errno.h>
+
 const char *identity_name(const Identity *identity) {
     return identity->name;
 }
@@ -18,4 +20,8 @@ uint64_t identity_instance(const Identity *identity) {
 
 void identity_note(Identity *identity, unsigned changes) {
     identity->changes |= changes;
+}
+
+bool error_may_pass(int r) {
+    return r == -EIO || r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ESTALE || r == -EINTR;
 }

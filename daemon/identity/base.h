@@ -51,3 +51,6 @@ typedef enum IdentityChange {
 /* Notes changes; the duties and the bus hear of them at the end of this turn of the loop, never from inside this call.
  */
 void identity_note(Identity *identity, unsigned changes);
+
+/* Whether another try at reading a file may do better, without anybody mending it. */
+bool error_may_pass(int r);

@@ -86,7 +86,8 @@ static int finish_what_was_cut(Identity *identity, Failure *ret_failure) {
         (void) record_committed(identity, identity_generation(identity),
                                 key ? tpm_key_parent_name(key) : (BytesView) { NULL, 0 });
         identity_set_error(identity, NULL);
-        return identity_save(identity);
+        (void) identity_save(identity); /* else it is found again at the next start */
+        return 0;
     }
     /* Without generations it is through, and what is pending was begun after it. */
     if (!identity_is_retired(identity) || store_current(identity_store(identity)) == 0)
@@ -188,6 +189,8 @@ static void load(Identity *identity) {
     }
     if (r < 0 && failure.kind != FAILURE_NONE && failure.kind != FAILURE_STORAGE && failure.kind != FAILURE_INTERNAL)
         definition_refuse(identity, failure.text);
+    else if (r < 0 && failure.kind == FAILURE_NONE && error_may_pass(r)) /* as `fault` says */
+        backoff_failed(&loading->backoff, &patience, realtime_seconds());
     else if (r < 0 && failure.kind != FAILURE_NONE) {
         backoff_failed(&loading->backoff, &patience, identity_now(identity));
         standing_set_storage_fault(identity, failure.text);
