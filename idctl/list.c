@@ -47,13 +47,37 @@ static int for_each_row(sd_bus_message *reply, int (*callback)(const Row *, void
     return r;
 }
 
-static int print_table(sd_bus_message *reply) {
+/* Those that have state but no configuration, as rows. */
+static int for_each_forgotten(sd_bus_message *forgotten, int (*callback)(const Row *, void *), void *userdata) {
+    Row row = { .path = "", .state = "forgotten", .activity = "idle" };
+    int r = forgotten ? sd_bus_message_enter_container(forgotten, 'a', "s") : 0;
+
+    if (!forgotten || r < 0)
+        return r;
+    while ((r = sd_bus_message_read(forgotten, "s", &row.name)) > 0)
+        if ((r = callback(&row, userdata)) < 0)
+            return r;
+    return r;
+}
+
+/* `forgotten`: NULL without --all. */
+typedef struct Replies {
+    sd_bus_message *identities, *forgotten;
+} Replies;
+
+static int for_each(const Replies *replies, int (*callback)(const Row *, void *), void *userdata) {
+    int r = for_each_row(replies->identities, callback, userdata);
+
+    return r < 0 ? r : for_each_forgotten(replies->forgotten, callback, userdata);
+}
+
+static int print_table(const Replies *replies) {
     static const char *const columns[] = { "NAME", "STATE", "ACTIVITY", "NOT AFTER", "NEXT RENEWAL", NULL };
     _cleanup_table_ struct libscols_table *table = table_new(columns);
 
     if (!table)
         return -ENOMEM;
-    int r = for_each_row(reply, add_line, table);
+    int r = for_each(replies, add_line, table);
     if (r < 0)
         return r;
     if (scols_table_get_nlines(table) == 0) {
@@ -63,29 +87,33 @@ static int print_table(sd_bus_message *reply) {
     return scols_print_table(table);
 }
 
-static int print_json(sd_bus_message *reply) {
+static int print_json(const Replies *replies) {
     _cleanup_json_ json_t *array = json_array();
 
-    int r = array ? for_each_row(reply, add_json, array) : -ENOMEM;
+    int r = array ? for_each(replies, add_json, array) : -ENOMEM;
     return r < 0 ? r : json_print(TAKE_PTR(array), false);
 }
 
 static ExitCode list_run(const Command *command) {
     _cleanup_bus_ Bus bus = { 0 };
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL, *forgotten = NULL;
 
     ExitCode code = bus_open(command, false, &bus);
     if (code == EXIT_OK)
         code = bus_call_manager(&bus, "ListIdentities", "list the identities", &reply);
+    if (code == EXIT_OK && command_has(command, "all"))
+        code = bus_call_manager(&bus, "ListForgotten", "list what was forgotten", &forgotten);
     if (code != EXIT_OK)
         return code;
-    int r = command_has(command, "json")    ? print_json(reply)
-            : command_has(command, "quiet") ? for_each_row(reply, print_name, NULL)
-                                            : print_table(reply);
+    const Replies replies = { reply, forgotten };
+    int r = command_has(command, "json")    ? print_json(&replies)
+            : command_has(command, "quiet") ? for_each(&replies, print_name, NULL)
+                                            : print_table(&replies);
     return r < 0 ? bus_complain(NULL, r, "show the identities") : EXIT_OK;
 }
 
 static const Option list_options[] = {
+    { "all", 'a', NULL, "Also those that have state but no configuration any more" },
     { "json", 'j', NULL, "An array of objects instead of a table" },
     { NULL },
 };

@@ -9,6 +9,7 @@ extern const Program idctl_program;
 extern const Verb verb_check;
 extern const Verb verb_connect;
 extern const Verb verb_enroll;
+extern const Verb verb_forget;
 extern const Verb verb_install;
 extern const Verb verb_list;
 extern const Verb verb_metrics;

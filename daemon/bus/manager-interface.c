@@ -2,7 +2,9 @@
 /* org.identityd1.Manager. */
 #include "bus/internal.h"
 
+#include "config/values.h"
 #include "enrolment/inquiry.h"
+#include "identity/forgotten.h"
 #include "manager/view.h"
 
 #include <string.h>
@@ -102,6 +104,49 @@ static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error)
     return call_begin(userdata, m, &start, error);
 }
 
+static int method_list_forgotten(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Bus *bus = userdata;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    _cleanup_strings_ char **names = NULL;
+    Failure failure = FAILURE_INIT;
+
+    if (forgotten_list(manager_device(bus->manager), manager_identities(bus->manager), &names, &failure) < 0)
+        return bus_error_from_failure(error, &failure);
+    int r = sd_bus_message_new_method_return(m, &reply);
+    if (r >= 0)
+        r = sd_bus_message_append_strv(reply, names);
+    return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static void handle_forget(Call *call) {
+    Manager *manager = call->bus->manager;
+    Failure failure = FAILURE_INIT;
+    const char *name = NULL;
+
+    if (call->message && sd_bus_message_rewind(call->message, true) >= 0)
+        (void) sd_bus_message_read(call->message, "s", &name);
+    if (name && forgotten_remove(manager_device(manager), manager_identities(manager), name, &failure) < 0)
+        call_reply_failure(call, &failure);
+    else
+        call_reply(call, NULL);
+}
+
+static int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    Failure failure = FAILURE_INIT;
+    const char *name;
+    int r = sd_bus_message_read(m, "s", &name);
+
+    if (r < 0)
+        return r;
+    /* Before the name is shown to anybody: to the log, or to polkit. */
+    if (!identity_name_is_valid(name)) {
+        (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "That is not a name of an identity.");
+        return bus_error_from_failure(error, &failure);
+    }
+    CallStart start = { "org.identityd1.forget", _PURPOSE_INVALID, NULL, handle_forget };
+    return call_begin(userdata, m, &start, error);
+}
+
 static int method_metrics(sd_bus_message *m, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
     _cleanup_free_ char *text = NULL;
@@ -134,6 +179,10 @@ const sd_bus_vtable manager_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("ProbeServer", SD_BUS_ARGS("s", identity), SD_BUS_RESULT("s", report), method_probe_server,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ListForgotten", SD_BUS_NO_ARGS, SD_BUS_RESULT("as", identities), method_list_forgotten,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_ARGS("s", identity), SD_BUS_NO_RESULT, method_forget,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Metrics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", text), method_metrics,
                             SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),

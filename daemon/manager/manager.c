@@ -5,6 +5,7 @@
 
 #include "device/log.h"
 #include "enrolment/enrolment.h"
+#include "identity/forgotten.h"
 #include "identity/identity.h"
 #include "manager/timer.h"
 #include "revocation/revocation.h"
@@ -252,6 +253,8 @@ int manager_new(sd_event *loop, Manager **ret) {
     int r = bring_up(manager);
     if (r >= 0)
         r = list_identities(manager, &names);
+    if (r == 0) /* else not all are known that are configured */
+        forgotten_withdraw(manager->device, names);
     if (r >= 0)
         r = load_identities(manager, names);
     if (r < 0)

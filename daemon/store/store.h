@@ -124,6 +124,16 @@ void stored_state_clear(StoredState *state);
 int store_state_load(Store *store, StoredState *ret, Failure *ret_failure);
 int store_state_save(Store *store, const StoredState *state, Failure *ret_failure);
 
+/* ---- what is there of whom ---- */
+
+/* The identities that have a directory in the state directory, sorted and NULL-terminated; the caller frees. STORAGE.
+ */
+int store_names(int state_fd, char ***ret, Failure *ret_failure);
+/* Removes all that an identity has, for good. Nobody may have it open. STORAGE. */
+int store_erase(int state_fd, const char *name, Failure *ret_failure);
+/* Goes on with removals that were cut off. */
+void store_finish_erasing(int state_fd);
+
 /* ---- the file `.device` of the state directory: what is known of the TPM, of which a disk's clone has another ---- */
 
 #define STORE_ENDORSEMENT_MAX 1024U
@@ -146,3 +156,6 @@ typedef struct PublishedFile {
  * never sees a mix. A set that is there already is left alone, since programs are reloaded when it changes. No file:
  * the directory is removed. */
 int publish_set(int runtime_fd, const char *name, const PublishedFile *files, size_t count, Failure *ret_failure);
+/* Whose sets there are, sorted and NULL-terminated; the caller frees. Directories that are no such sets are not listed.
+ */
+int publish_names(int runtime_fd, char ***ret, Failure *ret_failure);
