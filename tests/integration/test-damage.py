@@ -132,9 +132,12 @@ class Generations(Damage):
 
     def test_other_anchors(self):
         """With its checksum it is good, and lives on; without one nothing speaks for it."""
+        other = SANDBOX + "/other-root.pem"
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null",
+            "-subj", "/CN=another root", "-days", "30", "-addext", "keyUsage=critical,keyCertSign", "-out", other)
         self.start_with([("with", lambda directory: None),
                          ("without", lambda directory: os.unlink(directory + "/current/checksum"))],
-                        f"Protocol=manual\nAnchors={CA}/server.pem")
+                        f"Protocol=manual\nAnchors={other}")
         found = self.outcomes("empty", "ready")
         self.assertEqual({label: state for label, (_, state) in found.items()}, {"with": "ready", "without": "empty"})
         self.assertEqual(found["with"][0].get("LastError"), "")
