@@ -2,7 +2,6 @@
 /* org.identityd1.Manager. */
 #include "bus/internal.h"
 
-#include "config/values.h"
 #include "enrolment/inquiry.h"
 #include "identity/forgotten.h"
 #include "manager/view.h"

@@ -3,6 +3,7 @@
  * removed unless somebody asks for it, since a configuration may come back. */
 #pragma once
 
+#include "config/values.h" /* strings_free, for the caller */
 #include "identity/set.h"
 
 /* Their names, sorted and NULL-terminated; the caller frees. STORAGE, where it is not certain which are configured. */
