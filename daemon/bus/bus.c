@@ -114,7 +114,9 @@ static int bus_connect(Bus *bus) {
     if (r < 0)
         return r;
     (void) sd_bus_set_exit_on_disconnect(bus->bus, true);
-    r = add_objects(bus);
+    r = callers_new(bus->bus, &bus->callers);
+    if (r >= 0)
+        r = add_objects(bus);
     if (r >= 0)
         r = sd_bus_attach_event(bus->bus, bus->loop, SD_EVENT_PRIORITY_NORMAL);
     return r < 0 ? r : sd_bus_request_name(bus->bus, IDENTITYD_BUS_NAME, 0);
@@ -133,9 +135,7 @@ int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
         return -ENOMEM;
     bus->manager = manager;
     bus->loop = sd_event_ref(loop);
-    int r = caller_cache_new(CALLERS_MAX, CALLERS_PER_USER_MAX, &bus->callers);
-    if (r >= 0)
-        r = sd_event_add_defer(loop, &bus->flush, on_flush, bus);
+    int r = sd_event_add_defer(loop, &bus->flush, on_flush, bus);
     if (r >= 0)
         r = sd_event_source_set_enabled(bus->flush, SD_EVENT_OFF);
     if (r >= 0)
@@ -164,8 +164,7 @@ Bus *bus_free(Bus *bus) {
         return NULL;
     manager_set_callbacks(bus->manager, &none);
     calls_abandon(bus);
-    lookups_abandon(bus);
-    caller_cache_free(bus->callers);
+    callers_free(bus->callers);
     sd_event_source_disable_unref(bus->flush);
     sd_event_source_disable_unref(bus->leave);
     for (size_t i = 0; i < bus->changed_count; i++)

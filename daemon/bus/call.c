@@ -5,6 +5,7 @@
 
 #include "device/log.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +18,8 @@ Call *call_free(Call *call) {
                 *link = call->next;
                 break;
             }
-    sd_bus_slot_unref(call->slot);
+    caller_forget(&call->wait);
+    authorization_forget(&call->authorization);
     sd_bus_message_unref(call->message);
     caller_clear(&call->caller);
     free(call->identity);
@@ -41,11 +43,6 @@ void calls_abandon(Bus *bus) {
         call->bus = NULL;
         call->message = sd_bus_message_unref(call->message);
     }
-}
-
-void call_hand_over(Call *call) {
-    call->handed_over = true;
-    call->handler(call);
 }
 
 int bus_error_from_failure(sd_bus_error *error, const Failure *failure) {
@@ -90,7 +87,50 @@ static unsigned calls_of_user(const Bus *bus, uid_t uid) {
     return count;
 }
 
-void call_found(Call *call, int r) {
+static void hand_over(Call *call) {
+    call->handed_over = true;
+    call->handler(call);
+}
+
+static void on_decided(bool admitted, const char *why, void *userdata) {
+    Call *call = userdata;
+    Failure failure = FAILURE_INIT;
+
+    if (admitted) {
+        log_entry(LOG_DEBUG, MESSAGE_ACCESS_GRANTED, call->identity,
+                  "Permitted %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
+                  (int32_t) call->caller.pid, why);
+        hand_over(call);
+        return;
+    }
+    if (access_log_admits(lending_log(manager_lending(call->bus->manager)), false, call->caller.uid))
+        log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity,
+                  "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
+                  (int32_t) call->caller.pid, why);
+    (void) failure_set(&failure, -EACCES, FAILURE_ACCESS_DENIED, "%s is not permitted to you: %s.", call->action, why);
+    call_reply_failure(call, &failure);
+}
+
+static void ask_whether_permitted(Call *call) {
+    const char *why = NULL;
+
+    call->authorization = (Authorization) {
+        .connection = call->bus->bus,
+        .caller = &call->caller,
+        .action = call->action,
+        .identity = call->identity,
+        .interactive = sd_bus_message_get_allow_interactive_authorization(call->message) > 0,
+        .decided = on_decided,
+        .userdata = call,
+    };
+    AuthorizationAnswer answer = authorize(&call->authorization, &why);
+    if (answer != AUTHORIZATION_ASKED)
+        on_decided(answer == AUTHORIZATION_ADMITTED, why, call);
+}
+
+/* The caller is known, or, with a negative errno, cannot be. May end the call. */
+static void on_found(int r, void *userdata) {
+    Call *call = userdata;
     Failure failure = FAILURE_INIT;
 
     if (r < 0) {
@@ -102,9 +142,32 @@ void call_found(Call *call, int r) {
                            CALLS_PER_USER_MAX);
         call_reply_failure(call, &failure);
     } else if (call->action)
-        authorize(call);
+        ask_whether_permitted(call);
     else
-        call_hand_over(call);
+        hand_over(call);
+}
+
+/* Whether the caller's unit matters: rules name units. */
+static bool wants_unit(const Call *call) {
+    if (call->unit_purpose == _PURPOSE_INVALID)
+        return false;
+    const Identity *identity = identity_set_find(manager_identities(call->bus->manager), call->identity, NULL);
+    return identity && handles_admit_units(identity, call->unit_purpose);
+}
+
+/* As caller_find. */
+static int find_caller(Call *call) {
+    const char *sender = sd_bus_message_get_sender(call->message);
+
+    if (!sender)
+        return -EBADMSG;
+    call->wait = (CallerWait) {
+        .wants_unit = wants_unit(call),
+        .ret = &call->caller,
+        .found = on_found,
+        .userdata = call,
+    };
+    return caller_find(call->bus->callers, sender, &call->wait);
 }
 
 int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error) {
@@ -127,14 +190,16 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
     }
     call->next = bus->calls;
     bus->calls = call;
-    int r = caller_find(call);
+    int r = find_caller(call);
     if (r == -EDQUOT)
         return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "LimitsExceeded",
                                  "%s has %u calls open already: wait for their answers.",
-                                 sd_bus_message_get_sender(message), CALLS_PER_USER_MAX);
+                                 sd_bus_message_get_sender(message), CALLER_WAITS_MAX);
     if (r < 0)
         return r;
-    (void) TAKE_PTR(call); /* it may be answered by now */
+    Call *begun = TAKE_PTR(call);
+    if (r == CALLER_KNOWN)
+        on_found(0, begun);
     return 1;
 }
 

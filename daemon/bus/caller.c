@@ -1,79 +1,97 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who calls. The bus vouches for uid, groups and process of a connection; the unit is the system manager's for that
  * process, which is held by a pidfd over the question, so that a process id that was taken over meanwhile is noticed
- * (docs/facts.md, "systemd and D-Bus"). Both are asked for once for each connection (access/caller-cache): calls that
- * come in the meantime wait for the same answer, later ones get it at once. */
-#include "bus/internal.h"
+ * (FACTS). Both are asked for once for each connection (access/caller-cache): calls that come in the meantime wait for
+ * the same answer, later ones get it at once. */
+#include "bus/caller.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 
 #define CREDENTIALS_TIMEOUT_USEC (10U * 1000000U)
 
-/* A question about one connection that is not answered yet. Without calls that wait for it, it is nobody's. */
-struct Lookup {
-    Bus *bus;
+struct Callers {
+    sd_bus *connection;
+    CallerCache *known;
+    CallerLookup *lookups; /* not answered yet */
+};
+
+/* A question about one connection that is not answered yet. Nobody need wait for it any more. */
+struct CallerLookup {
+    Callers *callers;
     Caller caller;
     bool wants_unit;
     sd_bus_slot *slot;
-    Lookup *next;
+    CallerWait *waits;
+    CallerLookup *next;
 };
 
-static Lookup *lookup_free(Lookup *lookup) {
+void caller_forget(CallerWait *wait) {
+    if (!wait->lookup)
+        return;
+    CallerWait **link = &wait->lookup->waits;
+    while (*link != wait)
+        link = &(*link)->next;
+    *link = wait->next;
+    wait->next = NULL;
+    wait->lookup = NULL;
+}
+
+static CallerLookup *lookup_free(CallerLookup *lookup) {
     if (!lookup)
         return NULL;
-    for (Lookup **link = &lookup->bus->lookups; *link; link = &(*link)->next)
+    for (CallerLookup **link = &lookup->callers->lookups; *link; link = &(*link)->next)
         if (*link == lookup) {
             *link = lookup->next;
             break;
         }
+    while (lookup->waits)
+        caller_forget(lookup->waits);
     sd_bus_slot_unref(lookup->slot);
     caller_clear(&lookup->caller);
     free(lookup);
     return NULL;
 }
-DEFINE_CLEANUP(Lookup, lookup_free)
+DEFINE_CLEANUP(CallerLookup, lookup_free)
 
-void lookups_abandon(Bus *bus) {
-    while (bus->lookups)
-        lookup_free(bus->lookups);
-}
-
-/* What is known goes into the call: a copy of its own, with a descriptor of its own. */
-static int call_take_caller(Call *call, const Caller *known) {
-    caller_clear(&call->caller);
-    int r = caller_copy(known, &call->caller);
+/* A copy of its own, with a descriptor of its own. */
+static int take_caller(const Caller *known, Caller *ret) {
+    caller_clear(ret);
+    int r = caller_copy(known, ret);
     if (r < 0)
         return r;
     if (known->pidfd >= 0)
-        call->caller.pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
+        ret->pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
     /* Only while the process is the one that the bus named does its unit count. */
-    if (!caller_is_alive(&call->caller))
-        call->caller.unit = (free(call->caller.unit), NULL);
+    if (!caller_is_alive(ret))
+        ret->unit = (free(ret->unit), NULL);
     return 0;
 }
 
-/* Answers the calls that wait for this, or, with `all` false, those of them that no unit matters to. */
-static void lookup_answer(Lookup *lookup, int r, bool all) {
-    for (Call *call = lookup->bus->calls; call;) {
-        if (call->lookup != lookup || (!all && call->wants_unit)) {
-            call = call->next;
-            continue;
-        }
-        call->lookup = NULL;
-        int copied = r < 0 ? r : call_take_caller(call, &lookup->caller);
-        Bus *bus = lookup->bus;
-        call_found(call, copied);
-        call = bus->calls; /* that call is gone, and others may be */
+static CallerWait *next_wait(const CallerLookup *lookup, bool all) {
+    CallerWait *wait = lookup->waits;
+
+    while (wait && !all && wait->wants_unit)
+        wait = wait->next;
+    return wait;
+}
+
+/* Tells those who wait for this, or, with `all` false, those of them whom no unit matters to. */
+static void lookup_answer(CallerLookup *lookup, int r, bool all) {
+    for (CallerWait *wait; (wait = next_wait(lookup, all));) {
+        caller_forget(wait);
+        wait->found(r < 0 ? r : take_caller(&lookup->caller, wait->ret), wait->userdata);
     }
 }
 
-static void lookup_end(Lookup *lookup, int r) {
+static void lookup_end(CallerLookup *lookup, int r) {
     if (r >= 0)
-        (void) caller_cache_put(lookup->bus->callers, &lookup->caller); /* else it is asked for again */
+        (void) caller_cache_put(lookup->callers->known, &lookup->caller); /* else it is asked for again */
     lookup_answer(lookup, r, true);
     lookup_free(lookup);
 }
@@ -155,7 +173,7 @@ static int read_credentials(sd_bus_message *m, Caller *caller) {
 }
 
 static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-    Lookup *lookup = userdata;
+    CallerLookup *lookup = userdata;
     Caller *caller = &lookup->caller;
     const char *path;
 
@@ -170,8 +188,8 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
     return 1;
 }
 
-static int find_unit(Lookup *lookup) {
-    sd_bus *connection = lookup->bus->bus;
+static int find_unit(CallerLookup *lookup) {
+    sd_bus *connection = lookup->callers->connection;
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
     if (lookup->caller.pidfd < 0)
@@ -187,46 +205,38 @@ static int find_unit(Lookup *lookup) {
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-    Lookup *lookup = userdata;
+    CallerLookup *lookup = userdata;
     Caller *caller = &lookup->caller;
 
     int r = sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : read_credentials(m, caller);
     if (r >= 0 && caller->pidfd < 0 && caller->pid > 0)
         caller->pidfd = pidfd_open(caller->pid, 0);
     if (r >= 0 && lookup->wants_unit && find_unit(lookup) >= 0) {
-        (void) caller_cache_put(lookup->bus->callers, caller);
+        (void) caller_cache_put(lookup->callers->known, caller);
         lookup_answer(lookup, 0, false);
     } else
         lookup_end(lookup, r);
     return 1;
 }
 
-static int lookup_new(Bus *bus, const char *sender, Lookup **ret) {
-    _cleanup_(lookup_free_p) Lookup *lookup = calloc(1, sizeof *lookup);
+static int lookup_new(Callers *callers, const char *sender, CallerLookup **ret) {
+    _cleanup_(lookup_free_p) CallerLookup *lookup = calloc(1, sizeof *lookup);
 
     if (!lookup)
         return -ENOMEM;
-    lookup->bus = bus;
+    lookup->callers = callers;
     lookup->caller = CALLER_INIT;
     lookup->caller.bus_name = strdup(sender);
-    lookup->next = bus->lookups;
-    bus->lookups = lookup;
+    lookup->next = callers->lookups;
+    callers->lookups = lookup;
     if (!lookup->caller.bus_name)
         return -ENOMEM;
     *ret = TAKE_PTR(lookup);
     return 0;
 }
 
-static unsigned calls_that_wait(const Lookup *lookup) {
-    unsigned count = 0;
-
-    for (const Call *call = lookup->bus->calls; call; call = call->next)
-        count += call->lookup == lookup;
-    return count;
-}
-
-static Lookup *lookup_of(Bus *bus, const char *sender) {
-    Lookup *lookup = bus->lookups;
+static CallerLookup *lookup_of(const Callers *callers, const char *sender) {
+    CallerLookup *lookup = callers->lookups;
 
     while (lookup && strcmp(lookup->caller.bus_name, sender) != 0)
         lookup = lookup->next;
@@ -234,9 +244,9 @@ static Lookup *lookup_of(Bus *bus, const char *sender) {
 }
 
 /* Begins with the bus, or, where all but the unit is known, with systemd. */
-static int lookup_start(Lookup *lookup, const Caller *known) {
+static int lookup_start(CallerLookup *lookup, const Caller *known) {
     if (!known)
-        return sd_bus_call_method_async(lookup->bus->bus, &lookup->slot, "org.freedesktop.DBus",
+        return sd_bus_call_method_async(lookup->callers->connection, &lookup->slot, "org.freedesktop.DBus",
                                         "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionCredentials",
                                         on_credentials, lookup, "s", lookup->caller.bus_name);
     caller_clear(&lookup->caller);
@@ -246,40 +256,72 @@ static int lookup_start(Lookup *lookup, const Caller *known) {
     return r < 0 ? r : find_unit(lookup);
 }
 
-int caller_find(Call *call) {
-    Bus *bus = call->bus;
-    const char *sender = sd_bus_message_get_sender(call->message);
-    const Identity *identity = call->unit_purpose == _PURPOSE_INVALID
-                                   ? NULL
-                                   : identity_set_find(manager_identities(bus->manager), call->identity, NULL);
-    Lookup *lookup = NULL;
-    int r = 0;
+static int lookup_begin(Callers *callers, const char *sender, const Caller *known, bool wants_unit,
+                        CallerLookup **ret) {
+    _cleanup_(lookup_free_p) CallerLookup *lookup = NULL;
+    int r = lookup_new(callers, sender, &lookup);
 
-    if (!sender)
-        return -EBADMSG;
-    call->wants_unit = identity && handles_admit_units(identity, call->unit_purpose);
-    const Caller *known = caller_cache_find(bus->callers, sender);
-    if (known && (!call->wants_unit || known->unit_is_known)) {
-        r = call_take_caller(call, known);
-        if (r >= 0)
-            call_found(call, 0);
+    if (r < 0)
         return r;
+    lookup->wants_unit = wants_unit;
+    r = lookup_start(lookup, known);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(lookup);
+    return 0;
+}
+
+/* 0, or -EDQUOT. */
+static int lookup_join(CallerLookup *lookup, CallerWait *wait) {
+    unsigned count = 0;
+
+    for (const CallerWait *other = lookup->waits; other; other = other->next)
+        count++;
+    if (count >= CALLER_WAITS_MAX)
+        return -EDQUOT;
+    lookup->wants_unit |= wait->wants_unit;
+    wait->lookup = lookup;
+    wait->next = lookup->waits;
+    lookup->waits = wait;
+    return 0;
+}
+
+int caller_find(Callers *callers, const char *sender, CallerWait *wait) {
+    const Caller *known = caller_cache_find(callers->known, sender);
+
+    if (known && (!wait->wants_unit || known->unit_is_known)) {
+        int r = take_caller(known, wait->ret);
+        return r < 0 ? r : CALLER_KNOWN;
     }
-    lookup = lookup_of(bus, sender);
+    CallerLookup *lookup = lookup_of(callers, sender);
     if (!lookup) {
-        r = lookup_new(bus, sender, &lookup);
+        int r = lookup_begin(callers, sender, known, wait->wants_unit, &lookup);
         if (r < 0)
             return r;
-        lookup->wants_unit = call->wants_unit;
-        r = lookup_start(lookup, known);
-        if (r < 0) {
-            lookup_free(lookup);
-            return r;
-        }
     }
-    if (calls_that_wait(lookup) >= CALLS_PER_USER_MAX)
-        return -EDQUOT;
-    lookup->wants_unit |= call->wants_unit;
-    call->lookup = lookup;
+    int r = lookup_join(lookup, wait);
+    return r < 0 ? r : CALLER_ASKED;
+}
+
+int callers_new(sd_bus *connection, Callers **ret) {
+    _cleanup_(callers_free_p) Callers *callers = calloc(1, sizeof *callers);
+
+    if (!callers)
+        return -ENOMEM;
+    callers->connection = connection;
+    int r = caller_cache_new(CALLERS_MAX, CALLERS_PER_USER_MAX, &callers->known);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(callers);
     return 0;
+}
+
+Callers *callers_free(Callers *callers) {
+    if (!callers)
+        return NULL;
+    while (callers->lookups)
+        lookup_free(callers->lookups);
+    caller_cache_free(callers->known);
+    free(callers);
+    return NULL;
 }

@@ -2,7 +2,9 @@
 /* What the files of this room share: a call in progress, from its message to its answer. */
 #pragma once
 
+#include "bus/authorize.h"
 #include "bus/bus.h"
+#include "bus/caller.h"
 #include "common/names.h"
 
 struct Bus {
@@ -14,13 +16,11 @@ struct Bus {
     bool manager_changed;
     char **changed; /* names of identities, owned */
     size_t changed_count;
-    struct Call *calls;     /* not answered yet */
-    struct Lookup *lookups; /* who calls: not answered yet */
-    CallerCache *callers;   /* answered earlier */
+    struct Call *calls; /* not answered yet */
+    Callers *callers;
 };
 
 typedef struct Call Call;
-typedef struct Lookup Lookup;
 /* Continues a call once its caller is known and, where an action was named, authorized. Must end in call_reply_… sooner
  * or later. */
 typedef void (*CallHandler)(Call *call);
@@ -33,10 +33,9 @@ struct Call {
     char *identity;       /* name, or NULL */
     CallHandler handler;
     Caller caller;
-    sd_bus_slot *slot;
-    Lookup *lookup;   /* while it is found out who calls; borrowed */
-    bool wants_unit;  /* that is part of the question */
-    bool handed_over; /* to its handler, which ends it */
+    CallerWait wait;             /* while it is found out who calls */
+    Authorization authorization; /* while it is found out whether they may */
+    bool handed_over;            /* to its handler, which ends it */
     Call *next;
 };
 
@@ -60,27 +59,9 @@ void call_reply_failure(Call *call, const Failure *failure);
 /* Sends `reply` (taken) or, if NULL, an empty answer; ends the call. */
 void call_reply(Call *call, sd_bus_message *reply);
 Call *call_free(Call *call);
-/* Calls the handler. */
-void call_hand_over(Call *call);
 /* Before the bus is left: nobody waits in vain. */
 void calls_abandon(Bus *bus);
 DEFINE_CLEANUP(Call, call_free)
-/* Goes on with a call whose caller is known, or, with a negative errno, cannot be: may end it. */
-void call_found(Call *call, int r);
-
-/* ---- caller.c ---- */
-#define CALLERS_MAX          256U /* connections of which something is kept, a descriptor each; … */
-#define CALLERS_PER_USER_MAX 64U  /* … and of one user */
-
-/* Who is behind the call's sender, race-free as docs/facts.md, "systemd and D-Bus" describes; then call_found, now or
- * later. On -errno the call is untouched; -EDQUOT: too many of this sender wait already. */
-int caller_find(Call *call);
-void lookups_abandon(Bus *bus);
-
-/* ---- authorize.c ---- */
-/* Root, identityd's own user, polkit's yes, or without polkit the group identityd-admin; then the handler or
- * AccessDenied. */
-void authorize(Call *call);
 
 /* ---- objects ---- */
 extern const sd_bus_vtable manager_vtable[];

@@ -115,22 +115,15 @@ def circles_among(objects):
     return circles
 
 
-def circles(targets, known):
-    """A breach for each circle that is not wholly below the known prefixes, and for each prefix without a circle."""
+def circles(targets):
+    """A breach for each circle."""
     found = {}
     for objects in targets.values():
         for circle in circles_among(objects):
             found.setdefault(tuple(sorted({source for source, _, _ in circle})), circle)
-    used = set()
     for members, circle in sorted(found.items()):
-        prefixes = {prefix for prefix in known for member in members if member.startswith(prefix)}
-        used |= prefixes
-        if all(member.startswith(tuple(prefixes) or "/") for member in members):
-            continue
         lines = [f"    {source} needs {other} for {', '.join(names)}" for source, other, names in circle]
         yield f"{len(members)} objects need each other in a circle:\n" + "\n".join(lines)
-    for prefix in sorted(set(known) - used):
-        yield f"KNOWN_CIRCLES names {prefix}, where there is none (any more)"
 
 
 # ---- dead functions ----
