@@ -70,11 +70,14 @@ int identity_find(sd_bus *connection, const char *path, const char *interface, v
                   sd_bus_error *error) {
     Bus *bus = userdata;
     _cleanup_free_ char *name = NULL;
+    const Identity *identity = sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) > 0
+                                   ? identity_set_find(manager_identities(bus->manager), name, NULL)
+                                   : NULL;
 
-    if (sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) <= 0 ||
-        !identity_set_find(manager_identities(bus->manager), name, NULL))
+    if (!identity)
         return 0;
-    *ret_found = bus;
+    shown_begin(&bus->shown, identity);
+    *ret_found = &bus->shown;
     return 1;
 }
 
@@ -134,6 +137,7 @@ int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
     if (!bus)
         return -ENOMEM;
     bus->manager = manager;
+    bus->shown.bus = bus;
     bus->loop = sd_event_ref(loop);
     int r = sd_event_add_defer(loop, &bus->flush, on_flush, bus);
     if (r >= 0)
@@ -165,6 +169,7 @@ Bus *bus_free(Bus *bus) {
     manager_set_callbacks(bus->manager, &none);
     calls_abandon(bus);
     callers_free(bus->callers);
+    shown_clear(&bus->shown);
     sd_event_source_disable_unref(bus->flush);
     sd_event_source_disable_unref(bus->leave);
     for (size_t i = 0; i < bus->changed_count; i++)

@@ -181,6 +181,7 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
         .action = start->action,
         .unit_purpose = start->unit_purpose,
         .handler = start->handler,
+        .arguments = start->arguments,
         .caller = CALLER_INIT,
     };
     if (start->identity) {
@@ -201,34 +202,4 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
     if (r == CALLER_KNOWN)
         on_found(0, begun);
     return 1;
-}
-
-int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_bus_error *error) {
-    int value = -1;
-    Failure failure = FAILURE_INIT; /* a name that is cut may end within a character: a failure's text never does */
-    int r = sd_bus_message_enter_container(message, 'a', "{sv}");
-
-    while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-        const char *key;
-        r = sd_bus_message_read(message, "s", &key);
-        if (r < 0)
-            break;
-        if (!name || strcmp(key, name) != 0 || value >= 0)
-            return bus_error_from_failure(
-                error, (failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                                    "Unknown or repeated option \"%.64s\"; known: %s.", key, name ? name : "none"),
-                        &failure));
-        const char *contents;
-        if (sd_bus_message_peek_type(message, NULL, &contents) < 0 || strcmp(contents, "b") != 0)
-            return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "InvalidArgument", "The option \"%s\" is a boolean.",
-                                     name);
-        r = sd_bus_message_read(message, "v", "b", &value);
-        if (r >= 0)
-            r = sd_bus_message_exit_container(message);
-    }
-    if (r >= 0)
-        r = sd_bus_message_exit_container(message);
-    if (r >= 0)
-        *ret = value;
-    return r;
 }

@@ -2,10 +2,21 @@
 /* What the files of this room share: a call in progress, from its message to its answer. */
 #pragma once
 
+#include "bus/arguments.h"
 #include "bus/authorize.h"
 #include "bus/bus.h"
 #include "bus/caller.h"
 #include "common/names.h"
+#include "manager/view.h"
+
+/* What is shown of one identity. sd-bus looks the object up once for each question and signal (identity_find), then
+ * asks for one property after the other: the view is made for the first of them, and serves all. */
+typedef struct Shown {
+    Bus *bus;
+    const Identity *identity; /* NULL: none was looked up yet */
+    bool is_viewed;           /* `view` is of this look-up */
+    IdentityView view;
+} Shown;
 
 struct Bus {
     sd_bus *bus;
@@ -16,6 +27,7 @@ struct Bus {
     bool manager_changed;
     char **changed; /* names of identities, owned */
     size_t changed_count;
+    Shown shown;
     struct Call *calls; /* not answered yet */
     Callers *callers;
 };
@@ -32,6 +44,7 @@ struct Call {
     Purpose unit_purpose; /* look the caller's unit up if rules for this purpose name units; _PURPOSE_INVALID: no */
     char *identity;       /* name, or NULL */
     CallHandler handler;
+    Arguments arguments;
     Caller caller;
     CallerWait wait;             /* while it is found out who calls */
     Authorization authorization; /* while it is found out whether they may */
@@ -48,6 +61,7 @@ typedef struct CallStart {
     Purpose unit_purpose;
     const char *identity;
     CallHandler handler;
+    Arguments arguments; /* bounded; they point into the message, which the call keeps */
 } CallStart;
 
 /* Finds out who calls, then whether they may, then calls the handler. Returns what a vtable handler returns: 1, or
@@ -66,6 +80,7 @@ DEFINE_CLEANUP(Call, call_free)
 /* ---- objects ---- */
 extern const sd_bus_vtable manager_vtable[];
 extern const sd_bus_vtable identity_vtable[];
+/* The object for methods and properties is a Shown. */
 int identity_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
                   sd_bus_error *error);
 int identity_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error);
@@ -75,5 +90,10 @@ int open_credential_begin(Bus *bus, sd_bus_message *message, const char *identit
 /* Failure to D-Bus error; returns negative. */
 int bus_error_from_failure(sd_bus_error *error, const Failure *failure);
 
-/* Reads an a{sv} of which only `name` (a boolean) is known; anything else is refused. -1 in `ret` when it is absent. */
-int read_boolean_option(sd_bus_message *message, const char *name, int *ret, sd_bus_error *error);
+/* ---- identity-properties.c ---- */
+/* A look-up of that identity begins: what was viewed before is forgotten. */
+void shown_begin(Shown *shown, const Identity *identity);
+void shown_clear(Shown *shown);
+/* For all properties of org.identityd1.Identity; `userdata` is a Shown. */
+int identity_property(sd_bus *connection, const char *path, const char *interface, const char *name,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error);

@@ -4,7 +4,6 @@
 
 #include "enrolment/inquiry.h"
 #include "identity/forgotten.h"
-#include "manager/view.h"
 
 #include <string.h>
 
@@ -84,7 +83,9 @@ static int method_probe_server(sd_bus_message *m, void *userdata, sd_bus_error *
     /* Before the name is shown to anybody: to the log, or to polkit. */
     if (!identity_set_find(manager_identities(bus->manager), name, &failure))
         return bus_error_from_failure(error, &failure);
-    CallStart start = { "org.identityd1.probe", _PURPOSE_INVALID, name, handle_probe };
+    CallStart start = {
+        .action = "org.identityd1.probe", .unit_purpose = _PURPOSE_INVALID, .identity = name, .handler = handle_probe
+    };
     return call_begin(bus, m, &start, error);
 }
 
@@ -98,7 +99,7 @@ static void handle_reload(Call *call) {
 }
 
 static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-    CallStart start = { "org.identityd1.reload", _PURPOSE_INVALID, NULL, handle_reload };
+    CallStart start = { .action = "org.identityd1.reload", .unit_purpose = _PURPOSE_INVALID, .handler = handle_reload };
 
     return call_begin(userdata, m, &start, error);
 }

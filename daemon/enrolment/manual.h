@@ -4,7 +4,11 @@
 #pragma once
 
 #include "identity/base.h"
+#include "pki/certificate.h"
 #include "work/operation.h"
+
+#define MANUAL_CHAIN_MAX       CHAIN_MAX
+#define MANUAL_CERTIFICATE_MAX CERTIFICATE_MAX /* bytes of one */
 
 /* Answers with the PKCS#10 DER of the pending request again until `new_key` asks for another. */
 void manual_create_request(Identity *identity, bool new_key, OperationDone done, void *userdata);
