@@ -3,8 +3,11 @@
  * [Access] for what is lent. */
 #include "bus/internal.h"
 
+#include "device/log.h"
 #include "enrolment/asked.h"
 #include "enrolment/manual.h"
+
+#include <inttypes.h>
 
 /* ---- the end of operations ---- */
 
@@ -108,6 +111,26 @@ static int method_retire(sd_bus_message *m, void *userdata, sd_bus_error *error)
     return begin(userdata, m, &start, error);
 }
 
+static void handle_reset_clock(Call *call) {
+    const Identity *identity = call_identity(call);
+    Failure failure = FAILURE_INIT;
+
+    if (!identity)
+        return;
+    log_entry(LOG_NOTICE, MESSAGE_CLOCK, call->identity,
+              "What was learned of the time is forgotten, as uid %" PRIu32 " wishes.", (uint32_t) call->caller.uid);
+    if (manager_reset_clock(call->bus->manager, identity, &failure) < 0)
+        call_reply_failure(call, &failure);
+    else
+        call_reply(call, NULL);
+}
+
+static int method_reset_clock(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+    CallStart start = { .action = "org.identityd1.reset-clock", .handler = handle_reset_clock };
+
+    return begin(userdata, m, &start, error);
+}
+
 static void handle_sign(Call *call) {
     Identity *identity = call_identity(call);
 
@@ -192,6 +215,8 @@ const sd_bus_vtable identity_vtable[] = {
     SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle),
                             method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Retire", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_retire, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("ResetClock", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reset_clock,
+                            SD_BUS_VTABLE_UNPRIVILEGED),
     IDENTITY_PROPERTY("Name", "s"),
     IDENTITY_PROPERTY("State", "s"),
     IDENTITY_PROPERTY("Activity", "s"),
@@ -204,6 +229,9 @@ const sd_bus_vtable identity_vtable[] = {
     IDENTITY_PROPERTY("NotAfter", "t"),
     IDENTITY_PROPERTY("NextAttempt", "t"),
     IDENTITY_PROPERTY("NextRenewal", "t"),
+    /* The floor rises by itself, so that nobody is told of each second. */
+    SD_BUS_PROPERTY("ClockFloor", "t", identity_property, 0, 0),
+    SD_BUS_PROPERTY("ClockSource", "s", identity_property, 0, 0),
     IDENTITY_PROPERTY("KeyAlgorithm", "s"),
     IDENTITY_PROPERTY("PublicKey", "ay"),
     IDENTITY_PROPERTY("Certificates", "aay"),

@@ -55,11 +55,13 @@ static const struct {
     { "Issuer", offsetof(IdentityView, issuer) },
     { "SerialNumber", offsetof(IdentityView, serial_number) },
     { "KeyAlgorithm", offsetof(IdentityView, key_algorithm) },
+    { "ClockSource", offsetof(IdentityView, clock_source) },
 }, times[] = {
     { "NotBefore", offsetof(IdentityView, not_before) },
     { "NotAfter", offsetof(IdentityView, not_after) },
     { "NextAttempt", offsetof(IdentityView, next_attempt) },
     { "NextRenewal", offsetof(IdentityView, next_renewal) },
+    { "ClockFloor", offsetof(IdentityView, clock_floor) },
 };
 
 int identity_property(sd_bus *connection, const char *path, const char *interface, const char *name,

@@ -312,6 +312,29 @@ int manager_reload(Manager *manager, Failure *ret_failure) {
     return 0;
 }
 
+int manager_reset_clock(Manager *manager, const Identity *identity, Failure *ret_failure) {
+    _cleanup_free_ char *domain = strdup(identity_domain(identity));
+    int result = 0;
+
+    if (!domain)
+        return failure_errno(ret_failure, -ENOMEM, "Resetting the clock");
+    for (size_t i = 0; i < identity_set_count(manager->set); i++) {
+        Identity *other = identity_set_at(manager->set, i);
+        if (other != identity && strcmp(identity_domain(other), domain) != 0)
+            continue;
+        int r = identity_reset_clock(other);
+        if (r < 0)
+            result = failure_set(ret_failure, r, FAILURE_STORAGE,
+                                 "The time that was learned is forgotten until the next start, for the state of %s "
+                                 "cannot be written: %s.",
+                                 identity_name(other), strerror(-r));
+        identity_evaluate(other);
+        enrolment_note_awake(other);
+    }
+    on_flush(manager); /* who is answered finds things so */
+    return result;
+}
+
 /* ---- questions ---- */
 
 bool manager_is_settled(const Manager *manager) {

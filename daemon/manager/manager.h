@@ -40,6 +40,8 @@ bool manager_is_alive(Manager *manager);
 bool manager_waits_for_tpm(const Manager *manager);
 
 int manager_reload(Manager *manager, Failure *ret_failure);
+/* Forgets what was learned of the time in the trust domain of an identity, for all that are in it. */
+int manager_reset_clock(Manager *manager, const Identity *identity, Failure *ret_failure);
 
 Device *manager_device(const Manager *manager);
 Lending *manager_lending(const Manager *manager);

@@ -46,6 +46,27 @@ static int64_t next_attempt(const Identity *identity) {
     return instant_to_seconds(enrolment_when(identity), identity_now(identity));
 }
 
+static bool clock_of(const Identity *identity, DomainView *ret) {
+    return domain_view(device_domains(identity_context(identity)->device), identity_domain(identity), ret);
+}
+
+static int64_t clock_floor(const Identity *identity) {
+    DomainView domain;
+
+    return clock_of(identity, &domain) ? domain.floor : 0;
+}
+
+/* Where no floor is known, the clock is not behind one. */
+static void put_behind(const IdentitySet *set, FILE *f) {
+    put(f, "clock_behind", "gauge", "1 where the system clock was behind the floor when that was last judged, else 0.");
+    for (size_t i = 0; i < identity_set_count(set); i++) {
+        DomainView domain = { .is_behind = false };
+        (void) clock_of(identity_set_at(set, i), &domain);
+        fprintf(f, "identityd_clock_behind{identity=\"%s\"} %d\n", identity_name(identity_set_at(set, i)),
+                domain.is_behind);
+    }
+}
+
 static void put_states(const IdentitySet *set, FILE *f) {
     put(f, "identity_ready", "gauge", "1 where the identity signs, else 0.");
     for (size_t i = 0; i < identity_set_count(set); i++)
@@ -132,6 +153,10 @@ int manager_metrics(const Manager *manager, char **ret) {
               next_renewal);
     put_times(set, f, "next_attempt_seconds",
               "When the next attempt follows one that failed or was put off, seconds since the epoch.", next_attempt);
+    put_times(set, f, "clock_floor_seconds",
+              "What is certainly past, as those whom the identity trusts have signed it, seconds since the epoch.",
+              clock_floor);
+    put_behind(set, f);
     put_states(set, f);
     put_attempts(set, f);
     put_access(manager, f);

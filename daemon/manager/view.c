@@ -2,6 +2,7 @@
 /* Asks the parts of an identity, and its enrolment. */
 #include "manager/view.h"
 
+#include "device/device.h"
 #include "enrolment/enrolment.h"
 
 #define USEC_PER_SECOND 1000000ULL
@@ -50,6 +51,16 @@ static void view_times(const Identity *identity, IdentityView *view) {
         view->next_attempt = to_usec(instant_to_seconds(enrolment_when(identity), now));
 }
 
+static void view_clock(const Identity *identity, IdentityView *view) {
+    DomainView domain;
+
+    view->clock_source = "";
+    if (!domain_view(device_domains(identity_context(identity)->device), identity_domain(identity), &domain))
+        return;
+    view->clock_floor = to_usec(domain.floor);
+    view->clock_source = domain.source;
+}
+
 int identity_view(const Identity *identity, IdentityView *ret) {
     const TpmKey *key = identity_key(identity);
     _cleanup_identity_view_ IdentityView view = {
@@ -64,6 +75,7 @@ int identity_view(const Identity *identity, IdentityView *ret) {
 
     view_leaf(identity_leaf(identity), &view);
     view_times(identity, &view);
+    view_clock(identity, &view);
     int r = list_certificates(identity_chain(identity), &view.certificates, &view.certificate_count);
     if (r >= 0)
         r = list_certificates(identity_peer_anchors(identity), &view.anchors, &view.anchor_count);

@@ -10,6 +10,8 @@ typedef struct IdentityView {
     uint32_t generation;
     const char *subject, *serial_number, *issuer, *key_algorithm;
     uint64_t not_before, not_after, next_attempt, next_renewal; /* µs since the epoch, 0: none */
+    uint64_t clock_floor;                                       /* as they are */
+    const char *clock_source;
     BytesView public_key;
     BytesView *certificates, *anchors; /* DER */
     size_t certificate_count, anchor_count;

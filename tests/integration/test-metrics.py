@@ -19,6 +19,8 @@ FAMILIES = {
     "identityd_certificate_not_after_seconds": "gauge",
     "identityd_renewal_due_seconds": "gauge",
     "identityd_next_attempt_seconds": "gauge",
+    "identityd_clock_floor_seconds": "gauge",
+    "identityd_clock_behind": "gauge",
     "identityd_identity_ready": "gauge",
     "identityd_identity_state": "gauge",
     "identityd_identity_generation": "gauge",

@@ -37,6 +37,7 @@ GUARDED = {
     "Enroll": ("enroll", ONE, "Identity", "a{sv}", [{}], {"identity": "one"}),
     "CreateRequest": ("request", HAND, "Identity", "a{sv}", [{}], {"identity": "hand"}),
     "InstallCertificate": ("install", HAND, "Identity", "aay", [[b"no certificate"]], {"identity": "hand"}),
+    "ResetClock": ("reset-clock", HAND, "Identity", "", [], {"identity": "hand"}),
     "Retire": ("retire", HAND, "Identity", "", [], {"identity": "hand"}),
 }
 REFUSALS = ["no", "challenge", "nonsense", *(f"error {name} The test wants it so." for name in (
