@@ -32,6 +32,8 @@ static const struct Field {
     FIELD("NotAfter", "not_after", FIELD_TIME, "t", not_after),
     FIELD("NextAttempt", "next_attempt", FIELD_TIME, "t", next_attempt),
     FIELD("NextRenewal", "next_renewal", FIELD_TIME, "t", next_renewal),
+    FIELD("ClockFloor", "clock_floor", FIELD_TIME, "t", clock_floor),
+    FIELD("ClockSource", "clock_source", FIELD_STRING, "s", clock_source),
     FIELD("KeyAlgorithm", "key_algorithm", FIELD_STRING, "s", key_algorithm),
     FIELD("PublicKey", "public_key", FIELD_BYTES, "ay", public_key),
     FIELD("Certificates", "certificates", FIELD_BYTES_ARRAY, "aay", certificates),

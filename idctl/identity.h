@@ -15,12 +15,12 @@ typedef struct BytesArray {
 } BytesArray;
 
 typedef struct IdentityProperties {
-    char *name, *state, *activity, *last_error, *subject, *serial_number, *issuer,
-        *key_algorithm; /* NULL: not told yet */
+    char *name, *state, *activity, *last_error, *subject, *serial_number, *issuer, *key_algorithm,
+        *clock_source; /* NULL: not told yet */
     uint32_t generation;
-    uint64_t not_before, not_after, next_attempt, next_renewal; /* µs since the epoch, 0: none */
-    Bytes public_key;                                           /* DER SubjectPublicKeyInfo */
-    BytesArray certificates, anchors;                           /* DER */
+    uint64_t not_before, not_after, next_attempt, next_renewal, clock_floor; /* µs since the epoch, 0: none */
+    Bytes public_key;                                                        /* DER SubjectPublicKeyInfo */
+    BytesArray certificates, anchors;                                        /* DER */
 } IdentityProperties;
 
 void identity_properties_clear(IdentityProperties *properties);

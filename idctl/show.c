@@ -88,6 +88,9 @@ static void print_identity(const IdentityProperties *properties) {
     print_time("Not before", properties->not_before);
     print_time("Not after", properties->not_after);
     print_time("Next renewal", properties->next_renewal);
+    print_time("It is past", properties->clock_floor);
+    if (properties->clock_source[0])
+        print_field("as is known by", properties->clock_source, COLOUR_NONE);
     print_field("Key", properties->key_algorithm, COLOUR_NONE);
     if (properties->certificates.count > 0)
         print_fingerprint(&properties->certificates.list[0]);

@@ -18,6 +18,7 @@ extern const Verb verb_proxy;
 extern const Verb verb_reload;
 extern const Verb verb_renew;
 extern const Verb verb_request;
+extern const Verb verb_reset_clock;
 extern const Verb verb_retire;
 extern const Verb verb_show;
 extern const Verb verb_sign;

@@ -44,6 +44,7 @@ class Identity(dbus.service.Object):
             "SerialNumber": "0a1b" if ready else "", "Issuer": "CN=Lab" if ready else "",
             "NotBefore": u64(1700000000000000 if ready else 0), "NotAfter": u64(4000000000000000 if ready else 0),
             "NextAttempt": u64(0), "NextRenewal": u64(3900000000000000 if ready else 0),
+            "ClockFloor": u64(1700000000000000), "ClockSource": "the CRL of CN=root",
             "KeyAlgorithm": "ecdsa-p256", "PublicKey": dbus.ByteArray(b""),
             "Certificates": byte_arrays(chain[:1] if ready else []), "Anchors": byte_arrays(chain[1:])}
         if name == "broken":
@@ -101,6 +102,11 @@ class Identity(dbus.service.Object):
     def Retire(self):
         self.refuse_if_told()
         self.change(State="retired", Generation=dbus.UInt32(0), NotAfter=dbus.UInt64(0))
+
+    @dbus.service.method(IDENTITY)
+    def ResetClock(self):
+        self.refuse_if_told()
+        self.values.update(ClockSource="the build of identityd")
 
 
 class Manager(dbus.service.Object):

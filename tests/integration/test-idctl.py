@@ -121,6 +121,13 @@ class Idctl(unittest.TestCase):
         self.assertEqual(json.loads(self.idctl("show", "ready", "--json").stdout)["state"], "retired")
         self.refused(4, "only an administrator", "retire", "denied", "--yes")
 
+    def test_reset_clock(self):
+        self.assertIn("the CRL of CN=root", self.idctl("show", "ready").stdout)
+        self.assertIn("ready, generation 3", self.idctl("reset-clock", "ready").stdout)
+        self.assertEqual(json.loads(self.idctl("show", "ready", "--json").stdout)["clock_source"], "the build of identityd")
+        self.refused(4, "only an administrator", "reset-clock", "denied")
+        self.refused(2, "reset-clock", "reset-clock")
+
     def on_terminal(self, *arguments, answer, status, then_state=False):
         ours, theirs = pty.openpty()
         with subprocess.Popen([IDCTL, *arguments], env=self.bus.environment, stdin=theirs, stdout=subprocess.PIPE,

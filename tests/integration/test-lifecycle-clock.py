@@ -9,7 +9,7 @@ import time
 import unittest
 
 from lifecycle import SCHEME, Lifecycle, checking, configuration, revoke
-from sandboxed import CA, SANDBOX, control, read, requests, run, service, wait_until
+from sandboxed import CA, SANDBOX, control, idctl, read, requests, run, service, wait_until
 
 YEAR = 365 * 86400
 CLOCK, MARK = SANDBOX + "/run/.clock", SANDBOX + "/run/.clock-was-behind"
@@ -82,6 +82,30 @@ class Clock(Lifecycle):
         control("crl-file", self.crl_of(3 * 3600))
         one.wait("revoked", 90)
         wait_until(lambda: max(int(line.split()[1]) for line in read(CLOCK).splitlines()) > time.time() + 2 * 3600, "the time to be learned")
+
+    def behind(self, name):
+        lines = idctl("metrics").stdout.decode().splitlines()
+        return [line.rpartition(" ")[2] for line in lines if line.startswith(f'identityd_clock_behind{{identity="{name}"}}')]
+
+    def test_reset(self):
+        """A floor that was wrong ends by an admin's word, for all in the trust domain, and does not come back."""
+        one, two = self.made("one", configuration()), self.made("two", configuration())
+        self.boot(3 * YEAR)
+        for identity, name in ((one, "one"), (two, "two")):
+            identity.wait("expired")
+            self.assertGreater(int(identity.get("ClockFloor")) / 1e6, time.time() + 3 * YEAR - 100)
+            self.assertEqual(identity.get("ClockSource"), "a test")
+            self.assertEqual(self.behind(name), ["1"])
+        idctl("reset-clock", "one")
+        for identity, name in ((one, "one"), (two, "two")):
+            self.assertEqual(identity.state(), "ready", "when it is answered")
+            self.assertLess(int(identity.get("ClockFloor")) / 1e6, time.time() + 1)
+            self.assertNotEqual(identity.get("ClockSource"), "a test")
+            self.assertEqual(self.behind(name), ["0"])
+        self.assertIn("What was learned of the time is forgotten", self.logged())
+        self.restart()
+        one.wait("ready")
+        self.assertLess(int(one.get("ClockFloor")) / 1e6, time.time() + 1)
 
     def crl_of(self, ahead):
         """The CA's CRL, made so many seconds from now."""

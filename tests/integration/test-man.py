@@ -43,7 +43,7 @@ def page_options(text):
 class Idctl(unittest.TestCase):
     def setUp(self):
         self.page = read("man", "idctl.1.scd")
-        self.verbs = re.findall(r"^  ([a-z]+) ", run(IDCTL, "--help"), re.M)
+        self.verbs = re.findall(r"^  ([a-z][a-z-]+) ", run(IDCTL, "--help"), re.M)
         self.assertGreater(len(self.verbs), 10)
 
     def test_verbs(self):
@@ -98,7 +98,7 @@ class Idctl(unittest.TestCase):
         return subprocess.run(["bash", "-c", script, "bash", *words], check=True, capture_output=True, text=True).stdout.split()
 
     def test_completing(self):
-        self.assertEqual(self.complete("re"), ["renew", "request", "retire", "reload"])
+        self.assertEqual(self.complete("re"), ["renew", "request", "retire", "reload", "reset-clock"])
         self.assertEqual(self.complete("sign", "--s"), ["--scheme"])
         self.assertEqual(self.complete("sign", "--scheme", "ecdsa_secp2"), ["ecdsa_secp256r1_sha256"])
         self.assertIn(os.path.join(SOURCE, "man/idctl.1.scd"), self.complete("sign", "x", os.path.join(SOURCE, "man/idc")))
