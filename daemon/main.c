@@ -22,9 +22,13 @@
 #define STOP_PATIENCE_MS     5000U /* that a TPM command may go on for after the order to stop */
 
 typedef struct Main {
+    sd_event *loop;
     Manager *manager;
-    sd_event_source *watchdog, *settled, *patience;
+    Bus *bus;
+    sd_event_source *watchdog, *turn, *patience;
     uint64_t watchdog_usec;
+    bool name_is_requested, is_ready;
+    char status[128];
 } Main;
 
 static void usage(FILE *f) {
@@ -67,10 +71,12 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     Main *program = userdata;
     Failure failure = FAILURE_INIT;
 
-    (void) sd_notify(0, "RELOADING=1");
+    if (program->is_ready)
+        (void) sd_notify(0, "RELOADING=1");
     if (manager_reload(program->manager, &failure) < 0)
         log_entry(LOG_ERR, MESSAGE_CONFIGURATION, NULL, "%s", failure.text);
-    (void) sd_notify(0, "READY=1");
+    if (program->is_ready)
+        (void) sd_notify(0, "READY=1");
     return 0;
 }
 
@@ -85,28 +91,50 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
     return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static void say_ready(Main *program) {
-    (void) sd_notifyf(0, "READY=1\nSTATUS=%zu identities, TPM %s",
-                      identity_set_count(manager_identities(program->manager)), manager_tpm_state(program->manager));
-    program->settled = sd_event_source_disable_unref(program->settled);
-    program->patience = sd_event_source_disable_unref(program->patience);
+/* What `systemctl status` shows: told when it is another. */
+static void say_status(Main *program) {
+    const IdentitySet *set = manager_identities(program->manager);
+    char status[sizeof program->status];
+    size_t ready = 0;
+
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        ready += identity_state(identity_set_at(set, i)) == STATE_READY;
+    (void) snprintf(status, sizeof status, "%zu of %zu identities ready, TPM %s", ready, identity_set_count(set),
+                    manager_tpm_state(program->manager));
+    if (strcmp(status, program->status) == 0)
+        return;
+    memcpy(program->status, status, sizeof status);
+    (void) sd_notifyf(0, "STATUS=%s", status);
 }
 
-/* READY=1 once the TPM has been looked at, whatever came of it: what is started after us finds the identities as they
- * are … */
+static void request_name(Main *program) {
+    program->patience = sd_event_source_disable_unref(program->patience);
+    program->name_is_requested = true;
+    int r = bus_request_name(program->bus);
+    if (r < 0)
+        (void) sd_event_exit(program->loop, r);
+}
+
+/* The name, and then READY=1, once the TPM has been looked at, whatever came of it: who activates us by asking for
+ * something, and what is started after us, finds the identities as they are … */
 static int on_turn(sd_event_source *source, void *userdata) {
     Main *program = userdata;
 
-    if (manager_is_settled(program->manager))
-        say_ready(program);
+    if (!program->name_is_requested && manager_is_settled(program->manager))
+        request_name(program);
+    say_status(program);
+    if (!program->is_ready && bus_has_name(program->bus)) {
+        program->is_ready = true;
+        (void) sd_notify(0, "READY=1");
+    }
     return 0;
 }
 
-/* … but a TPM that does not answer keeps nobody waiting. */
+/* … but a TPM that does not answer keeps nobody waiting: the bus gives up on a name after 25 seconds. */
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
     log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL,
               "The TPM has not answered for %u s; identityd goes on without it.", TPM_PATIENCE_SECONDS);
-    say_ready(userdata);
+    request_name(userdata);
     return 0;
 }
 
@@ -118,7 +146,7 @@ static int add_sources(Main *program, sd_event *loop) {
     if (r >= 0)
         r = sd_event_add_signal(loop, NULL, SIGHUP, on_hangup, program);
     if (r >= 0)
-        r = sd_event_add_post(loop, &program->settled, on_turn, program);
+        r = sd_event_add_post(loop, &program->turn, on_turn, program);
     if (r >= 0)
         r = sd_event_add_time_relative(loop, &program->patience, CLOCK_MONOTONIC, TPM_PATIENCE_SECONDS * 1000000ULL, 0,
                                        on_patience, program);
@@ -163,14 +191,16 @@ static int run(void) {
         r = manager_new(loop, &manager);
     if (r >= 0)
         r = bus_new(loop, manager, &bus);
+    program.loop = loop;
     program.manager = manager;
+    program.bus = bus;
     if (r >= 0)
         r = add_sources(&program, loop);
     if (r >= 0)
         r = sd_event_loop(loop);
     (void) sd_notify(0, "STOPPING=1");
     sd_event_source_disable_unref(program.watchdog);
-    sd_event_source_disable_unref(program.settled);
+    sd_event_source_disable_unref(program.turn);
     sd_event_source_disable_unref(program.patience);
     if (r < 0)
         log_entry(LOG_ERR, NULL, NULL, "identityd ends: %s.", strerror(-r));

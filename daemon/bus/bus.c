@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+/* What RequestName answers, of the D-Bus specification. */
+#define NAME_IS_OURS  1U
+#define NAME_WAS_OURS 4U
+
 /* ---- changes ---- */
 
 static int identity_path(const char *name, char **ret) {
@@ -111,6 +115,56 @@ static int add_objects(Bus *bus) {
     return r < 0 ? r : sd_bus_add_node_enumerator(bus->bus, NULL, IDENTITYD_IDENTITY_PREFIX, identity_enumerate, bus);
 }
 
+/* ---- the connection and the name ---- */
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+    log_entry(LOG_ERR, NULL, NULL,
+              "The system bus has ended the connection, and so nobody can reach identityd: it ends.");
+    return 0;
+}
+
+static int say_why_not(int r) {
+    log_entry(LOG_ERR, NULL, NULL,
+              r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)"
+                           : "The system bus cannot be used as %s: %s.",
+              IDENTITYD_BUS_NAME, strerror(-r));
+    return r;
+}
+
+/* Before the TPM and the state are worked with: two of us would get into each other's way. */
+static int check_name_is_free(Bus *bus) {
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    int taken = false;
+    int r = sd_bus_call_method(bus->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                               "NameHasOwner", NULL, &reply, "s", IDENTITYD_BUS_NAME);
+
+    if (r >= 0)
+        r = sd_bus_message_read(reply, "b", &taken);
+    return r < 0 ? r : taken ? -EEXIST : 0;
+}
+
+static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+    Bus *bus = userdata;
+    uint32_t answer = 0;
+    int r =
+        sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : sd_bus_message_read(m, "u", &answer);
+
+    bus->has_name = r >= 0 && (answer == NAME_IS_OURS || answer == NAME_WAS_OURS);
+    if (!bus->has_name)
+        (void) sd_event_exit(bus->loop, say_why_not(r < 0 ? r : -EEXIST));
+    return 1;
+}
+
+int bus_request_name(Bus *bus) {
+    int r = sd_bus_request_name_async(bus->bus, NULL, IDENTITYD_BUS_NAME, 0, on_name, bus);
+
+    return r < 0 ? say_why_not(r) : 0;
+}
+
+bool bus_has_name(const Bus *bus) {
+    return bus->has_name;
+}
+
 static int bus_connect(Bus *bus) {
     int r = sd_bus_open_system_with_description(&bus->bus, "identityd");
 
@@ -121,8 +175,11 @@ static int bus_connect(Bus *bus) {
     if (r >= 0)
         r = add_objects(bus);
     if (r >= 0)
-        r = sd_bus_attach_event(bus->bus, bus->loop, SD_EVENT_PRIORITY_NORMAL);
-    return r < 0 ? r : sd_bus_request_name(bus->bus, IDENTITYD_BUS_NAME, 0);
+        r = sd_bus_match_signal(bus->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, bus);
+    if (r >= 0)
+        r = check_name_is_free(bus);
+    return r < 0 ? r : sd_bus_attach_event(bus->bus, bus->loop, SD_EVENT_PRIORITY_NORMAL);
 }
 
 /* Before sd-bus closes the connection, which it does when the loop ends. */
@@ -148,13 +205,8 @@ int bus_new(sd_event *loop, Manager *manager, Bus **ret) {
         r = sd_event_source_set_priority(bus->leave, SD_EVENT_PRIORITY_IMPORTANT);
     if (r >= 0)
         r = bus_connect(bus);
-    if (r < 0) {
-        log_entry(LOG_ERR, NULL, NULL,
-                  r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)"
-                               : "The system bus cannot be used as %s: %s.",
-                  IDENTITYD_BUS_NAME, strerror(-r));
-        return r;
-    }
+    if (r < 0)
+        return say_why_not(r);
     const ManagerCallbacks callbacks = { on_changed, bus };
     manager_set_callbacks(manager, &callbacks);
     *ret = TAKE_PTR(bus);

@@ -22,6 +22,7 @@ struct Bus {
     sd_bus *bus;
     sd_event *loop;
     Manager *manager;
+    bool has_name;
     sd_event_source *leave;
     sd_event_source *flush; /* coalesces PropertiesChanged: one signal per object and turn of the loop */
     bool manager_changed;
