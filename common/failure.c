@@ -27,7 +27,7 @@ static const char *const dbus_names[_FAILURE_KIND_COUNT] = {
     [FAILURE_LIMITS_EXCEEDED] = IDENTITYD_ERROR_PREFIX "LimitsExceeded",
     [FAILURE_ENROLLMENT_FAILED] = IDENTITYD_ERROR_PREFIX "EnrollmentFailed",
     [FAILURE_CERTIFICATE_REJECTED] = IDENTITYD_ERROR_PREFIX "CertificateRejected",
-    [FAILURE_RETIRED] = IDENTITYD_ERROR_PREFIX "NotReady",
+    [FAILURE_RETIRED] = IDENTITYD_ERROR_PREFIX "Retired",
     [FAILURE_STORAGE] = "org.freedesktop.DBus.Error.IOError",
 };
 

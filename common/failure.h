@@ -28,7 +28,7 @@ typedef enum FailureKind {
     FAILURE_LIMITS_EXCEEDED = 12,
     FAILURE_ENROLLMENT_FAILED = 13,
     FAILURE_CERTIFICATE_REJECTED = 14,
-    FAILURE_RETIRED = 15, /* on the bus: NotReady, with a text that says retired */
+    FAILURE_RETIRED = 15,
     FAILURE_STORAGE = 16, /* the disk: on the bus org.freedesktop.DBus.Error.IOError */
     _FAILURE_KIND_COUNT,
 } FailureKind;

@@ -182,7 +182,7 @@ data=user:{os.getuid()}
         short.call("Retire")
         opened.wait_closed()
         self.assertEqual(short.state(), "retired")
-        self.refused("NotReady", short.open, "data")
+        self.refused("Retired", short.open, "data")
         short.enroll(new_key=True)
         short.wait("ready")
         with short.open("data") as again:

@@ -228,7 +228,7 @@ class Races(Hostile):
             first = self.call("hostile", "CreateRequest")
             time.sleep(0.005)
             hostile.call("Retire", signature="")
-            self.assertIn(first.get(), ("done", "NotReady", "Busy"))
+            self.assertIn(first.get(), ("done", "NotReady", "Retired", "Busy"))
             self.assertEqual(hostile.get("Activity"), "idle")
         self.assertEqual(hostile.create_request(), hostile.create_request())
 

@@ -207,7 +207,7 @@ class Retirement(Life):
         self.refused("EnrollmentFailed", one.enroll)
         self.restart()
         wait_until(lambda: one.state_or_none() in ("retired", "unavailable"), "leaving to be gone")
-        self.refused("NotReady", one.sign, SCHEME, b"x")
+        self.refused("Retired", one.sign, SCHEME, b"x")
         if os.path.isfile(state + "/trash"):
             os.unlink(state + "/trash")
         self.restart()

@@ -65,7 +65,7 @@ static void revoked(void) {
 
 static void retired(void) {
     set_generation(1, "retired");
-    refuse("org.identityd1.Error.NotReady", "It is retired.");
+    refuse("org.identityd1.Error.Retired", "It is retired.");
 }
 
 static void expired(void) {
@@ -119,7 +119,7 @@ typedef struct Cause {
 static const Cause causes[] = {
     { not_admitted, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_INSUFFICIENT_CREDENTIALS, "Not lent to you" },
     { revoked, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_INSUFFICIENT_CREDENTIALS, "revoked" },
-    { retired, GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE, GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE, "retired" },
+    { retired, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_INSUFFICIENT_CREDENTIALS, "retired" },
     { expired, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_INSUFFICIENT_CREDENTIALS, "expired" },
     { without_tpm, GNUTLS_E_TPM_ERROR, GNUTLS_E_TPM_ERROR, "No TPM" },
     { without_daemon, GNUTLS_E_TPM_SESSION_ERROR, GNUTLS_E_TPM_SESSION_ERROR, "identityd is not running" },

@@ -85,6 +85,7 @@ static void test_refusals_of_the_service(void **state) {
         { IDENTITYD_ERROR_PREFIX "NotReady", -EAGAIN },
         { IDENTITYD_ERROR_PREFIX "Expired", -EKEYEXPIRED },
         { IDENTITYD_ERROR_PREFIX "Revoked", -EKEYREVOKED },
+        { IDENTITYD_ERROR_PREFIX "Retired", -ENOKEY },
         { IDENTITYD_ERROR_PREFIX "TpmUnavailable", -ENODEV },
         { IDENTITYD_ERROR_PREFIX "TpmReplaced", -ENODEV },
         { IDENTITYD_ERROR_PREFIX "InvalidArgument", -EINVAL },

@@ -316,7 +316,7 @@ static void test_between_search_and_sign(void **state) {
     static const Cause causes[] = {
         { "ready", "org.identityd1.Error.AccessDenied", CKR_KEY_FUNCTION_NOT_PERMITTED },
         { "revoked", "org.identityd1.Error.Revoked", CKR_KEY_FUNCTION_NOT_PERMITTED },
-        { "retired", "org.identityd1.Error.NotReady", CKR_KEY_HANDLE_INVALID },
+        { "retired", "org.identityd1.Error.Retired", CKR_KEY_HANDLE_INVALID },
         { "ready", "org.identityd1.Error.TpmUnavailable", CKR_DEVICE_REMOVED },
     };
     CK_SESSION_HANDLE session = open_session();
