@@ -107,6 +107,16 @@ static void publish_files(Identity *identity) {
     backoff_failed(&publication->backoff, &patience, identity_now(identity));
 }
 
+/* What must not sign any more does not, whatever it takes; its holders have been told why. */
+static void take_back(const Identity *identity) {
+    Signing *signing = device_signing(identity_context(identity)->device);
+
+    if (identity_state(identity) == STATE_REVOKED)
+        (void) signing_close_identity(signing, identity_name(identity));
+    if (identity_state(identity) == STATE_RETIRED)
+        (void) signing_remove_identity(signing, identity_name(identity));
+}
+
 static void publish(Identity *identity) {
     Publication *publication = identity_part(identity, &publication_duty);
     int r = tell_signing(identity);
@@ -121,6 +131,7 @@ static void publish(Identity *identity) {
         backoff_failed(&publication->backoff, &patience, identity_now(identity));
         return;
     }
+    take_back(identity);
     publish_files(identity);
 }
 
@@ -142,12 +153,6 @@ static void publication_begin(Identity *identity) {
 }
 
 static void publication_hear(Identity *identity, unsigned changes) {
-    Signing *signing = device_signing(identity_context(identity)->device);
-
-    if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_REVOKED)
-        (void) signing_close_identity(signing, identity_name(identity));
-    if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_RETIRED)
-        (void) signing_remove_identity(signing, identity_name(identity));
     if (changes & (CHANGED_CONFIGURATION | CHANGED_STATE | CHANGED_GENERATION | CHANGED_ANCHORS | CHANGED_STATEMENTS |
                    CHANGED_TPM)) /* which may hang, or answer again */
         publish(identity);

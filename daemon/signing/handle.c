@@ -142,11 +142,6 @@ void handle_close(Handle *handle) {
         close_socket(handle);
 }
 
-void handle_close_all(ServedIdentity *identity) {
-    while (identity->handles)
-        handle_close(identity->handles);
-}
-
 /* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what
  * the socket nearly always is, and what counts is each packet that the holder takes). */
 static int set_flushing(Handle *handle, bool flushing) {
@@ -159,19 +154,12 @@ static int set_flushing(Handle *handle, bool flushing) {
     return 0;
 }
 
-/* 1: sent; 0: the holder has yet to read; else the handle is to be closed. */
-static int send_state(Handle *handle) {
-    const ServedIdentity *identity = handle->identity;
+static int write_state(Handle *handle, const ServedIdentity *identity) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
-    int fds[SERVED_FILES_MAX], unread;
+    int fds[SERVED_FILES_MAX];
     size_t fd_count;
-    int r = unread_by_holder(handle, &unread);
 
-    if (r < 0)
-        return r;
-    if (unread >= QUEUE_EMPTY)
-        return 0;
-    r = served_state(identity, handle->purpose, &body, fds, &fd_count);
+    int r = served_state(identity, handle->purpose, &body, fds, &fd_count);
     if (r < 0)
         return r;
     const PacketHeader header = { .type = HANDLE_STATE,
@@ -186,6 +174,26 @@ static int send_state(Handle *handle) {
     return 1;
 }
 
+/* 1: sent; 0: the holder has yet to read; else the handle is to be closed. */
+static int send_state(Handle *handle) {
+    int unread, r = unread_by_holder(handle, &unread);
+
+    if (r < 0)
+        return r;
+    return unread >= QUEUE_EMPTY ? 0 : write_state(handle, handle->identity);
+}
+
+/* Why a handle is closed, to its holder: a State that it was not told yet. Without files where it has yet to read, for
+ * no more descriptors may be on their way; who has no room even for that finds the end alone. */
+static void send_last_state(Handle *handle) {
+    ServedIdentity without_files = *handle->identity;
+
+    if (!handle->state_pending || send_state(handle) != 0)
+        return;
+    memset(without_files.files, -1, sizeof without_files.files);
+    (void) write_state(handle, &without_files);
+}
+
 static void push_state(Handle *handle) {
     handle->state_pending = true;
     /* Sent in a turn of its own: the edge comes at once if there is room. */
@@ -197,6 +205,13 @@ void handle_push_all(ServedIdentity *identity) {
     for (Handle *handle = identity->handles, *next; handle; handle = next) {
         next = handle->next; /* a handle that cannot be told is closed */
         push_state(handle);
+    }
+}
+
+void handle_close_all(ServedIdentity *identity) {
+    while (identity->handles) {
+        send_last_state(identity->handles);
+        handle_close(identity->handles);
     }
 }
 

@@ -135,9 +135,9 @@ struct Handle {
 
 int handle_new(Signing *signing, const SigningHandle *description, Handle **ret); /* on any thread; takes descriptors */
 void handle_open(Handle *handle);
-void handle_close(Handle *handle); /* tells main, which frees it: now, or when nothing unread is left */
-void handle_close_all(ServedIdentity *identity);
-void handle_push_all(ServedIdentity *identity); /* sends State to each, and closes what cannot be told */
+void handle_close(Handle *handle);               /* tells main, which frees it: now, or when nothing unread is left */
+void handle_close_all(ServedIdentity *identity); /* each is told the State that it was not told yet */
+void handle_push_all(ServedIdentity *identity);  /* sends State to each, and closes what cannot be told */
 void handle_end_lingering(Handle *handle);
 Handle *handle_free(Handle *handle);
 DEFINE_CLEANUP(Handle, handle_free)

@@ -92,7 +92,7 @@ typedef struct SigningIdentity {
 int signing_set_identity(Signing *signing, const SigningIdentity *identity);
 /* 0 or -ENOMEM. What is not known, and the current generation, are left as they are. */
 int signing_forget_generation(Signing *signing, const char *name, uint32_t generation);
-/* Closes its handles and forgets it and its keys. */
+/* Closes its handles, as signing_close_identity does, and forgets it and its keys. */
 int signing_remove_identity(Signing *signing, const char *name);
 
 /* ---- handles ---- */
@@ -110,7 +110,8 @@ typedef struct SigningHandle {
  * each for which handle_closed was not called. */
 int signing_open_handle(Signing *signing, const SigningHandle *handle);
 
-/* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. */
+/* Closes handles: one, or all of an identity. Requests already read are answered first or not at all. All of an
+ * identity are told first what signing_set_identity has said of it last: why they are closed. */
 int signing_close_handle(Signing *signing, uint64_t id);
 int signing_close_identity(Signing *signing, const char *name);
 

@@ -5,9 +5,12 @@ restarts, and the example in Python, whose signatures openssl verifies."""
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
+
+import ended
 
 BUILD = os.environ["BUILD"]
 SOURCE = os.environ["SOURCE"]
@@ -58,6 +61,12 @@ class Programs(unittest.TestCase):
         process = run(["--restart", "50"], f"{HANDLES} --count 100 --pause 5 demo data")
         self.check(process, 1)
         self.assertIn("closed the credential handle of demo", process.stderr)
+
+    def test_ends(self):
+        """The same test as with the real one: see ended.py."""
+        for state in ended.ERRORS:
+            with self.subTest(state):
+                ended.check(self, [WITH_FAKE, "--end", state], "demo", lambda process: process.send_signal(signal.SIGUSR2), state)
 
     def test_handshakes_across_renewals(self):
         process = run(["--renew", "20"], f"""

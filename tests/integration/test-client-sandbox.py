@@ -15,6 +15,8 @@ import threading
 import time
 import unittest
 
+import ended
+from lifecycle import checking, revoke
 from sandboxed import CA, Case, idctl, run, service, sign_request, wait_until
 
 BUILD = os.environ["BUILD"]
@@ -56,6 +58,25 @@ class Client(Case):
     def counts(self, text, what):
         done, failures, generations = re.search(what + r" (\d+) failures (\d+) generations ([\d,]*)", text).groups()
         return int(done), int(failures), generations.split(",")
+
+
+class Ends(Client):
+    """The same test as with the fake: see ended.py."""
+
+    def ends(self, state, end):
+        name = "ends-" + state
+        self.configure(name, checking(access="data"))
+        self.addCleanup(self.configure, name, None)
+        identity = self.identity(name)
+        identity.wait("ready")
+        ended.check(self, [], name, lambda _: end(identity), state)
+        self.assertEqual(identity.state(), state)
+
+    def test_revoked(self):
+        self.ends("revoked", revoke)
+
+    def test_retired(self):
+        self.ends("retired", lambda identity: idctl("retire", "--yes", "ends-retired"))
 
 
 class Handles(Client):

@@ -2,12 +2,13 @@
 /* Runs a command beside a fake identityd (tests/fakes) on a private bus, for tests of clients in other languages and of
  * modules that programs load:
  *
- *   with-fake-identityd [--renew MS] [--restart MS] COMMAND…
+ *   with-fake-identityd [--renew MS] [--restart MS] [--end STATE] COMMAND…
  *
  * Identities: "demo" (P-256, for clients and for the server demo.example), "demo-p384", "demo-rsa", and "empty", which
  * has no certificate yet. $FAKE/ca.pem is their root, $FAKE/demo.pem a chain of demo's first key. --renew: every MS
  * milliseconds demo gets a new generation, with one of two keys in turn, until the 14th; SIGUSR1 to $FAKE_PID does that
- * once. --restart: every MS milliseconds all handles are closed; SIGUSR2 does that once. Exit status: the command's. */
+ * once. --restart: every MS milliseconds all handles are closed; SIGUSR2 does that once. --end: SIGUSR2
+ * has demo end instead: it is then in STATE, revoked or retired. Exit status: the command's. */
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
 
@@ -27,6 +28,7 @@ typedef struct World {
     gnutls_privkey_t keys[2], p384, rsa;
     char *anchors, *crl;
     uint32_t generation;
+    const char *end; /* NULL, or the state that SIGUSR2 brings */
 } World;
 
 static volatile sig_atomic_t renew_now, restart_now;
@@ -112,6 +114,16 @@ static void world_clear(World *world) {
     free(world->crl);
 }
 
+/* As identityd does it: a last State, the end of the handles, and nobody gets another. */
+static void end_with(World *world, const char *state) {
+    bool revoked = strcmp(state, "revoked") == 0;
+    FailureKind kind = revoked ? FAILURE_REVOKED : FAILURE_RETIRED;
+
+    fake_identityd_set(world->fake, &(FakeIdentity) { .name = "demo", .state = state, .blocked = kind });
+    fake_identityd_close_handles(world->fake);
+    fake_identityd_refuse(world->fake, failure_dbus_name(kind), revoked ? "demo is revoked" : "demo is retired");
+}
+
 static unsigned milliseconds(void) {
     struct timespec now;
 
@@ -133,8 +145,11 @@ static int attend(World *world, pid_t pid, unsigned renew_every, unsigned restar
             signatures = now_signed;
             renew(world);
         }
-        if (restart_now ||
-            (restart_every > 0 && passed / restart_every > restarted && now_signed > signatures_before)) {
+        if (restart_now && world->end) {
+            restart_now = 0;
+            end_with(world, world->end);
+        } else if (restart_now ||
+                   (restart_every > 0 && passed / restart_every > restarted && now_signed > signatures_before)) {
             restarted += !restart_now;
             restart_now = 0;
             signatures_before = now_signed;
@@ -152,9 +167,12 @@ int main(int argc, char *argv[]) {
     int next = 1;
 
     for (; next + 1 < argc && strncmp(argv[next], "--", 2) == 0; next += 2)
-        *(strcmp(argv[next], "--renew") == 0 ? &renew_every : &restart_every) = (unsigned) atoi(argv[next + 1]);
+        if (strcmp(argv[next], "--end") == 0)
+            world.end = argv[next + 1];
+        else
+            *(strcmp(argv[next], "--renew") == 0 ? &renew_every : &restart_every) = (unsigned) atoi(argv[next + 1]);
     if (next >= argc) {
-        fprintf(stderr, "with-fake-identityd [--renew MS] [--restart MS] COMMAND…\n");
+        fprintf(stderr, "with-fake-identityd [--renew MS] [--restart MS] [--end STATE] COMMAND…\n");
         return 2;
     }
     (void) signal(SIGUSR1, on_signal);

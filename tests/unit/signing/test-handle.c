@@ -264,6 +264,48 @@ static void handles_end(void **state) {
     bench_wait_handles(bench, 0);
 }
 
+static void holder_expect_last_state(int fd, const char *word, bool with_files) {
+    assert_true(holder_receive(fd, &answer));
+    assert_int_equal(answer.type, HANDLE_STATE);
+    assert_value(HANDLE_STATE_STATE, word, strlen(word));
+    assert_int_equal(answer.fd_count > 0, with_files);
+    answer_clear(&answer);
+    holder_expect_closed(fd);
+}
+
+/* Who holds a handle is told why it ends, however soon after the reason the end comes, and also who has yet to read. */
+static void last_state(void **state) {
+    Bench *bench = *state;
+    SigningIdentity identity = bench_identity(bench, 1);
+    _cleanup_close_ int closed = bench_open(bench, PURPOSE_DATA), removed = -1, late = -1;
+
+    holder_sign_message(closed, bench->keys[0], 1, "x"); /* has read its first State */
+    identity.state = "revoked";
+    identity.blocked = FAILURE_REVOKED;
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    assert_int_equal(signing_close_identity(bench->signing, "demo"), 0);
+    holder_expect_last_state(closed, "revoked", true);
+
+    identity = bench_identity(bench, 1);
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    removed = bench_open(bench, PURPOSE_DATA);
+    holder_sign_message(removed, bench->keys[0], 1, "x");
+    late = bench_open(bench, PURPOSE_DATA);
+    bench_settle(bench);
+    identity.state = "retired";
+    identity.blocked = FAILURE_RETIRED;
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    assert_int_equal(signing_remove_identity(bench->signing, "demo"), 0);
+    holder_expect_last_state(removed, "retired", true);
+    assert_true(holder_receive(late, &answer)); /* the first, which it had not read */
+    assert_value(HANDLE_STATE_STATE, "ready", 5);
+    assert_true(answer.fd_count > 0);
+    answer_clear(&answer);
+    holder_expect_last_state(late, "retired", false);
+    identity = bench_identity(bench, 1);
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+}
+
 /* A child that sends GetState as its first packet, and then ends if `ends`. */
 static pid_t speak(int fd, bool ends) {
     pid_t parent = getpid(), child = fork();
@@ -386,6 +428,7 @@ int main(void) {
         cmocka_unit_test(many_requests_are_answered_in_order),
         cmocka_unit_test(a_shut_down_holder_still_gets_its_answers),
         cmocka_unit_test(handles_end),
+        cmocka_unit_test(last_state),
     };
     return cmocka_run_group_tests(tests, bench_start, bench_stop);
 }
