@@ -8,15 +8,16 @@ import time
 
 
 class Notified:
-    """A running daemon; `ready_after` is seconds from exec to READY=1."""
+    """A running daemon; `ready_after` is seconds from exec to READY=1, where that is waited for."""
 
-    def __init__(self, watchdog_usec=None, timeout=60):
+    def __init__(self, watchdog_usec=None, timeout=60, wait=True):
         sandbox = os.environ["SANDBOX"]
-        path = os.path.join(sandbox, f"notify.{os.getpid()}")
+        path = os.path.join(sandbox, f"notify.{os.getpid()}.{time.monotonic_ns()}")
         if os.path.exists(path):
             os.unlink(path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
+        self.status = None  # the last one that was told
         environment = dict(os.environ, NOTIFY_SOCKET=path, STATE_DIRECTORY=sandbox + "/state", RUNTIME_DIRECTORY=sandbox + "/run",
                            CONFIGURATION_DIRECTORY=sandbox + "/etc", CREDENTIALS_DIRECTORY=sandbox + "/credentials")
         if watchdog_usec:
@@ -25,7 +26,8 @@ class Notified:
         started = time.monotonic()
         self.process = subprocess.Popen([os.environ["BUILD"] + "/daemon/identityd"], env=environment, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
-        self.await_message("READY=1", timeout)
+        if wait:
+            self.await_message("READY=1", timeout)
         self.ready_after = time.monotonic() - started
 
     def await_message(self, line, timeout):
@@ -35,7 +37,11 @@ class Notified:
 
     def message(self, timeout):
         self.socket.settimeout(timeout)
-        return self.socket.recv(4096).decode()
+        text = self.socket.recv(4096).decode()
+        for line in text.split("\n"):
+            if line.startswith("STATUS="):
+                self.status = line[7:]
+        return text
 
     def threads(self):
         return sorted(int(name) for name in os.listdir(f"/proc/{self.process.pid}/task"))
