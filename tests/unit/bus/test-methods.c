@@ -247,6 +247,10 @@ static void test_retire_and_reset(void **state) {
     world_call(world, HAND, "Retire", &reply, "");
     assert_answered(&reply);
     assert_string_equal(world_text(world, HAND, "State"), "retired");
+    sign(world, HAND, "ecdsa_secp256r1_sha256", 10, &reply);
+    assert_refused(&reply, "Retired");
+    world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data", 0);
+    assert_refused(&reply, "Retired");
     world_call(world, HAND, "Renew", &reply, "a{sv}", 0);
     assert_null(reply.message);
     world_call(world, HAND, "Enroll", &reply, "a{sv}", 0); /* by hand, not by a server */
