@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who calls. The bus vouches for uid, groups and process of a connection; the unit is the system manager's for that
  * process, which is held by a pidfd over the question, so that a process id that was taken over meanwhile is noticed
- * (FACTS). Both are asked for once for each connection (access/caller-cache): calls that come in the meantime wait for
- * the same answer, later ones get it at once. */
+ * (docs/facts.md, "systemd and D-Bus"). Both are asked for once for each connection (access/caller-cache): calls that
+ * come in the meantime wait for the same answer, later ones get it at once. */
 #include "bus/caller.h"
 
 #include <errno.h>
