@@ -51,9 +51,10 @@ static void inquiry_end(Inquiry *inquiry, const Failure *failure, const char *te
 /* What /cacerts brought: how many certificates, and whose. */
 static void describe_answer(const JobResult *result, char ret[static ANSWER_MAX]) {
     _cleanup_certificates_ CertificateList list = { 0 };
+    LeftOut left_out = { 0 };
     Failure failure = FAILURE_INIT;
 
-    int r = certificate_list_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &list, &failure);
+    int r = certificate_bundle_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &list, &left_out, &failure);
     if (r < 0) {
         (void) snprintf(ret, ANSWER_MAX, "CA certificates that cannot be read: %.400s", failure.text);
         return;
