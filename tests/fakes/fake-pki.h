@@ -21,7 +21,8 @@ FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
 FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends);
 FakeCa *fake_ca_free(FakeCa *ca);
 DEFINE_CLEANUP(FakeCa, fake_ca_free)
-/* The key and name of `ca` certified by `issuer` (the NewWithOld of a rollover), as PEM; freed with free(). */
+/* The key and name of `ca` certified by `issuer`, as PEM: NewWithOld of a rollover where both have one name. Freed with
+ * free(). */
 char *fake_ca_cross(const FakeCa *ca, const FakeCa *issuer);
 
 typedef enum FakeKeyType {
