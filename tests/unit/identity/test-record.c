@@ -75,7 +75,7 @@ static void test_not_saved(void **state) {
 
 static void test_never_and_at_once(void **state) {
     Identity *identity = start(state);
-    Attempts attempts = { .failures = 1 };
+    Attempts attempts = { .failures = 1, .next = instant_never(), .last_success = 0 };
 
     identity_set_attempts(identity, &attempts);
     assert_int_equal(identity_save(identity), 0);
@@ -146,23 +146,49 @@ static void test_not_written(void **state) {
     assert_int_equal(access(machine_path(machine, "state/x/generations/1/key.pem"), F_OK), 0);
 }
 
+/* A file that cannot be read just now, or that a later version wrote, is not overwritten. */
 static void test_not_read(void **state) {
     Machine *machine = *state;
     Identity *identity = start(state);
-    char *text;
 
     (void) machine_certify(machine, identity, &(Certified) { .ca = NULL });
     machine_stop(machine);
-    machine_write(machine, "state/x/state", "nonsense\n");
+    assert_int_equal(rename(machine_path(machine, "state/x"), machine_path(machine, "state/aside")), 0);
+    assert_int_equal(symlink("/nowhere/at/all", machine_path(machine, "state/x")), 0);
     identity = start(state);
     assert_null(identity_store(identity));
     assert_int_equal(identity_state(identity), STATE_UNAVAILABLE);
-    assert_non_null(strstr(identity_error(identity), "state:1"));
+    assert_non_null(strstr(identity_error(identity), "state/x cannot be opened"));
     machine_expect_log(machine, "It is tried again.", 1);
-    assert_int_equal(identity_save(identity), -ENODATA); /* and it is not overwritten */
-    text = machine_read(machine, "state/x/state");
-    assert_string_equal(text, "nonsense\n");
-    free(text);
+    assert_int_equal(identity_save(identity), -ENODATA);
+    assert_int_equal(unlink(machine_path(machine, "state/x")), 0);
+    assert_int_equal(rename(machine_path(machine, "state/aside"), machine_path(machine, "state/x")), 0);
+    identity_load(identity);
+    assert_int_equal(identity_state(identity), STATE_READY);
+}
+
+/* One that is damaged counts on the side of caution: what may have been revoked does not sign. */
+static void test_damaged(void **state) {
+    Machine *machine = *state;
+    Identity *identity = start(state);
+    const Attempts attempts = { .failures = 7, .last_success = 1234567000 };
+
+    (void) machine_certify(machine, identity, &(Certified) { .ca = NULL });
+    identity_set_attempts(identity, &attempts);
+    assert_int_equal(identity_save(identity), 0);
+    machine_stop(machine);
+    machine_write(machine, "state/x/state", "nonsense\n");
+    identity = start(state);
+    machine_expect_log(machine, "What can be read of it counts, on the side of caution: it is on hold until the CA", 1);
+    assert_int_equal(identity_generation(identity), 1);
+    assert_int_equal(identity_state(identity), STATE_REVOKED);
+    assert_true(identity_revocation(identity).hold);
+    assert_int_equal(identity_attempts(identity)->failures, 0);
+    (void) machine_certify(machine, identity, &(Certified) { .ca = NULL }); /* a new key leads out */
+    assert_int_equal(identity_state(identity), STATE_READY);
+    identity = restart(state);
+    assert_int_equal(identity_state(identity), STATE_READY);
+    machine_expect_log(machine, "What can be read of it counts", 1); /* it was written anew */
 }
 
 /* What of_generation is: the generation that the record is about, and of a retired one the highest that there was. */
@@ -212,9 +238,9 @@ static void test_committed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_before_load),   TEST(test_survives),       TEST(test_not_saved),   TEST(test_never_and_at_once),
-        TEST(test_long_texts),    TEST(test_error_is_clean), TEST(test_not_written), TEST(test_not_read),
-        TEST(test_of_generation), TEST(test_committed),
+        TEST(test_before_load), TEST(test_survives),       TEST(test_not_saved),   TEST(test_never_and_at_once),
+        TEST(test_long_texts),  TEST(test_error_is_clean), TEST(test_not_written), TEST(test_not_read),
+        TEST(test_damaged),     TEST(test_of_generation),  TEST(test_committed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,10 +326,6 @@ static void test_activity(void **state) {
     assert_int_equal(identity_flush(identity), CHANGED_PROPERTIES);
     identity_set_activity(identity, ACTIVITY_WAITING);
     assert_int_equal(identity_flush(identity), 0);
-    standing_forget(identity);
-    assert_int_equal(identity_state(identity), STATE_UNAVAILABLE);
-    identity_evaluate(identity);
-    assert_int_equal(identity_state(identity), STATE_EMPTY);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
