@@ -71,6 +71,8 @@ static void test_start_without_tpm(void **state) {
     device_look_at_tpm(device);
     machine_until(machine, calls.looked == 1);
     assert_false(tpm_watch_is_ready(device_tpm(device)));
+    machine_expect_log(machine, "The TPM cannot be used: ", 1);
+    machine_expect_log(machine, "There is no device ID", 0); /* one failure, one line */
     assert_int_equal(swtpm_start(machine->swtpm), 0);
     machine_until(machine, tpm_watch_is_ready(device_tpm(device)));
 }

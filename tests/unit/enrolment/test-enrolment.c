@@ -239,6 +239,28 @@ static void test_end(void **state) {
     assert_true(job->time > identity_leaf(x_of(machine))->not_after);
 }
 
+/* What was planned while the clock was elsewhere is no plan, and what failed then says nothing now. */
+static void test_of_another_time(void **state) {
+    Machine *machine = *state;
+    const Reply failure = { .kind = REPLY_FAILURE, .text = "simpleenroll: 500", .seconds = 500000 };
+
+    clock_set(50 * 86400);
+    script(machine, &failure);
+    start(machine, "");
+    machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
+    machine_settle(machine);
+    assert_string_equal(identity_error(x_of(machine)), "simpleenroll: 500");
+    machine_stop(machine);
+    clock_set(-50 * 86400);
+    (void) unlink(machine_path(machine, "runtime/.clock"));
+    const Reply hold = { .kind = REPLY_HOLD };
+    script(machine, &hold);
+    machine_start(machine);
+    (void) await_job(machine, 2);
+    assert_string_equal(identity_error(x_of(machine)), "");
+    assert_int_equal(identity_attempts(x_of(machine))->failures, 0);
+}
+
 /* The clock turns out to have been wrong: what was begun for that ends, and how it went is forgotten. */
 static void test_unexpired(void **state) {
     Machine *machine = *state;
@@ -274,7 +296,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_done),        TEST(test_failure), TEST(test_failed_renewal),
         TEST(test_retry_after), TEST(test_later),   TEST(test_later_and_a_failure),
-        TEST(test_early),       TEST(test_end),     TEST(test_unexpired),
+        TEST(test_early),       TEST(test_end),     TEST(test_of_another_time),
+        TEST(test_unexpired),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

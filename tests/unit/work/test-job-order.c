@@ -170,6 +170,22 @@ static void test_not_sent(void **state) {
     assert_int_equal(enroller_count(machine->enroller), 0);
 }
 
+/* ---- what Work has ---- */
+
+static void test_work(void **state) {
+    Machine *machine = *state;
+    Answer answer = { .calls = 0 };
+    Failure failure = FAILURE_INIT;
+
+    machine_start_parts(machine, no_duties);
+    assert_ptr_equal(work_device(machine->work), machine->device);
+    operation_answer(work_operations(machine->work), answer_done, &answer, &failure);
+    machine_until(machine, answer.calls == 1);
+    operation_answer(work_operations(machine->work), answer_done, &answer, &failure);
+    machine_stop(machine); /* who waits still is answered at the end */
+    assert_int_equal(answer.calls, 2);
+}
+
 /* ---- time ---- */
 
 static void test_too_long(void **state) {
@@ -210,7 +226,7 @@ static void test_takes_no_answer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_all_that_is_sent), TEST(test_little_is_sent),  TEST(test_not_sent),
+        TEST(test_all_that_is_sent), TEST(test_little_is_sent),  TEST(test_not_sent), TEST(test_work),
         TEST(test_too_long),         TEST(test_takes_no_answer),
     };
 
