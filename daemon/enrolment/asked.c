@@ -41,11 +41,20 @@ static int may_join(const Identity *identity, const Plan *how, bool is_exact, Fa
                        running->new_key ? " with a new key" : "");
 }
 
+/* Past the end, what comes by itself asks for the names of before, and an admin for those that are configured by now.
+ */
+static bool steps_aside(Identity *identity, const Plan *how) {
+    const AttemptStart *running = attempt_start(enrolment_attempt(identity));
+
+    return running->means == how->means && running->present_names && !how->present_names &&
+           enrolment_give_way(identity);
+}
+
 /* Begins what was asked for, or joins what runs. `is_exact`: which key it gets was asked for too. */
 static void begin_or_join(Identity *identity, const Plan *how, bool is_exact, OperationDone done, void *userdata) {
     Operation *operation = NULL;
     Failure failure = FAILURE_INIT;
-    bool joins = enrolment_attempt(identity);
+    bool joins = enrolment_attempt(identity) && !steps_aside(identity, how);
     int r = joins ? may_join(identity, how, is_exact, &failure) : 0;
 
     if (r >= 0) {

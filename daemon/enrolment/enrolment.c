@@ -335,6 +335,17 @@ static void enrolment_stop(Identity *identity, const Failure *why) {
         enrolment->pending = PENDING_NOTHING; /* its files go with the key */
 }
 
+bool enrolment_give_way(Identity *identity) {
+    const Enrolment *enrolment = part_of(identity);
+    Failure why = FAILURE_INIT;
+
+    if (enrolment->operations)
+        return false;
+    (void) failure_set(&why, -ECANCELED, FAILURE_BUSY, "%s was asked for something else.", identity_name(identity));
+    enrolment_stop(identity, &why);
+    return true;
+}
+
 /* A renewal that is under way must not lead out of `revoked`: it may keep the key. */
 static void leave_renewal(Identity *identity) {
     Enrolment *enrolment = part_of(identity);

@@ -37,5 +37,7 @@ void enrolment_plan_boot_renewal(Identity *identity);
 const Attempt *enrolment_attempt(const Identity *identity);
 /* Begins one; none may be running. `operation` waits for it. */
 void enrolment_begin(Identity *identity, const Plan *how, Operation *operation /* taken, may be NULL */);
+/* Ends one that came by itself and that nobody waits for, so that another may begin. False: somebody does. */
+bool enrolment_give_way(Identity *identity);
 /* Waits for the one that runs. */
 void enrolment_join(Identity *identity, Operation *operation /* taken */);

@@ -13,7 +13,9 @@ static void answer(Attempt *attempt, const Failure *failure, BytesView body) {
     if (failure->kind == FAILURE_NONE)
         return;
     attempt->own_failure = *failure; /* ours is the better text than what the enroller makes of it */
-    /* Whose call it was that failed did nothing wrong: the enroller did. */
+    /* A signature that it should not have asked for is no mistake of whose call this was. */
+    if (attempt->question_type == JOB_PACKET_CREATE_REQUEST)
+        return;
     if (failure->kind == FAILURE_INVALID_ARGUMENT || failure->kind == FAILURE_PURPOSE_VIOLATION)
         attempt->own_failure.kind = FAILURE_ENROLLMENT_FAILED;
 }

@@ -7,7 +7,26 @@
 #include "store/store-internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+#define LINK_MAX_SIZE (sizeof(GENERATIONS) + 12U) /* "generations/4294967295" and the NUL */
+
+int store_open_generation(Store *store, uint32_t number, char **ret_path) {
+    char name[LINK_MAX_SIZE];
+
+    (void) snprintf(name, sizeof(name), GENERATIONS "/%" PRIu32, number);
+    _cleanup_close_ int fd = place_open_directory(store_place(store), name);
+    if (fd < 0)
+        return fd;
+    if (ret_path) {
+        char *path = path_join(store->path, name);
+        if (!path)
+            return -ENOMEM;
+        *ret_path = path;
+    }
+    return TAKE_FD(fd);
+}
 
 /* The files that it is over, in the order of its lines. */
 typedef struct Contents {

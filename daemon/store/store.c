@@ -28,22 +28,6 @@ static uint32_t parse_number(const char *name) {
     return n <= UINT32_MAX ? (uint32_t) n : 0;
 }
 
-int store_open_generation(Store *store, uint32_t number, char **ret_path) {
-    char name[LINK_MAX_SIZE];
-
-    (void) snprintf(name, sizeof(name), GENERATIONS "/%" PRIu32, number);
-    _cleanup_close_ int fd = place_open_directory(store_place(store), name);
-    if (fd < 0)
-        return fd;
-    if (ret_path) {
-        char *path = path_join(store->path, name);
-        if (!path)
-            return -ENOMEM;
-        *ret_path = path;
-    }
-    return TAKE_FD(fd);
-}
-
 /* All of its files there, and not empty. What is in them is judged when they are loaded. */
 static bool generation_is_complete(int fd) {
     static const char *const files[] = { KEY_FILE, PARENT_FILE, CHAIN_FILE };

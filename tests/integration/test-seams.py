@@ -117,7 +117,7 @@ class Retirement(Seams):
             for directory in ("generations", "pending"):
                 path = f"{SANDBOX}/state/{one.name}/{directory}"
                 wait_until(lambda: not os.path.isdir(path) or not os.listdir(path), f"{directory} to be empty")  # pylint: disable=cell-var-from-loop
-            self.refused("NotReady", one.open, "digest")
+            self.refused("Retired", one.open, "digest")
 
     def test_while_the_enroller_works(self):
         """What it brings afterwards leads nowhere."""
@@ -349,7 +349,7 @@ class Reload(Seams):
         one, held, call = self.reloaded_while(lambda: self.configure("one", configuration() + "[Weather]\n"))
         self.assertNotEqual(call.get()[0], "done")
         self.go_on(held)
-        self.stays(one, "unavailable", 0.5)
+        self.stays(one, "misconfigured", 0.5)
         self.assertEqual(os.listdir(SANDBOX + "/state/one/generations"), ["1"])
         self.configure("one", configuration(subject="CN=before"))
         one.wait("ready")
@@ -379,17 +379,21 @@ class Together(Seams):
         held.wait()
         return held, call
 
-    def test_two_renewals(self):
+    def test_the_same_twice(self):
         """Both are answered by one attempt."""
-        held, first = self.beside("Renew")
-        self.enroller.behaviour = lambda connection: self.fail("a second job")
-        second = Call(self.one, "Renew")
-        time.sleep(0.3)
-        self.assertIsNone(second.answer)
-        held.released.set()
-        self.assertEqual((first.get(), second.get()), (("done", ""), ("done", "")))
-        self.assertEqual(self.one.generation(), 2)
-        self.let(held)
+        for method, options in (("Renew", {}), ("Enroll", {"new_key": True})):
+            with self.subTest(method):
+                self.one.settle()
+                generation = self.one.generation()
+                held, first = self.beside(method, **options)
+                self.enroller.behaviour = lambda connection: self.fail("a second job")
+                second = Call(self.one, method, **options)
+                time.sleep(0.3)
+                self.assertIsNone(second.answer)
+                held.released.set()
+                self.assertEqual((first.get(), second.get()), (("done", ""), ("done", "")))
+                self.assertEqual(self.one.generation(), generation + 1)
+                self.let(held)
 
     def test_two_renewals_in_the_same_instant(self):
         asked = len(requests("simplereenroll"))
@@ -402,7 +406,7 @@ class Together(Seams):
 
     def test_something_else_is_busy(self):
         """And what runs is not disturbed."""
-        for running, others in ((("Enroll", {"new_key": True}), (("Enroll", {"new_key": True}), ("Renew", {}), ("Renew", {"rotate_key": True}))),
+        for running, others in ((("Enroll", {"new_key": True}), (("Renew", {}), ("Renew", {"rotate_key": True}))),
                                 (("Renew", {}), (("Enroll", {}), ("Enroll", {"new_key": True}), ("Renew", {"rotate_key": True})))):
             self.one.settle()
             generation = self.one.generation()

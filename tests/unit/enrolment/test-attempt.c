@@ -125,7 +125,7 @@ static void test_wasted(void **state) {
 
     script(machine, &foreign);
     tried = attempt_try(machine, identity, first);
-    expect_tried(&tried, FAILURE_CERTIFICATE_REJECTED, "other subject alternative names");
+    expect_tried(&tried, FAILURE_CERTIFICATE_REJECTED, "its subject alternative names are ");
     assert_true(tried.end.wasted_lifetime > 4990 && tried.end.wasted_lifetime <= 5000);
     assert_false(has_pending(machine));
     assert_int_equal(identity_generation(identity), 0);
@@ -344,18 +344,6 @@ static void test_pending_damaged(void **state) {
     }
 }
 
-static void test_nothing_can_be_kept(void **state) {
-    Machine *machine = *state;
-    Identity *identity = start(state);
-    Tried tried;
-
-    machine_write(machine, "state/x/pending", "in the way");
-    tried = attempt_try(machine, identity, first);
-    assert_int_equal(tried.end.result, ATTEMPT_FAILED);
-    assert_int_equal(tried.end.failure.kind, FAILURE_STORAGE);
-    assert_int_equal(enroller_count(machine->enroller), 0); /* no CA is asked for what could not be kept */
-}
-
 /* ---- in the middle ---- */
 
 static void test_freed_while_it_runs(void **state) {
@@ -414,7 +402,6 @@ int main(void) {
         TEST(test_pending_of_a_person),
         TEST(test_pending_of_another_tpm),
         TEST(test_pending_damaged),
-        TEST(test_nothing_can_be_kept),
         TEST(test_freed_while_it_runs),
         TEST(test_misconfigured_by_its_turn),
     };

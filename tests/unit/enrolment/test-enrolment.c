@@ -186,9 +186,9 @@ static void test_later_and_a_failure(void **state) {
 
 static void test_early(void **state) {
     Machine *machine = *state;
-    const Reply early = { .issue = { .starts = 2500, .ends = 20000 } };
+    const Reply early = { .issue = { .starts = 2500, .ends = 40000 } };
 
-    start_ready(machine, "", 10000);
+    start_ready(machine, "", 20000);
     script(machine, &early);
     pass_to_next(machine);
     (void) await_job(machine, 2);

@@ -289,7 +289,7 @@ static void test_chain_refused(void **state) {
     gnutls_free(many[0].data);
     machine_forget_log(machine);
     expect_refused(machine, &answer, &(FakeIssue) { .other_key = true }, "is for the key that was asked for");
-    expect_refused(machine, &answer, &(FakeIssue) { .dns = "not.asked.for" }, "other subject alternative names");
+    expect_refused(machine, &answer, &(FakeIssue) { .dns = "not.asked.for" }, "its subject alternative names are ");
     expect_refused(machine, &answer, &(FakeIssue) { .starts = -100, .ends = 5 }, "less than 10 seconds are left");
     assert_int_equal(identity_state(x_of(machine)), STATE_EMPTY);
     install_good(machine, &answer, &as_asked); /* the request is there still */

@@ -181,7 +181,7 @@ static void test_names_that_cannot_be(void **state) {
     f->job = await_held_job(f->machine, 1);
     ask(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
     expect_refused(f, FAILURE_INVALID_ARGUMENT, "x.conf:2");
-    expect_own_words(f, FAILURE_ENROLLMENT_FAILED, "no systemd credential brings a hardware serial number");
+    expect_own_words(f, FAILURE_INVALID_ARGUMENT, "no systemd credential brings a hardware serial number");
 }
 
 /* ---- signatures ---- */

@@ -302,29 +302,6 @@ static void test_damaged(void **state) {
     }
 }
 
-/* What cannot be read just now says nothing: neither that it is damaged nor that the configuration is wrong. */
-static void test_unreadable(void **state) {
-    Fixture *f = *state;
-    Identity *identity = start_with(f, "");
-
-    learn(identity, f->others[0]);
-    machine_stop(f->machine);
-    assert_int_equal(rename(machine_path(f->machine, "state/x/trust"), machine_path(f->machine, "state/x/aside")), 0);
-    machine_write(f->machine, "state/x/trust", "a file");
-    identity = start(f);
-    assert_int_equal(identity_state(identity), STATE_UNAVAILABLE);
-    assert_null(identity_fault(identity));
-    machine_expect_log(f->machine, "It is tried again.", 1);
-    assert_non_null(strstr(identity_error(identity), "state/x/trust"));
-    assert_int_equal(unlink(machine_path(f->machine, "state/x/trust")), 0);
-    assert_int_equal(rename(machine_path(f->machine, "state/x/aside"), machine_path(f->machine, "state/x/trust")), 0);
-    clock_pass(2);
-    identity_run_due(identity);
-    assert_int_equal(identity_state(identity), STATE_EMPTY);
-    assert_int_equal(identity_anchors(identity)->count, 2);
-    assert_string_equal(identity_error(identity), ""); /* and that it could not be is past */
-}
-
 /* ---- a fingerprint ---- */
 
 static void test_fingerprint(void **state) {
@@ -418,7 +395,6 @@ int main(void) {
         TEST(test_same_again),
         TEST(test_not_stored),
         TEST(test_damaged),
-        TEST(test_unreadable),
         TEST(test_fingerprint),
         TEST(test_fingerprint_damaged),
         TEST(test_domains),

@@ -180,7 +180,7 @@ static void test_chain_of_another_key(void **state) {
     free(chain);
     identity = start(state);
     assert_int_equal(identity_generation(identity), 0);
-    machine_expect_log(machine, "generations/2: the first certificate of chain.pem is not for the key in key.pem", 1);
+    machine_expect_log(machine, "generations/2/chain.pem: is damaged: it is not what the checksum beside it says", 1);
     assert_int_equal(identity_state(identity), STATE_EMPTY);
 }
 
