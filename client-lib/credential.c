@@ -161,7 +161,9 @@ static int closed_error(identityd_credential *credential) {
     _cleanup_snapshot_ identityd_snapshot *last = last_snapshot(credential);
 
     if (strcmp(last->state, "revoked") == 0)
-        return client_error(-EKEYREVOKED, "%s is revoked: identityd closed its credential handles",
+        return client_error(-EKEYREVOKED,
+                            "%s is revoked: its certificate was revoked by the CA, or put on hold; identityd closed "
+                            "its credential handles",
                             credential->identity);
     if (strcmp(last->state, "retired") == 0)
         return client_error(-ENOKEY, "%s is retired: its key was destroyed", credential->identity);

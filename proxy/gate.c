@@ -157,10 +157,11 @@ static void look_at_word(Gate *gate, const char *word, uint32_t generation) {
         const char *reason;
     } words[] = {
         { "ready", GATE_OPEN, "" },
-        { "revoked", GATE_ENDED, "it is revoked" },
-        { "retired", GATE_ENDED, "it is retired" },
+        { "revoked", GATE_ENDED, "its certificate was revoked by the CA, or put on hold" },
+        { "retired", GATE_ENDED, "it was retired and its key destroyed" },
         { "expired", GATE_SHUT, "its certificate has expired" },
         { "unavailable", GATE_SHUT, "the TPM is unavailable" },
+        { "misconfigured", GATE_SHUT, "its configuration file has a mistake" },
         { "empty", GATE_SHUT, "it has no certificate yet" },
     };
 

@@ -91,7 +91,8 @@ static void test_it_does_not_wait_for_ever(void **state) {
 static void test_refused_by_the_identity(void **state) {
     static const struct {
         const char *word, *why;
-    } cases[] = { { "empty", "it has no certificate yet" }, { "revoked", "it is revoked" } };
+    } cases[] = { { "empty", "it has no certificate yet" },
+                  { "revoked", "its certificate was revoked by the CA, or put on hold" } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         Fixture *fixture;
@@ -125,7 +126,7 @@ static void test_a_revocation_ends_an_open_one(void **state) {
 
     fixture_establish(fixture);
     lab_set_identity(1, "revoked");
-    assert_end(fixture, "1 bytes to the peer and 1 from it: it is revoked");
+    assert_end(fixture, "1 bytes to the peer and 1 from it: its certificate was revoked by the CA, or put on hold");
     fixture_await(fixture, program_saw_the_end);
 }
 

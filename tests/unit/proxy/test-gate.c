@@ -141,10 +141,11 @@ static void test_states(void **state) {
     } cases[] = {
         { "expired", GATE_SHUT, "its certificate has expired" },
         { "unavailable", GATE_SHUT, "the TPM is unavailable" },
+        { "misconfigured", GATE_SHUT, "its configuration file has a mistake" },
         { "empty", GATE_SHUT, "it has no certificate yet" },
         { "sleeping", GATE_SHUT, "its state is not known to this program" },
-        { "revoked", GATE_ENDED, "it is revoked" },
-        { "retired", GATE_ENDED, "it is retired" },
+        { "revoked", GATE_ENDED, "its certificate was revoked by the CA, or put on hold" },
+        { "retired", GATE_ENDED, "it was retired and its key destroyed" },
     };
     Fixture *fixture = *state;
 

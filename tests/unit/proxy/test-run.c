@@ -188,8 +188,9 @@ static void test_states_are_told(void **state) {
     await_notice(&proxy, "STATUS=demo: the TPM is unavailable");
     await_said("demo: new connections are refused: the TPM is unavailable");
     lab_set_identity(2, "revoked");
-    await_notice(&proxy, "STATUS=demo: it is revoked");
-    await_said("demo: all 0 connections are closed, new ones refused: it is revoked");
+    await_notice(&proxy, "STATUS=demo: its certificate was revoked by the CA, or put on hold");
+    await_said(
+        "demo: all 0 connections are closed, new ones refused: its certificate was revoked by the CA, or put on hold");
     assert_int_equal(stop(&proxy), EXIT_OK);
 }
 
