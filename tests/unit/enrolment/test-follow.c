@@ -132,6 +132,8 @@ static void test_first_cannot_be_stored(void **state) {
 
     start_with_fingerprint(f, f->machine->ca);
     machine_write(f->machine, "state/x/trust", "in the way");
+    (void) rmdir(machine_path(f->machine, "state/x/trash"));
+    machine_write(f->machine, "state/x/trash", "in the way too, or it would be set aside");
     assert_true(bootstrap(f, f->machine->ca->pem) < 0);
     assert_int_equal(f->failure.kind, FAILURE_STORAGE);
     assert_int_equal(identity_anchors(f->identity)->count, 0);
@@ -197,6 +199,8 @@ static void test_not_stored(void **state) {
     assert_int_equal(unlink(machine_path(f->machine, "state/x/trust/anchors.pem")), 0);
     assert_int_equal(rmdir(machine_path(f->machine, "state/x/trust")), 0);
     machine_write(f->machine, "state/x/trust", "in the way");
+    (void) rmdir(machine_path(f->machine, "state/x/trash"));
+    machine_write(f->machine, "state/x/trash", "in the way too, or it would be set aside");
     assert_true(roll(f, f->machine->ca->pem, f->next->pem, f->cross, "") < 0);
     machine_expect_log(f->machine, "The CA's new anchors could not be stored: ", 1);
     assert_int_equal(identity_anchors(f->identity)->count, 1);

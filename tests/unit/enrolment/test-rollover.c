@@ -149,6 +149,8 @@ static void test_not_stored(void **state) {
     (void) rmdir(machine_path(f->machine, "state/x/trust/crls"));
     assert_int_equal(rmdir(machine_path(f->machine, "state/x/trust")), 0);
     machine_write(f->machine, "state/x/trust", "in the way");
+    (void) rmdir(machine_path(f->machine, "state/x/trash"));
+    machine_write(f->machine, "state/x/trash", "in the way too, or it would be set aside");
     enroller_script(f->machine->enroller, &answer);
     machine_pass(f->machine, 5 * 3600 + 2);
     machine_until(f->machine, machine_logged(f->machine, "The CA's new anchors could not be stored") == 1);
