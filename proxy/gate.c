@@ -29,6 +29,8 @@ struct Gate {
     Job job; /* opening */
     bool opening;
     uint64_t wait; /* µs until the next attempt after this one */
+    identityd_gnutls_credentials
+        *made; /* by the job, until it is done: the main thread reads `credentials` meanwhile */
     int result;
     char result_text[GATE_REASON_MAX];
 };
@@ -143,7 +145,7 @@ static void run_opening(Job *job) {
                              : identityd_credential_open(gate->identity, gate->purpose, &gate->credential);
 
     if (r >= 0 && !gate->credentials)
-        r = identityd_gnutls_credentials_new(gate->credential, 0, &gate->credentials);
+        r = identityd_gnutls_credentials_new(gate->credential, 0, &gate->made);
     gate->result = r;
     copy_text(gate->result_text, r < 0 ? identityd_last_error() : "");
 }
@@ -218,6 +220,10 @@ static void finish_opening(Job *job) {
     int r = gate->result;
 
     gate->opening = false;
+    if (gate->made) {
+        gate->credentials = gate->made;
+        gate->made = NULL;
+    }
     if (r >= 0) {
         r = watch(gate);
         if (r < 0)
@@ -272,6 +278,7 @@ Gate *gate_free(Gate *gate) {
         return NULL;
     sd_event_source_disable_unref(gate->watch);
     sd_event_source_disable_unref(gate->retry);
+    identityd_gnutls_credentials_free(gate->made);
     identityd_gnutls_credentials_free(gate->credentials);
     identityd_credential_free(gate->credential);
     free(gate);
