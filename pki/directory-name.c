@@ -6,6 +6,7 @@
 #include "pki/directory-name.h"
 
 #include "pki/asn1.h"
+#include "pki/form.h"
 #include "pki/name-text.h"
 
 #include <gnutls/x509.h>
@@ -161,20 +162,6 @@ enum { FORM_BYTES, FORM_EXACT_TEXT, FORM_FOLDED_TEXT };
 /* How a name is: one that is malformed is compared as a whole. */
 enum { FORM_MALFORMED, FORM_NAME };
 
-static int append_number(Bytes *bytes, size_t number) {
-    const uint8_t data[] = { (uint8_t) (number >> 24), (uint8_t) (number >> 16), (uint8_t) (number >> 8),
-                             (uint8_t) number };
-
-    return bytes_append(bytes, (BytesView) { data, sizeof(data) });
-}
-
-/* With its length before it. */
-static int append_counted(Bytes *bytes, BytesView view) {
-    int r = append_number(bytes, view.size);
-
-    return r < 0 ? r : bytes_append(bytes, view);
-}
-
 static int append_text(Bytes *bytes, NameText text) {
     _cleanup_free_ uint32_t *characters = calloc(text.rest.size + 1, sizeof(*characters));
     size_t count = 0;
@@ -194,7 +181,7 @@ static int append_attribute(Bytes *bytes, const Attribute *attribute) {
 
     if (open_text(attribute, folds, &text, &clarity) < 0)
         form = FORM_BYTES;
-    int r = append_counted(bytes, attribute->type.content);
+    int r = form_append_counted(bytes, attribute->type.content);
     if (r >= 0)
         r = bytes_append(bytes, (BytesView) { &form, 1 });
     if (r >= 0)
@@ -202,26 +189,18 @@ static int append_attribute(Bytes *bytes, const Attribute *attribute) {
     return r;
 }
 
-static int compare_forms(const void *a, const void *b) {
-    const Bytes *one = a, *other = b;
-
-    if (one->size != other->size)
-        return one->size < other->size ? -1 : 1;
-    return memcmp(one->data, other->data, one->size);
-}
-
 /* The order of attributes is the encoding's, not the name's. */
 static int append_rdn(Bytes *bytes, const Attributes *attributes) {
     Bytes forms[ATTRIBUTES_MAX] = { 0 };
-    int r = append_number(bytes, attributes->count);
+    int r = form_append_number(bytes, attributes->count);
 
     for (size_t i = 0; r >= 0 && i < attributes->count; i++)
         r = append_attribute(&forms[i], &attributes->list[i]);
     if (r >= 0)
-        qsort(forms, attributes->count, sizeof(forms[0]), compare_forms);
+        qsort(forms, attributes->count, sizeof(forms[0]), form_compare);
     for (size_t i = 0; i < attributes->count; i++) {
         if (r >= 0)
-            r = append_counted(bytes, bytes_view(&forms[i]));
+            r = form_append_counted(bytes, bytes_view(&forms[i]));
         bytes_clear(&forms[i]);
     }
     return r;

@@ -5,6 +5,7 @@
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
+#include "pki/form.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -133,25 +134,13 @@ static int read_forms(BytesView names, Forms *forms) {
     return 0;
 }
 
-static int compare_forms(const void *a, const void *b) {
-    const Bytes *one = a, *other = b;
-
-    if (one->size != other->size)
-        return one->size < other->size ? -1 : 1;
-    return memcmp(one->data, other->data, one->size);
-}
-
 static int append_forms(Bytes *bytes, const Forms *forms) {
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < forms->count; i++) {
         const Bytes *form = &forms->list[i];
-        uint32_t size = (uint32_t) form->size;
-        if (i > 0 && compare_forms(form, form - 1) == 0)
-            continue;
-        r = bytes_append(bytes, (BytesView) { (const uint8_t *) &size, sizeof(size) });
-        if (r >= 0)
-            r = bytes_append(bytes, bytes_view(form));
+        if (i == 0 || form_compare(form, form - 1) != 0)
+            r = form_append_counted(bytes, bytes_view(form));
     }
     return r;
 }
@@ -167,7 +156,7 @@ int general_names_form(BytesView names, Bytes *ret) {
     else if (r < 0)
         return r;
     else if (forms.count > 0)
-        qsort(forms.list, forms.count, sizeof(forms.list[0]), compare_forms);
+        qsort(forms.list, forms.count, sizeof(forms.list[0]), form_compare);
     r = bytes_append(&form, (BytesView) { &kind, 1 });
     if (r >= 0)
         r = kind == FORM_NAMES ? append_forms(&form, &forms) : bytes_append(&form, names);

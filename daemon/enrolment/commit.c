@@ -160,10 +160,10 @@ typedef struct Usages {
     unsigned lent, allowed, present; /* what the candidate allows, and what the one that is there does */
 } Usages;
 
-static SuccessorVerdict judge(const Identity *identity, const CertificateList *chain, Usages *usages) {
+/* `works`: the present one does, so that there is something to compare with. */
+static SuccessorVerdict judge(const Identity *identity, const CertificateList *chain, bool works, Usages *usages) {
     SuccessorLife present = { 0 };
     const Certificate *leaf = identity_leaf(identity);
-    bool works = present_works(identity);
 
     if (works)
         present = present_life(identity, usages->lent);
@@ -221,7 +221,7 @@ static int check_chain(const Identity *identity, const Candidate *candidate, Cer
 
     if (r < 0)
         return r;
-    *ret_verdict = judge(identity, ret_chain, &usages);
+    *ret_verdict = judge(identity, ret_chain, works, &usages);
     if (*ret_verdict == SUCCESSOR_LACKS_USAGE)
         return refuse_usage(identity, candidate, lent & usages.present & ~usages.allowed, ret_failure);
     if (!successor_is_refused(*ret_verdict) && (lent & ~usages.allowed) != 0)

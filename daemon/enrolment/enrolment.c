@@ -218,15 +218,14 @@ static void note_done(Identity *identity) {
 }
 
 /* `attempt` NULL: it did not even begin. */
-static void finish(Identity *identity, Attempt *attempt, const AttemptStart *start, const AttemptEnd *end) {
+static void finish(Identity *identity, Attempt *attempt, bool was_renewal, const AttemptEnd *end) {
     Enrolment *enrolment = part_of(identity);
     Operation *operations = TAKE_PTR(enrolment->operations);
-    bool was_renewal = start->means == MEANS_ITSELF, is_pending = end->result == ATTEMPT_PUT_OFF;
 
     enrolment->attempt = NULL;
     if (end->result == ATTEMPT_FAILED)
         note_failed(identity, attempt, end);
-    else if (is_pending) {
+    else if (end->result == ATTEMPT_PUT_OFF) {
         note_outcome(identity, end);
         note_put_off(identity, attempt);
     } else if (end->result == ATTEMPT_EARLY)
@@ -245,9 +244,7 @@ static void finish(Identity *identity, Attempt *attempt, const AttemptStart *sta
 }
 
 static void on_ended(Attempt *attempt, const AttemptEnd *end, void *userdata) {
-    const AttemptStart start = *attempt_start(attempt);
-
-    finish(userdata, attempt, &start, end);
+    finish(userdata, attempt, attempt_start(attempt)->means == MEANS_ITSELF, end);
 }
 
 /* ---- beginning ---- */
@@ -268,7 +265,7 @@ void enrolment_begin(Identity *identity, const Plan *how, Operation *operation) 
     identity_set_settings(identity, digest);
     identity_set_activity(identity, is_renewing ? ACTIVITY_RENEWING : ACTIVITY_ENROLLING);
     if (attempt_begin(identity, &start, &enrolment->attempt, &end) < 0)
-        finish(identity, NULL, &start, &end);
+        finish(identity, NULL, how->means == MEANS_ITSELF, &end);
 }
 
 void enrolment_join(Identity *identity, Operation *operation) {
@@ -280,7 +277,6 @@ static void install_pending(Identity *identity) {
     _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
     _cleanup_certificates_ CertificateList issued = { 0 };
     AttemptEnd end = { .result = ATTEMPT_DONE };
-    const AttemptStart start = { .means = MEANS_ITSELF, .present_names = true };
     int64_t begins = 0;
 
     part_of(identity)->pending = PENDING_NOTHING;
@@ -297,7 +293,7 @@ static void install_pending(Identity *identity) {
         (void) store_pending_drop(identity_store(identity), NULL);
         end.result = ATTEMPT_FAILED;
     }
-    finish(identity, NULL, &start, &end);
+    finish(identity, NULL, true, &end);
 }
 
 static void enrolment_due(Identity *identity) {
@@ -317,13 +313,6 @@ static void drop_pending(Identity *identity) {
 
     (void) store_pending_drop(identity_store(identity), NULL);
     enrolment->pending = PENDING_NOTHING;
-}
-
-static void forget(Identity *identity) {
-    Attempts attempts = *identity_attempts(identity);
-
-    attempts_forget(&attempts);
-    identity_set_attempts(identity, &attempts);
 }
 
 static void enrolment_stop(Identity *identity, const Failure *why) {
@@ -360,7 +349,7 @@ static void leave_renewal(Identity *identity) {
     }
     if (enrolment->pending == PENDING_RENEWAL || enrolment->pending == PENDING_ISSUED)
         drop_pending(identity);
-    forget(identity);
+    identity_forget_attempts(identity);
 }
 
 /* The clock was wrong, and nothing has expired: ends what was begun for that, and forgets how it went. */
@@ -372,7 +361,7 @@ static void leave_expiry(Identity *identity) {
         return; /* somebody asked for it */
     (void) failure_set(&why, -ECANCELED, FAILURE_NOT_READY, "%s has not expired after all.", identity_name(identity));
     enrolment_stop(identity, &why);
-    forget(identity);
+    identity_forget_attempts(identity);
     identity_set_error(identity, NULL);
     (void) identity_save(identity);
 }
@@ -389,7 +378,7 @@ static void compare_settings(Identity *identity) {
     if (identity_settings(identity)[0] != '\0' && identity_attempts(identity)->failures > 0) {
         log_entry(LOG_INFO, MESSAGE_CONFIGURATION, identity_name(identity),
                   "[Enrollment] or [Renewal] was changed: earlier failures count no more.");
-        forget(identity);
+        identity_forget_attempts(identity);
         identity_set_error(identity, NULL);
     }
     identity_set_settings(identity, digest);
@@ -405,7 +394,7 @@ static void give_up_request(Identity *identity) {
     log_entry(LOG_NOTICE, MESSAGE_CONFIGURATION, identity_name(identity),
               "The request that the CA has taken is given up: the configuration asks for something else now.");
     drop_pending(identity);
-    forget(identity);
+    identity_forget_attempts(identity);
 }
 
 /* After a start: what the CA has taken is asked for again, and a certificate that came early still waits. */
@@ -434,7 +423,7 @@ static void forget_another_time(Identity *identity) {
     if (part_of(identity)->attempt ||
         !attempts_are_of_another_time(identity_attempts(identity), has_life ? &life : NULL, identity_now(identity)))
         return;
-    forget(identity);
+    identity_forget_attempts(identity);
     identity_set_error(identity, NULL);
     (void) identity_save(identity);
 }
@@ -462,7 +451,7 @@ static void enrolment_hear(Identity *identity, unsigned changes) {
         leave_expiry(identity);
     /* Law 8: the attempt at the end does not wait for what was planned before it. */
     else if (changes & (CHANGED_EXPIRED | CHANGED_CHAIN_ENDED))
-        forget(identity);
+        identity_forget_attempts(identity);
     if ((changes & CHANGED_STATE) && identity_store(identity))
         forget_another_time(identity);
     settle_activity(identity);

@@ -63,7 +63,7 @@ int forgotten_remove(const Device *device, const IdentitySet *set, const char *n
                            "%s is configured, so it is not forgotten. Remove its configuration and run `idctl reload` "
                            "first, or use `idctl retire`, which destroys the key alone.",
                            name);
-    r = forgotten_list(device, set, &names, ret_failure);
+    r = store_names(device_directories(device)->state_fd, &names, ret_failure);
     if (r < 0)
         return r;
     if (!is_in(names, name))

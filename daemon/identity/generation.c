@@ -139,11 +139,8 @@ static int damaged(const Identity *identity, int r, const char *file, Failure *r
  * An anchor may be younger than the leaf, or end before it, so both ends of that life are tried. */
 static int find_path(const Identity *identity, const CertificateList *chain, CertificateList *ret_path,
                      Failure *ret_failure) {
-    int64_t begin = chain->list[0]->not_before, end = chain_first_to_end(chain)->not_after;
-
-    for (size_t i = 1; i < chain->count; i++)
-        if (chain->list[i]->not_before > begin)
-            begin = chain->list[i]->not_before;
+    int64_t begin = certificate_list_begun(chain, chain->list[0]->not_before),
+            end = chain_first_to_end(chain)->not_after;
     int r = chain_build(chain->list[0], chain, identity_anchors(identity), end, ret_path, NULL, ret_failure);
     if (r == -EKEYREJECTED)
         r = chain_build(chain->list[0], chain, identity_anchors(identity), begin, ret_path, NULL, NULL);

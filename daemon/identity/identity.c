@@ -80,9 +80,7 @@ static int finish_what_was_cut(Identity *identity, Failure *ret_failure) {
     const TpmKey *key = identity_key(identity);
 
     if (identity_generation(identity) > record_of_generation(identity)) {
-        Attempts attempts = *identity_attempts(identity);
-        attempts_forget(&attempts);
-        identity_set_attempts(identity, &attempts);
+        identity_forget_attempts(identity);
         (void) record_committed(identity, identity_generation(identity),
                                 key ? tpm_key_parent_name(key) : (BytesView) { NULL, 0 });
         identity_set_error(identity, NULL);
@@ -269,7 +267,6 @@ static uint32_t highest_generation(const Identity *identity) {
 
 int identity_retire(Identity *identity, Failure *ret_failure) {
     Failure stopping = FAILURE_INIT;
-    Attempts attempts = *identity_attempts(identity);
 
     if (!identity_store(identity))
         return failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY, "%s cannot be retired: %s", identity->name,
@@ -277,8 +274,7 @@ int identity_retire(Identity *identity, Failure *ret_failure) {
     (void) failure_set(&stopping, -ECANCELED, FAILURE_RETIRED, "%s was retired.", identity->name);
     identity_stop(identity, &stopping);
     identity_set_activity(identity, ACTIVITY_IDLE);
-    attempts_forget(&attempts);
-    identity_set_attempts(identity, &attempts);
+    identity_forget_attempts(identity);
     /* The mark first: a power cut in between leaves an identity that is retired and has files, never one that lives on
      * without a key. */
     int r = record_retire(identity, highest_generation(identity), ret_failure);

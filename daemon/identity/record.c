@@ -112,6 +112,13 @@ void identity_set_attempts(Identity *identity, const Attempts *attempts) {
     identity_note(identity, CHANGED_PROPERTIES);
 }
 
+void identity_forget_attempts(Identity *identity) {
+    Attempts attempts = identity->record->attempts;
+
+    attempts_forget(&attempts);
+    identity_set_attempts(identity, &attempts);
+}
+
 IdentityRevocation identity_revocation(const Identity *identity) {
     const StoredState *state = &identity->record->state;
 

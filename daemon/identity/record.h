@@ -16,6 +16,8 @@ int identity_save(Identity *identity);
 /* How attempts have gone; of the enrolment. */
 const Attempts *identity_attempts(const Identity *identity);
 void identity_set_attempts(Identity *identity, const Attempts *attempts);
+/* How they failed counts no more, and nothing is planned for that (attempts_forget). */
+void identity_forget_attempts(Identity *identity);
 
 /* What the CA says; of the revocation checks. */
 typedef struct IdentityRevocation {
