@@ -117,7 +117,7 @@ static void end_log(Machine *machine) {
     free(machine->log.text);
 }
 
-int machine_setup(void **state) {
+Machine *machine_new(void) {
     Machine *machine = calloc(1, sizeof *machine);
 
     assert_non_null(machine);
@@ -130,17 +130,14 @@ int machine_setup(void **state) {
     machine_write(machine, "etc/ca.pem", "%s", machine->ca->pem);
     machine_write(machine, "etc/identityd.conf", "[TPM]\nTCTI=%s\n", swtpm_tcti(machine->swtpm));
     begin_log(machine);
-    *state = machine;
-    return 0;
+    return machine;
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *ftw) {
     return remove(path);
 }
 
-int machine_teardown(void **state) {
-    Machine *machine = *state;
-
+int machine_free(Machine *machine) {
     (void) swtpm_resume(machine->swtpm);
     machine_stop(machine);
     end_log(machine);
@@ -151,6 +148,15 @@ int machine_teardown(void **state) {
     int r = nftw(machine->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(machine);
     return r;
+}
+
+int machine_setup(void **state) {
+    *state = machine_new();
+    return 0;
+}
+
+int machine_teardown(void **state) {
+    return machine_free(*state);
 }
 
 /* ---- life ---- */
@@ -221,6 +227,13 @@ Identity *machine_add(Machine *machine, const char *name) {
     assert_int_equal(identity_set_add(machine->set, identity), 0);
     identity_load(identity);
     return identity;
+}
+
+Identity *machine_start_alone(Machine *machine, const char *more, const Duty *const *duties) {
+    machine->by_hand = true;
+    machine_configure(machine, "x", more);
+    machine_start_parts(machine, duties);
+    return machine_add(machine, "x");
 }
 
 void machine_stop(Machine *machine) {
@@ -294,6 +307,11 @@ void machine_settle(Machine *machine) {
 void machine_pass(Machine *machine, int64_t seconds) {
     clock_pass(seconds);
     machine_settle(machine);
+}
+
+EnrollerJob *machine_await_job(Machine *machine, unsigned count) {
+    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
+    return enroller_last(machine->enroller);
 }
 
 void machine_await_state(Machine *machine, const char *name, IdentityState state) {

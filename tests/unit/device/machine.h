@@ -40,6 +40,9 @@ typedef struct Machine {
 /* cmocka's setup and teardown; *state is the Machine. Nothing runs yet; identityd.conf names the swtpm. */
 int machine_setup(void **state);
 int machine_teardown(void **state);
+/* The same, for fixtures that have more than a Machine. machine_free: what the teardown is to return. */
+Machine *machine_new(void);
+int machine_free(Machine *machine);
 
 /* ---- files ---- */
 
@@ -63,6 +66,8 @@ void machine_start(Machine *machine);
 /* `duties`: NULL-terminated. Identities are then made with machine_add. */
 void machine_start_parts(Machine *machine, const Duty *const *duties);
 Identity *machine_add(Machine *machine, const char *name);
+/* Both, by hand and for identity x alone, configured so (machine_configure). */
+Identity *machine_start_alone(Machine *machine, const char *more, const Duty *const *duties);
 /* Either; what is on the disk stays. */
 void machine_stop(Machine *machine);
 /* The identity of that name, which must be there. */
@@ -89,6 +94,8 @@ void machine_fail(Machine *machine, const char *what, const char *file, int line
 void machine_settle(Machine *machine);
 /* Lets time pass (clock.h), and settles. */
 void machine_pass(Machine *machine, int64_t seconds);
+/* Until the enroller has got so many jobs since the start, and knows what the last one is: that one. */
+EnrollerJob *machine_await_job(Machine *machine, unsigned count);
 /* Until identity NAME has that state. */
 void machine_await_state(Machine *machine, const char *name, IdentityState state);
 

@@ -30,10 +30,8 @@ static void restart(Fixture *f) {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->runtime_fd = open(machine_path(f->machine, "runtime"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(f->runtime_fd >= 0);
     restart(f);
@@ -43,12 +41,12 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     domains_free(f->domains);
     close_safe(f->runtime_fd);
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 static DomainView view(const Fixture *f, const char *id) {

@@ -55,8 +55,3 @@ void expect_done(const Tried *tried) {
         fail_msg("%s", tried->end.failure.text);
     assert_int_equal(tried->end.result, ATTEMPT_DONE);
 }
-
-EnrollerJob *await_held_job(Machine *machine, unsigned count) {
-    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
-    return enroller_last(machine->enroller);
-}

@@ -25,6 +25,3 @@ void tried_clear(Tried *tried);
 void expect_tried(const Tried *tried, FailureKind kind, const char *text);
 /* Fails the test unless it succeeded. */
 void expect_done(const Tried *tried);
-
-/* Until the enroller has got so many jobs, and the last one holds (REPLY_HOLD): that one. */
-EnrollerJob *await_held_job(Machine *machine, unsigned count);

@@ -3,31 +3,9 @@
 #include "enrolment/asked.h"
 
 #include "enrolment/enrolment.h"
-#include "tests/unit/device/clock.h"
-#include "tests/unit/device/machine.h"
+#include "tests/unit/enrolment/scenes.h"
 
 static const Reply hold = { .kind = REPLY_HOLD }, usual = { .kind = REPLY_USUAL };
-
-static Identity *x_of(const Machine *machine) {
-    return machine_identity(machine, "x");
-}
-
-static void start_with(Machine *machine, const char *more) {
-    machine_configure(machine, "x", more);
-    machine_start(machine);
-}
-
-/* x has a certificate and nothing runs. */
-static void start_ready(Machine *machine, const char *more) {
-    start_with(machine, more);
-    machine_await_state(machine, "x", STATE_READY);
-    machine_settle(machine);
-}
-
-static EnrollerJob *await_job(Machine *machine, unsigned count) {
-    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
-    return enroller_last(machine->enroller);
-}
 
 static void await_answer(Machine *machine, const Answer *answer) {
     machine_until(machine, answer->calls > 0);
@@ -62,8 +40,8 @@ static void test_enroll_joins(void **state) {
     Answer answers[3] = { { .calls = 0 } };
 
     enroller_script(machine->enroller, &hold);
-    start_with(machine, "");
-    EnrollerJob *job = await_job(machine, 1); /* by itself */
+    start(machine, "");
+    EnrollerJob *job = machine_await_job(machine, 1); /* by itself */
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++)
         asked_enroll(x_of(machine), false, answer_done, &answers[i]);
     machine_settle(machine);
@@ -200,7 +178,7 @@ static void test_busy(void **state) {
     start_ready(machine, "[Renewal]\nRotateKey=no\n");
     enroller_script(machine->enroller, &hold);
     asked_renew(x_of(machine), -1, answer_done, &renewal);
-    EnrollerJob *job = await_job(machine, 2);
+    EnrollerJob *job = machine_await_job(machine, 2);
     asked_enroll(x_of(machine), false, answer_done, &others[0]);
     expect_refusal(machine, &others[0], FAILURE_BUSY, "x is being renewed just now; ask again when that has ended");
     asked_renew(x_of(machine), 1, answer_done, &others[1]); /* which key was asked for too */
@@ -223,7 +201,7 @@ static void test_busy_with_a_new_key(void **state) {
     start_ready(machine, "");
     enroller_script(machine->enroller, &hold);
     asked_enroll(x_of(machine), true, answer_done, &first);
-    EnrollerJob *job = await_job(machine, 2);
+    EnrollerJob *job = machine_await_job(machine, 2);
     asked_renew(x_of(machine), -1, answer_done, &second);
     expect_refusal(machine, &second, FAILURE_BUSY, "x is being enrolled just now with a new key; ask again");
     enroller_reply(job, &usual);
@@ -236,7 +214,7 @@ static void test_misconfigured(void **state) {
     Machine *machine = *state;
     Answer enroll = { .calls = 0 }, renew = { .calls = 0 };
 
-    start_with(machine, "[Weather]\n");
+    start(machine, "[Weather]\n");
     asked_enroll(x_of(machine), true, answer_done, &enroll);
     expect_refusal(machine, &enroll, FAILURE_NOT_READY, "x is out of use");
     asked_renew(x_of(machine), -1, answer_done, &renew);
@@ -261,7 +239,7 @@ static void test_no_tpm(void **state) {
     Answer enroll = { .calls = 0 }, renew = { .calls = 0 };
 
     assert_int_equal(swtpm_kill(machine->swtpm), 0);
-    start_with(machine, "");
+    start(machine, "");
     asked_enroll(x_of(machine), false, answer_done, &enroll);
     expect_refusal(machine, &enroll, FAILURE_TPM_UNAVAILABLE, "x cannot be enrolled without its TPM: ");
     asked_renew(x_of(machine), -1, answer_done, &renew);
@@ -273,7 +251,7 @@ static void test_no_store(void **state) {
     Answer enroll = { .calls = 0 }, retire = { .calls = 0 };
 
     machine_write(machine, "state/x", "in the way");
-    start_with(machine, "");
+    start(machine, "");
     asked_enroll(x_of(machine), false, answer_done, &enroll);
     expect_refusal(machine, &enroll, FAILURE_STORAGE, "x cannot be enrolled: ");
     asked_retire(x_of(machine), answer_done, &retire);
@@ -286,8 +264,8 @@ static void test_renew_what_is_not_there(void **state) {
     const IdentityRevocation revocation = { true, false, 5 };
 
     enroller_script(machine->enroller, &hold);
-    start_with(machine, "");
-    EnrollerJob *job = await_job(machine, 1);
+    start(machine, "");
+    EnrollerJob *job = machine_await_job(machine, 1);
     asked_renew(x_of(machine), -1, answer_done, &empty);
     expect_refusal(machine, &empty, FAILURE_NOT_READY, "x cannot sign: it has no certificate yet");
     enroller_reply(job, &usual);

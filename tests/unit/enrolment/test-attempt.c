@@ -12,12 +12,7 @@ static const AttemptStart first = { .means = MEANS_ENROLMENT, .new_key = true };
 static const AttemptStart renewal = { .means = MEANS_ITSELF, .present_names = true };
 
 static Identity *start_with(void **state, const char *more) {
-    Machine *machine = *state;
-
-    machine->by_hand = true;
-    machine_configure(machine, "x", more);
-    machine_start_parts(machine, table);
-    return machine_add(machine, "x");
+    return machine_start_alone(*state, more, table);
 }
 
 static Identity *start(void **state) {
@@ -359,12 +354,12 @@ static void test_freed_while_it_runs(void **state) {
     assert_int_equal(enroller_count(machine->enroller), 0);
     script(machine, &hold);
     tried_begin(identity, &first, &tried); /* while the enroller has it */
-    EnrollerJob *job = await_held_job(machine, 1);
+    EnrollerJob *job = machine_await_job(machine, 1);
     tried_clear(&tried);
     machine_until(machine, !job->is_open);
     script(machine, &hold);
     tried_begin(identity, &first, &tried); /* while its request is made */
-    job = await_held_job(machine, 2);
+    job = machine_await_job(machine, 2);
     enroller_send(job, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
     machine_until(machine, tried.attempt->task);
     tried_clear(&tried);

@@ -250,7 +250,7 @@ static void test_authenticator_is_renewed(void **state) {
 
     enroller_script(machine->enroller, &hold);
     tried_begin(identity, &first, &tried);
-    EnrollerJob *job = await_held_job(machine, 1);
+    EnrollerJob *job = machine_await_job(machine, 1);
     (void) machine_certify(machine, machine_identity(machine, "y"), &(Certified) { .ca = NULL });
     enroller_reply(job, &asks);
     machine_until(machine, tried.calls == 1);

@@ -22,10 +22,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->machine->by_hand = true;
     *state = f;
     return 0;
@@ -38,11 +36,11 @@ static void forget_pending(Fixture *f) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     forget_pending(f);
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 static void load(Fixture *f, const char *more) {

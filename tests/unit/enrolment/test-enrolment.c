@@ -1,55 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The enrolment duty on a whole device: what comes after each outcome, by itself and at its time, and what happens to
- * an attempt when something else does meanwhile. */
+/* The enrolment duty on a whole device: what comes after each outcome, by itself and at its time. */
 #include "enrolment/enrolment.h"
 
-#include "tests/unit/device/clock.h"
-#include "tests/unit/device/machine.h"
-
-static Identity *x_of(const Machine *machine) {
-    return machine_identity(machine, "x");
-}
-
-static void start(Machine *machine, const char *more) {
-    machine_configure(machine, "x", more);
-    machine_start(machine);
-}
-
-static void script(Machine *machine, const Reply *reply) {
-    enroller_script(machine->enroller, reply);
-}
-
-/* x is ready with a certificate that was issued so. */
-static void start_ready(Machine *machine, const char *more, long ends) {
-    const Reply first = { .issue = { .starts = -60, .ends = ends } };
-
-    script(machine, &first);
-    start(machine, more);
-    machine_await_state(machine, "x", STATE_READY);
-    machine_settle(machine);
-    assert_int_equal(enroller_count(machine->enroller), 1);
-}
-
-static EnrollerJob *await_job(Machine *machine, unsigned count) {
-    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
-    return enroller_last(machine->enroller);
-}
-
-/* Passes the time until the next attempt, and a bit. */
-static void pass_to_next(Machine *machine) {
-    Instant when = enrolment_when(x_of(machine));
-
-    assert_int_equal(when.kind, INSTANT_AT);
-    int64_t wait = when.seconds - identity_now(x_of(machine));
-    machine_pass(machine, (wait > 0 ? wait : 0) + 1);
-}
+#include "tests/unit/enrolment/scenes.h"
 
 /* ---- after each outcome ---- */
 
 static void test_done(void **state) {
     Machine *machine = *state;
 
-    start_ready(machine, "", 10000);
+    start_with_life(machine, "", 10000);
     const Identity *identity = x_of(machine);
     assert_int_equal(identity_activity(identity), ACTIVITY_IDLE);
     assert_string_equal(identity_error(identity), "");
@@ -76,7 +36,7 @@ static void test_failure(void **state) {
     const Reply failure = { .kind = REPLY_FAILURE, .text = "simpleenroll: 503" };
 
     for (unsigned i = 0; i < 3; i++)
-        script(machine, &failure);
+        enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     const Identity *identity = x_of(machine);
@@ -110,8 +70,8 @@ static void test_failed_renewal(void **state) {
     Machine *machine = *state;
     const Reply failure = { .kind = REPLY_FAILURE, .text = "simplereenroll: 403", .permanent = true };
 
-    start_ready(machine, "", 10000);
-    script(machine, &failure);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &failure);
     pass_to_next(machine);
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     machine_expect_log(machine, "x: Renewal attempt 1 failed (the present certificate stays live; the next ", 1);
@@ -126,7 +86,7 @@ static void test_retry_after(void **state) {
     Machine *machine = *state;
     const Reply failure = { .kind = REPLY_FAILURE, .seconds = 3000 };
 
-    script(machine, &failure);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     Instant when = enrolment_when(x_of(machine));
@@ -142,8 +102,8 @@ static void test_later(void **state) {
     Machine *machine = *state;
     const Reply later = { .kind = REPLY_LATER, .seconds = 500 };
 
-    script(machine, &later);
-    script(machine, &later);
+    enroller_script(machine->enroller, &later);
+    enroller_script(machine->enroller, &later);
     start(machine, "");
     machine_until(machine, identity_activity(x_of(machine)) == ACTIVITY_WAITING);
     machine_expect_log(machine, "The CA has taken the request (HTTP 202); it is asked for again in ", 1);
@@ -159,7 +119,7 @@ static void test_later(void **state) {
         assert_int_equal(identity_activity(x_of(machine)), ACTIVITY_WAITING);
         assert_int_equal(enroller_count(machine->enroller), i - 1);
         pass_to_next(machine);
-        (void) await_job(machine, i);
+        (void) machine_await_job(machine, i);
         assert_true(enroller_last(machine->enroller)->brings_request);
         machine_settle(machine);
     }
@@ -171,16 +131,16 @@ static void test_later_and_a_failure(void **state) {
     Machine *machine = *state;
     const Reply later = { .kind = REPLY_LATER, .seconds = 100 }, failure = { .kind = REPLY_CLOSE };
 
-    script(machine, &later);
-    script(machine, &failure);
+    enroller_script(machine->enroller, &later);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
-    (void) await_job(machine, 1);
+    (void) machine_await_job(machine, 1);
     machine_settle(machine);
     pass_to_next(machine);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     machine_settle(machine);
     pass_to_next(machine);
-    assert_true(await_job(machine, 3)->brings_request);
+    assert_true(machine_await_job(machine, 3)->brings_request);
     machine_await_state(machine, "x", STATE_READY);
 }
 
@@ -188,10 +148,10 @@ static void test_early(void **state) {
     Machine *machine = *state;
     const Reply early = { .issue = { .starts = 2500, .ends = 40000 } };
 
-    start_ready(machine, "", 20000);
-    script(machine, &early);
+    start_with_life(machine, "", 20000);
+    enroller_script(machine->enroller, &early);
     pass_to_next(machine);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     machine_settle(machine);
     assert_int_equal(identity_activity(x_of(machine)), ACTIVITY_WAITING);
     assert_non_null(strstr(identity_error(x_of(machine)), "A certificate came that begins at "));
@@ -220,9 +180,9 @@ static void test_end(void **state) {
     const Reply failure = { .kind = REPLY_FAILURE, .seconds = 500000 };
 
     machine_write(machine, "credentials/c", "hush");
-    start_ready(machine, "Authenticate=credential:c\nUser=me\n", 10000);
+    start_with_life(machine, "Authenticate=credential:c\nUser=me\n", 10000);
     for (unsigned i = 0; i < 40; i++)
-        script(machine, &failure);
+        enroller_script(machine->enroller, &failure);
     machine_pass(machine, 9000);
     while (identity_state(x_of(machine)) == STATE_READY) {
         unsigned before = enroller_count(machine->enroller);
@@ -245,7 +205,7 @@ static void test_of_another_time(void **state) {
     const Reply failure = { .kind = REPLY_FAILURE, .text = "simpleenroll: 500", .seconds = 500000 };
 
     clock_set(50 * 86400);
-    script(machine, &failure);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     machine_settle(machine);
@@ -254,9 +214,9 @@ static void test_of_another_time(void **state) {
     clock_set(-50 * 86400);
     (void) unlink(machine_path(machine, "runtime/.clock"));
     const Reply hold = { .kind = REPLY_HOLD };
-    script(machine, &hold);
+    enroller_script(machine->enroller, &hold);
     machine_start(machine);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     assert_string_equal(identity_error(x_of(machine)), "");
     assert_int_equal(identity_attempts(x_of(machine))->failures, 0);
 }
@@ -267,17 +227,17 @@ static void test_unexpired(void **state) {
     const Reply failure = { .kind = REPLY_FAILURE }, hold = { .kind = REPLY_HOLD };
 
     machine_write(machine, "credentials/c", "hush");
-    start_ready(machine, "Authenticate=credential:c\n", 10000);
-    script(machine, &failure);
-    script(machine, &hold);
+    start_with_life(machine, "Authenticate=credential:c\n", 10000);
+    enroller_script(machine->enroller, &failure);
+    enroller_script(machine->enroller, &hold);
     clock_set(20000);
     identity_evaluate(x_of(machine));
     machine_settle(machine);
     assert_int_equal(identity_state(x_of(machine)), STATE_EXPIRED);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     machine_settle(machine);
     pass_to_next(machine);
-    const EnrollerJob *job = await_job(machine, 3);
+    const EnrollerJob *job = machine_await_job(machine, 3);
     assert_non_null(enrolment_attempt(x_of(machine)));
     clock_set(-20000);
     identity_evaluate(x_of(machine));

@@ -18,10 +18,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->machine->by_hand = true;
     f->next = fake_ca_new("root", NULL);
     f->cross = fake_ca_cross(f->next, f->machine->ca);
@@ -31,18 +29,16 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     fake_ca_free(f->next);
     free(f->cross);
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 static void start(Fixture *f, const char *more) {
-    machine_configure(f->machine, "x", more);
-    machine_start_parts(f->machine, table);
-    f->identity = machine_add(f->machine, "x");
+    f->identity = machine_start_alone(f->machine, more, table);
 }
 
 static void start_with_fingerprint(Fixture *f, const FakeCa *ca) {

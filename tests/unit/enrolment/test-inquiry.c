@@ -2,32 +2,15 @@
 /* A look at the CA without enrolling: what it says, and that it leaves no trace. */
 #include "enrolment/inquiry.h"
 
-#include "tests/unit/device/machine.h"
+#include "tests/unit/enrolment/scenes.h"
 
 static const Reply hold = { .kind = REPLY_HOLD }, usual = { .kind = REPLY_USUAL };
-
-static Identity *x_of(const Machine *machine) {
-    return machine_identity(machine, "x");
-}
-
-/* Nothing of its own runs meanwhile. */
-static void start(Machine *machine, const char *more) {
-    machine_configure(machine, "x", more);
-    machine_start(machine);
-    machine_await_state(machine, "x", STATE_READY);
-    machine_settle(machine);
-}
-
-static EnrollerJob *await_job(Machine *machine, unsigned count) {
-    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
-    return enroller_last(machine->enroller);
-}
 
 static void test_answer(void **state) {
     Machine *machine = *state;
     Answer answer = { .calls = 0 };
 
-    start(machine, "");
+    start_ready(machine, "");
     inquiry_start(x_of(machine), answer_done, &answer);
     assert_int_equal(answer.calls, 0);
     machine_until(machine, answer.calls == 1);
@@ -48,7 +31,7 @@ static void test_failure(void **state) {
     Answer answer = { .calls = 0 };
     const Reply failure = { .kind = REPLY_FAILURE, .text = "cacerts: the server does not verify." };
 
-    start(machine, "");
+    start_ready(machine, "");
     enroller_script(machine->enroller, &failure);
     inquiry_start(x_of(machine), answer_done, &answer);
     machine_until(machine, answer.calls == 1);
@@ -63,10 +46,10 @@ static void test_asks(void **state) {
     Machine *machine = *state;
     Answer answer = { .calls = 0 };
 
-    start(machine, "");
+    start_ready(machine, "");
     enroller_script(machine->enroller, &hold);
     inquiry_start(x_of(machine), answer_done, &answer);
-    enroller_send(await_job(machine, 2), JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
+    enroller_send(machine_await_job(machine, 2), JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
     machine_until(machine, answer.calls == 1);
     expect_failure(&answer.failure, FAILURE_ENROLLMENT_FAILED, "asked for something that its job does not allow");
 }
@@ -75,12 +58,12 @@ static void test_several(void **state) {
     Machine *machine = *state;
     Answer answers[3] = { { .calls = 0 } };
 
-    start(machine, "");
+    start_ready(machine, "");
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++)
         enroller_script(machine->enroller, &hold);
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++)
         inquiry_start(x_of(machine), answer_done, &answers[i]);
-    (void) await_job(machine, 4);
+    (void) machine_await_job(machine, 4);
     /* The middle one first. */
     enroller_reply(enroller_job(machine->enroller, 2), &usual);
     machine_until(machine, answers[1].calls == 1);
@@ -97,12 +80,12 @@ static void test_stopped(void **state) {
     Machine *machine = *state;
     Answer answers[2] = { { .calls = 0 } };
 
-    start(machine, "");
+    start_ready(machine, "");
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         enroller_script(machine->enroller, &hold);
         inquiry_start(x_of(machine), answer_done, &answers[i]);
     }
-    EnrollerJob *job = await_job(machine, 3);
+    EnrollerJob *job = machine_await_job(machine, 3);
     assert_int_equal(identity_retire(x_of(machine), NULL), 0);
     machine_settle(machine);
     for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {

@@ -1,55 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The enrolment duty on a whole device: what comes after each outcome, by itself and at its time, and what happens to
- * an attempt when something else does meanwhile. */
+/* The enrolment duty on a whole device: what happens to an attempt when something else does meanwhile. */
 #include "enrolment/enrolment.h"
 
 #include "enrolment/asked.h"
-#include "tests/unit/device/clock.h"
-#include "tests/unit/device/machine.h"
-
-static Identity *x_of(const Machine *machine) {
-    return machine_identity(machine, "x");
-}
-
-static void start(Machine *machine, const char *more) {
-    machine_configure(machine, "x", more);
-    machine_start(machine);
-}
-
-static void script(Machine *machine, const Reply *reply) {
-    enroller_script(machine->enroller, reply);
-}
+#include "tests/unit/enrolment/scenes.h"
 
 static void reload(Machine *machine) {
     Failure failure = FAILURE_INIT;
 
     assert_int_equal(manager_reload(machine->manager, &failure), 0);
     machine_settle(machine);
-}
-
-/* x is ready with a certificate that was issued so. */
-static void start_ready(Machine *machine, const char *more, long ends) {
-    const Reply first = { .issue = { .starts = -60, .ends = ends } };
-
-    script(machine, &first);
-    start(machine, more);
-    machine_await_state(machine, "x", STATE_READY);
-    machine_settle(machine);
-    assert_int_equal(enroller_count(machine->enroller), 1);
-}
-
-static EnrollerJob *await_job(Machine *machine, unsigned count) {
-    machine_until(machine, enroller_count(machine->enroller) == count && enroller_last(machine->enroller)->kind != 0);
-    return enroller_last(machine->enroller);
-}
-
-/* Passes the time until the next attempt, and a bit. */
-static void pass_to_next(Machine *machine) {
-    Instant when = enrolment_when(x_of(machine));
-
-    assert_int_equal(when.kind, INSTANT_AT);
-    int64_t wait = when.seconds - identity_now(x_of(machine));
-    machine_pass(machine, (wait > 0 ? wait : 0) + 1);
 }
 
 /* ---- meanwhile ---- */
@@ -67,10 +27,10 @@ static void test_revoked_in_the_middle(void **state) {
     const Reply hold = { .kind = REPLY_HOLD };
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &hold);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &hold);
     asked_renew(x_of(machine), -1, answer_done, &answer);
-    const EnrollerJob *job = await_job(machine, 2);
+    const EnrollerJob *job = machine_await_job(machine, 2);
     revoke_x(machine);
     assert_int_equal(answer.calls, 1);
     expect_failure(&answer.failure, FAILURE_REVOKED, "x was revoked by the CA while it was renewed.");
@@ -88,10 +48,10 @@ static void test_revoked_during_an_enrolment(void **state) {
     const Reply hold = { .kind = REPLY_HOLD }, usual = { .kind = REPLY_USUAL };
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &hold);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &hold);
     asked_enroll(x_of(machine), true, answer_done, &answer);
-    EnrollerJob *job = await_job(machine, 2);
+    EnrollerJob *job = machine_await_job(machine, 2);
     revoke_x(machine);
     assert_int_equal(answer.calls, 0);
     enroller_reply(job, &usual);
@@ -106,10 +66,10 @@ static void test_revoked_after_later(void **state) {
     Machine *machine = *state;
     const Reply later = { .kind = REPLY_LATER, .seconds = 100 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &later);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &later);
     pass_to_next(machine);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     machine_settle(machine);
     revoke_x(machine);
     assert_false(access(machine_path(machine, "state/x/pending/key.pem"), F_OK) == 0);
@@ -120,7 +80,7 @@ static void test_revoked_after_later(void **state) {
 static void test_after_revocation_enroll(void **state) {
     Machine *machine = *state;
 
-    start_ready(machine, "[Revocation]\nAfterRevocation=enroll\n", 10000);
+    start_with_life(machine, "[Revocation]\nAfterRevocation=enroll\n", 10000);
     _cleanup_bytes_ Bytes spki = BYTES_NULL;
     assert_int_equal(bytes_copy(tpm_key_spki(identity_key(x_of(machine))), &spki), 0);
     revoke_x(machine);
@@ -136,10 +96,10 @@ static void test_retired_in_the_middle(void **state) {
     const Reply hold = { .kind = REPLY_HOLD };
     Answer renewal = { .calls = 0 }, retirement = { .calls = 0 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &hold);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &hold);
     asked_renew(x_of(machine), -1, answer_done, &renewal);
-    const EnrollerJob *job = await_job(machine, 2);
+    const EnrollerJob *job = machine_await_job(machine, 2);
     asked_retire(x_of(machine), answer_done, &retirement);
     machine_settle(machine);
     assert_int_equal(retirement.failure.kind, FAILURE_NONE);
@@ -160,10 +120,10 @@ static void test_removed_in_the_middle(void **state) {
     const Reply hold = { .kind = REPLY_HOLD };
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &hold);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &hold);
     asked_renew(x_of(machine), -1, answer_done, &answer);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     assert_int_equal(unlink(machine_path(machine, "etc/identities/x.conf")), 0);
     reload(machine);
     assert_int_equal(answer.calls, 1);
@@ -175,10 +135,10 @@ static void test_stopped_in_the_middle(void **state) {
     const Reply hold = { .kind = REPLY_HOLD };
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "", 10000);
-    script(machine, &hold);
+    start_with_life(machine, "", 10000);
+    enroller_script(machine->enroller, &hold);
     asked_renew(x_of(machine), -1, answer_done, &answer);
-    (void) await_job(machine, 2);
+    (void) machine_await_job(machine, 2);
     machine_stop(machine);
     assert_int_equal(answer.calls, 1);
     expect_failure(&answer.failure, FAILURE_NOT_READY, "identityd stops.");
@@ -204,7 +164,7 @@ static void test_settings_changed(void **state) {
     Machine *machine = *state;
     const Reply failure = { .kind = REPLY_FAILURE, .seconds = 5000 };
 
-    script(machine, &failure);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     machine_settle(machine);
@@ -225,7 +185,7 @@ static void test_settings_changed_over_a_restart(void **state) {
     Machine *machine = *state;
     const Reply failure = { .kind = REPLY_FAILURE, .seconds = 5000 };
 
-    script(machine, &failure);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     machine_stop(machine);
@@ -237,9 +197,9 @@ static void test_settings_changed_over_a_restart(void **state) {
 static void put_off(Machine *machine) {
     const Reply later = { .kind = REPLY_LATER, .seconds = 1000 };
 
-    script(machine, &later);
+    enroller_script(machine->enroller, &later);
     start(machine, "");
-    (void) await_job(machine, 1);
+    (void) machine_await_job(machine, 1);
     machine_settle(machine);
     assert_int_equal(identity_activity(x_of(machine)), ACTIVITY_WAITING);
 }
@@ -312,10 +272,10 @@ static void test_authenticator_becomes_ready(void **state) {
     Machine *machine = *state;
     const Reply hold = { .kind = REPLY_HOLD, .identity = "y" }, usual = { .kind = REPLY_USUAL };
 
-    script(machine, &hold);
+    enroller_script(machine->enroller, &hold);
     machine_configure(machine, "y", "");
     start(machine, "Authenticate=identity:y\n");
-    EnrollerJob *job = await_job(machine, 1);
+    EnrollerJob *job = machine_await_job(machine, 1);
     machine_settle(machine);
     assert_string_equal(job->identity, "y");
     assert_true(identity_attempts(x_of(machine))->failures >= 1);
@@ -331,7 +291,7 @@ static void test_no_authenticator(void **state) {
     const Reply failure = { .kind = REPLY_FAILURE, .seconds = 5000, .identity = "x" };
 
     machine_configure(machine, "y", "");
-    script(machine, &failure);
+    enroller_script(machine->enroller, &failure);
     start(machine, "");
     machine_until(machine, enrolment_counters(x_of(machine)).failed == 1);
     machine_await_state(machine, "y", STATE_READY);
@@ -346,8 +306,8 @@ static void test_boot_renewal(void **state) {
     /* By the CA's clock, which is right. */
     const Reply right = { .issue = { .starts = 200000000 - 60, .ends = 200000000 + 86400 } };
 
-    start_ready(machine, "", 86400);
-    script(machine, &right);
+    start_with_life(machine, "", 86400);
+    enroller_script(machine->enroller, &right);
     machine_pass(machine, 10000); /* later than the build, whenever that was */
     machine_stop(machine);
     clock_set(-200000000);

@@ -21,10 +21,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->machine->by_hand = true;
     *state = f;
     return 0;
@@ -32,11 +30,11 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     tried_clear(&f->tried);
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 /* x with a certificate, and y with one; the enroller holds a job of x. */
@@ -53,7 +51,7 @@ static void start(Fixture *f, const char *more, const AttemptStart *how) {
     enroller_script(f->machine->enroller, &hold);
     tried_begin(f->identity, how, &f->tried);
     assert_true(f->tried.has_begun);
-    f->job = await_held_job(f->machine, 1);
+    f->job = machine_await_job(f->machine, 1);
 }
 
 static void ask(Fixture *f, uint8_t type, uint16_t scheme, BytesView body) {
@@ -160,7 +158,7 @@ static void test_request_that_was_given(void **state) {
     machine_until(f->machine, f->tried.calls == 1);
     enroller_script(f->machine->enroller, &hold);
     tried_begin(f->identity, &first, &f->tried);
-    f->job = await_held_job(f->machine, 2);
+    f->job = machine_await_job(f->machine, 2);
     assert_true(f->job->brings_request);
     ask(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
     expect_refused(f, FAILURE_ENROLLMENT_FAILED, "The enroller asked for a request although it was given one.");
@@ -178,7 +176,7 @@ static void test_names_that_cannot_be(void **state) {
     f->identity = machine_add(f->machine, "x");
     enroller_script(f->machine->enroller, &hold);
     tried_begin(f->identity, &first, &f->tried);
-    f->job = await_held_job(f->machine, 1);
+    f->job = machine_await_job(f->machine, 1);
     ask(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
     expect_refused(f, FAILURE_INVALID_ARGUMENT, "x.conf:2");
     expect_own_words(f, FAILURE_INVALID_ARGUMENT, "no systemd credential brings a hardware serial number");

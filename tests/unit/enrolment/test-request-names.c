@@ -17,10 +17,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->machine->by_hand = true;
     *state = f;
     return 0;
@@ -28,10 +26,10 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 /* Starts anew: the serial number is read at the start. */

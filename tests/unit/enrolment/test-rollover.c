@@ -3,7 +3,7 @@
 #include "enrolment/duties.h"
 
 #include "tests/unit/device/certify.h"
-#include "tests/unit/device/clock.h"
+#include "tests/unit/enrolment/scenes.h"
 
 /* So that no renewal comes in between. */
 #define LIFE 86400
@@ -16,10 +16,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->next = fake_ca_new("root", NULL);
     f->cross = fake_ca_cross(f->next, f->machine->ca);
     _cleanup_free_ char *two = fake_concat(f->machine->ca->pem, f->next->pem);
@@ -30,9 +28,9 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
-    int r = machine_teardown(&machine);
+    int r = machine_free(machine);
     fake_ca_free(f->next);
     free(f->cross);
     free(f->answer);
@@ -40,35 +38,21 @@ static int teardown(void **state) {
     return r;
 }
 
-static Identity *x_of(const Fixture *f) {
-    return machine_identity(f->machine, "x");
-}
-
 static unsigned fetches(const Fixture *f) {
     return enroller_count_of(f->machine->enroller, "x", JOB_KIND_CACERTS);
-}
-
-static void start(Fixture *f, const char *more) {
-    const Reply first = { .issue = { .starts = -60, .ends = LIFE } };
-
-    enroller_script(f->machine->enroller, &first);
-    machine_configure(f->machine, "x", more);
-    machine_start(f->machine);
-    machine_await_state(f->machine, "x", STATE_READY);
-    machine_settle(f->machine);
 }
 
 static void test_interval(void **state) {
     Fixture *f = *state;
     const Reply answer = { .cacerts = f->answer };
 
-    start(f, "[Renewal]\nAnchorsInterval=2h\n");
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=2h\n", LIFE);
     machine_pass(f->machine, 7190);
     assert_int_equal(fetches(f), 0); /* the enrolment brought it */
     enroller_script(f->machine->enroller, &answer);
     machine_pass(f->machine, 11);
     machine_until(f->machine, fetches(f) == 1);
-    machine_until(f->machine, identity_anchors(x_of(f))->count == 2);
+    machine_until(f->machine, identity_anchors(x_of(f->machine))->count == 2);
     const EnrollerJob *job = enroller_last(f->machine->enroller);
     assert_false(job->has_client_chain || job->brings_request);
     assert_true(job->has_server_anchors);
@@ -77,21 +61,22 @@ static void test_interval(void **state) {
     assert_int_equal(fetches(f), 1);
     machine_pass(f->machine, 12);
     machine_until(f->machine, fetches(f) == 2);
-    assert_int_equal(identity_activity(x_of(f)), ACTIVITY_IDLE);
-    assert_string_equal(identity_error(x_of(f)), "");
+    assert_int_equal(identity_activity(x_of(f->machine)), ACTIVITY_IDLE);
+    assert_string_equal(identity_error(x_of(f->machine)), "");
 }
 
 static void test_default_and_never(void **state) {
     Fixture *f = *state;
 
-    start(f, "");
-    Instant when = rollover_duty.when(x_of(f));
+    start_with_life(f->machine, "", LIFE);
+    Instant when = rollover_duty.when(x_of(f->machine));
     assert_int_equal(when.kind, INSTANT_AT);
-    assert_true(when.seconds > identity_now(x_of(f)) + 86390 && when.seconds <= identity_now(x_of(f)) + 86400);
+    assert_true(when.seconds > identity_now(x_of(f->machine)) + 86390 &&
+                when.seconds <= identity_now(x_of(f->machine)) + 86400);
     machine_configure_manual(f->machine, "x", ""); /* no server to ask */
-    identity_load(x_of(f));
+    identity_load(x_of(f->machine));
     machine_settle(f->machine);
-    assert_int_equal(rollover_duty.when(x_of(f)).kind, INSTANT_NEVER);
+    assert_int_equal(rollover_duty.when(x_of(f->machine)).kind, INSTANT_NEVER);
     machine_configure_fingerprint(f->machine, "y", f->machine->ca, ""); /* no anchor to start from */
     Failure failure = FAILURE_INIT;
     const Reply hold = { .kind = REPLY_HOLD };
@@ -121,7 +106,7 @@ static void test_failure(void **state) {
     };
     Fixture *f = *state;
 
-    start(f, cases[0].interval);
+    start_with_life(f->machine, cases[0].interval, LIFE);
     machine_pass(f->machine, 5 * 3600 - 10);
     for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
         machine_forget_log(f->machine);
@@ -129,9 +114,9 @@ static void test_failure(void **state) {
         machine_pass(f->machine, 12);
         machine_until(f->machine, machine_logged(f->machine, cases[i].said) == 1);
         assert_int_equal(fetches(f), i + 1);
-        assert_int_equal(identity_anchors(x_of(f))->count, 1);
-        assert_int_equal(identity_state(x_of(f)), STATE_READY);
-        assert_string_equal(identity_error(x_of(f)), "");
+        assert_int_equal(identity_anchors(x_of(f->machine))->count, 1);
+        assert_int_equal(identity_state(x_of(f->machine)), STATE_READY);
+        assert_string_equal(identity_error(x_of(f->machine)), "");
         machine_pass(f->machine, 3590);
         assert_int_equal(fetches(f), i + 1);
     }
@@ -144,7 +129,7 @@ static void test_not_stored(void **state) {
     Fixture *f = *state;
     const Reply answer = { .cacerts = f->answer };
 
-    start(f, "[Renewal]\nAnchorsInterval=5h\n");
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=5h\n", LIFE);
     assert_int_equal(unlink(machine_path(f->machine, "state/x/trust/anchors.pem")), 0);
     (void) rmdir(machine_path(f->machine, "state/x/trust/crls"));
     assert_int_equal(rmdir(machine_path(f->machine, "state/x/trust")), 0);
@@ -155,16 +140,17 @@ static void test_not_stored(void **state) {
     machine_pass(f->machine, 5 * 3600 + 2);
     machine_until(f->machine, machine_logged(f->machine, "The CA's new anchors could not be stored") == 1);
     machine_settle(f->machine);
-    assert_true(rollover_duty.when(x_of(f)).seconds <= identity_now(x_of(f)) + 3600);
+    assert_true(rollover_duty.when(x_of(f->machine)).seconds <= identity_now(x_of(f->machine)) + 3600);
 }
 
 /* Every enrolment brings /cacerts, too. */
 static void test_after_a_renewal(void **state) {
     Fixture *f = *state;
 
-    start(f, "[Renewal]\nAnchorsInterval=2h\n");
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=2h\n", LIFE);
     machine_pass(f->machine, 5000);
-    (void) machine_certify(f->machine, x_of(f), &(Certified) { .issue = { .starts = -60, .ends = LIFE - 10000 } });
+    (void) machine_certify(f->machine, x_of(f->machine),
+                           &(Certified) { .issue = { .starts = -60, .ends = LIFE - 10000 } });
     machine_settle(f->machine);
     machine_pass(f->machine, 5000);
     assert_int_equal(fetches(f), 0);
@@ -177,9 +163,9 @@ static void test_not_ready(void **state) {
     Fixture *f = *state;
     const IdentityRevocation revoked = { true, false, 5 };
 
-    start(f, "[Renewal]\nAnchorsInterval=2h\n");
-    identity_set_revocation(x_of(f), &revoked);
-    identity_evaluate(x_of(f));
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=2h\n", LIFE);
+    identity_set_revocation(x_of(f->machine), &revoked);
+    identity_evaluate(x_of(f->machine));
     machine_pass(f->machine, 8000);
     assert_int_equal(fetches(f), 0);
 }
@@ -189,28 +175,28 @@ static void test_clock_was_elsewhere(void **state) {
     Fixture *f = *state;
 
     clock_set(50000);
-    start(f, "[Renewal]\nAnchorsInterval=2h\n");
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=2h\n", LIFE);
     machine_settle(f->machine);
     clock_set(-50000);
-    domain_reset(device_domains(f->machine->device), identity_domain(x_of(f)));
-    assert_int_equal(rollover_duty.when(x_of(f)).kind, INSTANT_AT_ONCE);
+    domain_reset(device_domains(f->machine->device), identity_domain(x_of(f->machine)));
+    assert_int_equal(rollover_duty.when(x_of(f->machine)).kind, INSTANT_AT_ONCE);
 }
 
 static void test_stopped(void **state) {
     Fixture *f = *state;
     const Reply hold = { .kind = REPLY_HOLD };
 
-    start(f, "[Renewal]\nAnchorsInterval=2h\n");
+    start_with_life(f->machine, "[Renewal]\nAnchorsInterval=2h\n", LIFE);
     enroller_script(f->machine->enroller, &hold);
     machine_pass(f->machine, 7202);
     machine_until(f->machine, fetches(f) == 1);
-    assert_int_equal(rollover_duty.when(x_of(f)).kind, INSTANT_NEVER); /* one at a time */
+    assert_int_equal(rollover_duty.when(x_of(f->machine)).kind, INSTANT_NEVER); /* one at a time */
     machine_configure(f->machine, "x", "[Weather]\n");
-    identity_load(x_of(f));
+    identity_load(x_of(f->machine));
     machine_settle(f->machine);
     assert_false(enroller_last(f->machine->enroller)->is_open);
     machine_configure(f->machine, "x", "[Renewal]\nAnchorsInterval=2h\n");
-    identity_load(x_of(f));
+    identity_load(x_of(f->machine));
     machine_settle(f->machine);
     machine_pass(f->machine, 7202);
     machine_until(f->machine, fetches(f) == 2); /* and the way is free */

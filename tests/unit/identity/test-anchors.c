@@ -19,10 +19,8 @@ typedef struct Fixture {
 
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
-    void *machine = NULL;
 
-    assert_int_equal(machine_setup(&machine), 0);
-    f->machine = machine;
+    f->machine = machine_new();
     f->machine->by_hand = true;
     for (unsigned i = 0; i < ARRAY_LENGTH(f->others); i++) {
         char name[16];
@@ -35,12 +33,12 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     Fixture *f = *state;
-    void *machine = f->machine;
+    Machine *machine = f->machine;
 
     for (unsigned i = 0; i < ARRAY_LENGTH(f->others); i++)
         fake_ca_free(f->others[i]);
     free(f);
-    return machine_teardown(&machine);
+    return machine_free(machine);
 }
 
 static Identity *start(Fixture *f) {

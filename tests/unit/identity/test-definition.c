@@ -8,12 +8,7 @@
 static const Duty *const table[] = { &loading_duty, NULL };
 
 static Identity *start(void **state, const char *more) {
-    Machine *machine = *state;
-
-    machine->by_hand = true;
-    machine_configure(machine, "x", more);
-    machine_start_parts(machine, table);
-    return machine_add(machine, "x");
+    return machine_start_alone(*state, more, table);
 }
 
 static void test_good(void **state) {

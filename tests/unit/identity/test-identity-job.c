@@ -14,12 +14,7 @@ static void job_order_clear(JobOrder *order) {
 }
 
 static Identity *start(void **state) {
-    Machine *machine = *state;
-
-    machine->by_hand = true;
-    machine_configure(machine, "x", "");
-    machine_start_parts(machine, table);
-    return machine_add(machine, "x");
+    return machine_start_alone(*state, "", table);
 }
 
 /* The order of a job of that kind; `reason`: why there is none. */

@@ -20,13 +20,8 @@ static const Duty watching_duty = { .name = "watching", .stop = on_stop };
 static const Duty *const table[] = { &loading_duty, &standing_duty, &watching_duty, NULL };
 
 static Identity *start(void **state) {
-    Machine *machine = *state;
-
-    machine->by_hand = true;
     stopped = 0;
-    machine_configure(machine, "x", "");
-    machine_start_parts(machine, table);
-    return machine_add(machine, "x");
+    return machine_start_alone(*state, "", table);
 }
 
 static Identity *restart(void **state) {

@@ -9,12 +9,7 @@
 static const Duty *const table[] = { &loading_duty, NULL };
 
 static Identity *start(void **state) {
-    Machine *machine = *state;
-
-    machine->by_hand = true;
-    machine_configure(machine, "x", "");
-    machine_start_parts(machine, table);
-    return machine_add(machine, "x");
+    return machine_start_alone(*state, "", table);
 }
 
 static Identity *restart(void **state) {

@@ -9,12 +9,8 @@
 static const Duty *const table[] = { &loading_duty, NULL };
 
 static Identity *start(void **state) {
-    Machine *machine = *state;
+    Identity *identity = machine_start_alone(*state, "", table);
 
-    machine->by_hand = true;
-    machine_configure(machine, "x", "");
-    machine_start_parts(machine, table);
-    Identity *identity = machine_add(machine, "x");
     (void) identity_flush(identity);
     return identity;
 }
