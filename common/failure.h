@@ -7,6 +7,7 @@
 
 #include "common/macros.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FAILURE_TEXT_MAX 768U /* bytes, with the NUL; longer texts are cut at a character */
@@ -39,6 +40,11 @@ typedef struct Failure {
 } Failure;
 
 #define FAILURE_INIT ((Failure) { .kind = FAILURE_NONE, .text = "" })
+
+/* Whether a look at the TPM may tell more. */
+static inline bool failure_is_of_tpm(const Failure *failure) {
+    return failure->kind == FAILURE_TPM_UNAVAILABLE || failure->kind == FAILURE_TPM_REPLACED;
+}
 
 /* Fills in `failure` (which may be NULL) and returns `r`, which is negative; so
  * `return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "…", …);`. Control characters in the

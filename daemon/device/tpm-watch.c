@@ -8,7 +8,6 @@
 #include "signing/signing.h"
 
 #include <string.h>
-#include <time.h>
 
 #define USEC_PER_SECOND 1000000ULL
 #define LOOK_AGAIN      USEC_PER_SECOND /* after a failure, at most once in this time */
@@ -215,14 +214,10 @@ TpmWatch *tpm_watch_free(TpmWatch *watch) {
 
 /* ---- trouble ---- */
 
-static bool is_of_tpm(const Failure *failure) {
-    return failure->kind == FAILURE_TPM_UNAVAILABLE || failure->kind == FAILURE_TPM_REPLACED;
-}
-
 bool tpm_watch_note(TpmWatch *watch, const Failure *failure) {
     uint64_t now = boottime_usec(), since = now - watch->last_failure;
 
-    if (!is_of_tpm(failure))
+    if (!failure_is_of_tpm(failure))
         return false;
     if (watch->last_failure != 0 && since < LOOK_AGAIN) {
         plan(watch, LOOK_AGAIN - since);
@@ -234,7 +229,7 @@ bool tpm_watch_note(TpmWatch *watch, const Failure *failure) {
 }
 
 void tpm_watch_note_task(TpmWatch *watch, const Failure *failure) {
-    if (is_of_tpm(failure))
+    if (failure_is_of_tpm(failure))
         watch->tasks_failed++;
     (void) tpm_watch_note(watch, failure);
 }
@@ -244,12 +239,7 @@ uint64_t tpm_watch_tasks_failed(const TpmWatch *watch) {
 }
 
 bool tpm_watch_is_hung(const TpmWatch *watch) {
-    struct timespec now;
-    uint64_t since = signing_busy_since(watch->options.signing);
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &now);
-    return since != 0 && (uint64_t) now.tv_sec * USEC_PER_SECOND + (uint64_t) now.tv_nsec / 1000U >
-                             since + TPM_HUNG_SECONDS * USEC_PER_SECOND;
+    return signing_is_busy_longer(watch->options.signing, TPM_HUNG_SECONDS * USEC_PER_SECOND);
 }
 
 void tpm_watch_say_hung(TpmWatch *watch) {

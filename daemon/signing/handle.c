@@ -297,7 +297,7 @@ static int serve_signature(Handle *handle, const Packet *packet) {
     failure.text[0] = '\0';
     int r = sign(handle, packet, signature, &size, &generation, &failure);
     if (r < 0) {
-        bool tpm = failure.kind == FAILURE_TPM_UNAVAILABLE || failure.kind == FAILURE_TPM_REPLACED;
+        bool tpm = failure_is_of_tpm(&failure);
         bool blocked = handle->identity->blocked != FAILURE_NONE;
         atomic_fetch_add_explicit(tpm && !blocked ? &signing->tpm_errors : &signing->refused, 1, memory_order_relaxed);
         if (tpm && !blocked)

@@ -142,6 +142,12 @@ uint64_t signing_busy_since(Signing *signing) {
     return atomic_load_explicit(&signing->busy_since, memory_order_relaxed);
 }
 
+bool signing_is_busy_longer(Signing *signing, uint64_t microseconds) {
+    uint64_t since = signing_busy_since(signing);
+
+    return since != 0 && thread_now() > since + microseconds;
+}
+
 static void pong(void *data) {
     Signing *signing = data;
 

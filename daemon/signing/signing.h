@@ -60,6 +60,8 @@ int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *
 /* Microseconds (CLOCK_MONOTONIC) since which the thread has been inside one TPM command or job, 0 if it is idle:
  * how main notices a hung TPM. Lock-free. */
 uint64_t signing_busy_since(Signing *signing);
+/* Whether that is longer ago than so many microseconds. */
+bool signing_is_busy_longer(Signing *signing, uint64_t microseconds);
 
 /* Asks the loop for a sign of life; counted by signing_heartbeat. For the watchdog. */
 void signing_ping(Signing *signing);

@@ -68,6 +68,12 @@ int place_sync(Place place) {
     return fsync(place.fd) < 0 ? -errno : 0;
 }
 
+int place_open_failure(Place place, const char *name, int r, Failure *ret_failure) {
+    if (r == -ENOTDIR || r == -ELOOP)
+        return place_malformed(place, name, 0, "is not a directory", ret_failure);
+    return place_failure(place, name, r, "opened as a directory", ret_failure);
+}
+
 int place_make_directory(Place place, const char *name, int *ret_fd, Failure *ret_failure) {
     int fd = place_open_directory(place, name);
 

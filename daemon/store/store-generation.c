@@ -91,7 +91,7 @@ static int open_generation(Store *store, uint32_t number, char **ret_path, Failu
     return fd;
 }
 
-static int read_files(Place place, StoredGeneration *generation, Failure *ret_failure) {
+static int read_files(Place place, StoredGeneration *generation, Bytes *ret_parent_line, Failure *ret_failure) {
     const struct {
         const char *name;
         size_t maximum;
@@ -106,12 +106,7 @@ static int read_files(Place place, StoredGeneration *generation, Failure *ret_fa
         if (r < 0)
             return r;
     }
-    return parent_name_read(place, &generation->parent_name, ret_failure);
-}
-
-/* The parent's line is what its bytes make again, since its reader takes hexadecimal digits of either case. */
-static int read_line_of_parent(Place place, Bytes *ret, Failure *ret_failure) {
-    return place_read(place, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, ret, ret_failure);
+    return parent_name_read(place, &generation->parent_name, ret_parent_line, ret_failure);
 }
 
 int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *ret_failure) {
@@ -123,9 +118,7 @@ int store_load(Store *store, uint32_t number, StoredGeneration *ret, Failure *re
     if (fd < 0)
         return fd;
     const Place place = { fd, path };
-    int r = read_files(place, &generation, ret_failure);
-    if (r >= 0)
-        r = read_line_of_parent(place, &parent, ret_failure);
+    int r = read_files(place, &generation, &parent, ret_failure);
     if (r < 0)
         return r;
     const Contents contents =
@@ -147,7 +140,7 @@ int store_seal(Store *store, const StoredGeneration *generation, Failure *ret_fa
     if (fd < 0)
         return fd;
     const Place place = { fd, path };
-    int r = read_line_of_parent(place, &parent, ret_failure);
+    int r = place_read(place, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, &parent, ret_failure);
     if (r < 0)
         return r;
     const Contents contents =

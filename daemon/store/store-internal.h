@@ -52,6 +52,8 @@ int place_malformed(Place place, const char *name, unsigned line, const char *te
 
 /* Opens a directory below, never through a symbolic link. -errno, nothing said. */
 int place_open_directory(Place place, const char *name);
+/* What to say of that: what is no directory holds nothing that could be read (-EBADMSG). */
+int place_open_failure(Place place, const char *name, int r, Failure *ret_failure);
 /* The same, made (0700) and made durable when it is not there. */
 int place_make_directory(Place place, const char *name, int *ret_fd, Failure *ret_failure);
 
@@ -89,8 +91,9 @@ int store_discard(Store *store, Place place, const char *name, Failure *ret_fail
 /* A generation's directory, PATH in `ret_path`: a descriptor or -errno. */
 int store_open_generation(Store *store, uint32_t number, char **ret_path);
 
-/* A TPM Name as a line of hex. */
-int parent_name_read(Place place, Bytes *ret, Failure *ret_failure);
+/* A TPM Name as a line of hex. `ret_line`: that line, for its checksum: what the name makes again need not be it, since
+ * digits of either case are read. */
+int parent_name_read(Place place, Bytes *ret, Bytes *ret_line, Failure *ret_failure);
 int parent_name_encode(BytesView name, Bytes *ret_line);
 
 #define CHECKSUM_HEX 64U /* digits of a SHA-256 */

@@ -28,7 +28,7 @@ int parent_name_encode(BytesView name, Bytes *ret_line) {
     return 0;
 }
 
-int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
+int parent_name_read(Place place, Bytes *ret, Bytes *ret_line, Failure *ret_failure) {
     _cleanup_bytes_ Bytes line = BYTES_NULL;
 
     int r = place_read(place, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, &line, ret_failure);
@@ -40,9 +40,14 @@ int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
         return place_malformed(place, PARENT_FILE, 1, "must be one line of hexadecimal digits", ret_failure);
     line.data[line.size - 1] = 0;
     r = bytes_from_hex((const char *) line.data, ret);
+    line.data[line.size - 1] = '\n';
     if (r == -EINVAL)
         return place_malformed(place, PARENT_FILE, 1, "must be one line of hexadecimal digits", ret_failure);
-    return r < 0 ? failure_errno(ret_failure, r, PARENT_FILE) : 0;
+    if (r < 0)
+        return failure_errno(ret_failure, r, PARENT_FILE);
+    *ret_line = line;
+    line = BYTES_NULL;
+    return 0;
 }
 
 #define FLAGS(pending)                                                                                                 \
@@ -53,21 +58,15 @@ int parent_name_read(Place place, Bytes *ret, Failure *ret_failure) {
             { "present-names", VALUE_BOOLEAN, &(pending)->present_names, 0 },                                          \
     }
 
-static int read_flags(Place place, StoredPending *pending, Failure *ret_failure) {
+static int parse_flags(Place place, BytesView content, StoredPending *pending, Failure *ret_failure) {
     const KeyValue flags[] = FLAGS(pending);
-    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    int r = key_values_read(place, FLAGS_FILE, content, flags, ARRAY_LENGTH(flags), ret_failure);
 
-    int r = place_read(place, FLAGS_FILE, KEY_VALUE_FILE_MAX, &content, ret_failure);
-    if (r == -ENOENT)
-        return place_malformed(place, FLAGS_FILE, 0, "is missing", ret_failure);
-    if (r < 0)
-        return r;
-    r = key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags), ret_failure);
     if (r != -EBADMSG)
         return r;
     /* Of before there was the last one: then a renewal alone had the names of the present certificate. */
     pending->present_names = false;
-    if (key_values_read(place, FLAGS_FILE, bytes_view(&content), flags, ARRAY_LENGTH(flags) - 1U, NULL) < 0)
+    if (key_values_read(place, FLAGS_FILE, content, flags, ARRAY_LENGTH(flags) - 1U, NULL) < 0)
         return r;
     if (ret_failure)
         *ret_failure = FAILURE_INIT;
@@ -75,14 +74,19 @@ static int read_flags(Place place, StoredPending *pending, Failure *ret_failure)
     return 0;
 }
 
-/* One file; where there is a list of checksums, as it says. -ENOENT where it is not there. */
+/* Where there is a list of checksums, as it says. */
+static int verify_listed(Place place, const Bytes *list, const char *name, const Bytes *content, Failure *ret_failure) {
+    return list->size > 0 ? checksum_list_verify(place, list, name, bytes_view(content), ret_failure) : 0;
+}
+
+/* -ENOENT where it is not there. */
 static int read_checked(Place place, const Bytes *list, const char *name, size_t maximum, Bytes *ret,
                         Failure *ret_failure) {
     _cleanup_bytes_ Bytes content = BYTES_NULL;
     int r = place_read(place, name, maximum, &content, ret_failure);
 
-    if (r >= 0 && list->size > 0)
-        r = checksum_list_verify(place, list, name, bytes_view(&content), ret_failure);
+    if (r >= 0)
+        r = verify_listed(place, list, name, &content, ret_failure);
     if (r < 0)
         return r;
     bytes_clear(ret);
@@ -91,8 +95,26 @@ static int read_checked(Place place, const Bytes *list, const char *name, size_t
     return 0;
 }
 
+static int read_parent(Place place, const Bytes *list, StoredPending *pending, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes line = BYTES_NULL;
+    int r = parent_name_read(place, &pending->parent_name, &line, ret_failure);
+
+    return r < 0 ? r : verify_listed(place, list, PARENT_FILE, &line, ret_failure);
+}
+
+static int read_flags(Place place, const Bytes *list, StoredPending *pending, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes content = BYTES_NULL;
+    int r = place_read(place, FLAGS_FILE, KEY_VALUE_FILE_MAX, &content, ret_failure);
+
+    if (r == -ENOENT)
+        return place_malformed(place, FLAGS_FILE, 0, "is missing", ret_failure);
+    if (r >= 0)
+        r = parse_flags(place, bytes_view(&content), pending, ret_failure);
+    return r < 0 ? r : verify_listed(place, list, FLAGS_FILE, &content, ret_failure);
+}
+
 static int read_pending(Place place, StoredPending *pending, Failure *ret_failure) {
-    _cleanup_bytes_ Bytes list = BYTES_NULL, content = BYTES_NULL;
+    _cleanup_bytes_ Bytes list = BYTES_NULL;
 
     int r = place_read(place, PENDING_CHECKSUM, CHECKSUM_MAX, &list, ret_failure);
     if (r >= 0 || r == -ENOENT)
@@ -100,13 +122,9 @@ static int read_pending(Place place, StoredPending *pending, Failure *ret_failur
     if (r == -ENOENT)
         return place_malformed(place, KEY_FILE, 0, "is missing", ret_failure);
     if (r >= 0)
-        r = parent_name_read(place, &pending->parent_name, ret_failure);
+        r = read_parent(place, &list, pending, ret_failure);
     if (r >= 0)
-        r = read_checked(place, &list, PARENT_FILE, 2 * PARENT_NAME_MAX + 1, &content, ret_failure);
-    if (r >= 0)
-        r = read_flags(place, pending, ret_failure);
-    if (r >= 0)
-        r = read_checked(place, &list, FLAGS_FILE, KEY_VALUE_FILE_MAX, &content, ret_failure);
+        r = read_flags(place, &list, pending, ret_failure);
     if (r < 0)
         return r;
     r = read_checked(place, &list, REQUEST_FILE, STORE_REQUEST_MAX, &pending->request, ret_failure);
@@ -124,10 +142,8 @@ int store_pending_load(Store *store, StoredPending *ret, Failure *ret_failure) {
     _cleanup_close_ int fd = place_open_directory(store_place(store), PENDING);
     if (fd == -ENOENT)
         return fd;
-    if (fd == -ENOTDIR || fd == -ELOOP)
-        return place_malformed(store_place(store), PENDING, 0, "is not a directory", ret_failure);
     if (fd < 0)
-        return place_failure(store_place(store), PENDING, fd, "opened as a directory", ret_failure);
+        return place_open_failure(store_place(store), PENDING, fd, ret_failure);
     int r = read_pending((Place) { fd, path }, &pending, ret_failure);
     if (r < 0)
         return r;

@@ -64,31 +64,31 @@ static void list_fields(StoredState *state, uint32_t *format, KeyValue ret[stati
 
 /* ---- reading ---- */
 
-/* What cannot be believed is left out, and on the side of caution: a revocation or retirement that may have stood there
- * blocks, and what is only convenient is forgotten. */
-static int salvage(BytesView content, StoredState *ret) {
-    _cleanup_(stored_state_clear) StoredState state = { 0 };
-    uint32_t format = 0;
-    KeyValue fields[_FIELD_COUNT];
-    bool read[_FIELD_COUNT] = { false };
+/* What is read of a damaged file: no more than what blocks, or must not be used twice. All the rest is forgotten. */
+enum { SALVAGED_REVOKED, SALVAGED_HOLD, SALVAGED_RETIRED, SALVAGED_LAST_GENERATION, SALVAGED_HOST_NAME, _SALVAGED };
 
-    list_fields(&state, &format, fields);
-    int r = key_values_salvage(content, fields, _FIELD_COUNT, read);
+/* What cannot be believed is left out, and on the side of caution: a revocation or retirement that may have stood there
+ * blocks. */
+static int salvage(BytesView content, StoredState *ret) {
+    StoredState state = { .of_generation = UINT32_MAX }; /* nothing newer was committed without being noted */
+    const KeyValue fields[_SALVAGED] = {
+        [SALVAGED_REVOKED] = { "revoked", VALUE_BOOLEAN, &state.revoked, 0 },
+        [SALVAGED_HOLD] = { "hold", VALUE_BOOLEAN, &state.hold, 0 },
+        [SALVAGED_RETIRED] = { "retired", VALUE_BOOLEAN, &state.retired, 0 },
+        [SALVAGED_LAST_GENERATION] = { "last-generation", VALUE_U32, &state.last_generation, 0 },
+        [SALVAGED_HOST_NAME] = { "host-name", VALUE_TEXT, state.host_name, sizeof(state.host_name) },
+    };
+    bool read[_SALVAGED] = { false };
+    int r = key_values_salvage(content, fields, _SALVAGED, read);
+
     if (r < 0)
         return r;
-    if (!read[FIELD_REVOKED] || !read[FIELD_HOLD] || !read[FIELD_RETIRED])
+    if (!read[SALVAGED_REVOKED] || !read[SALVAGED_HOLD] || !read[SALVAGED_RETIRED])
         state.hold = true;
-    if (!read[FIELD_LAST_GENERATION])
+    if (!read[SALVAGED_LAST_GENERATION])
         state.last_generation = 0;
-    if (!read[FIELD_HOST_NAME])
+    if (!read[SALVAGED_HOST_NAME])
         state.host_name[0] = '\0';
-    state.revoked_at = 0;
-    state.failures = state.failures_past_end = 0;
-    state.next_attempt = state.last_success = state.late = 0;
-    state.clock_floor = 0;
-    state.of_generation = UINT32_MAX; /* nothing newer was committed without being noted */
-    state.last_error[0] = state.settings[0] = '\0';
-    bytes_clear(&state.parent_name);
     *ret = state;
     return STORE_SALVAGED;
 }

@@ -13,13 +13,6 @@
 #define CRL_ID_MAX    64U
 #define CRL_NAME_SIZE (CRL_ID_MAX + sizeof(CRL_SUFFIX))
 
-/* What is no directory holds nothing that could be read. */
-static int open_failed(Place place, const char *name, int r, Failure *ret_failure) {
-    if (r == -ENOTDIR || r == -ELOOP)
-        return place_malformed(place, name, 0, "is not a directory", ret_failure);
-    return place_failure(place, name, r, "opened as a directory", ret_failure);
-}
-
 /* Makes it, and puts aside what is there and is none. */
 static int make_directory(Store *store, Place place, const char *name, int *ret_fd, Failure *ret_failure) {
     struct stat status;
@@ -32,38 +25,36 @@ static int make_directory(Store *store, Place place, const char *name, int *ret_
     return place_make_directory(place, name, ret_fd, ret_failure);
 }
 
+/* A descriptor; -ENOENT without a text. */
+static int open_or_make(Store *store, Place place, const char *name, bool create, Failure *ret_failure) {
+    int fd = -1;
+
+    if (create) {
+        int r = make_directory(store, place, name, &fd, ret_failure);
+        return r < 0 ? r : fd;
+    }
+    fd = place_open_directory(place, name);
+    return fd < 0 && fd != -ENOENT ? place_open_failure(place, name, fd, ret_failure) : fd;
+}
+
 /* trust/ or trust/crls/: opened, and made where `create`. -ENOENT without a text. */
 static int open_trust(Store *store, bool crls, bool create, char **ret_path, Failure *ret_failure) {
     _cleanup_free_ char *trust_path = path_join(store->path, TRUST),
                         *crls_path = path_join(store->path, TRUST "/" CRL_DIRECTORY);
-    _cleanup_close_ int trust = -1, inner = -1;
-    int r = 0;
 
     if (!trust_path || !crls_path)
         return failure_errno(ret_failure, -ENOMEM, store->path);
-    if (create)
-        r = make_directory(store, store_place(store), TRUST, &trust, ret_failure);
-    else
-        trust = place_open_directory(store_place(store), TRUST);
-    if (r < 0 || trust == -ENOENT)
-        return r < 0 ? r : trust;
+    _cleanup_close_ int trust = open_or_make(store, store_place(store), TRUST, create, ret_failure);
     if (trust < 0)
-        return open_failed(store_place(store), TRUST, trust, ret_failure);
+        return trust;
     if (!crls) {
         *ret_path = TAKE_PTR(trust_path);
         return TAKE_FD(trust);
     }
-    const Place place = { trust, trust_path };
-    if (create)
-        r = make_directory(store, place, CRL_DIRECTORY, &inner, ret_failure);
-    else
-        inner = place_open_directory(place, CRL_DIRECTORY);
-    if (r < 0 || inner == -ENOENT)
-        return r < 0 ? r : inner;
-    if (inner < 0)
-        return open_failed(place, CRL_DIRECTORY, inner, ret_failure);
-    *ret_path = TAKE_PTR(crls_path);
-    return TAKE_FD(inner);
+    int inner = open_or_make(store, (Place) { trust, trust_path }, CRL_DIRECTORY, create, ret_failure);
+    if (inner >= 0)
+        *ret_path = TAKE_PTR(crls_path);
+    return inner;
 }
 
 /* One file of either directory. */

@@ -171,32 +171,27 @@ static void sweep_directory(Place place, const char *name) {
         (void) place_each((Place) { fd, name }, sweep_entry, NULL);
 }
 
-typedef struct Sweep {
-    Store *store;
-    uint32_t current;
-} Sweep;
-
-/* An incomplete generation that is not current is garbage; unfinished names in complete ones too. */
+/* An incomplete generation that is not current is garbage; unfinished names beside and in complete ones too. */
 static int sweep_generation(Place place, const char *name, void *data) {
-    const Sweep *sweep = data;
+    Store *store = data;
     uint32_t number = parse_number(name);
 
     if (number == 0)
-        return 0;
+        return sweep_entry(place, name, NULL);
     _cleanup_close_ int fd = place_open_directory(place, name);
     if (fd < 0)
         return 0;
-    if (number != sweep->current && !generation_is_complete(fd))
-        (void) store_discard(sweep->store, place, name, NULL);
+    if (number != store->current && !generation_is_complete(fd))
+        (void) store_discard(store, place, name, NULL);
     else
         (void) place_each((Place) { fd, name }, sweep_entry, NULL);
     return 0;
 }
 
 /* pending/ whose copy was committed: the power went before it was removed. */
-static bool pending_is_committed(Store *store, uint32_t current) {
+static bool pending_is_committed(Store *store) {
     _cleanup_close_ int pending = place_open_directory(store_place(store), PENDING);
-    _cleanup_close_ int generation = current > 0 ? store_open_generation(store, current, NULL) : -1;
+    _cleanup_close_ int generation = store->current > 0 ? store_open_generation(store, store->current, NULL) : -1;
     _cleanup_bytes_ Bytes chain = BYTES_NULL, committed = BYTES_NULL;
 
     return pending >= 0 && generation >= 0 &&
@@ -213,20 +208,18 @@ static bool pending_has_no_key(Store *store) {
     return pending >= 0 && fstatat(pending, KEY_FILE, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
-static void sweep(Store *store, uint32_t current) {
-    Sweep data = { store, current };
+static void sweep(Store *store) {
     bool top = true;
 
     (void) place_each(store_place(store), sweep_entry, &top);
-    if (pending_has_no_key(store) || pending_is_committed(store, current))
+    if (pending_has_no_key(store) || pending_is_committed(store))
         (void) store_discard(store, store_place(store), PENDING, NULL);
     sweep_directory(store_place(store), PENDING);
-    sweep_directory(store_place(store), GENERATIONS);
     sweep_directory(store_place(store), TRUST);
     sweep_directory(store_place(store), TRUST "/crls");
     _cleanup_close_ int fd = place_open_directory(store_place(store), GENERATIONS);
     if (fd >= 0)
-        (void) place_each((Place) { fd, GENERATIONS }, sweep_generation, &data);
+        (void) place_each((Place) { fd, GENERATIONS }, sweep_generation, store);
 }
 
 static void make_current(Store *store, uint32_t number) {
@@ -317,7 +310,7 @@ int store_open(int state_fd, const char *name, bool create, Store **ret, Failure
     int r = settle_current(store, ret_failure);
     if (r < 0)
         return r;
-    sweep(store, store->current);
+    sweep(store);
     *ret = TAKE_PTR(store);
     return r;
 }

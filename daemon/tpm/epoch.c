@@ -26,7 +26,7 @@ static void flush_everything(Tpm *tpm) {
     while (tpm_loaded_evict(tpm))
         ;
     tpm_guard_close(tpm);
-    if (!tpm->parent.persistent)
+    if (!tpm_parent_is_persistent(&tpm->parent))
         tpm_command_flush(tpm, &tpm->parent.object);
 }
 

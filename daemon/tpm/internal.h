@@ -24,10 +24,13 @@ static inline void esys_free_p(void *pointer) {
 typedef struct TpmParent {
     ESYS_TR object;     /* ESYS_TR_NONE: none */
     TPM2_HANDLE handle; /* TPM2_RH_OWNER: the primary made from the template, transient */
-    bool persistent;
     TPM2B_PUBLIC public;
     TPM2B_NAME name;
 } TpmParent;
+
+static inline bool tpm_parent_is_persistent(const TpmParent *parent) {
+    return parent->object != ESYS_TR_NONE && parent->handle != TPM2_RH_OWNER;
+}
 
 typedef struct LoadedKey {
     ESYS_TR object; /* ESYS_TR_NONE: an empty place */

@@ -98,7 +98,6 @@ static int persist(Tpm *tpm, Search *search, Failure *ret_failure) {
         tpm_command_flush(tpm, &parent->object);
         parent->object = persistent;
         parent->handle = search->free;
-        parent->persistent = true;
         return 0;
     case TPM_ERROR_STALE:
     case TPM_ERROR_TRANSPORT:
@@ -140,7 +139,7 @@ static void note(Tpm *tpm, const Search *search) {
     tpm->parent_note[0] = '\0';
     if (!search->fault)
         return;
-    if (parent->persistent)
+    if (tpm_parent_is_persistent(parent))
         (void) snprintf(place, sizeof place, "at 0x%08x", parent->handle);
     (void) snprintf(tpm->parent_note, sizeof tpm->parent_note,
                     "the key at 0x%08x cannot be the parent of identity keys: %s; they have one of their own, %s",
@@ -184,7 +183,7 @@ int tpm_parent_for(Tpm *tpm, const TpmKey *key, ESYS_TR *ret, bool *ret_transien
         *ret_transient = false;
         return 0;
     }
-    if (key->parent_handle == TPM2_RH_OWNER && tpm->parent.persistent) {
+    if (key->parent_handle == TPM2_RH_OWNER && tpm_parent_is_persistent(&tpm->parent)) {
         /* It was made while the NV was full; since then somebody put another key at our handle. */
         r = tpm_storage_key_create(tpm, &primary, ret_failure);
         if (r < 0)

@@ -39,7 +39,7 @@ static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret,
     rc = TPM_COMMAND_WITH_ROOM(tpm, Esys_Load(tpm->esys, parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
                                               &key->private, &key->public, &object));
     /* Likewise the parent's context, where it has one. */
-    if (tpm_error_is_integrity(rc) && !tpm->parent.persistent)
+    if (tpm_error_is_integrity(rc) && !tpm_parent_is_persistent(&tpm->parent))
         tpm->stale = true;
     if (tpm_error_class(rc) == TPM_ERROR_REFUSED)
         return failure_prefix(ret_failure, tpm_command_fail(tpm, rc, "loading a key", ret_failure),

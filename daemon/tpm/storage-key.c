@@ -113,7 +113,7 @@ static int has_authorization(Tpm *tpm, const TpmParent *parent, bool *ret, Failu
 }
 
 int tpm_storage_key_find(Tpm *tpm, TPM2_HANDLE handle, TpmParent *ret, const char **ret_fault, Failure *ret_failure) {
-    TpmParent parent = { .handle = handle, .persistent = true };
+    TpmParent parent = { .handle = handle };
     ESYS_TR object = ESYS_TR_NONE;
     const char *fault;
     bool authorization = false;

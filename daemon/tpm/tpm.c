@@ -107,7 +107,7 @@ static void fill_information(const Tpm *tpm, const char *salt, TpmInformation *r
     if (!tpm->esys)
         return;
     ret->resource_manager = tpm->resource_manager;
-    ret->parent_is_persistent = tpm->parent.persistent;
+    ret->parent_is_persistent = tpm_parent_is_persistent(&tpm->parent);
     strcpy(ret->parent_note, tpm->parent_note);
     if (tpm->parent.object != ESYS_TR_NONE) {
         ret->parent_name_size = tpm->parent.name.size;
