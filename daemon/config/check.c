@@ -20,13 +20,6 @@ static const IdentityConfig *find(const All *all, const char *name) {
     return NULL;
 }
 
-static bool is_faulty(const All *all, const char *name) {
-    for (char *const *s = all->faulty; s && *s; s++)
-        if (strcmp(*s, name) == 0)
-            return true;
-    return false;
-}
-
 /* A handle of these purposes opens a TLS session with the CA as well as with anybody else. */
 static bool is_lent(const IdentityConfig *config) {
     return config->access[PURPOSE_TLS_CLIENT].count > 0 || config->access[PURPOSE_DIGEST].count > 0;
@@ -41,7 +34,7 @@ static int check_authenticator(const All *all, const char *section, const Authen
     if (!authenticate->identity)
         return 0;
     const IdentityConfig *other = find(all, authenticate->identity);
-    if (!other && is_faulty(all, authenticate->identity))
+    if (!other && strings_contain(all->faulty, authenticate->identity))
         return 0; /* its own fault is told already */
     if (!other)
         return problems_add(all->problems, false, authenticate->file, authenticate->line,

@@ -198,6 +198,13 @@ char **strings_free(char **strings) {
     return NULL;
 }
 
+bool strings_contain(char *const *strings, const char *string) {
+    for (; strings && *strings; strings++)
+        if (strcmp(*strings, string) == 0)
+            return true;
+    return false;
+}
+
 size_t strings_count(char *const *strings) {
     size_t count = 0;
 

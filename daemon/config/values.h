@@ -50,5 +50,6 @@ int value_words(const char *text, size_t maximum, char ***ret);
 /* Frees a NULL-terminated list and its strings; takes NULL; returns NULL. */
 char **strings_free(char **strings);
 size_t strings_count(char *const *strings);
+bool strings_contain(char *const *strings, const char *string);
 DEFINE_CLEANUP(char *, strings_free)
 #define _cleanup_strings_ _cleanup_(strings_free_p)

@@ -8,21 +8,13 @@
 #include "store/store.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-static bool is_in(char *const *names, const char *name) {
-    for (; names && *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
 
 /* Takes those out that are configured, whether or not they were read yet or fit within Identities=. */
 static void leave_out(char **names, char *const *configured, const IdentitySet *set) {
     char **kept = names;
 
     for (char **name = names; *name; name++)
-        if (is_in(configured, *name) || identity_set_find(set, *name, NULL))
+        if (strings_contain(configured, *name) || identity_set_find(set, *name, NULL))
             free(*name);
         else
             *kept++ = *name;
@@ -58,7 +50,7 @@ int forgotten_remove(const Device *device, const IdentitySet *set, const char *n
 
     if (r < 0)
         return r;
-    if (is_in(configured, name) || identity_set_find(set, name, NULL))
+    if (strings_contain(configured, name) || identity_set_find(set, name, NULL))
         return failure_set(ret_failure, -EBUSY, FAILURE_INVALID_ARGUMENT,
                            "%s is configured, so it is not forgotten. Remove its configuration and run `idctl reload` "
                            "first, or use `idctl retire`, which destroys the key alone.",
@@ -66,7 +58,7 @@ int forgotten_remove(const Device *device, const IdentitySet *set, const char *n
     r = store_names(device_directories(device)->state_fd, &names, ret_failure);
     if (r < 0)
         return r;
-    if (!is_in(names, name))
+    if (!strings_contain(names, name))
         return failure_set(ret_failure, -ENOENT, FAILURE_NO_SUCH_IDENTITY,
                            "There is nothing of that name to forget; `idctl list --all` has what there is.");
     r = store_erase(device_directories(device)->state_fd, name, ret_failure);
@@ -85,7 +77,7 @@ void forgotten_withdraw(const Device *device, char *const *configured) {
     if (publish_names(directories->runtime_fd, &published, &failure) < 0)
         log_entry(LOG_WARNING, MESSAGE_STORAGE, NULL, "%s.", failure.text);
     for (char **name = published; name && *name; name++) {
-        if (is_in(configured, *name))
+        if (strings_contain(configured, *name))
             continue;
         if (publish_set(directories->runtime_fd, *name, NULL, 0, &failure) < 0)
             log_entry(LOG_WARNING, MESSAGE_STORAGE, *name, "%s.", failure.text);

@@ -170,13 +170,6 @@ static void remove_identity(Manager *manager, size_t index) {
     identity_free(identity);
 }
 
-static bool is_listed(char *const *names, const char *name) {
-    for (; names && *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
-
 /* 1: not all of them could be found out. */
 static int list_identities(const Manager *manager, char ***ret_names) {
     _cleanup_(problems_clear) Problems problems = { 0 };
@@ -210,7 +203,7 @@ static int load_identities(Manager *manager, char *const *names) {
     int r = 0;
 
     for (size_t i = identity_set_count(manager->set); i > 0; i--)
-        if (!is_listed(names, identity_name(identity_set_at(manager->set, i - 1U))))
+        if (!strings_contain(names, identity_name(identity_set_at(manager->set, i - 1U))))
             remove_identity(manager, i - 1U);
     for (char *const *name = names; r >= 0 && name && *name; name++)
         r = load_identity(manager, *name);
