@@ -138,23 +138,37 @@ static void test_forgotten_failure(void **state) {
     assert_int_equal(tpm_watch_tasks_failed(device_tpm(machine->device)), 0);
 }
 
+/* The thread is in the midst of a task when identityd stops, and stays there until it has been told. */
+static atomic_bool stops;
+
+static void run_past_the_stop(Tpm *tpm, TpmTask *base) {
+    while (!atomic_load(&stops))
+        usleep(1000);
+    usleep(500000);
+    run(tpm, base);
+}
+
 static void test_stop(void **state) {
     Machine *machine = *state;
     Seen seen[4] = { 0 };
+    Task *first = make(&seen[0], 0), *forgotten = NULL;
 
     machine_start_parts(machine, no_duties);
-    assert_int_equal(swtpm_suspend(machine->swtpm), 0);
-    Task *forgotten = NULL;
-    for (size_t i = 0; i < ARRAY_LENGTH(seen); i++)
+    first->task.run = run_past_the_stop;
+    assert_int_equal(tpm_task_start(work_tpm_tasks(machine->work), &first->task), 0);
+    for (size_t i = 1; i < ARRAY_LENGTH(seen); i++)
         forgotten = start(machine, &seen[i], 0);
     (void) tpm_task_forget(&forgotten->task);
     machine_until(machine, signing_busy_since(device_signing(machine->device)) != 0);
-    assert_int_equal(swtpm_resume(machine->swtpm), 0);
+    atomic_store(&stops, true);
     machine_stop(machine);
     for (size_t i = 0; i < ARRAY_LENGTH(seen); i++) {
+        assert_int_equal(seen[i].runs, i == 0);
         assert_int_equal(seen[i].answers, i < 3);
         assert_int_equal(seen[i].frees, 1);
     }
+    assert_int_equal(seen[0].failure.kind, FAILURE_NONE); /* what was begun is what it came to */
+    expect_failure(&seen[1].failure, FAILURE_NOT_READY, "identityd stops.");
     expect_failure(&seen[2].failure, FAILURE_NOT_READY, "identityd stops.");
 }
 
