@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define USEC_PER_SECOND 1000000ULL
+#define AWAKE_STEP      60 /* seconds by which the clock is set before it counts */
+
 typedef struct Enrolment {
     Attempt *attempt;      /* what runs */
     Operation *operations; /* who waits for it */
@@ -19,6 +22,7 @@ typedef struct Enrolment {
     bool pending_same_key;
     int64_t due;   /* when what the attempt replaces was to be renewed; 0: there is nothing */
     int64_t awake; /* since then nothing has kept us from coming in time; 0: not known */
+    int64_t awake_boottime;
     bool waits_for_authenticator;
     bool boot_renewal;
     EnrolmentCounters counters;
@@ -472,8 +476,17 @@ void enrolment_authenticator_ready(Identity *identity, const char *name) {
     }
 }
 
+/* A clock that is stepped a little has kept nobody from coming in time. Were that an awakening, then one that is put
+ * right each minute would put off for ever what was late already. */
 void enrolment_note_awake(Identity *identity) {
-    part_of(identity)->awake = identity_now(identity);
+    Enrolment *enrolment = part_of(identity);
+    int64_t now = identity_now(identity), boottime = (int64_t) (boottime_usec() / USEC_PER_SECOND);
+    int64_t step = (now - enrolment->awake) - (boottime - enrolment->awake_boottime);
+
+    if (enrolment->awake != 0 && step < AWAKE_STEP && step > -AWAKE_STEP)
+        return;
+    enrolment->awake = now;
+    enrolment->awake_boottime = boottime;
 }
 
 void enrolment_plan_boot_renewal(Identity *identity) {

@@ -25,7 +25,7 @@ EnrolmentCounters enrolment_counters(const Identity *identity);
 /* The identity `name` became ready: who waits for it to authenticate waits no longer. */
 void enrolment_authenticator_ready(Identity *identity, const char *name);
 
-/* From now on nothing keeps it from renewing in time: the start, and when the clock was set. */
+/* From now on nothing keeps it from renewing in time: the start, and when the clock was set by a minute or more. */
 void enrolment_note_awake(Identity *identity);
 
 /* The clock started behind what is certainly past: one renewal is tried. */

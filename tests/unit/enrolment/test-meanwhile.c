@@ -91,6 +91,25 @@ static void test_after_revocation_enroll(void **state) {
     assert_int_equal(identity_state(x_of(machine)), STATE_READY);
 }
 
+/* What is late is spread, once: a clock that is stepped again and again does not put it off again and again. */
+static void test_clock_that_is_stepped(void **state) {
+    Machine *machine = *state;
+
+    start_with_life(machine, "[Renewal]\nAt=50%\nJitter=10%\n", 10000);
+    clock_set(7000);
+    enrolment_note_awake(x_of(machine));
+    int64_t when = enrolment_when(x_of(machine)).seconds;
+    assert_in_range(when - identity_now(x_of(machine)), 0, 301);
+    for (int i = 1; i <= 40; i++) {
+        clock_set(i % 2 ? 50 : -50);
+        enrolment_note_awake(x_of(machine));
+        assert_int_equal(enrolment_when(x_of(machine)).seconds, when);
+    }
+    clock_set(120);
+    enrolment_note_awake(x_of(machine));
+    assert_true(enrolment_when(x_of(machine)).seconds > when);
+}
+
 static void test_retired_in_the_middle(void **state) {
     Machine *machine = *state;
     const Reply hold = { .kind = REPLY_HOLD };
@@ -331,6 +350,7 @@ int main(void) {
         TEST(test_revoked_during_an_enrolment),
         TEST(test_revoked_after_later),
         TEST(test_after_revocation_enroll),
+        TEST(test_clock_that_is_stepped),
         TEST(test_retired_in_the_middle),
         TEST(test_removed_in_the_middle),
         TEST(test_stopped_in_the_middle),
