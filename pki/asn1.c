@@ -260,6 +260,36 @@ int der_next(BytesView *rest, DerItem *ret) {
     return 1;
 }
 
+bool der_is(const DerItem *item, unsigned long tag) {
+    return item->class == ASN1_CLASS_UNIVERSAL && item->tag == tag;
+}
+
+int der_time(const DerItem *item, int64_t *ret) {
+    char text[16] = { 0 };
+
+    if ((!der_is(item, ASN1_TAG_UTCTime) && !der_is(item, ASN1_TAG_GENERALIZEDTime)) ||
+        item->content.size >= sizeof text || memchr(item->content.data, 0, item->content.size))
+        return -EBADMSG;
+    memcpy(text, item->content.data, item->content.size);
+    return parse_time(text, item->tag == ASN1_TAG_UTCTime, ret);
+}
+
+BytesView der_oid(const char *dotted, uint8_t buffer[static DER_OID_MAX]) {
+    size_t size = 0;
+    unsigned long first = strtoul(dotted, (char **) &dotted, 10);
+
+    for (bool is_second = true; *dotted == '.'; is_second = false) {
+        unsigned long arc = strtoul(dotted + 1, (char **) &dotted, 10) + (is_second ? 40 * first : 0);
+        unsigned digits = 1;
+        for (unsigned long rest = arc >> 7; rest > 0; rest >>= 7)
+            digits++;
+        assert(size + digits <= DER_OID_MAX);
+        while (digits-- > 0)
+            buffer[size++] = (uint8_t) ((arc >> (7 * digits) & 0x7f) | (digits > 0 ? 0x80 : 0));
+    }
+    return (BytesView) { buffer, size };
+}
+
 bool der_is_sequence(const DerItem *item) {
     return item->class == (ASN1_CLASS_UNIVERSAL | ASN1_CLASS_STRUCTURED) && item->tag == ASN1_TAG_SEQUENCE;
 }

@@ -47,6 +47,13 @@ typedef struct DerItem {
 int der_next(BytesView *rest, DerItem *ret);
 /* Whether it is a universal SEQUENCE. */
 bool der_is_sequence(const DerItem *item);
+/* Whether it is universal and primitive, of this type. */
+bool der_is(const DerItem *item, unsigned long tag);
+/* A UTCTime or GeneralizedTime in seconds since the epoch (RFC 5280 §4.1.2.5). -EBADMSG. */
+int der_time(const DerItem *item, int64_t *ret);
+/* The content of an OBJECT IDENTIFIER for a dotted one, which is a constant of ours. */
+#define DER_OID_MAX 32U
+BytesView der_oid(const char *dotted, uint8_t buffer[static DER_OID_MAX]);
 /* The content of the SEQUENCE that fills `der` exactly. -EBADMSG. */
 int der_open_sequence(BytesView der, BytesView *ret_content);
 

@@ -5,14 +5,14 @@
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
+#include "pki/extensions.h"
 #include "pki/signature.h"
+#include "pki/strict.h"
 
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#define KEY_IDENTIFIER_MAX 128U /* bytes; a longer one counts for none */
 
 #define REJECT(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 
@@ -27,6 +27,7 @@ Certificate *certificate_free(Certificate *certificate) {
     bytes_clear(&certificate->issuer_raw);
     bytes_clear(&certificate->subject_form);
     bytes_clear(&certificate->issuer_form);
+    free(certificate->extensions);
     free(certificate->subject);
     free(certificate->issuer);
     free(certificate->serial);
@@ -34,85 +35,137 @@ Certificate *certificate_free(Certificate *certificate) {
     return NULL;
 }
 
-static int copy_slice(asn1_node node, BytesView der, const char *field, Bytes *ret) {
-    BytesView slice;
-    int r = asn1_slice(node, der, field, &slice);
+/* TBSCertificate (RFC 5280 §4.1), field by field; those at the end may be missing. */
+typedef struct Fields {
+    DerItem serial, inner_algorithm, issuer, validity, subject, spki;
+    BytesView extensions; /* content of the SEQUENCE OF Extension */
+    unsigned version;
+} Fields;
 
-    return r < 0 ? -EBADMSG : bytes_copy(slice, ret);
+static bool is_explicit(const DerItem *item, unsigned long tag) {
+    return item->class == (ASN1_CLASS_CONTEXT_SPECIFIC | ASN1_CLASS_STRUCTURED) && item->tag == tag;
 }
 
-static int read_serial(asn1_node node, char **ret) {
-    _cleanup_bytes_ Bytes serial = BYTES_NULL;
-    size_t zeros = 0;
-    int r = asn1_value(node, "tbsCertificate.serialNumber", &serial);
+static int read_version(BytesView *tbs, Fields *fields) {
+    BytesView rest = *tbs;
+    DerItem outer, version;
 
-    if (r < 0)
-        return r;
-    while (zeros + 1 < serial.size && serial.data[zeros] == 0)
-        zeros++;
-    *ret = bytes_to_hex((BytesView) { serial.data + zeros, serial.size - zeros });
-    return *ret ? 0 : -ENOMEM;
-}
-
-/* RFC 5280 §4.2: an extension appears once. GnuTLS and others would each act on another one of two. */
-static int check_extensions(asn1_node node, Failure *ret_failure) {
-    char oids[CERTIFICATE_EXTENSIONS_MAX][ASN1_OID_MAX];
-    size_t count = 0;
-    int r = asn1_count(node, "tbsCertificate.extensions", &count);
-
-    if (r == -ENOENT)
+    fields->version = 1;
+    if (der_next(&rest, &outer) <= 0)
+        return -EBADMSG;
+    if (!is_explicit(&outer, 0))
         return 0;
-    if (r < 0)
-        return r;
-    if (count > CERTIFICATE_EXTENSIONS_MAX)
-        return REJECT("the certificate has %zu extensions, more than %u", count, CERTIFICATE_EXTENSIONS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        char field[64];
-        (void) snprintf(field, sizeof(field), "tbsCertificate.extensions.?%zu.extnID", i + 1);
-        r = asn1_oid(node, field, oids[i]);
-        if (r < 0)
-            return r == -ENOMEM ? r : REJECT("the name of extension %zu of the certificate cannot be read", i + 1);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(oids[i], oids[k]) == 0)
-                return REJECT("the certificate has the extension %s twice", oids[i]);
-    }
+    *tbs = rest;
+    if (der_next(&outer.content, &version) <= 0 || outer.content.size > 0 || !der_is(&version, ASN1_TAG_INTEGER) ||
+        version.content.size != 1 || version.content.data[0] > 2)
+        return -EBADMSG;
+    fields->version = version.content.data[0] + 1U;
     return 0;
 }
 
-static int read_fields(Certificate *certificate, asn1_node node, Failure *ret_failure) {
-    BytesView der = bytes_view(&certificate->der);
+/* issuerUniqueID [1], subjectUniqueID [2], extensions [3], in this order. */
+static int read_tail(BytesView tbs, Fields *fields) {
+    unsigned long last = 0;
+    DerItem item;
     int r;
 
-    r = copy_slice(node, der, "tbsCertificate.subjectPublicKeyInfo", &certificate->spki);
+    while ((r = der_next(&tbs, &item)) > 0) {
+        if (!(item.class & ASN1_CLASS_CONTEXT_SPECIFIC) || item.tag <= last || item.tag > 3)
+            return -EBADMSG;
+        last = item.tag;
+        if (item.tag == 3 && (!is_explicit(&item, 3) || der_open_sequence(item.content, &fields->extensions) < 0 ||
+                              fields->extensions.size == 0))
+            return -EBADMSG;
+    }
+    return r;
+}
+
+static int split(BytesView tbs, Fields *ret) {
+    Fields fields = { 0 };
+
+    if (read_version(&tbs, &fields) < 0 || der_next(&tbs, &fields.serial) <= 0 ||
+        !der_is(&fields.serial, ASN1_TAG_INTEGER) || der_next(&tbs, &fields.inner_algorithm) <= 0 ||
+        !der_is_sequence(&fields.inner_algorithm) || der_next(&tbs, &fields.issuer) <= 0 ||
+        !der_is_sequence(&fields.issuer) || der_next(&tbs, &fields.validity) <= 0 ||
+        !der_is_sequence(&fields.validity) || der_next(&tbs, &fields.subject) <= 0 ||
+        !der_is_sequence(&fields.subject) || der_next(&tbs, &fields.spki) <= 0 || !der_is_sequence(&fields.spki) ||
+        read_tail(tbs, &fields) < 0)
+        return -EBADMSG;
+    *ret = fields;
+    return 0;
+}
+
+static int read_validity(Certificate *certificate, BytesView validity, Failure *ret_failure) {
+    DerItem begin, end;
+
+    if (der_next(&validity, &begin) <= 0 || der_time(&begin, &certificate->not_before) < 0)
+        return REJECT("the certificate has no notBefore that can be read");
+    if (der_next(&validity, &end) <= 0 || validity.size > 0 || der_time(&end, &certificate->not_after) < 0)
+        return REJECT("the certificate has no notAfter that can be read");
+    return 0;
+}
+
+static int read_names(Certificate *certificate, const Fields *fields) {
+    int r = bytes_copy(fields->spki.whole, &certificate->spki);
+
     if (r >= 0)
-        r = copy_slice(node, der, "tbsCertificate.subject", &certificate->subject_raw);
+        r = bytes_copy(fields->subject.whole, &certificate->subject_raw);
     if (r >= 0)
-        r = copy_slice(node, der, "tbsCertificate.issuer", &certificate->issuer_raw);
+        r = bytes_copy(fields->issuer.whole, &certificate->issuer_raw);
     if (r >= 0)
-        r = name_form(bytes_view(&certificate->subject_raw), &certificate->subject_form);
+        r = name_form(fields->subject.whole, &certificate->subject_form);
     if (r >= 0)
-        r = name_form(bytes_view(&certificate->issuer_raw), &certificate->issuer_form);
+        r = name_form(fields->issuer.whole, &certificate->issuer_form);
     if (r >= 0)
-        r = name_to_text(bytes_view(&certificate->subject_raw), &certificate->subject);
+        r = name_to_text(fields->subject.whole, &certificate->subject);
     if (r >= 0)
-        r = name_to_text(bytes_view(&certificate->issuer_raw), &certificate->issuer);
+        r = name_to_text(fields->issuer.whole, &certificate->issuer);
+    return r;
+}
+
+static int read_serial(Certificate *certificate, BytesView serial) {
+    certificate->serial_bytes = serial;
+    while (serial.size > 1 && serial.data[0] == 0)
+        serial = (BytesView) { serial.data + 1, serial.size - 1 };
+    certificate->serial = bytes_to_hex(serial);
+    return certificate->serial ? 0 : -ENOMEM;
+}
+
+/* Everything but what GnuTLS's object has, out of the DER that is the certificate's own. */
+static int read_fields(Certificate *certificate, Failure *ret_failure) {
+    BytesView content;
+    DerItem tbs, algorithm, signature;
+    Fields fields;
+    int r;
+
+    if (der_open_sequence(bytes_view(&certificate->der), &content) < 0 || der_next(&content, &tbs) <= 0 ||
+        !der_is_sequence(&tbs) || der_next(&content, &algorithm) <= 0 || !der_is_sequence(&algorithm) ||
+        der_next(&content, &signature) <= 0 || content.size > 0 || !der_is(&signature, ASN1_TAG_BIT_STRING) ||
+        signature.content.size < 2 || signature.content.data[0] != 0 || split(tbs.content, &fields) < 0)
+        return REJECT("what should be a certificate is not one in DER (RFC 5280)");
+    if (!bytes_view_equal(algorithm.whole, fields.inner_algorithm.whole))
+        return REJECT("the certificate names two signature algorithms");
+    certificate->version = fields.version;
+    certificate->signed_part = tbs.whole;
+    certificate->signature = (BytesView) { signature.content.data + 1, signature.content.size - 1 };
+    r = read_names(certificate, &fields);
     if (r >= 0)
-        r = read_serial(node, &certificate->serial);
+        r = read_serial(certificate, fields.serial.content);
     if (r < 0)
         return r == -ENOMEM ? failure_errno(ret_failure, r, "reading a certificate")
                             : REJECT("a field of the certificate cannot be read");
-    if (asn1_time(node, "tbsCertificate.validity.notBefore", &certificate->not_before) < 0)
-        return REJECT("the certificate has no notBefore that can be read");
-    if (asn1_time(node, "tbsCertificate.validity.notAfter", &certificate->not_after) < 0)
-        return REJECT("the certificate has no notAfter that can be read");
+    r = read_validity(certificate, fields.validity.content, ret_failure);
+    if (r < 0)
+        return r;
     certificate->self_issued =
         certificate->subject_raw.size > 2 &&
         bytes_view_equal(bytes_view(&certificate->subject_form), bytes_view(&certificate->issuer_form));
-    return 0;
+    return extensions_read(certificate, fields.extensions, ret_failure);
 }
 
 /* Bytes after the certificate are told apart from what is no certificate at all. */
 static int check_outer(BytesView der, Failure *ret_failure) {
+    const char *reason;
     BytesView rest = der;
     DerItem item;
 
@@ -124,42 +177,27 @@ static int check_outer(BytesView der, Failure *ret_failure) {
         return REJECT("what should be a certificate is not DER");
     if (rest.size > 0)
         return REJECT("there are %zu bytes after the end of the certificate", rest.size);
-    return 0;
+    return der_is_strict(der, &reason) ? 0 : REJECT("the certificate is not DER: %s", reason);
 }
 
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure) {
     _cleanup_certificate_ Certificate *certificate = NULL;
-    _cleanup_asn1_ asn1_node node = NULL;
     gnutls_datum_t datum = datum_from_view(der);
-    unsigned critical;
-    int r;
+    int r = check_outer(der, ret_failure);
 
-    r = check_outer(der, ret_failure);
-    if (r < 0)
-        return r;
-    r = asn1_decode("Certificate", der, &node);
-    if (r == -ENOMEM)
-        return failure_errno(ret_failure, r, "decoding a certificate");
-    if (r < 0)
-        return REJECT("what should be a certificate is not one in DER (RFC 5280)");
-    r = check_extensions(node, ret_failure);
     if (r < 0)
         return r;
     certificate = calloc(1, sizeof(*certificate));
-    if (!certificate)
+    if (!certificate || bytes_copy(der, &certificate->der) < 0 || gnutls_x509_crt_init(&certificate->crt) < 0)
         return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
-    r = bytes_copy(der, &certificate->der);
+    r = read_fields(certificate, ret_failure);
     if (r < 0)
-        return failure_errno(ret_failure, r, "decoding a certificate");
-    if (gnutls_x509_crt_init(&certificate->crt) < 0)
-        return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
+        return r;
     r = gnutls_x509_crt_import(certificate->crt, &datum, GNUTLS_X509_FMT_DER);
     if (r < 0)
         return REJECT("the certificate cannot be read: %s", gnutls_strerror(r));
-    r = read_fields(certificate, node, ret_failure);
-    if (r < 0)
-        return r;
-    certificate->is_ca = gnutls_x509_crt_get_ca_status(certificate->crt, &critical) > 0;
+    r = gnutls_x509_crt_get_signature_algorithm(certificate->crt);
+    certificate->algorithm = r < 0 ? GNUTLS_SIGN_UNKNOWN : (gnutls_sign_algorithm_t) r;
     *ret = TAKE_PTR(certificate);
     return 0;
 }
@@ -173,15 +211,10 @@ bool certificate_equal(const Certificate *a, const Certificate *b) {
 }
 
 bool certificate_names_issuer(const Certificate *certificate, const Certificate *issuer) {
-    uint8_t wanted[KEY_IDENTIFIER_MAX], found[KEY_IDENTIFIER_MAX];
-    size_t wanted_size = sizeof(wanted), found_size = sizeof(found);
+    BytesView wanted = certificate->authority_key_identifier, found = issuer->key_identifier;
 
-    if (!bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
-        return false;
-    if (gnutls_x509_crt_get_authority_key_id(certificate->crt, wanted, &wanted_size, NULL) < 0 ||
-        gnutls_x509_crt_get_subject_key_id(issuer->crt, found, &found_size, NULL) < 0)
-        return true; /* an issuer and a serial number instead are a hint, and the signature decides */
-    return bytes_view_equal((BytesView) { wanted, wanted_size }, (BytesView) { found, found_size });
+    return bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)) &&
+           (wanted.size == 0 || found.size == 0 || bytes_view_equal(wanted, found));
 }
 
 bool certificate_is_self_signed(const Certificate *certificate) {
@@ -197,41 +230,27 @@ int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 3
     return 0;
 }
 
-int certificate_extension(const Certificate *certificate, const char *oid, Bytes *ret, bool *ret_critical) {
-    for (unsigned i = 0; i < CERTIFICATE_EXTENSIONS_MAX; i++) {
-        _cleanup_datum_ gnutls_datum_t value = { 0 };
-        char found[ASN1_OID_MAX];
-        size_t size = sizeof(found);
-        unsigned critical = 0;
-        int r = gnutls_x509_crt_get_extension_info(certificate->crt, i, found, &size, &critical);
+static bool has_purpose(const Certificate *certificate, const char *oid) {
+    const CertificateExtension *extension = certificate_extension(certificate, GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE);
+    uint8_t buffer[DER_OID_MAX];
+    BytesView wanted = der_oid(oid, buffer), rest;
+    DerItem item;
 
-        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            break;
-        if (r < 0 || strcmp(found, oid) != 0)
-            continue;
-        if (gnutls_x509_crt_get_extension_data2(certificate->crt, i, &value) < 0)
-            return -EIO;
-        r = bytes_copy(view_from_datum(&value), ret);
-        if (r >= 0 && ret_critical)
-            *ret_critical = critical != 0;
-        return r;
-    }
-    *ret = BYTES_NULL;
-    if (ret_critical)
-        *ret_critical = false;
-    return -ENOENT;
+    if (!extension || der_open_sequence(extension->value, &rest) < 0)
+        return false;
+    while (der_next(&rest, &item) > 0)
+        if (bytes_view_equal(item.content, wanted))
+            return true;
+    return false;
 }
 
 bool certificate_allows_purpose(const Certificate *certificate, const char *oid) {
-    return gnutls_x509_crt_check_key_purpose(certificate->crt, oid, 0) != 0;
+    return !certificate_extension(certificate, GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE) ||
+           has_purpose(certificate, oid) || has_purpose(certificate, GNUTLS_KP_ANY);
 }
 
 bool certificate_names_purpose(const Certificate *certificate, const char *oid) {
-    char first[ASN1_OID_MAX];
-    size_t size = sizeof(first);
-
-    return gnutls_x509_crt_get_key_purpose_oid(certificate->crt, 0, first, &size, NULL) >= 0 &&
-           gnutls_x509_crt_check_key_purpose(certificate->crt, oid, GNUTLS_KP_FLAG_DISALLOW_ANY) != 0;
+    return has_purpose(certificate, oid);
 }
 
 /* ---- URLs ---- */

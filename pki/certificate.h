@@ -17,6 +17,13 @@
 #define BUNDLE_MAX                 512U  /* certificates of a set of anchors or of /cacerts */
 #define BUNDLE_BYTES_MAX           (2U * 1024U * 1024U)
 
+/* Views are into the certificate's DER. */
+typedef struct CertificateExtension {
+    BytesView oid; /* content of the OBJECT IDENTIFIER */
+    BytesView value;
+    bool critical;
+} CertificateExtension;
+
 typedef struct Certificate {
     gnutls_x509_crt_t crt;
     Bytes der;
@@ -30,12 +37,23 @@ typedef struct Certificate {
     char *serial;       /* lower-case hex without leading zero bytes */
     int64_t not_before; /* seconds since the epoch; 99991231235959Z is 253402300799 */
     int64_t not_after;
-    bool is_ca;       /* basicConstraints say so */
-    bool self_issued; /* subject and issuer are the same name, non-empty */
+    bool self_issued;                               /* subject and issuer are the same name, non-empty */
+    unsigned version;                               /* 1 to 3 */
+    gnutls_sign_algorithm_t algorithm;              /* of its signature; GNUTLS_SIGN_UNKNOWN */
+    BytesView signed_part, signature, serial_bytes; /* into `der`; the serial as the INTEGER has it */
+    CertificateExtension *extensions;
+    size_t extension_count;
+    /* ---- of extensions ---- */
+    bool has_basic_constraints;
+    bool is_ca;      /* basicConstraints say so */
+    int path_length; /* -1: no limit */
+    bool has_key_usage;
+    unsigned key_usage;                                 /* GNUTLS_KEY_…; every bit where there is no such extension */
+    BytesView key_identifier, authority_key_identifier; /* empty: none */
 } Certificate;
 
-/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not DER, trailing bytes, no expiry, too large, an
- * extension twice). */
+/* -EBADMSG with kind CERTIFICATE_REJECTED and why (not strict DER, trailing bytes, no expiry, too large, an extension
+ * twice, one that verification rests on and that cannot be read). */
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure);
 Certificate *certificate_free(Certificate *certificate);
 DEFINE_CLEANUP(Certificate, certificate_free)
@@ -50,11 +68,10 @@ bool certificate_names_issuer(const Certificate *certificate, const Certificate 
 bool certificate_is_self_signed(const Certificate *certificate);
 /* SHA-256 of the DER. */
 int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 32]);
-/* The value of an extension by OID. `ret` is owned by the caller. 0; -ENOENT with an empty `ret` and `ret_critical`
- * (may be NULL) false. */
-int certificate_extension(const Certificate *certificate, const char *oid, Bytes *ret, bool *ret_critical);
+/* An extension by dotted OID, borrowed; NULL: it has none. */
+const CertificateExtension *certificate_extension(const Certificate *certificate, const char *oid);
 /* Whether the certificate's own extended key usage allows what an OID names, by that or by anyExtendedKeyUsage, or
- * because there is none; whether it names it. */
+ * because there is no such extension (an empty one allows nothing); whether it names it. */
 bool certificate_allows_purpose(const Certificate *certificate, const char *oid);
 bool certificate_names_purpose(const Certificate *certificate, const char *oid);
 /* http and https URLs of CRL distribution points and of AIA OCSP: NULL-terminated, owned; other schemes are left out,

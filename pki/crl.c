@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CRLs. A CRL that says less than it seems to (a delta, a partition, another issuer's entries) must neither revoke nor
- * clear anything here: what cannot be placed exactly is refused as a whole. */
-#include "pki/revocation.h"
+/* CRLs as they are parsed. What they count for is crl-scope.c's. */
+#include "pki/crl.h"
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
@@ -11,14 +10,11 @@
 #include <string.h>
 
 #define MALFORMED(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-#define REJECT(...)    failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 
 #define OID_NUMBER             "2.5.29.20"
 #define OID_DELTA_INDICATOR    "2.5.29.27"
 #define OID_DISTRIBUTION_POINT "2.5.29.28"
 #define OID_AUTHORITY_KEY      "2.5.29.35"
-
-#define REASON_HOLD 6 /* CRLReason, RFC 5280 §5.3.1 */
 
 static void crl_handle_p(gnutls_x509_crl_t *crl) {
     if (*crl)
@@ -29,8 +25,10 @@ Crl *crl_free(Crl *crl) {
     if (!crl)
         return NULL;
     bytes_clear(&crl->der);
+    bytes_clear(&crl->issuer_raw);
     bytes_clear(&crl->issuer_form);
     bytes_clear(&crl->number);
+    bytes_clear(&crl->base_number);
     bytes_clear(&crl->signature);
     bytes_clear(&crl->distribution_point);
     free(crl);
@@ -39,14 +37,8 @@ Crl *crl_free(Crl *crl) {
 
 /* ---- entries ---- */
 
-typedef struct Entry {
-    BytesView serial; /* content of the INTEGER */
-    BytesView date;   /* Time, with its tag */
-    int reason;       /* 0: none given */
-} Entry;
-
-static bool is_universal(const DerItem *item, unsigned long tag) {
-    return item->class == ASN1_CLASS_UNIVERSAL && item->tag == tag;
+static bool is_time(const DerItem *item) {
+    return der_is(item, ASN1_TAG_UTCTime) || der_is(item, ASN1_TAG_GENERALIZEDTime);
 }
 
 /* Extension ::= SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }. The OID's content. */
@@ -56,25 +48,24 @@ static int read_extension(BytesView *extensions, BytesView *ret_oid, bool *ret_c
 
     if (r <= 0)
         return r;
-    if (!der_is_sequence(&extension) || der_next(&extension.content, &item) <= 0 ||
-        !is_universal(&item, ASN1_TAG_OBJECT_ID))
+    if (!der_is_sequence(&extension) || der_next(&extension.content, &item) <= 0 || !der_is(&item, ASN1_TAG_OBJECT_ID))
         return -EBADMSG;
     *ret_oid = item.content;
     if (der_next(&extension.content, &item) <= 0)
         return -EBADMSG;
     *ret_critical = false;
-    if (is_universal(&item, ASN1_TAG_BOOLEAN)) {
+    if (der_is(&item, ASN1_TAG_BOOLEAN)) {
         *ret_critical = item.content.size != 1 || item.content.data[0] != 0;
         if (der_next(&extension.content, &item) <= 0)
             return -EBADMSG;
     }
-    if (!is_universal(&item, ASN1_TAG_OCTET_STRING) || extension.content.size > 0)
+    if (!der_is(&item, ASN1_TAG_OCTET_STRING) || extension.content.size > 0)
         return -EBADMSG;
     *ret_value = item.content;
     return 1;
 }
 
-static int read_entry_extensions(BytesView extensions, Entry *entry, const char **ret_reason) {
+static int read_entry_extensions(BytesView extensions, bool is_indirect, CrlEntry *entry, const char **ret_reason) {
     static const uint8_t reason_code[] = { 0x55, 0x1d, 0x15 }, invalidity_date[] = { 0x55, 0x1d, 0x18 },
                          certificate_issuer[] = { 0x55, 0x1d, 0x1d };
     BytesView oid, value;
@@ -84,13 +75,16 @@ static int read_entry_extensions(BytesView extensions, Entry *entry, const char 
     while ((r = read_extension(&extensions, &oid, &critical, &value)) > 0) {
         if (bytes_view_equal(oid, (BytesView) { reason_code, 3 })) {
             DerItem item;
-            if (der_next(&value, &item) <= 0 || value.size > 0 || !is_universal(&item, ASN1_TAG_ENUMERATED) ||
+            if (der_next(&value, &item) <= 0 || value.size > 0 || !der_is(&item, ASN1_TAG_ENUMERATED) ||
                 item.content.size != 1)
                 return -EBADMSG;
             entry->reason = item.content.data[0];
         } else if (bytes_view_equal(oid, (BytesView) { certificate_issuer, 3 })) {
-            *ret_reason = "one of its entries is about a certificate of another issuer (indirect CRL)";
-            return -EKEYREJECTED;
+            if (!is_indirect) {
+                *ret_reason = "one of its entries is about a certificate of another issuer (indirect CRL)";
+                return -EKEYREJECTED;
+            }
+            entry->issuer = value;
         } else if (critical && !bytes_view_equal(oid, (BytesView) { invalidity_date, 3 })) {
             *ret_reason = "one of its entries has a critical extension that identityd does not understand";
             return -EKEYREJECTED;
@@ -99,26 +93,24 @@ static int read_entry_extensions(BytesView extensions, Entry *entry, const char 
     return r;
 }
 
-/* 1, 0 at the end, -EBADMSG, -EKEYREJECTED with a reason. */
-static int next_entry(BytesView *entries, Entry *ret, const char **ret_reason) {
+int crl_next_entry(const Crl *crl, BytesView *entries, CrlEntry *ret, const char **ret_reason) {
     DerItem entry, item;
     int r = der_next(entries, &entry);
 
     if (r <= 0)
         return r;
-    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !is_universal(&item, ASN1_TAG_INTEGER) ||
+    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !der_is(&item, ASN1_TAG_INTEGER) ||
         item.content.size == 0)
         return -EBADMSG;
-    *ret = (Entry) { .serial = item.content };
-    if (der_next(&entry.content, &item) <= 0 ||
-        (!is_universal(&item, ASN1_TAG_UTCTime) && !is_universal(&item, ASN1_TAG_GENERALIZEDTime)))
+    *ret = (CrlEntry) { .serial = item.content };
+    if (der_next(&entry.content, &item) <= 0 || !is_time(&item))
         return -EBADMSG;
-    ret->date = item.whole;
+    ret->date = item;
     r = der_next(&entry.content, &item);
     if (r < 0 || (r > 0 && (!der_is_sequence(&item) || entry.content.size > 0)))
         return -EBADMSG;
     if (r > 0) {
-        r = read_entry_extensions(item.content, ret, ret_reason);
+        r = read_entry_extensions(item.content, crl->is_indirect, ret, ret_reason);
         if (r < 0)
             return r;
     }
@@ -128,10 +120,10 @@ static int next_entry(BytesView *entries, Entry *ret, const char **ret_reason) {
 static int check_entries(Crl *crl, Failure *ret_failure) {
     BytesView entries = crl->entries;
     const char *reason = NULL;
-    Entry entry;
+    CrlEntry entry;
     int r;
 
-    while ((r = next_entry(&entries, &entry, &reason)) > 0)
+    while ((r = crl_next_entry(crl, &entries, &entry, &reason)) > 0)
         crl->entry_count++;
     if (r == -EKEYREJECTED)
         return MALFORMED("the CRL is not taken: %s", reason);
@@ -148,10 +140,6 @@ typedef struct TbsParts {
     bool has_version, has_next_update, has_entries, has_extensions;
 } TbsParts;
 
-static bool is_time(const DerItem *item) {
-    return is_universal(item, ASN1_TAG_UTCTime) || is_universal(item, ASN1_TAG_GENERALIZEDTime);
-}
-
 static int split_tbs(BytesView content, TbsParts *ret) {
     TbsParts parts = { 0 };
     DerItem item;
@@ -159,7 +147,7 @@ static int split_tbs(BytesView content, TbsParts *ret) {
 
     if (der_next(&content, &item) <= 0)
         return -EBADMSG;
-    if (is_universal(&item, ASN1_TAG_INTEGER)) {
+    if (der_is(&item, ASN1_TAG_INTEGER)) {
         parts.version = item;
         parts.has_version = true;
         if (der_next(&content, &item) <= 0)
@@ -227,47 +215,43 @@ static int open_without_entries(const TbsParts *parts, const DerItem *algorithm,
     return 0;
 }
 
-static int read_time(BytesView der, int64_t *ret) {
-    _cleanup_asn1_ asn1_node node = NULL;
-    int r = asn1_decode("Time", der, &node);
+/* ReasonFlags, as far as there are names for them. */
+static int read_reasons(BytesView value, unsigned *ret) {
+    DerItem item;
 
-    return r < 0 ? r : asn1_time(node, "", ret);
+    if (der_next(&value, &item) <= 0 || item.content.size < 1 || item.content.size > 3)
+        return -EBADMSG;
+    *ret = crl_reasons(item.content);
+    return 0;
 }
 
 static int read_distribution_point(Crl *crl, BytesView value, Failure *ret_failure) {
     _cleanup_asn1_ asn1_node node = NULL;
-    bool indirect = false, attributes = false, some_reasons;
     BytesView reasons;
     int r = asn1_decode("IssuingDistributionPoint", value, &node);
 
     if (r == -ENOMEM)
         return failure_errno(ret_failure, r, "reading a CRL");
-    if (r < 0 || asn1_boolean(node, "indirectCRL", &indirect) < 0 ||
-        asn1_boolean(node, "onlyContainsAttributeCerts", &attributes) < 0 ||
+    if (r < 0 || asn1_boolean(node, "indirectCRL", &crl->is_indirect) < 0 ||
+        asn1_boolean(node, "onlyContainsAttributeCerts", &crl->only_attributes) < 0 ||
         asn1_boolean(node, "onlyContainsUserCerts", &crl->only_users) < 0 ||
-        asn1_boolean(node, "onlyContainsCACerts", &crl->only_cas) < 0)
+        asn1_boolean(node, "onlyContainsCACerts", &crl->only_cas) < 0 ||
+        (asn1_slice(node, value, "onlySomeReasons", &reasons) >= 0 && read_reasons(reasons, &crl->reasons) < 0))
         return MALFORMED("the issuing distribution point of the CRL cannot be read");
-    some_reasons = asn1_slice(node, value, "onlySomeReasons", &reasons) >= 0;
-    if (indirect)
-        return MALFORMED("the CRL is not taken: it is an indirect one, with entries of other issuers");
-    if (attributes)
-        return MALFORMED("the CRL is not taken: it is about attribute certificates only");
-    if (some_reasons)
-        return MALFORMED("the CRL is not taken: it is about some reasons of revocation only");
     return bytes_copy(value, &crl->distribution_point);
 }
 
-static int read_number(Crl *crl, BytesView value) {
+static int read_number(BytesView value, Bytes *ret) {
     DerItem item;
 
-    if (der_next(&value, &item) <= 0 || value.size > 0 || !is_universal(&item, ASN1_TAG_INTEGER) ||
-        item.content.size == 0 || item.content.size > 21 || (item.content.data[0] & 0x80))
+    if (der_next(&value, &item) <= 0 || value.size > 0 || !der_is(&item, ASN1_TAG_INTEGER) || item.content.size == 0 ||
+        item.content.size > 21 || (item.content.data[0] & 0x80))
         return -EBADMSG;
     while (item.content.size > 1 && item.content.data[0] == 0) {
         item.content.data++;
         item.content.size--;
     }
-    return bytes_copy(item.content, &crl->number);
+    return bytes_copy(item.content, ret);
 }
 
 static int read_crl_extensions(Crl *crl, gnutls_x509_crl_t handle, Failure *ret_failure) {
@@ -282,15 +266,17 @@ static int read_crl_extensions(Crl *crl, gnutls_x509_crl_t handle, Failure *ret_
             return 0;
         if (r < 0 || i >= CERTIFICATE_EXTENSIONS_MAX || gnutls_x509_crl_get_extension_data2(handle, i, &value) < 0)
             return MALFORMED("the extensions of the CRL cannot be read");
-        if (strcmp(oid, OID_DELTA_INDICATOR) == 0)
-            return MALFORMED("the CRL is not taken: it is a delta CRL, which tells only changes");
-        if (strcmp(oid, OID_DISTRIBUTION_POINT) == 0) {
+        if (strcmp(oid, OID_DELTA_INDICATOR) == 0) {
+            if (crl->base_number.data || read_number(view_from_datum(&value), &crl->base_number) < 0)
+                return MALFORMED("the base number of the delta CRL cannot be read");
+        } else if (strcmp(oid, OID_DISTRIBUTION_POINT) == 0) {
             r = crl->distribution_point.data ? MALFORMED("the CRL has two issuing distribution points")
                                              : read_distribution_point(crl, view_from_datum(&value), ret_failure);
             if (r < 0)
                 return r;
         } else if (strcmp(oid, OID_NUMBER) == 0) {
-            if (crl->number.data || read_number(crl, view_from_datum(&value)) < 0)
+            crl->is_numbered = !critical;
+            if (crl->number.data || read_number(view_from_datum(&value), &crl->number) < 0)
                 return MALFORMED("the number of the CRL cannot be read");
         } else if (critical && strcmp(oid, OID_AUTHORITY_KEY) != 0) {
             return MALFORMED(
@@ -300,7 +286,7 @@ static int read_crl_extensions(Crl *crl, gnutls_x509_crl_t handle, Failure *ret_
 }
 
 static int read_signature(Crl *crl, const DerItem *signature) {
-    if (!is_universal(signature, ASN1_TAG_BIT_STRING) || signature->content.size < 2 || signature->content.data[0] != 0)
+    if (!der_is(signature, ASN1_TAG_BIT_STRING) || signature->content.size < 2 || signature->content.data[0] != 0)
         return -EBADMSG;
     return bytes_copy((BytesView) { signature->content.data + 1, signature->content.size - 1 }, &crl->signature);
 }
@@ -323,13 +309,16 @@ static int read_crl(Crl *crl, Failure *ret_failure) {
     if (r < 0)
         return r;
     crl->algorithm = gnutls_x509_crl_get_signature_algorithm(handle);
+    crl->is_numbered = !parts.has_extensions;
     crl->signed_part = tbs.whole;
     if (parts.has_entries)
         crl->entries = parts.entries.content;
-    if (read_time(parts.this_update.whole, &crl->this_update) < 0 ||
-        (parts.has_next_update && read_time(parts.next_update.whole, &crl->next_update) < 0))
+    if (der_time(&parts.this_update, &crl->this_update) < 0 ||
+        (parts.has_next_update && der_time(&parts.next_update, &crl->next_update) < 0))
         return MALFORMED("the times of the CRL cannot be read");
     r = read_signature(crl, &signature);
+    if (r >= 0)
+        r = bytes_copy(parts.issuer.whole, &crl->issuer_raw);
     if (r >= 0)
         r = name_form(parts.issuer.whole, &crl->issuer_form);
     if (r < 0)
@@ -353,7 +342,7 @@ static int decode_pem(BytesView pem, Bytes *ret, Failure *ret_failure) {
     return bytes_copy(view_from_datum(&der), ret);
 }
 
-int crl_parse(BytesView data, Crl **ret, Failure *ret_failure) {
+int crl_parse_any(BytesView data, Crl **ret, Failure *ret_failure) {
     _cleanup_(crl_free_p) Crl *crl = NULL;
     int r;
 
@@ -364,6 +353,7 @@ int crl_parse(BytesView data, Crl **ret, Failure *ret_failure) {
     crl = calloc(1, sizeof(*crl));
     if (!crl)
         return failure_errno(ret_failure, -ENOMEM, "reading a CRL");
+    crl->reasons = CRL_REASONS_ALL;
     if (data.data[0] == 0x30)
         r = bytes_copy(data, &crl->der);
     else
@@ -378,156 +368,68 @@ int crl_parse(BytesView data, Crl **ret, Failure *ret_failure) {
     return 0;
 }
 
-/* ---- what it counts for ---- */
-
-static bool names_have(BytesView names, BytesView name) {
-    DerItem item;
-
-    while (der_next(&names, &item) > 0)
-        if (bytes_view_equal(item.whole, name))
-            return true;
-    return false;
-}
-
-/* The names (GeneralName, one after another) of a DistributionPointName, if it is a full one. -ENOENT: no name
- * at all. */
-static int full_name(asn1_node node, BytesView der, const char *field, BytesView *ret) {
-    BytesView slice;
-    DerItem explicit, choice;
-    int r = asn1_slice(node, der, field, &slice);
+int crl_parse(BytesView data, Crl **ret, Failure *ret_failure) {
+    _cleanup_(crl_free_p) Crl *crl = NULL;
+    int r = crl_parse_any(data, &crl, ret_failure);
 
     if (r < 0)
         return r;
-    if (der_next(&slice, &explicit) <= 0 || der_next(&explicit.content, &choice) <= 0 || explicit.content.size > 0 ||
-        choice.class != (ASN1_CLASS_CONTEXT_SPECIFIC | ASN1_CLASS_STRUCTURED) || choice.tag != 0)
-        return -EBADMSG;
-    *ret = choice.content;
+    if (crl->base_number.data)
+        return MALFORMED("the CRL is not taken: it is a delta CRL, which tells only changes");
+    if (crl->is_indirect)
+        return MALFORMED("the CRL is not taken: it is an indirect one, with entries of other issuers");
+    if (crl->only_attributes)
+        return MALFORMED("the CRL is not taken: it is about attribute certificates only");
+    if (crl->reasons != CRL_REASONS_ALL)
+        return MALFORMED("the CRL is not taken: it is about some reasons of revocation only");
+    *ret = TAKE_PTR(crl);
     return 0;
 }
 
-/* Whether one of the CRL's names is one of a distribution point of the certificate that the issuer itself serves. */
-static bool is_own_distribution_point(BytesView crl_names, const Certificate *certificate) {
-    _cleanup_asn1_ asn1_node points = NULL;
-    _cleanup_bytes_ Bytes der = BYTES_NULL;
-    size_t count = 0;
+/* ---- sets ---- */
 
-    if (certificate_extension(certificate, GNUTLS_X509EXT_OID_CRL_DIST_POINTS, &der, NULL) < 0 ||
-        asn1_decode("CRLDistributionPoints", bytes_view(&der), &points) < 0 || asn1_count(points, "", &count) < 0)
-        return false;
-    for (size_t i = 0; i < count && i < CERTIFICATE_EXTENSIONS_MAX; i++) {
-        char field[64];
-        BytesView names, other_issuer;
-        DerItem name;
+void crl_set_clear(CrlSet *set) {
+    for (size_t i = 0; i < set->count; i++)
+        (void) crl_free(set->list[i]);
+    free(set->list);
+    *set = (CrlSet) { 0 };
+}
 
-        (void) snprintf(field, sizeof(field), "?%zu.cRLIssuer", i + 1);
-        if (asn1_slice(points, bytes_view(&der), field, &other_issuer) >= 0)
-            continue;
-        (void) snprintf(field, sizeof(field), "?%zu.distributionPoint", i + 1);
-        if (full_name(points, bytes_view(&der), field, &names) < 0)
-            continue;
-        for (BytesView rest = crl_names; der_next(&rest, &name) > 0;)
-            if (names_have(names, name.whole))
-                return true;
+static int add_block(CrlSet *set, BytesView block, LeftOut *left_out, Failure *ret_failure) {
+    Failure failure = FAILURE_INIT;
+    Crl *crl = NULL;
+
+    if (set->count == CRL_SET_MAX)
+        return failure_set(ret_failure, -E2BIG, FAILURE_LIMITS_EXCEEDED, "there are more than %u CRLs", CRL_SET_MAX);
+    Crl **list = reallocarray(set->list, set->count + 1, sizeof *list);
+    if (!list)
+        return failure_errno(ret_failure, -ENOMEM, "reading CRLs");
+    set->list = list;
+    int r = crl_parse_any(block, &crl, &failure);
+    if (r == -ENOMEM)
+        return failure_errno(ret_failure, r, "reading CRLs");
+    if (r < 0)
+        left_out_add(left_out, &failure);
+    else
+        list[set->count++] = crl;
+    return 0;
+}
+
+int crl_set_from_pem(BytesView pem, CrlSet *ret, LeftOut *ret_left_out, Failure *ret_failure) {
+    static const char begin[] = "-----BEGIN ", end[] = "-----END ";
+    _cleanup_(crl_set_clear) CrlSet set = { 0 };
+    const uint8_t *first, *last, *stop = pem.data + pem.size;
+
+    for (const uint8_t *rest = pem.data;
+         pem.size > 0 && (first = memmem(rest, (size_t) (stop - rest), begin, strlen(begin))); rest = last) {
+        last = memmem(first, (size_t) (stop - first), end, strlen(end));
+        const uint8_t *line = last ? memchr(last, '\n', (size_t) (stop - last)) : NULL;
+        last = line ? line : stop;
+        int r = add_block(&set, (BytesView) { first, (size_t) (last - first) }, ret_left_out, ret_failure);
+        if (r < 0)
+            return r;
     }
-    return false;
-}
-
-static int check_scope(const Crl *crl, const Certificate *certificate, const char *who, Failure *ret_failure) {
-    _cleanup_asn1_ asn1_node node = NULL;
-    BytesView names, der = bytes_view(&crl->distribution_point);
-    int r;
-
-    if (der.size == 0)
-        return 0;
-    if (crl->only_users && certificate->is_ca)
-        return REJECT("the CRL is not about %s: it is about certificates of devices and users, not of CAs", who);
-    if (crl->only_cas && !certificate->is_ca)
-        return REJECT("the CRL is not about %s: it is about CA certificates", who);
-    if (asn1_decode("IssuingDistributionPoint", der, &node) < 0)
-        return REJECT("the issuing distribution point of the CRL cannot be read");
-    r = full_name(node, der, "distributionPoint", &names);
-    if (r == -ENOENT)
-        return 0;
-    if (r < 0 || !is_own_distribution_point(names, certificate))
-        return REJECT("the CRL is not about %s: it is the one of another distribution point", who);
+    *ret = set;
+    set = (CrlSet) { 0 };
     return 0;
-}
-
-int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
-              Failure *ret_failure) {
-    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX], when[CERTIFICATE_TIME_MAX];
-    unsigned usage;
-
-    certificate_describe(certificate, who);
-    certificate_describe(issuer, whose);
-    if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&issuer->subject_form)) ||
-        !bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
-        return REJECT("the CRL is not about %s: it is not by its issuer, %s", who, whose);
-    if (certificate_key_usage(issuer, &usage) < 0 || !(usage & GNUTLS_KEY_CRL_SIGN))
-        return REJECT("the key usage of %s does not allow it to sign CRLs", whose);
-    if (!signature_is_acceptable((gnutls_sign_algorithm_t) crl->algorithm))
-        return REJECT("the CRL of %s is signed with %s, which is too weak or not known", whose,
-                      signature_name((gnutls_sign_algorithm_t) crl->algorithm));
-    if (!signature_verify(issuer, (gnutls_sign_algorithm_t) crl->algorithm, crl->signed_part,
-                          bytes_view(&crl->signature), false))
-        return REJECT("the signature of the CRL was not made by the key of %s", whose);
-    if (crl->this_update > now + REVOCATION_SKEW)
-        return REJECT("the CRL of %s is from the future: its thisUpdate is %s", whose,
-                      certificate_time(crl->this_update, when));
-    return check_scope(crl, certificate, who, ret_failure);
-}
-
-static int compare_numbers(const Bytes *a, const Bytes *b) {
-    if (a->size != b->size)
-        return a->size < b->size ? -1 : 1;
-    return memcmp(a->data, b->data, a->size);
-}
-
-int crl_supersedes(const Crl *fresh, const Crl *old, Failure *ret_failure) {
-#define STALE(...) failure_set(ret_failure, -ESTALE, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
-    char one[CERTIFICATE_TIME_MAX], other[CERTIFICATE_TIME_MAX];
-
-    if (!old)
-        return 0;
-    if (!bytes_view_equal(bytes_view(&fresh->issuer_form), bytes_view(&old->issuer_form)))
-        return STALE("the CRL is by another issuer than the one at hand");
-    if (fresh->this_update < old->this_update)
-        return STALE("the CRL is older than the one at hand: %s is before %s",
-                     certificate_time(fresh->this_update, one), certificate_time(old->this_update, other));
-    if (old->number.size == 0 ||
-        !bytes_view_equal(bytes_view(&fresh->distribution_point), bytes_view(&old->distribution_point)))
-        return 0;
-    if (fresh->number.size == 0)
-        return STALE("the CRL has no number, the one at hand has one");
-    if (compare_numbers(&fresh->number, &old->number) < 0)
-        return STALE("the CRL has a lower number than the one at hand");
-    return 0;
-#undef STALE
-}
-
-RevocationVerdict crl_verdict(const Crl *crl, const Certificate *certificate, int64_t now, int64_t *ret_when) {
-    RevocationVerdict verdict = REVOCATION_UNKNOWN;
-    uint8_t serial_bytes[64];
-    size_t serial_size = sizeof(serial_bytes);
-    BytesView entries = crl->entries, serial;
-    const char *reason;
-    int64_t when = 0;
-    Entry entry;
-
-    if (bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&certificate->issuer_form)) &&
-        gnutls_x509_crt_get_serial(certificate->crt, serial_bytes, &serial_size) >= 0) {
-        serial = (BytesView) { serial_bytes, serial_size };
-        if (now <= crl->next_update)
-            verdict = REVOCATION_GOOD;
-        while (verdict != REVOCATION_REVOKED && next_entry(&entries, &entry, &reason) > 0) {
-            if (!bytes_view_equal(entry.serial, serial))
-                continue;
-            verdict = entry.reason == REASON_HOLD ? REVOCATION_HOLD : REVOCATION_REVOKED;
-            if (read_time(entry.date, &when) < 0)
-                when = 0;
-        }
-    }
-    if (ret_when)
-        *ret_when = when;
-    return verdict;
 }

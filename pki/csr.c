@@ -77,9 +77,11 @@ static int add_subject_alternative_name(asn1_node extensions, const CsrTemplate 
     int r;
 
     if (template->renew) {
-        r = certificate_extension(template->renew, GNUTLS_X509EXT_OID_SAN, &value, &critical);
-        if (r == -ENOENT)
+        const CertificateExtension *extension = certificate_extension(template->renew, GNUTLS_X509EXT_OID_SAN);
+        if (!extension)
             return 0;
+        critical = extension->critical;
+        r = bytes_copy(extension->value, &value);
     } else {
         if (template->san_count == 0)
             return 0;

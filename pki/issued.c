@@ -42,9 +42,9 @@ static void subject_text(BytesView subject, char buffer[static SUBJECT_TEXT_MAX]
 }
 
 static int read_san(const Certificate *certificate, Bytes *ret) {
-    int r = certificate_extension(certificate, GNUTLS_X509EXT_OID_SAN, ret, NULL);
+    const CertificateExtension *extension = certificate_extension(certificate, GNUTLS_X509EXT_OID_SAN);
 
-    return r == -ENOENT ? 0 : r;
+    return extension ? bytes_copy(extension->value, ret) : 0;
 }
 
 /* `whose`: what has the names that are wanted. */
@@ -99,15 +99,11 @@ static int check_previous(const Names *names, const Certificate *previous, Failu
 }
 
 static int check_use(const Certificate *leaf, BytesView spki, const char *who, Failure *ret_failure) {
-    unsigned usage;
-
     if (!bytes_view_equal(bytes_view(&leaf->spki), spki))
         return REJECT("%s is for another public key than ours", who);
     if (leaf->is_ca)
         return REJECT("%s is a CA certificate", who);
-    if (certificate_key_usage(leaf, &usage) < 0)
-        return REJECT("the key usage of %s cannot be read", who);
-    if (!(usage & GNUTLS_KEY_DIGITAL_SIGNATURE))
+    if (!(leaf->key_usage & GNUTLS_KEY_DIGITAL_SIGNATURE))
         return REJECT("the key usage of %s does not allow digital signatures", who);
     if (leaf->not_after < leaf->not_before)
         return REJECT("%s ends before it begins", who);

@@ -4,15 +4,15 @@
 
 #include "pki/certificate.h"
 
-/* Whether the names of `certificate` are within the constraints of `issuer`, which stands anywhere above it in a path.
- * Directory names, of the subject and among the alternative names, and URIs are compared here: the permitted ones must
- * match, the excluded ones must differ, and what is unclear (directory-name.h, or a URI without a DNS name for a host)
- * does neither. DNS names, mail and IP addresses among the alternative names are GnuTLS's part, and of a leaf
- * (`is_leaf`) the common name and mail in the subject. Where a name of another kind is constrained, it is refused, and
- * constraints of otherNames always are. `ret_reason` (static) on false. */
-bool name_constraints_allow(const Certificate *issuer, const Certificate *certificate, bool is_leaf,
-                            const char **ret_reason);
+typedef enum NamesVerdict { NAMES_ALLOWED, NAMES_OUTSIDE, NAMES_MALFORMED, NAMES_TOO_MANY } NamesVerdict;
 
-/* Whether some are about directory names or URIs. GnuTLS refuses whatever is below excluded directory names,
- * alternative names below permitted ones, and all URIs, so its verdict on name constraints counts for nothing there. */
-bool name_constraints_are_ours(const Certificate *issuer);
+/* Whether the names of `certificate` are within the constraints of `issuer`, which stands anywhere above it in a path.
+ * Looked at: the subject, mail in it, and the alternative names; of a leaf (`is_leaf`) without those also a common name
+ * that is a DNS name of several labels. The permitted ones must match, the excluded ones must differ, and what is
+ * unclear (name-match.h, directory-name.h) does neither. Where a name of a kind that is not compared here (otherName …)
+ * is constrained, it is refused. `ret_reason` (static) unless they are allowed. */
+NamesVerdict name_constraints_judge(const Certificate *issuer, const Certificate *certificate, bool is_leaf,
+                                    const char **ret_reason);
+
+/* Whether the extension of `certificate` can be read: a CA's own fault, whatever is below it. */
+bool name_constraints_are_readable(const Certificate *certificate);

@@ -7,6 +7,7 @@
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
+#include "pki/extensions.h"
 #include "pki/signature.h"
 
 #include <gnutls/crypto.h>
@@ -162,35 +163,18 @@ static bool is_named_responder(gnutls_ocsp_resp_t response, const Certificate *c
     return false;
 }
 
-static bool has_ocsp_purpose(const Certificate *certificate) {
-    for (unsigned i = 0; i < CERTIFICATE_EXTENSIONS_MAX; i++) {
-        char oid[ASN1_OID_MAX];
-        size_t size = sizeof(oid);
-        unsigned critical;
-        int r = gnutls_x509_crt_get_key_purpose_oid(certificate->crt, i, oid, &size, &critical);
-
-        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            return false;
-        if (r >= 0 && strcmp(oid, GNUTLS_KP_OCSP_SIGNING) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* RFC 6960 §4.2.2.2. */
 static int check_delegate(const Certificate *signer, const Certificate *issuer, int64_t now, Failure *ret_failure) {
     char who[CERTIFICATE_DESCRIPTION_MAX], oid[64];
     const char *reason;
-    unsigned usage;
 
     certificate_describe(signer, who);
     if (!bytes_view_equal(bytes_view(&signer->issuer_form), bytes_view(&issuer->subject_form)) ||
         !certificate_is_signed_by(signer, issuer, false))
         return REJECT("the OCSP answer is signed by %s, which the issuer of the certificate did not certify", who);
-    if (!has_ocsp_purpose(signer))
+    if (!certificate_names_purpose(signer, GNUTLS_KP_OCSP_SIGNING))
         return REJECT("the OCSP answer is signed by %s, which is not certified for OCSP (id-kp-OCSPSigning)", who);
-    if (certificate_key_usage(signer, &usage) < 0 ||
-        !(usage & (GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_NON_REPUDIATION)))
+    if (!(signer->key_usage & (GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_NON_REPUDIATION)))
         return REJECT("the OCSP answer is signed by %s, whose key usage does not allow it", who);
     if (now < signer->not_before || now > signer->not_after)
         return REJECT("the OCSP answer is signed by %s, which is not valid at this time", who);

@@ -5,6 +5,8 @@
 
 #include "pki/certificate.h"
 
+#include <stdatomic.h>
+
 #define CRL_MAX  (8U * 1024U * 1024U)
 #define OCSP_MAX (64U * 1024U)
 /* How far ahead of ours a CA's clock may be, seconds. */
@@ -22,22 +24,45 @@ typedef enum RevocationVerdict {
 /* The entries are not made into objects (GnuTLS takes 190 MB for 8): they are walked through where they stand. */
 typedef struct Crl {
     Bytes der;
-    Bytes issuer_form;                /* as a Certificate's */
+    Bytes issuer_raw, issuer_form;    /* as a Certificate's */
     int64_t this_update, next_update; /* next_update 0: none given */
     Bytes number;                     /* CRL number, big-endian without leading zeros; empty: none */
+    Bytes base_number;                /* of a delta CRL; empty: it is none */
     size_t entry_count;
     /* for crl.c */
     BytesView signed_part, entries; /* within `der` */
     Bytes signature;
     int algorithm;            /* gnutls_sign_algorithm_t */
     Bytes distribution_point; /* value of issuingDistributionPoint; empty: none */
-    bool only_users, only_cas;
+    bool is_numbered;         /* as RFC 5280 §5.2.3 has it; a list of version 1 need not be */
+    bool only_users, only_cas, only_attributes, is_indirect;
+    unsigned reasons; /* that it is about: CRL_REASONS_ALL, or some of them */
+    /* The key that a signature was found good for, so that it is looked at once: see crl_is_signed_by. */
+    atomic_int known_signer_state;
+    uint8_t known_signer[32];
 } Crl;
+
+/* Bits of ReasonFlags that a certificate can be revoked for (RFC 5280 §4.2.1.13). */
+#define CRL_REASONS_ALL 0x1feU
 
 /* Parses DER or one PEM block, at most CRL_MAX bytes. Refuses (-EBADMSG, CERTIFICATE_REJECTED, reason) delta CRLs,
  * indirect ones, attribute-only ones, those for some reasons only, unknown critical extensions of the list or of an
  * entry. */
 int crl_parse(BytesView data, Crl **ret, Failure *ret_failure);
+/* The same, but takes deltas, indirect ones and those for some reasons as well: verify.h knows what to make of them. */
+int crl_parse_any(BytesView data, Crl **ret, Failure *ret_failure);
+/* Several, owned. */
+typedef struct CrlSet {
+    Crl **list;
+    size_t count;
+} CrlSet;
+
+/* Of any kind, one PEM block after another, at most CRL_SET_MAX; text between blocks is skipped. What cannot be read is
+ * left out and told of. Empty text is an empty set. `ret` is overwritten. -ENOMEM, -E2BIG. */
+#define CRL_SET_MAX 1024U
+int crl_set_from_pem(BytesView pem, CrlSet *ret, LeftOut *ret_left_out, Failure *ret_failure);
+void crl_set_clear(CrlSet *set);
+
 Crl *crl_free(Crl *crl);
 DEFINE_CLEANUP(Crl, crl_free)
 

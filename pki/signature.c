@@ -6,7 +6,6 @@
 #include "pki/asn1.h"
 
 #include <gnutls/abstract.h>
-#include <string.h>
 
 static void pubkey_p(gnutls_pubkey_t *key) {
     if (*key)
@@ -103,75 +102,6 @@ bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorit
 }
 
 bool certificate_is_signed_by(const Certificate *certificate, const Certificate *signer, bool weak_too) {
-    _cleanup_bytes_ Bytes signature = BYTES_NULL;
-    BytesView content;
-    DerItem signed_part;
-    int algorithm = gnutls_x509_crt_get_signature_algorithm(certificate->crt);
-    size_t size = 0;
-
-    if (algorithm < 0)
-        return false;
-    if (der_open_sequence(bytes_view(&certificate->der), &content) < 0 || der_next(&content, &signed_part) <= 0)
-        return false;
-    if (gnutls_x509_crt_get_signature(certificate->crt, NULL, &size) != GNUTLS_E_SHORT_MEMORY_BUFFER)
-        return false;
-    signature.data = malloc(size);
-    if (!signature.data || gnutls_x509_crt_get_signature(certificate->crt, (char *) signature.data, &size) < 0)
-        return false;
-    signature.size = size;
-    return signature_verify(signer, (gnutls_sign_algorithm_t) algorithm, signed_part.whole, bytes_view(&signature),
-                            weak_too);
-}
-
-/* Those that chain.c or GnuTLS acts on. certificatePolicies and inhibitAnyPolicy restrict nothing where any policy will
- * do; policyConstraints can demand one, and are not understood. */
-static const char *const understood[] = {
-    GNUTLS_X509EXT_OID_BASIC_CONSTRAINTS,
-    GNUTLS_X509EXT_OID_KEY_USAGE,
-    GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE,
-    GNUTLS_X509EXT_OID_SAN,
-    GNUTLS_X509EXT_OID_NAME_CONSTRAINTS,
-    GNUTLS_X509EXT_OID_CRT_POLICY,
-    "2.5.29.54", /* inhibitAnyPolicy; GnuTLS has another number */
-    GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID,
-    GNUTLS_X509EXT_OID_SUBJECT_KEY_ID,
-    GNUTLS_X509EXT_OID_CRL_DIST_POINTS,
-    GNUTLS_X509EXT_OID_AUTHORITY_INFO_ACCESS,
-};
-
-bool certificate_unknown_critical(const Certificate *certificate, char *ret_oid, size_t size) {
-    for (unsigned i = 0;; i++) {
-        char oid[ASN1_OID_MAX];
-        size_t oid_size = sizeof(oid);
-        unsigned critical = 0;
-        bool known = false;
-        int r = gnutls_x509_crt_get_extension_info(certificate->crt, i, oid, &oid_size, &critical);
-
-        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            return false;
-        if (r < 0) {
-            strncpy(ret_oid, "unreadable", size - 1);
-            ret_oid[size - 1] = 0;
-            return true;
-        }
-        for (size_t k = 0; k < ARRAY_LENGTH(understood); k++)
-            known = known || strcmp(oid, understood[k]) == 0;
-        if (critical && !known) {
-            strncpy(ret_oid, oid, size - 1);
-            ret_oid[size - 1] = 0;
-            return true;
-        }
-    }
-}
-
-int certificate_key_usage(const Certificate *certificate, unsigned *ret) {
-    unsigned usage = 0, critical;
-    int r = gnutls_x509_crt_get_key_usage(certificate->crt, &usage, &critical);
-
-    if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-        usage = ~0U;
-    else if (r < 0)
-        return -EBADMSG;
-    *ret = usage;
-    return 0;
+    return certificate->algorithm != GNUTLS_SIGN_UNKNOWN &&
+           signature_verify(signer, certificate->algorithm, certificate->signed_part, certificate->signature, weak_too);
 }

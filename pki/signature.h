@@ -24,8 +24,3 @@ bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorit
                       bool weak_too);
 /* The same for the signature of a certificate. Names are not compared. */
 bool certificate_is_signed_by(const Certificate *certificate, const Certificate *signer, bool weak_too);
-
-/* The OID of a critical extension of the certificate that nothing here understands, or false. */
-bool certificate_unknown_critical(const Certificate *certificate, char *ret_oid, size_t size);
-/* keyUsage as GNUTLS_KEY_…; every bit where there is no such extension. -EBADMSG. */
-int certificate_key_usage(const Certificate *certificate, unsigned *ret);

@@ -3,6 +3,7 @@
  * What is evidence for a new root is what the old key signed; what the new key signed, anybody can make. */
 #include "pki/chain.h"
 
+#include "pki/extensions.h"
 #include "pki/signature.h"
 
 #include <string.h>
@@ -18,14 +19,13 @@ static bool same_subject_and_key(const Certificate *a, const Certificate *b) {
 
 /* What a certificate must be to become an anchor at `now`, whoever vouches for it. */
 static bool may_be_root(const Certificate *certificate, int64_t now, const char **ret_reason) {
-    unsigned usage;
     char oid[64];
 
     if (!certificate->self_issued)
         *ret_reason = "it is not self-signed";
     else if (!certificate->is_ca)
         *ret_reason = "it is not a CA certificate";
-    else if (certificate_key_usage(certificate, &usage) < 0 || !(usage & GNUTLS_KEY_KEY_CERT_SIGN))
+    else if (!(certificate->key_usage & GNUTLS_KEY_KEY_CERT_SIGN))
         *ret_reason = "its key usage does not allow it to sign certificates";
     else if (now < certificate->not_before)
         *ret_reason = "it is not valid yet";
@@ -44,24 +44,22 @@ static bool may_be_root(const Certificate *certificate, int64_t now, const char 
 
 /* ---- rollover ---- */
 
+/* The very same name constraints, or none on either side. */
+static bool has_constraints_of(const Certificate *a, const Certificate *b) {
+    const CertificateExtension *one = certificate_extension(a, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS),
+                               *other = certificate_extension(b, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS);
+
+    return one && other ? bytes_view_equal(one->value, other->value) : !one && !other;
+}
+
 /* Self-issued, a CA, without pathLen: docs/facts.md, "EST". Name constraints of the old root's making must be the new
  * root's as well, or the new anchor would be trusted with more than was vouched for. */
 static bool is_new_with_old(const Certificate *certificate, const Certificate *root) {
-    _cleanup_bytes_ Bytes theirs = BYTES_NULL, ours = BYTES_NULL;
-    unsigned critical, ca, usage;
-    int path_length = 0;
-
-    if (!certificate->self_issued || !certificate->is_ca || !same_subject_and_key(certificate, root))
+    if (!certificate->self_issued || !certificate->is_ca || !same_subject_and_key(certificate, root) ||
+        certificate->path_length >= 0 || !(certificate->key_usage & GNUTLS_KEY_KEY_CERT_SIGN))
         return false;
-    if (gnutls_x509_crt_get_basic_constraints(certificate->crt, &critical, &ca, &path_length) < 0 || path_length >= 0)
-        return false;
-    if (certificate_key_usage(certificate, &usage) < 0 || !(usage & GNUTLS_KEY_KEY_CERT_SIGN))
-        return false;
-    if (certificate_extension(certificate, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS, &theirs, NULL) == 0 &&
-        (certificate_extension(root, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS, &ours, NULL) < 0 ||
-         !bytes_view_equal(bytes_view(&theirs), bytes_view(&ours))))
-        return false;
-    return true;
+    return !certificate_extension(certificate, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS) ||
+           has_constraints_of(root, certificate);
 }
 
 static bool is_vouched_for(const Certificate *root, const CertificateList *answer, const CertificateList *vouchers,
@@ -70,7 +68,10 @@ static bool is_vouched_for(const Certificate *root, const CertificateList *answe
         if (!is_new_with_old(answer->list[i], root))
             continue;
         ++*checks;
-        if (chain_build(answer->list[i], NULL, vouchers, now, NULL, NULL, NULL) >= 0)
+        const Certificate *anchor = NULL;
+        /* A root whose own key is trusted already is the same one issued again, if it is no wider. */
+        if (chain_build(answer->list[i], NULL, vouchers, now, NULL, &anchor, NULL) >= 0 &&
+            (!same_subject_and_key(anchor, root) || has_constraints_of(anchor, root)))
             return true;
     }
     return false;

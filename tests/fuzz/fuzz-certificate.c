@@ -9,10 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     _cleanup_certificate_ Certificate *certificate = NULL, *copy = NULL;
-    _cleanup_bytes_ Bytes extension = BYTES_NULL;
     char text[CERTIFICATE_DESCRIPTION_MAX], **urls;
     Failure failure = FAILURE_INIT;
-    bool critical;
 
     if (certificate_from_der((BytesView) { data, size }, &certificate, &failure) < 0) {
         require(failure.kind == FAILURE_CERTIFICATE_REJECTED && failure.text[0] && !certificate);
@@ -26,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         certificate_urls_free(urls);
     if (certificate_ocsp_urls(certificate, &urls) == 0)
         certificate_urls_free(urls);
-    (void) certificate_extension(certificate, "2.5.29.17", &extension, &critical);
+    (void) certificate_extension(certificate, "2.5.29.17");
     (void) certificate_is_self_signed(certificate);
 
     CertificateList list = { &certificate, 1 };

@@ -70,7 +70,7 @@ BytesView der_integer(unsigned value) {
     return der_bytes(2, (BytesView) { bytes + skip, 4 - skip });
 }
 
-BytesView der_oid(const char *dotted) {
+BytesView made_oid(const char *dotted) {
     uint8_t bytes[64];
     size_t size = 0;
     unsigned long first = 0, number;

@@ -8,7 +8,7 @@
 /* TAG LENGTH and the parts one after another; the list ends with DER_END. */
 #define DER_END ((BytesView) { NULL, SIZE_MAX })
 BytesView der_of(uint8_t tag, ...);
-BytesView der_oid(const char *dotted);
+BytesView made_oid(const char *dotted);
 BytesView der_integer(unsigned value); /* below 2^24 */
 BytesView der_text(uint8_t tag, const char *text);
 BytesView der_bytes(uint8_t tag, BytesView content);

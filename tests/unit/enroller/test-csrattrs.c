@@ -42,7 +42,7 @@ static void refused(BytesView der) {
 }
 
 static BytesView attribute(const char *oid, BytesView value) {
-    return DER_SEQUENCE(der_oid(oid), DER_SET(value));
+    return DER_SEQUENCE(made_oid(oid), DER_SET(value));
 }
 
 static void check_key(BytesView der, int key_type) {
@@ -54,37 +54,37 @@ static void check_key(BytesView der, int key_type) {
 
 static void test_key_types(void **state) {
     check_key(DER_EMPTY(0x30), -1);
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P256))), KEY_ECDSA_P256);
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P384))), KEY_ECDSA_P384);
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P521))), -1);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P256))), KEY_ECDSA_P256);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P384))), KEY_ECDSA_P384);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P521))), -1);
     check_key(DER_SEQUENCE(attribute(RSA, der_integer(2048))), KEY_RSA_2048);
     check_key(DER_SEQUENCE(attribute(RSA, der_integer(3072))), KEY_RSA_3072);
     check_key(DER_SEQUENCE(attribute(RSA, der_integer(4096))), -1);
-    check_key(DER_SEQUENCE(DER_SEQUENCE(der_oid(EC), DER_EMPTY(0x31))), -1); /* any curve */
-    check_key(DER_SEQUENCE(der_oid(EC)), -1);
+    check_key(DER_SEQUENCE(DER_SEQUENCE(made_oid(EC), DER_EMPTY(0x31))), -1); /* any curve */
+    check_key(DER_SEQUENCE(made_oid(EC)), -1);
     check_key(DER_SEQUENCE(attribute(EC, der_integer(5))), -1); /* not understood: ignored */
-    check_key(DER_SEQUENCE(attribute(RSA, der_oid(P256))), -1);
+    check_key(DER_SEQUENCE(attribute(RSA, made_oid(P256))), -1);
     /* as in RFC 7030: challengePassword, P-384, an OID, a signature algorithm */
-    check_key(DER_SEQUENCE(der_oid("1.2.840.113549.1.9.7"), attribute(EC, der_oid(P384)), der_oid("1.3.6.1.1.1.1.22"),
-                           der_oid("1.2.840.10045.4.3.3")),
+    check_key(DER_SEQUENCE(made_oid("1.2.840.113549.1.9.7"), attribute(EC, made_oid(P384)), made_oid("1.3.6.1.1.1.1.22"),
+                           made_oid("1.2.840.10045.4.3.3")),
               KEY_ECDSA_P384);
     /* the same twice is one; two are a choice, and ours stays */
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P384)), attribute(EC, der_oid(P384))), KEY_ECDSA_P384);
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P384)), attribute(RSA, der_integer(2048))), -1);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P384)), attribute(EC, made_oid(P384))), KEY_ECDSA_P384);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P384)), attribute(RSA, der_integer(2048))), -1);
     check_key(
-        DER_SEQUENCE(attribute(EC, der_oid(P384)), attribute(RSA, der_integer(2048)), attribute(EC, der_oid(P384))),
+        DER_SEQUENCE(attribute(EC, made_oid(P384)), attribute(RSA, der_integer(2048)), attribute(EC, made_oid(P384))),
         -1);
 }
 
 static BytesView extension(const char *oid, BytesView value) {
-    return DER_SEQUENCE(der_oid(oid), der_bytes(4, value));
+    return DER_SEQUENCE(made_oid(oid), der_bytes(4, value));
 }
 
 static void test_eku(void **state) {
     _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = parse(DER_SEQUENCE(
         attribute(EXTENSION_REQUEST,
                   DER_SEQUENCE(extension("2.5.29.15", der_bytes(3, bytes_view_string("\x07\x80"))),
-                               extension(EKU, DER_SEQUENCE(der_oid(EKU_CLIENT_AUTH), der_oid(EKU_SERVER_AUTH)))))));
+                               extension(EKU, DER_SEQUENCE(made_oid(EKU_CLIENT_AUTH), made_oid(EKU_SERVER_AUTH)))))));
 
     assert_int_equal(attributes->eku_count, 2);
     assert_string_equal(attributes->eku[0], EKU_CLIENT_AUTH);
@@ -94,7 +94,7 @@ static void test_eku(void **state) {
 }
 
 static void test_eku_bounded(void **state) {
-    BytesView oid = der_oid(EKU_CLIENT_AUTH);
+    BytesView oid = made_oid(EKU_CLIENT_AUTH);
     BytesView four =
         der_of(0x30, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, oid, DER_END);
     _cleanup_(csr_attributes_free_p) CsrAttributes *attributes =
@@ -140,7 +140,7 @@ static void test_alternative_names(void **state) {
 /* ---- the template of RFC 9908 ---- */
 
 static BytesView rdn(const char *oid, BytesView value) {
-    return value.data ? DER_SET(DER_SEQUENCE(der_oid(oid), value)) : DER_SET(DER_SEQUENCE(der_oid(oid)));
+    return value.data ? DER_SET(DER_SEQUENCE(made_oid(oid), value)) : DER_SET(DER_SEQUENCE(made_oid(oid)));
 }
 
 static BytesView template_of(BytesView subject, BytesView key, BytesView attributes) {
@@ -155,7 +155,7 @@ static BytesView template_of(BytesView subject, BytesView key, BytesView attribu
 #define NOTHING ((BytesView) { NULL, 0 })
 
 static BytesView ec_key(const char *curve) {
-    return der_of(0xa0, DER_SEQUENCE(der_oid(EC), der_oid(curve)), DER_END);
+    return der_of(0xa0, DER_SEQUENCE(made_oid(EC), made_oid(curve)), DER_END);
 }
 
 /* A placeholder: only its size counts. */
@@ -168,7 +168,7 @@ static BytesView rsa_key(unsigned bits) {
     BytesView key = DER_SEQUENCE(der_bytes(2, (BytesView) { modulus, bits / 8 + 1 }), der_integer(65537));
     memcpy(content + 1, key.data, key.size);
     content[0] = 0;
-    return der_of(0xa0, DER_SEQUENCE(der_oid(RSA), der_bytes(5, (BytesView) { content, 0 })),
+    return der_of(0xa0, DER_SEQUENCE(made_oid(RSA), der_bytes(5, (BytesView) { content, 0 })),
                   der_bytes(3, (BytesView) { content, key.size + 1 }), DER_END);
 }
 
@@ -206,31 +206,31 @@ static void test_template_names(void **state) {
                                      attribute(EXTENSION_TEMPLATE,
                                                DER_SEQUENCE(extension(SAN, DER_SEQUENCE(der_text(0x82, "www.example"),
                                                                                         der_text(0x87, ""))),
-                                                            DER_SEQUENCE(der_oid(EKU)))),
+                                                            DER_SEQUENCE(made_oid(EKU)))),
                                      DER_END)),
                   NULL, dns, "the CA wants an IP address in the SubjectAltName");
     /* a SAN without a value: some SAN */
     check_request(
         template_of(NOTHING, NOTHING,
-                    der_of(0xa1, attribute(EXTENSION_TEMPLATE, DER_SEQUENCE(DER_SEQUENCE(der_oid(SAN)))), DER_END)),
+                    der_of(0xa1, attribute(EXTENSION_TEMPLATE, DER_SEQUENCE(DER_SEQUENCE(made_oid(SAN)))), DER_END)),
         NULL, NULL, "the CA wants a SubjectAltName");
     check_request(
         template_of(NOTHING, NOTHING,
-                    der_of(0xa1, attribute(EXTENSION_TEMPLATE, DER_SEQUENCE(DER_SEQUENCE(der_oid(SAN)))), DER_END)),
+                    der_of(0xa1, attribute(EXTENSION_TEMPLATE, DER_SEQUENCE(DER_SEQUENCE(made_oid(SAN)))), DER_END)),
         NULL, dns, NULL);
 }
 
 /* Where a template is there and understood, nothing else counts; where it is not understood, the rest does. */
 static void test_template_precedence(void **state) {
     BytesView template = attribute(REQUEST_TEMPLATE, DER_SEQUENCE(der_integer(0), ec_key(P384), DER_EMPTY(0xa1)));
-    check_key(DER_SEQUENCE(attribute(EC, der_oid(P256)), template), KEY_ECDSA_P384);
+    check_key(DER_SEQUENCE(attribute(EC, made_oid(P256)), template), KEY_ECDSA_P384);
 
     template =
         attribute(REQUEST_TEMPLATE, DER_SEQUENCE(der_integer(1), ec_key(P384), DER_EMPTY(0xa1))); /* another version */
-    check_key(DER_SEQUENCE(template, attribute(EC, der_oid(P256))), KEY_ECDSA_P256);
+    check_key(DER_SEQUENCE(template, attribute(EC, made_oid(P256))), KEY_ECDSA_P256);
 
     template = attribute(REQUEST_TEMPLATE, der_text(0x0c, "not a template"));
-    check_key(DER_SEQUENCE(template, attribute(EC, der_oid(P256))), KEY_ECDSA_P256);
+    check_key(DER_SEQUENCE(template, attribute(EC, made_oid(P256))), KEY_ECDSA_P256);
 }
 
 /* ---- hostile input ---- */
@@ -240,15 +240,15 @@ static void test_refused(void **state) {
 
     refused((BytesView) { large, 0 });
     refused(bytes_view_string("<html>"));
-    refused(DER_SET(der_oid(EC)));
+    refused(DER_SET(made_oid(EC)));
     refused(DER_SEQUENCE(der_integer(1)));
-    refused(DER_SEQUENCE(DER_SEQUENCE(der_oid(EC)))); /* an attribute without its SET */
+    refused(DER_SEQUENCE(DER_SEQUENCE(made_oid(EC)))); /* an attribute without its SET */
     refused((BytesView) { large, sizeof large });
     der_reset();
 }
 
 static void test_challenge_password(void **state) {
-    BytesView lists[] = { DER_SEQUENCE(der_oid("1.2.840.113549.1.9.7")), DER_SEQUENCE(der_oid(EC)) };
+    BytesView lists[] = { DER_SEQUENCE(made_oid("1.2.840.113549.1.9.7")), DER_SEQUENCE(made_oid(EC)) };
 
     for (size_t i = 0; i < ARRAY_LENGTH(lists); i++) {
         _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = parse(lists[i]);
@@ -260,7 +260,7 @@ static void test_challenge_password(void **state) {
 
 /* Servers were seen that send more than the one SEQUENCE. */
 static void test_more_behind_it(void **state) {
-    BytesView good = DER_SEQUENCE(attribute(EC, der_oid(P256)));
+    BytesView good = DER_SEQUENCE(attribute(EC, made_oid(P256)));
     _cleanup_bytes_ Bytes trailing = BYTES_NULL;
 
     assert_int_equal(bytes_copy(good, &trailing), 0);
@@ -276,7 +276,7 @@ static void test_mutations(void **state) {
         der_of(0xa1,
                attribute(EXTENSION_TEMPLATE,
                          DER_SEQUENCE(extension(SAN, DER_SEQUENCE(der_text(0x82, "www.example"), der_text(0x87, ""))),
-                                      extension(EKU, DER_SEQUENCE(der_oid(EKU_CLIENT_AUTH))))),
+                                      extension(EKU, DER_SEQUENCE(made_oid(EKU_CLIENT_AUTH))))),
                DER_END));
     _cleanup_bytes_ Bytes request = device_request(&device, NULL, NULL), copy = BYTES_NULL;
 

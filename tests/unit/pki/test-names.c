@@ -19,11 +19,11 @@
 
 enum { UTF8 = 0x0c, NUMERIC = 0x12, PRINTABLE = 0x13, TELETEX = 0x14, IA5 = 0x16, BMP = 0x1e };
 
-#define ATTRIBUTE(oid, tag, text) DER_SEQUENCE(der_oid(oid), der_text(tag, text))
+#define ATTRIBUTE(oid, tag, text) DER_SEQUENCE(made_oid(oid), der_text(tag, text))
 #define RDN(oid, tag, text)       DER_SET(ATTRIBUTE(oid, tag, text))
 #define NAME(...)                 DER_SEQUENCE(__VA_ARGS__)
 #define BMP_RDN(oid, bytes)                                                                                            \
-    DER_SET(DER_SEQUENCE(der_oid(oid), der_bytes(BMP, (BytesView) { (const uint8_t *) (bytes), sizeof(bytes) - 1 })))
+    DER_SET(DER_SEQUENCE(made_oid(oid), der_bytes(BMP, (BytesView) { (const uint8_t *) (bytes), sizeof(bytes) - 1 })))
 
 typedef int (*Form)(BytesView, Bytes *);
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The extensions of a certificate as it is parsed. Internal to pki/. */
+#pragma once
+
+#include "pki/certificate.h"
+
+/* Fills in what a Certificate has of its extensions. `extensions`: the content of the SEQUENCE OF Extension, within its
+ * DER; may be empty. -ENOMEM, or -EBADMSG with the reason. */
+int extensions_read(Certificate *certificate, BytesView extensions, Failure *ret_failure);
+
+/* The OID of a critical extension that nothing here understands, or false. */
+bool certificate_unknown_critical(const Certificate *certificate, char *ret_oid, size_t size);
+
+/* Whether it is what RFC 5280 §4 demands of a certificate, as far as verifiers differ where it is not; `ret_reason`
+ * (static) on false. Anchors are taken for what they are but in a few things. */
+bool certificate_keeps_profile(const Certificate *certificate, bool is_anchor, const char **ret_reason);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The search for a path: depth first, from the leaf to an anchor (RFC 4158). Issuers are tried by name, key identifier
+ * and signature, anchors before candidates; a key never appears twice in a path and the number of signatures that are
+ * looked at is bounded, so that loops and crowds of cross-certificates end. A path that is complete and not good is
+ * one of several: the search goes on. Nothing outside the anchors is trusted, and the clock is never asked. */
+#include "pki/verify.h"
+
+#include "pki/path.h"
+#include "pki/signature.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SIGNATURES_MAX 200U /* looked at in one search, those of CRLs included */
+#define NESTED_MAX     2U   /* searches for signers of CRLs within the search */
+
+typedef struct Search {
+    const VerifyRequest *request;
+    Path path; /* without an anchor while it is built */
+    unsigned *signatures_left;
+    unsigned nested;
+    Verdict best;
+    int best_rank;
+} Search;
+
+/* How near a failed path came: the reason of the highest is told. */
+static int rank_of(VerdictKind kind) {
+    static const int ranks[_VERDICT_COUNT] = {
+        [VERDICT_NO_PATH] = 100,   [VERDICT_WEAK] = 300,       [VERDICT_WORK] = 400, [VERDICT_NOT_CA] = 500,
+        [VERDICT_MALFORMED] = 500, [VERDICT_CONSTRAINT] = 500, [VERDICT_TIME] = 600, [VERDICT_UNCOVERED] = 700,
+        [VERDICT_REVOKED] = 800,   [VERDICT_USAGE] = 900,      [VERDICT_NAME] = 900,
+    };
+
+    return ranks[kind];
+}
+
+const char *verdict_kind_name(VerdictKind kind) {
+    static const char *const names[_VERDICT_COUNT] = {
+        [VERDICT_GOOD] = "good",           [VERDICT_NO_PATH] = "no-path", [VERDICT_NOT_CA] = "not-a-ca",
+        [VERDICT_MALFORMED] = "malformed", [VERDICT_WEAK] = "weak",       [VERDICT_CONSTRAINT] = "constraint",
+        [VERDICT_TIME] = "time",           [VERDICT_REVOKED] = "revoked", [VERDICT_UNCOVERED] = "uncovered",
+        [VERDICT_USAGE] = "usage",         [VERDICT_NAME] = "name",       [VERDICT_WORK] = "work",
+    };
+
+    return names[kind];
+}
+
+/* `more`: what a reason of the same kind is nearer by. Returns false. */
+static bool note(Search *search, const Verdict *verdict, int more) {
+    int rank = rank_of(verdict->kind) + more;
+
+    if (rank > search->best_rank) {
+        search->best = *verdict;
+        search->best_rank = rank;
+    }
+    return false;
+}
+
+#define NEARER_BY_NAME 50 /* somebody with the right name, but not the right key */
+
+#define NOTE(more, ...)                                                                                                \
+    ({                                                                                                                 \
+        Verdict _verdict;                                                                                              \
+        (void) verdict_set(&_verdict, __VA_ARGS__);                                                                    \
+        note(search, &_verdict, more);                                                                                 \
+    })
+
+static bool crl_issuer_verifies(const Certificate *issuer, const Certificate *anchor, void *userdata);
+
+static bool path_is_good(Search *search) {
+    Verdict verdict;
+
+    if (path_is_valid(search->request, &search->path, &verdict) &&
+        path_is_unrevoked(search->request, &search->path, search->signatures_left, crl_issuer_verifies, search,
+                          &verdict) &&
+        path_leaf_fits(search->request, search->path.list[0], &verdict))
+        return true;
+    return note(search, &verdict, 0);
+}
+
+static const char signature_rule[] = "RFC 5280 §6.1.3 (a) (1)", issuer_rule[] = "RFC 5280 §6.1.3 (a) (4)",
+                  strength_rule[] = "RFC 9325 §4.5", work_rule[] = "RFC 4158 §2.4.2";
+
+/* Whether `issuer` made the last certificate of the path. */
+static bool links(Search *search, const Certificate *issuer) {
+    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
+    const Certificate *last = search->path.list[search->path.count - 1];
+    const char *reason;
+
+    if (!bytes_view_equal(bytes_view(&issuer->subject_form), bytes_view(&last->issuer_form)))
+        return false;
+    certificate_describe(last, who);
+    certificate_describe(issuer, whose);
+    if (!certificate_names_issuer(last, issuer))
+        return NOTE(NEARER_BY_NAME, VERDICT_NO_PATH, last, issuer_rule,
+                    "%s names another key of its issuer than the one that %s has", who, whose);
+    if (!key_is_acceptable(issuer, &reason))
+        return NOTE(0, VERDICT_WEAK, issuer, strength_rule, "%s, who signed %s, is refused: %s", whose, who, reason);
+    if (*search->signatures_left == 0)
+        return NOTE(0, VERDICT_WORK, last, work_rule, "there are too many ways to build a chain for %s: gave up", who);
+    --*search->signatures_left;
+    if (!certificate_is_signed_by(last, issuer, false))
+        return NOTE(NEARER_BY_NAME, VERDICT_NO_PATH, last, signature_rule,
+                    "the signature of %s was not made by the key of %s", who, whose);
+    return true;
+}
+
+/* RFC 4158 §2.4.2: the same name with the same key cannot lead anywhere new. */
+static bool path_has(const Path *path, const Certificate *certificate) {
+    for (size_t i = 0; i < path->count; i++)
+        if (bytes_view_equal(bytes_view(&path->list[i]->spki), bytes_view(&certificate->spki)) &&
+            bytes_view_equal(bytes_view(&path->list[i]->subject_form), bytes_view(&certificate->subject_form)))
+            return true;
+    return false;
+}
+
+static bool extend(Search *search);
+
+/* With this issuer, an anchor or not. */
+static bool extend_by(Search *search, const Certificate *issuer, bool is_anchor) {
+    if (!links(search, issuer))
+        return false;
+    search->path.list[search->path.count++] = issuer;
+    if (is_anchor ? path_is_good(search) : extend(search))
+        return true;
+    search->path.count--;
+    return false;
+}
+
+static bool extend(Search *search) {
+    char who[CERTIFICATE_DESCRIPTION_MAX];
+    const VerifyRequest *request = search->request;
+    size_t depth = search->path.count;
+    const Certificate *last = search->path.list[depth - 1];
+
+    certificate_describe(last, who);
+    if (!signature_is_acceptable(last->algorithm))
+        return NOTE(0, VERDICT_WEAK, last, strength_rule, "%s is signed with %s, which is too weak or not known", who,
+                    signature_name(last->algorithm));
+    for (size_t i = 0; i < request->anchors->count; i++)
+        if (extend_by(search, request->anchors->list[i], true))
+            return true;
+    if (depth >= CHAIN_MAX)
+        return NOTE(0, VERDICT_WORK, last, work_rule, "no anchor was reached within %u certificates; the last was %s",
+                    CHAIN_MAX, who);
+    for (size_t i = 0; request->candidates && i < request->candidates->count; i++)
+        if (!path_has(&search->path, request->candidates->list[i]) &&
+            extend_by(search, request->candidates->list[i], false))
+            return true;
+    return NOTE((int) depth, VERDICT_NO_PATH, last, issuer_rule,
+                "no issuer was found for %s: its issuer, %.150s, is neither an anchor nor among the certificates given",
+                who, last->issuer[0] ? last->issuer : "without a name");
+}
+
+/* Who signs CRLs with a key of its own must end in the same anchor, and must not be revoked. That all of its own chain
+ * be covered by CRLs is not asked: one of them would be its own. */
+static bool crl_issuer_verifies(const Certificate *issuer, const Certificate *anchor, void *userdata) {
+    const Search *outer = userdata;
+    Certificate *only_anchor = (Certificate *) (uintptr_t) anchor;
+    const CertificateList anchors = { &only_anchor, 1 };
+    const VerifyRequest request = {
+        .leaf = issuer,
+        .candidates = outer->request->candidates,
+        .anchors = &anchors,
+        .now = outer->request->now,
+        .crls = outer->request->crls,
+    };
+
+    if (outer->nested >= NESTED_MAX)
+        return false;
+    Search *search = calloc(1, sizeof *search);
+    if (!search)
+        return false;
+    *search = (Search) {
+        .request = &request,
+        .path = { { issuer }, 1 },
+        .signatures_left = outer->signatures_left,
+        .nested = outer->nested + 1,
+    };
+    bool found = extend(search);
+    free(search);
+    return found;
+}
+
+static int copy_path(const Path *path, CertificateList *ret) {
+    _cleanup_certificates_ CertificateList chain = { 0 };
+
+    for (size_t i = 0; i + 1 < path->count; i++) {
+        int r = certificate_list_add_copy(&chain, path->list[i]);
+        if (r < 0)
+            return r;
+    }
+    *ret = chain;
+    chain = (CertificateList) { 0 };
+    return 0;
+}
+
+int verify(const VerifyRequest *request, CertificateList *ret_chain, const Certificate **ret_anchor, Verdict *ret) {
+    unsigned signatures = SIGNATURES_MAX;
+    Search search = { .request = request, .path = { { request->leaf }, 1 }, .signatures_left = &signatures };
+
+    if (!extend(&search)) {
+        *ret = search.best;
+        return ret->kind == VERDICT_REVOKED ? -EKEYREVOKED : -EKEYREJECTED;
+    }
+    *ret = (Verdict) { .kind = VERDICT_GOOD, .rule = "" };
+    if (ret_anchor)
+        *ret_anchor = search.path.list[search.path.count - 1];
+    int r = ret_chain ? copy_path(&search.path, ret_chain) : 0;
+    return r < 0 ? failure_errno(&ret->failure, r, "copying a chain") : 0;
+}
