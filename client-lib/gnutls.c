@@ -199,6 +199,7 @@ static int verify_peer_of(gnutls_session_t tls, const Session *session, const ch
     const VerifyWanted wanted = {
         .host = host,
         .is_server = side == TLS_SIDE_CLIENT,
+        .in_handshake = true,
         .flags = session->flags,
         .ocsp = gnutls_ocsp_status_request_get2(tls, 0, &staple) >= 0 ? &staple : NULL,
     };
@@ -315,7 +316,8 @@ static int set_parameters(gnutls_session_t tls, const Session *session, Purpose 
 
     if (code >= 0 && purpose != PURPOSE_DIGEST && !(session->flags & IDENTITYD_GNUTLS_KEEP_PRIORITY))
         code = gnutls_set_default_priority_append(tls, "-VERS-ALL:+VERS-TLS1.3", NULL, 0);
-    if (code >= 0 && session->host && purpose != PURPOSE_TLS_SERVER && !is_address(session->host))
+    if (code >= 0 && session->host && purpose != PURPOSE_TLS_SERVER && !is_address(session->host) &&
+        !verify_name_is_uri(session->host))
         code = gnutls_server_name_set(tls, GNUTLS_NAME_DNS, session->host, strlen(session->host));
     if (code == GNUTLS_E_INVALID_REQUEST && purpose == PURPOSE_DIGEST)
         code = 0; /* a server's session: there is nobody to send a name to */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The PEM of a snapshot as GnuTLS objects, made when first asked for: programs that only sign never pay for it, and
+/* The PEM of a snapshot as objects, made when first asked for: programs that only sign never pay for it, and
  * those that verify pay once a generation, not once a handshake. */
 #include "client-lib/snapshot-parse.h"
 
@@ -7,9 +7,6 @@
 
 #include <gnutls/abstract.h>
 #include <string.h>
-
-#define SNAPSHOT_ANCHORS_MAX 1024U
-#define SNAPSHOT_CRLS_MAX    1024U
 
 static int refused(const char *what, int code) {
     if (code == GNUTLS_E_MEMORY_ERROR)
@@ -21,81 +18,58 @@ static gnutls_datum_t datum_of(const Bytes *bytes) {
     return (gnutls_datum_t) { bytes->data, (unsigned) bytes->size };
 }
 
-static int add_moments(SnapshotTrust *trust, time_t first, time_t second) {
+static int add_moments(SnapshotTrust *trust, int64_t first, int64_t second) {
     time_t *moments = reallocarray(trust->moments, trust->moment_count + 2U, sizeof(*moments));
 
     if (!moments)
-        return GNUTLS_E_MEMORY_ERROR;
-    moments[trust->moment_count++] = first;
-    moments[trust->moment_count++] = second;
+        return client_errno(-ENOMEM, "anchors");
+    moments[trust->moment_count++] = (time_t) first;
+    moments[trust->moment_count++] = (time_t) second;
     trust->moments = moments;
     return 0;
 }
 
-static int add_anchors(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
-    gnutls_datum_t pem = datum_of(&snapshot->anchors);
-    gnutls_x509_crt_t *anchors = NULL;
-    unsigned count = 0;
+static int not_parsed(const char *what, int r, const Failure *failure) {
+    return r == -ENOMEM ? client_errno(r, what)
+                        : client_error(-EBADMSG, "%s that identityd sent do not parse: %s", what, failure->text);
+}
 
-    if (pem.size == 0)
+static int add_anchors(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
+    Failure failure = FAILURE_INIT;
+    LeftOut left_out = { 0 };
+
+    if (snapshot->anchors.size == 0)
         return client_error(-ENOENT, "%s has no anchors to verify a peer with: set Anchors= in [Peers] or [Enrollment]",
                             snapshot->identity);
-    int code = gnutls_x509_crt_list_import2(&anchors, &count, &pem, GNUTLS_X509_FMT_PEM, 0);
-    if (code < 0)
-        return refused("anchors", code);
-    unsigned added = 0;
-    for (unsigned i = 0; i < count && i < SNAPSHOT_ANCHORS_MAX && code >= 0; i++)
-        code = add_moments(trust, gnutls_x509_crt_get_activation_time(anchors[i]),
-                           gnutls_x509_crt_get_expiration_time(anchors[i]));
-    if (count <= SNAPSHOT_ANCHORS_MAX && code >= 0) {
-        code = gnutls_x509_trust_list_add_cas(trust->list, anchors, count, GNUTLS_TL_NO_DUPLICATES);
-        added = code < 0 ? 0 : (unsigned) code;
-    }
-    for (unsigned i = added; i < count; i++) /* the others belong to the list */
-        gnutls_x509_crt_deinit(anchors[i]);
-    gnutls_free(anchors);
-    return added == count ? 0 : refused("anchors", code < 0 ? code : GNUTLS_E_INVALID_REQUEST);
+    int r = certificate_bundle_from_pem(bytes_view(&snapshot->anchors), &trust->anchors, &left_out, &failure);
+    if (r < 0)
+        return not_parsed("anchors", r, &failure);
+    for (size_t i = 0; i < trust->anchors.count && r >= 0; i++)
+        r = add_moments(trust, trust->anchors.list[i]->not_before, trust->anchors.list[i]->not_after);
+    return r;
 }
 
 static int add_crls(const identityd_snapshot *snapshot, SnapshotTrust *trust) {
-    gnutls_datum_t pem = datum_of(&snapshot->crls);
-    gnutls_x509_crl_t *crls = NULL;
-    unsigned count = 0;
+    Failure failure = FAILURE_INIT;
+    LeftOut left_out = { 0 };
+    int r = crl_set_from_pem(bytes_view(&snapshot->crls), &trust->crls, &left_out, &failure);
 
-    if (pem.size == 0)
-        return 0;
-    int code = gnutls_x509_crl_list_import2(&crls, &count, &pem, GNUTLS_X509_FMT_PEM, 0);
-    if (code < 0)
-        return refused("CRLs", code);
-    trust->crls = calloc(count ? count : 1, sizeof(*trust->crls));
-    if (!trust->crls || count > SNAPSHOT_CRLS_MAX) {
-        for (unsigned i = 0; i < count; i++)
-            gnutls_x509_crl_deinit(crls[i]);
-        gnutls_free(crls);
-        return refused("CRLs", trust->crls ? GNUTLS_E_INVALID_REQUEST : GNUTLS_E_MEMORY_ERROR);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        /* One at a time: where the list refuses one, it is known whose the others are. */
-        code = add_moments(trust, gnutls_x509_crl_get_this_update(crls[i]), gnutls_x509_crl_get_next_update(crls[i]));
-        if (code >= 0)
-            code = gnutls_x509_trust_list_add_crls(trust->list, &crls[i], 1, 0, 0);
-        if (code < 1)
-            gnutls_x509_crl_deinit(crls[i]);
-        else
-            trust->crls[trust->crl_count++] = crls[i];
-    }
-    gnutls_free(crls);
-    return 0;
+    if (r >= 0 && left_out.count > 0)
+        r = failure_set(&failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, "%s", left_out.first.text);
+    if (r < 0)
+        return not_parsed("CRLs", r, &failure);
+    for (size_t i = 0; i < trust->crls.count && r >= 0; i++)
+        r = add_moments(trust, trust->crls.list[i]->this_update, trust->crls.list[i]->next_update);
+    return r;
 }
 
 static SnapshotTrust *trust_free(SnapshotTrust *trust) {
-    if (trust && trust->list)
-        gnutls_x509_trust_list_deinit(trust->list, 1);
-    if (trust) {
-        free(trust->crls);
-        free(trust->moments);
-        free(trust->verified);
-    }
+    if (!trust)
+        return NULL;
+    certificate_list_clear(&trust->anchors);
+    crl_set_clear(&trust->crls);
+    free(trust->moments);
+    free(trust->verified);
     free(trust);
     return NULL;
 }
@@ -113,8 +87,7 @@ int snapshot_trust(identityd_snapshot *snapshot, const SnapshotTrust **ret) {
 
     if (!made) {
         _cleanup_(trust_free_p) SnapshotTrust *trust = calloc(1, sizeof(*trust));
-        int code = trust ? gnutls_x509_trust_list_init(&trust->list, 0) : GNUTLS_E_MEMORY_ERROR;
-        int r = code < 0 ? refused("anchors", code) : add_anchors(snapshot, trust);
+        int r = trust ? add_anchors(snapshot, trust) : client_errno(-ENOMEM, "anchors");
         if (r >= 0)
             r = add_crls(snapshot, trust);
         if (r >= 0 && !(trust->verified = calloc(1, sizeof(*trust->verified))))

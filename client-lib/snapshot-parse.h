@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a snapshot's PEM is to GnuTLS. Made when first needed, then never changed. Without a lock, since a forked child
- * could find it held: where two threads make one at once, the second is thrown away. */
+/* What a snapshot's PEM is to GnuTLS and to pki. Made when first needed, then never changed. Without a lock, since a
+ * forked child could find it held: where two threads make one at once, the second is thrown away. */
 #pragma once
 
 #include "client-lib/snapshot.h"
 #include "client-lib/verified.h"
+#include "pki/revocation.h"
 
 #include <gnutls/x509.h>
 
 #define SNAPSHOT_CHAIN_MAX 16U /* certificates in a chain, ours or a peer's */
 
 typedef struct SnapshotTrust {
-    gnutls_x509_trust_list_t list;
-    gnutls_x509_crl_t *crls; /* belong to `list`, which shows them to nobody */
-    unsigned crl_count;
+    CertificateList anchors;
+    CrlSet crls;     /* verified by identityd; whose they are is looked at here again */
     time_t *moments; /* at which an answer may change: an anchor begins or ends, a CRL becomes valid or due */
     unsigned moment_count;
     VerifiedTable *verified; /* what verified with all this; the one thing here that changes */

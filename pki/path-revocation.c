@@ -89,7 +89,7 @@ static bool certificate_is_unrevoked(const Look *look, size_t i, Verdict *ret) {
         if (reasons == 0 || !is_authentic(look, crl, issuer))
             continue;
         if (find_listed(look, crl, certificate, issuer, &since) > 0) {
-            FAULT(VERDICT_REVOKED, certificate, rule, "%s was revoked%s%s", who, since ? " at " : "",
+            FAULT(VERDICT_REVOKED, certificate, rule, "%s is revoked%s%s", who, since ? " since " : "",
                   since ? certificate_time(since, when) : "");
             ret->revoked_at = since;
             return false;

@@ -70,10 +70,6 @@ static bool issuer_is_allowed(const Path *path, size_t i, Verdict *ret) {
     if (path->list[i - 1]->authority_key_identifier.size > 0 && issuer->key_identifier.size == 0)
         return FAULT(VERDICT_MALFORMED, issuer, "RFC 5280 §4.2.1.2",
                      "%s has no subject key identifier, but a certificate that it issued names one", who);
-    if (i + 1 < path->count && issuer->key_identifier.size > 0 && issuer->authority_key_identifier.size == 0 &&
-        path->list[i + 1]->key_identifier.size > 0)
-        return FAULT(VERDICT_MALFORMED, issuer, "RFC 5280 §4.2.1.1",
-                     "%s has a subject key identifier, as has its issuer, but no authority key identifier", who);
     for (size_t k = 1; k < i; k++)
         between += !path->list[k]->self_issued;
     if (issuer->path_length >= 0 && between > issuer->path_length)

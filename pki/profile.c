@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What RFC 5280 §4 demands of every certificate and can be told from it alone. Enforced is what readers would
- * understand in two ways, and what no CA writes by accident; not enforced is what half of all private CAs leave out and
- * nobody is harmed by: key identifiers, the criticality of basic constraints and of name constraints, which count all
- * the same. */
+ * understand in two ways; not enforced is what many private CAs leave out and nobody is harmed by: key identifiers, and
+ * the criticality of basic constraints and of policy constraints, which count all the same. */
 #include "pki/extensions.h"
 
 #include "pki/name-constraints.h"
@@ -62,10 +61,13 @@ static const char *fault_of_a_leaf(const Certificate *certificate) {
 }
 
 bool certificate_keeps_profile(const Certificate *certificate, bool is_anchor, const char **ret_reason) {
+    const CertificateExtension *constraints = certificate_extension(certificate, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS);
     const char *fault = NULL;
 
     if (!name_constraints_are_readable(certificate))
         fault = "its name constraints cannot be read, or have a base that is no name of its kind (RFC 5280 §4.2.1.10)";
+    if (!fault && constraints && !constraints->critical)
+        fault = "its name constraints are not critical, so that others pass over them (RFC 5280 §4.2.1.10)";
     if (!fault)
         fault = fault_of_criticality(certificate);
     if (!fault && !is_anchor)

@@ -88,7 +88,7 @@ static void test_dates(void **state) {
     assert_int_equal(check(old, NULL, "client", 0), -EKEYREJECTED);
     assert_error_says("expired");
     assert_int_equal(check(young, NULL, "client", 0), -EKEYREJECTED);
-    assert_error_says("not yet");
+    assert_error_says("is not valid until");
     free(old);
     free(young);
 }
@@ -150,7 +150,7 @@ static void test_revoked(void **state) {
     assert_int_equal(check(bad, NULL, "client", 0), 0);
     set_device(1, crl, NULL);
     assert_int_equal(check(bad, NULL, "client", 0), -EKEYREVOKED);
-    assert_error_says("CN=bad is revoked");
+    assert_error_says("CN=bad (serial 47) is revoked since");
     assert_int_equal(check(good, NULL, "client", 0), 0);
     set_device(1, old_crl, NULL); /* past nextUpdate what it lists still counts */
     assert_int_equal(check(bad, NULL, "client", 0), -EKEYREVOKED);
@@ -238,11 +238,11 @@ static void test_handshakes(void **state) {
     client.host = "service.example";
 
     set_device(1, crl_service, NULL);
-    expect_handshake(&client, &server, "CN=service.example is revoked", NULL);
+    expect_handshake(&client, &server, " is revoked since", NULL);
     set_device(1, NULL, NULL);
     expect_handshake(&client, &server, NULL, NULL);
     set_service(1, NULL, crl_device, NULL);
-    expect_handshake(&client, &server, NULL, "CN=device is revoked");
+    expect_handshake(&client, &server, NULL, "CN=device (serial 0b) is revoked");
     set_service(1, wrong_usage, NULL, NULL);
     expect_handshake(&client, &server, "does not verify", NULL);
     set_service(1, NULL, NULL, NULL);
