@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The chain is judged by pki, like every other in this project; the rest are the rules for HTTPS (RFC 9525, RFC 5280
- * §4.2.1.12). */
+/* The server is judged by pki, like every other peer in this project. */
 #include "enroller/tls-server.h"
 
-#include "pki/chain.h"
+#include "pki/verify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +23,10 @@ static int server_certificates(gnutls_session_t session, CertificateList *ret, F
         Certificate *certificate = NULL;
 
         int r = certificate_from_der((BytesView) { raw[i].data, raw[i].size }, &certificate, ret_failure);
+        if (r < 0 && i > 0 && r != -ENOMEM)
+            continue; /* none of them is trusted for being there */
         if (r < 0)
-            return failure_prefix(ret_failure, r, "the server's certificate number %u", i + 1);
+            return failure_prefix(ret_failure, r, "the server's certificate");
         r = certificate_list_add(&list, certificate);
         if (r < 0)
             return failure_errno(ret_failure, r, "Keeping the server's certificates");
@@ -37,21 +38,28 @@ static int server_certificates(gnutls_session_t session, CertificateList *ret, F
 
 static int server_chain(const CertificateList *presented, const TlsServerPolicy *policy, Failure *ret_failure) {
     static const char *const purposes[] = { GNUTLS_KP_TLS_WWW_SERVER, NULL };
-    const Certificate *leaf = presented->list[0];
+    VerifyRequest request = {
+        .leaf = presented->list[0],
+        .candidates = presented,
+        .anchors = policy->anchors,
+        .now = policy->now,
+        .purposes = purposes,
+        .leaf_purposes = true,
+        .host = policy->host,
+    };
+    Verdict verdict;
 
-    int r = chain_build_for(leaf, presented, policy->anchors, policy->now, purposes, NULL, ret_failure);
+    int r = verify(&request, NULL, NULL, &verdict);
     if (r < 0 && policy->now_is_floor) {
-        int64_t later = certificate_list_begun(presented, policy->now);
-        if (later > policy->now)
-            r = chain_build_for(leaf, presented, policy->anchors, later, purposes, NULL, ret_failure);
+        request.now = certificate_list_begun(presented, policy->now);
+        if (request.now > policy->now)
+            r = verify(&request, NULL, NULL, &verdict);
     }
-    if (r < 0)
-        return failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify");
-    if (!certificate_allows_purpose(leaf, GNUTLS_KP_TLS_WWW_SERVER))
-        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "the server's certificate \"%s\" is not for TLS servers (extended key usage)",
-                           leaf->subject);
-    return 0;
+    if (r >= 0)
+        return 0;
+    if (ret_failure)
+        *ret_failure = verdict.failure;
+    return failure_prefix(ret_failure, -EKEYREJECTED, "the server's certificate does not verify");
 }
 
 int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, Failure *ret_failure) {
@@ -60,15 +68,7 @@ int tls_server_verify(gnutls_session_t session, const TlsServerPolicy *policy, F
     if (!policy->anchors)
         return 0;
     int r = server_certificates(session, &presented, ret_failure);
-    if (r >= 0)
-        r = server_chain(&presented, policy, ret_failure);
-    if (r < 0)
-        return r;
-    if (!gnutls_x509_crt_check_hostname(presented.list[0]->crt, policy->host))
-        return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
-                           "the server's certificate is for \"%s\" and does not name the host %s",
-                           presented.list[0]->subject, policy->host);
-    return 0;
+    return r < 0 ? r : server_chain(&presented, policy, ret_failure);
 }
 
 int tls_server_chain(gnutls_session_t session, Bytes *ret_pem) {

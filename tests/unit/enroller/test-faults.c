@@ -362,11 +362,7 @@ static void check_connection(const char *kind, const char *text, bool may_retry,
 
 static void test_server_certificate(void **state) {
     for (unsigned i = 0; i < 2; i++) {
-        check_connection(
-            "server-name",
-            "/cacerts: the server's certificate is for \"CN=identityd lab EST server\" and does not name the host "
-            "127.0.0.1",
-            true, i);
+        check_connection("server-name", "is not for the name 127.0.0.1", true, i);
         check_connection("server-expired", "/cacerts: the server's certificate does not verify: ", true, i);
         check_connection("server-untrusted", "/cacerts: the server's certificate does not verify: ", true, i);
     }
