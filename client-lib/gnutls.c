@@ -14,8 +14,9 @@
 #include <gnutls/ocsp.h>
 #include <string.h>
 
-#define HOST_MAX  255U
-#define FLAGS_ALL (IDENTITYD_VERIFY_CRL_HARD | IDENTITYD_GNUTLS_TICKETS | IDENTITYD_GNUTLS_KEEP_PRIORITY)
+#define HOST_MAX 255U
+#define FLAGS_ALL                                                                                                      \
+    (IDENTITYD_VERIFY_CRL_HARD | IDENTITYD_GNUTLS_TICKETS | IDENTITYD_GNUTLS_KEEP_PRIORITY | IDENTITYD_GNUTLS_RESUME)
 
 struct identityd_gnutls_credentials {
     identityd_credential *credential; /* borrowed */
@@ -184,6 +185,7 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
 
 static int verify_peer_of(gnutls_session_t tls, const Session *session, const char *host) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
+    bool is_resumed = gnutls_session_is_resumed(tls) != 0;
     TlsSide side = TLS_SIDE_CLIENT;
     gnutls_datum_t staple = { NULL, 0 };
     unsigned count = 0;
@@ -193,13 +195,13 @@ static int verify_peer_of(gnutls_session_t tls, const Session *session, const ch
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls, &count);
     if (!chain && side == TLS_SIDE_SERVER)
         return 0; /* not demanded, else GnuTLS would have ended the handshake itself */
-    if (gnutls_certificate_type_get2(tls, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
+    if (!is_resumed && gnutls_certificate_type_get2(tls, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509)
         return client_error(-EKEYREJECTED, "the peer's certificate is no X.509 certificate");
     snapshot = credential_latest(session->credentials->credential);
     const VerifyWanted wanted = {
         .host = host,
         .is_server = side == TLS_SIDE_CLIENT,
-        .in_handshake = true,
+        .in_handshake = !is_resumed, /* else the first session had the staple */
         .flags = session->flags,
         .ocsp = gnutls_ocsp_status_request_get2(tls, 0, &staple) >= 0 ? &staple : NULL,
     };
@@ -222,6 +224,27 @@ static int verify_peer(gnutls_session_t tls) {
     return r < 0 ? gnutls_error_of(r) : 0;
 }
 
+/* In a session that is resumed GnuTLS asks nobody: its peer is the one of the first, whose certificate may have ended
+ * since then, or been revoked, or been let in by other flags or for another name. So a server asks before it takes the
+ * client's last word. A client can not: whose session it is GnuTLS tells only after the handshake. */
+static int verify_resumed(gnutls_session_t tls, unsigned type, unsigned when, unsigned incoming,
+                          const gnutls_datum_t *message) {
+    const Session *session = session_of(tls);
+    TlsSide side = TLS_SIDE_CLIENT;
+
+    (void) message;
+    if (type != GNUTLS_HANDSHAKE_FINISHED || when != GNUTLS_HOOK_PRE || !incoming || !session ||
+        !gnutls_session_is_resumed(tls))
+        return 0;
+    if (transcript_side(session->transcript, &side) >= 0 && side == TLS_SIDE_SERVER)
+        return verify_peer(tls);
+    if (session->flags & IDENTITYD_GNUTLS_RESUME)
+        return 0;
+    return gnutls_error_of(client_error(-EKEYREJECTED,
+                                        "the TLS session is resumed, and who its server was is not verified in the "
+                                        "handshake: see IDENTITYD_GNUTLS_RESUME"));
+}
+
 _public_ int identityd_gnutls_verify_peer(gnutls_session_t tls, const char *host) {
     const Session *session = begun(tls);
 
@@ -230,6 +253,17 @@ _public_ int identityd_gnutls_verify_peer(gnutls_session_t tls, const char *host
     if (host && !host[0])
         return client_error(-EINVAL, "verifying a peer: an empty name");
     return verify_peer_of(tls, session, host);
+}
+
+_public_ int identityd_gnutls_peer(gnutls_session_t tls, identityd_peer **ret) {
+    unsigned count = 0;
+
+    if (!begun(tls) || !ret)
+        return -EINVAL;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls, &count);
+    if (!chain || count == 0)
+        return client_error(-ENODATA, "the peer showed no certificate");
+    return peer_new(&chain[0], ret);
 }
 
 /* ---- credentials ---- */
@@ -325,7 +359,7 @@ static int set_parameters(gnutls_session_t tls, const Session *session, Purpose 
 }
 
 static int fill_session(Session *session, gnutls_session_t tls, identityd_snapshot *snapshot) {
-    int r = transcript_attach(tls, NULL, &session->transcript);
+    int r = transcript_attach(tls, verify_resumed, &session->transcript);
 
     if (r < 0)
         return client_errno(r, "keeping the TLS transcript");

@@ -136,6 +136,11 @@ static int parse_usage(const char *usage, bool *ret) {
 
 _public_ int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
                                    const char *host, const char *usage, unsigned flags) {
+    return identityd_peer_verify(credential, chain, count, host, usage, flags, NULL);
+}
+
+_public_ int identityd_peer_verify(identityd_credential *credential, const identityd_datum *chain, size_t count,
+                                   const char *host, const char *usage, unsigned flags, identityd_peer **ret) {
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     VerifyWanted wanted = { .host = host, .flags = flags };
     gnutls_datum_t der[SNAPSHOT_CHAIN_MAX];
@@ -154,5 +159,6 @@ _public_ int identityd_verify_peer(identityd_credential *credential, const ident
         der[i] = (gnutls_datum_t) { (unsigned char *) (uintptr_t) chain[i].data, (unsigned) chain[i].size };
     }
     snapshot = credential_latest(credential); /* on a closed handle the last known anchors hold */
-    return verify_chain(snapshot, der, count, &wanted);
+    r = verify_chain(snapshot, der, count, &wanted);
+    return r < 0 || !ret ? r : peer_new(&der[0], ret);
 }

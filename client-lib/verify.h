@@ -21,5 +21,8 @@ typedef struct VerifyWanted {
  * or CRLs that do not parse), with this thread's text. */
 int verify_chain(identityd_snapshot *snapshot, const gnutls_datum_t *chain, size_t count, const VerifyWanted *wanted);
 
+/* Who the holder of a certificate is, DER; it must have verified. -ENOMEM, -EBADMSG. */
+int peer_new(const gnutls_datum_t *certificate, identityd_peer **ret);
+
 /* Whether a name that a peer must have is a URI: it has a colon and is no IPv6 address. */
 bool verify_name_is_uri(const char *name);

@@ -21,9 +21,15 @@ typedef struct identityd_gnutls_credentials identityd_gnutls_credentials;
 /* Flags, beside IDENTITYD_VERIFY_…; those given for the credentials hold for each session. */
 #define IDENTITYD_GNUTLS_TICKETS                                                                                       \
     0x100u /* server: send session tickets. Their key is thrown away with every change of the identity's               \
-            * generation, state, anchors or CRLs, since a resumption verifies nobody again */
+            * generation, state, anchors or CRLs; and who comes back by one is verified again, with this session's     \
+            * flags */
 #define IDENTITYD_GNUTLS_KEEP_PRIORITY                                                                                 \
     0x200u /* the program has set the session's priorities itself; they must allow TLS 1.3 */
+#define IDENTITYD_GNUTLS_RESUME                                                                                        \
+    0x400u /* client: the session may be one that the program resumes (gnutls_session_set_data()). GnuTLS does not     \
+            * tell in the handshake whose it is, so that the program itself calls identityd_gnutls_verify_peer() after \
+            * a handshake that resumed (gnutls_session_is_resumed()), before it sends anything. Without the flag such  \
+            * a handshake fails */
 
 /* 0, -EINVAL, -ENOMEM. */
 int identityd_gnutls_credentials_new(identityd_credential *credential, unsigned flags,
@@ -51,13 +57,27 @@ void identityd_gnutls_session_end(gnutls_session_t session);
  * begun. */
 int identityd_gnutls_verify_peer(gnutls_session_t session, const char *host);
 
+/* Who the peer of a session is, after the handshake of a begun session (which verified it). Free with
+ * identityd_peer_free(). 0; -ENODATA: it showed no certificate, as a client may where none is demanded; -EINVAL,
+ * -ENOMEM. */
+typedef struct identityd_peer identityd_peer;
+int identityd_gnutls_peer(gnutls_session_t session, identityd_peer **ret);
+/* Subject in RFC 4514 form, "" for an empty one; SHA-256 of the certificate, lower-case hex; subject alternative names
+ * as dns:NAME, uri:URI, ip:ADDRESS and mail:ADDRESS, NULL-terminated, in the certificate's order. Borrowed, valid as
+ * long as the peer. */
+const char *identityd_peer_subject(const identityd_peer *peer);
+const char *identityd_peer_sha256(const identityd_peer *peer);
+const char *const *identityd_peer_names(const identityd_peer *peer);
+identityd_peer *identityd_peer_free(identityd_peer *peer);
+
 /* Registers the URL identityd:NAME with GnuTLS in this process: any program that takes a URL where it takes certificate
  * and key files can then use it. identityd:NAME?purpose=tls-client selects a purpose; default digest for keys. For
  * programs that are not modified for transcripts. Call once before threads start. */
 int identityd_gnutls_register_url(void);
 
 /* Verifies a peer's chain (DER certificates, leaf first) against the handle's anchors and CRLs, at the current time.
- * `host`: name that the leaf must carry (RFC 6125), or NULL. `usage`: "server" or "client" extended key usage. `flags`:
+ * `host`: DNS name, IP address or URI that the leaf must carry among its subject alternative names (RFC 9525; what has
+ * a colon and is no IPv6 address is a URI), or NULL. `usage`: "server" or "client" extended key usage. `flags`:
  * IDENTITYD_VERIFY_… 0; -EKEYREJECTED with the reason in identityd_last_error(); -EKEYREVOKED. */
 #define IDENTITYD_VERIFY_CRL_HARD 1u /* a certificate that no current CRL covers is refused; default: accepted */
 typedef struct identityd_datum {
@@ -66,6 +86,9 @@ typedef struct identityd_datum {
 } identityd_datum;
 int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
                           const char *host, const char *usage, unsigned flags);
+/* The same, and who it is. */
+int identityd_peer_verify(identityd_credential *credential, const identityd_datum *chain, size_t count,
+                          const char *host, const char *usage, unsigned flags, identityd_peer **ret);
 
 #ifdef __cplusplus
 }

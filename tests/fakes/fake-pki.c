@@ -158,6 +158,10 @@ char *fake_ca_issue(const FakeCa *ca, gnutls_privkey_t key, const FakeRequest *r
         check(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, request->dns,
                                                    (unsigned) strlen(request->dns), GNUTLS_FSAN_APPEND),
               "SAN");
+    if (request->uri)
+        check(gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_URI, request->uri,
+                                                   (unsigned) strlen(request->uri), GNUTLS_FSAN_APPEND),
+              "SAN");
     if (request->server)
         check(gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0), "purpose");
     if (request->client)

@@ -38,6 +38,7 @@ char *fake_key_pem(gnutls_privkey_t key);
 typedef struct FakeRequest {
     const char *common_name;
     const char *dns;     /* SAN, or NULL */
+    const char *uri;     /* SAN beside it, or NULL */
     bool server, client; /* extended key usage; neither: none */
     unsigned serial;
     long starts, ends; /* seconds from now; both 0: an hour ago and in an hour */

@@ -226,6 +226,7 @@ static void test_tickets(void **state) {
     Party client, server;
 
     open_both(&client, &server);
+    client.flags = IDENTITYD_GNUTLS_RESUME;
     server.flags = IDENTITYD_GNUTLS_TICKETS;
     assert_connects(&client, &server);
     assert_false(client.resumed);
@@ -242,6 +243,57 @@ static void test_tickets(void **state) {
     assert_false(client.resumed);
     clear_both(&client, &server);
     free(crl);
+}
+
+/* A resumption asks nobody in GnuTLS. A server asks all again before it takes the client's Finished. */
+static void test_resumed_clients_are_verified(void **state) {
+    unsigned bad[] = { 11, 0 };
+    Party client, server;
+
+    open_both(&client, &server);
+    client.flags = IDENTITYD_GNUTLS_RESUME;
+    server.flags = IDENTITYD_GNUTLS_TICKETS;
+    assert_connects(&client, &server);
+    assert_connects(&client, &server);
+    assert_true(client.resumed);
+    server.flags |= IDENTITYD_VERIFY_CRL_HARD; /* stronger flags than those by which the client came in */
+    assert_int_equal(connect_parties(&client, &server), -1);
+    assert_non_null(strstr(server.error, "no current CRL covers"));
+    server.flags = IDENTITYD_GNUTLS_TICKETS;
+    assert_connects(&client, &server);
+    assert_true(client.resumed);
+    server.host = "somebody.else"; /* … or another name */
+    assert_int_equal(connect_parties(&client, &server), -1);
+    assert_non_null(strstr(server.error, "is not for the name somebody.else"));
+    server.host = NULL;
+
+    char *crl = fake_ca_crl(fixture.ca, bad, 3600);
+    set_service(1, NULL, crl, NULL);
+    free(crl);
+    assert_int_equal(connect_parties(&client, &server), -1);
+    clear_both(&client, &server);
+}
+
+/* Whose session a client resumes it learns after the handshake only, and must say that it asks then. */
+static void test_resumed_servers(void **state) {
+    Party client, server;
+
+    open_both(&client, &server);
+    server.flags = IDENTITYD_GNUTLS_TICKETS;
+    assert_connects(&client, &server);
+    assert_int_equal(connect_parties(&client, &server), -1);
+    assert_non_null(strstr(client.error, "IDENTITYD_GNUTLS_RESUME"));
+    client.flags = IDENTITYD_GNUTLS_RESUME;
+    client.asks_again = "service.example";
+    assert_connects(&client, &server);
+    assert_true(client.resumed);
+    assert_int_equal(client.again, 0);
+    assert_string_equal(client.peer, "dns:service.example");
+    client.asks_again = "other.example";
+    assert_connects(&client, &server);
+    assert_true(client.resumed);
+    assert_int_equal(client.again, -EKEYREJECTED);
+    clear_both(&client, &server);
 }
 
 static void test_begin_and_end(void **state) {
@@ -440,6 +492,8 @@ int main(void) {
         TEST(test_tls12),
         TEST(test_tls13_only_by_default),
         TEST(test_tickets),
+        TEST(test_resumed_clients_are_verified),
+        TEST(test_resumed_servers),
         TEST(test_begin_and_end),
         TEST(test_url),
         TEST(test_url_rsa_pkcs1),

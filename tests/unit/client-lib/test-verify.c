@@ -258,14 +258,43 @@ static void test_handshakes(void **state) {
     free(wrong_usage);
 }
 
+static void test_uri_and_who_it_is(void **state) {
+    char *pem = issue(&(FakeRequest) {
+        .common_name = "x", .dns = "a.example", .uri = "spiffe://Fleet.example/Device/7", .client = true });
+    Peer chain = peer_from(pem);
+    const identityd_datum der = { chain.der[0].data, chain.der[0].size };
+    identityd_peer *peer = NULL;
+
+    assert_int_equal(check(pem, "spiffe://Fleet.example/Device/7", "client", 0), 0);
+    assert_int_equal(check(pem, "SPIFFE://fleet.example/Device/7", "client", 0), 0);
+    assert_int_equal(check(pem, "spiffe://fleet.example/device/7", "client", 0), -EKEYREJECTED);
+    assert_error_says("is not for the URI spiffe://fleet.example/device/7: its subject alternative names are");
+    assert_int_equal(check(pem, "urn:x", "client", 0), -EKEYREJECTED);
+    assert_int_equal(check(pem, "2001:db8::1", "client", 0), -EKEYREJECTED);
+    assert_error_says("is not for the name 2001:db8::1");
+
+    assert_int_equal(identityd_peer_verify(credential, &der, 1, "b.example", "client", 0, &peer), -EKEYREJECTED);
+    assert_null(peer);
+    assert_int_equal(identityd_peer_verify(credential, &der, 1, "a.example", "client", 0, &peer), 0);
+    assert_string_equal(identityd_peer_subject(peer), "CN=x");
+    assert_int_equal(strlen(identityd_peer_sha256(peer)), 64);
+    assert_string_equal(identityd_peer_names(peer)[0], "dns:a.example");
+    assert_string_equal(identityd_peer_names(peer)[1], "uri:spiffe://Fleet.example/Device/7");
+    assert_null(identityd_peer_names(peer)[2]);
+    assert_null(identityd_peer_free(peer));
+    assert_null(identityd_peer_free(NULL));
+    peer_clear(&chain);
+    free(pem);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_credential, teardown_credential)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_good),       TEST(test_name_and_usage), TEST(test_dates),
-        TEST(test_stranger),   TEST(test_garbage),        TEST(test_intermediate),
-        TEST(test_revoked),    TEST(test_crl_demanded),   TEST(test_no_or_bad_anchors),
-        TEST(test_handshakes),
+        TEST(test_good),       TEST(test_name_and_usage),    TEST(test_dates),
+        TEST(test_stranger),   TEST(test_garbage),           TEST(test_intermediate),
+        TEST(test_revoked),    TEST(test_crl_demanded),      TEST(test_no_or_bad_anchors),
+        TEST(test_handshakes), TEST(test_uri_and_who_it_is),
     };
 
     return cmocka_run_group_tests(tests, setup_all, teardown_all);

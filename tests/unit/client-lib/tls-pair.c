@@ -118,6 +118,15 @@ static void end(Party *party) {
     party->socket = -1;
 }
 
+static void ask_who(Party *party) {
+    identityd_peer *peer = NULL;
+
+    assert_int_equal(identityd_gnutls_peer(party->session, &peer), 0);
+    const char *name = identityd_peer_names(peer)[0];
+    (void) snprintf(party->peer, sizeof(party->peer), "%s", name ? name : "");
+    identityd_peer_free(peer);
+}
+
 static bool transfer(Party *from, Party *to) {
     char buffer[8];
     ssize_t n;
@@ -148,6 +157,9 @@ int connect_parties(Party *client, Party *server) {
             }
         }
         if (client->result == 0 && server->result == 0 && transfer(server, client) && transfer(client, server)) {
+            ask_who(client);
+            if (client->asks_again)
+                client->again = identityd_gnutls_verify_peer(client->session, client->asks_again);
             client->resumed = gnutls_session_is_resumed(client->session) != 0;
             gnutls_free(client->resume.data);
             client->resume = (gnutls_datum_t) { NULL, 0 };

@@ -17,6 +17,9 @@ typedef struct Party {
     unsigned flags;        /* for session_begin */
     gnutls_datum_t resume; /* client: session data to resume */
     bool resumed;
+    const char *asks_again; /* identityd_gnutls_verify_peer() after the handshake, for this name: `again` */
+    int again;
+    char peer[64];   /* its first name, by identityd_gnutls_peer() */
     int result;      /* of its gnutls_handshake */
     char error[256]; /* identityd_last_error() after a failed handshake */
 } Party;
