@@ -65,8 +65,8 @@ static void test_key_types(void **state) {
     check_key(DER_SEQUENCE(attribute(EC, der_integer(5))), -1); /* not understood: ignored */
     check_key(DER_SEQUENCE(attribute(RSA, made_oid(P256))), -1);
     /* as in RFC 7030: challengePassword, P-384, an OID, a signature algorithm */
-    check_key(DER_SEQUENCE(made_oid("1.2.840.113549.1.9.7"), attribute(EC, made_oid(P384)), made_oid("1.3.6.1.1.1.1.22"),
-                           made_oid("1.2.840.10045.4.3.3")),
+    check_key(DER_SEQUENCE(made_oid("1.2.840.113549.1.9.7"), attribute(EC, made_oid(P384)),
+                           made_oid("1.3.6.1.1.1.1.22"), made_oid("1.2.840.10045.4.3.3")),
               KEY_ECDSA_P384);
     /* the same twice is one; two are a choice, and ours stays */
     check_key(DER_SEQUENCE(attribute(EC, made_oid(P384)), attribute(EC, made_oid(P384))), KEY_ECDSA_P384);
