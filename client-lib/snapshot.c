@@ -165,9 +165,12 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
 _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapshot) {
     if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) > 1)
         return NULL;
-    void (*clear_made)(identityd_snapshot *) = snapshot->clear_made;
+    void (*clear_made)(identityd_snapshot *) = snapshot->clear_made,
+                                          (*clear_trust)(identityd_snapshot *) = snapshot->clear_trust;
     if (clear_made)
         clear_made(snapshot);
+    if (clear_trust)
+        clear_trust(snapshot);
     free(snapshot->identity);
     free(snapshot->state);
     bytes_clear(&snapshot->chain);

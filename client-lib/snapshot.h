@@ -30,7 +30,7 @@ struct identityd_snapshot {
     struct SnapshotTrust *_Atomic trust;
     struct SnapshotChain *_Atomic chain_der;
     struct SnapshotKey *_Atomic key;
-    void (*_Atomic clear_made)(identityd_snapshot *snapshot);
+    void (*_Atomic clear_made)(identityd_snapshot *snapshot), (*_Atomic clear_trust)(identityd_snapshot *snapshot);
 };
 
 /* From a packet of type HANDLE_STATE with status 0, whose descriptors are read but not taken. 0; -EBADMSG with this

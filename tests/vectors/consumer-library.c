@@ -32,8 +32,8 @@ static void consume(const Question *question, bool *ret_verified, char ret_reaso
     *ret_verified = verify_chain(&snapshot, chain, question->certificate_count, &wanted) == 0;
     if (!*ret_verified)
         (void) snprintf(ret_reason, 1024, "%s", identityd_last_error());
-    if (snapshot.clear_made)
-        snapshot.clear_made(&snapshot);
+    if (snapshot.clear_trust)
+        snapshot.clear_trust(&snapshot);
     free(chain);
 }
 

@@ -51,8 +51,8 @@ static Bytes copy_text(const char *text) {
 }
 
 static void renew_snapshot(const char *crls) {
-    if (world.snapshot.clear_made)
-        world.snapshot.clear_made(&world.snapshot);
+    if (world.snapshot.clear_trust)
+        world.snapshot.clear_trust(&world.snapshot);
     bytes_clear(&world.snapshot.anchors);
     bytes_clear(&world.snapshot.crls);
     world.snapshot = (identityd_snapshot) { .references = 1, .identity = (char *) (uintptr_t) "x" };
@@ -81,8 +81,8 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    if (world.snapshot.clear_made)
-        world.snapshot.clear_made(&world.snapshot);
+    if (world.snapshot.clear_trust)
+        world.snapshot.clear_trust(&world.snapshot);
     bytes_clear(&world.snapshot.anchors);
     bytes_clear(&world.snapshot.crls);
     gnutls_free(world.leaf.data);
