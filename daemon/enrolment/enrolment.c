@@ -304,9 +304,12 @@ static void enrolment_due(Identity *identity) {
     Plan plan;
 
     enrolment_plan(identity, &plan);
+    if (plan.step == PLAN_NOTHING)
+        return;
+    log_entry(LOG_DEBUG, NULL, identity_name(identity), "It begins by itself: %s.", plan.why);
     if (plan.step == PLAN_INSTALL)
         install_pending(identity);
-    else if (plan.step != PLAN_NOTHING)
+    else
         enrolment_begin(identity, &plan, NULL);
 }
 

@@ -191,8 +191,10 @@ static void successes_and_news(void **state) {
     attempts_succeeded(&attempts, T, T + 50); /* somebody asked for it */
     assert_int_equal(attempts.late, 0);
     attempts.late = 9;
-    attempts_succeeded(&attempts, T, 0);
+    attempts_succeeded(&attempts, T, 0); /* it replaces nothing; the first second of 1970 is an instant like others */
     assert_int_equal(attempts.late, 0);
+    attempts_succeeded(&attempts, T, 1);
+    assert_int_equal(attempts.late, T - 1);
 }
 
 /* Neither restart nor waiting lets anybody come sooner than was planned; a clock that was elsewhere does. */

@@ -127,6 +127,37 @@ static void typical_rows(void **state) {
         expect_row(&rows[i]);
 }
 
+/* What the log says of an attempt that begins. */
+static void the_reason_is_told(void **state) {
+    static const struct {
+        IdentityState state;
+        int64_t end;
+        PlanPending pending;
+        bool boot_renewal;
+        const char *why;
+    } rows[] = {
+        { STATE_EMPTY, 0, PENDING_NOTHING, false, "it has no certificate" },
+        { STATE_EMPTY, 0, PENDING_ENROLMENT, false, "the CA has taken its request" },
+        { STATE_READY, 90 * DAY, PENDING_NOTHING, false, "it is time" },
+        { STATE_READY, 90 * DAY, PENDING_NOTHING, true, "the clock started behind what is certainly past" },
+        { STATE_READY, 90 * DAY, PENDING_ISSUED, false, "the certificate that came begins" },
+        { STATE_READY, 60 * DAY, PENDING_NOTHING, false, "its chain has ended" },
+        { STATE_EXPIRED, 60 * DAY, PENDING_NOTHING, false, "its certificate has expired" },
+        { STATE_REVOKED, 90 * DAY, PENDING_NOTHING, false, "its certificate was revoked, and AfterRevocation=enroll" },
+        { STATE_RETIRED, 90 * DAY, PENDING_NOTHING, false, "nothing is to be done" },
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        ScheduleLife life = life_until(rows[i].end);
+        PlanFacts facts = facts_of(rows[i].state, rows[i].end > 0 ? &life : NULL, 61 * DAY);
+        facts.pending = rows[i].pending;
+        facts.pending_begins = T + 62 * DAY;
+        facts.boot_renewal = rows[i].boot_renewal;
+        facts.enrols_if_revoked = true;
+        assert_string_equal(plan_of(&facts).why, rows[i].why);
+    }
+}
+
 static void after_a_revocation(void **state) {
     ScheduleLife life = life_until(90 * DAY), brief = life_until(600);
     PlanFacts facts = facts_of(STATE_REVOKED, &life, 100);
@@ -348,9 +379,10 @@ static void every_combination(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(typical_rows),          cmocka_unit_test(after_a_revocation),
-        cmocka_unit_test(the_renewal_of_a_boot), cmocka_unit_test(the_instant_of_renewal),
-        cmocka_unit_test(who_was_off_spreads),   cmocka_unit_test(every_combination),
+        cmocka_unit_test(typical_rows),           cmocka_unit_test(the_reason_is_told),
+        cmocka_unit_test(after_a_revocation),     cmocka_unit_test(the_renewal_of_a_boot),
+        cmocka_unit_test(the_instant_of_renewal), cmocka_unit_test(who_was_off_spreads),
+        cmocka_unit_test(every_combination),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

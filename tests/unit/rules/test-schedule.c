@@ -235,6 +235,12 @@ static void each_morning_anew(void **state) {
     double mean = spread.count / 100.0;
     for (size_t i = 0; i < 100; i++)
         assert_true(spread.bins[i] < mean * 1.2);
+    /* Whose share is nothing comes first on the first morning, and not on all the others. */
+    assert_int_equal(schedule_awake(&life, wanted, wanted + DAY / 2, 100, 0), wanted + DAY / 2);
+    bool moves = false;
+    for (int64_t days = 1; days < 9; days++)
+        moves = moves || schedule_awake(&life, wanted, wanted + days * DAY, 100, 0) > wanted + days * DAY;
+    assert_true(moves);
 }
 
 /* ---- how close two successes may be ---- */
