@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +118,28 @@ static void test_nothing_without_a_process(void **state) {
     assert_int_equal(kept(), 1); /* the caller's own */
 }
 
+/* Without a descriptor for it nothing is known of a caller, and what was known of others stays. */
+static void test_no_descriptor_left(void **state) {
+    _cleanup_caller_cache_ CallerCache *cache = NULL;
+    _cleanup_caller_ Caller caller = CALLER_INIT;
+    struct rlimit before, few;
+
+    assert_int_equal(caller_cache_new(4, 4, &cache), 0);
+    assert_int_equal(put(cache, 1, 1000, getpid(), NULL), 0);
+    caller.pidfd = pidfd_open(getpid(), 0);
+    caller.bus_name = strdup(":1.2");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t) caller.pidfd + 1U; /* every number below is in use: they are given in order */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int r = caller_cache_put(cache, &caller);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_null(find(cache, 2));
+    assert_non_null(find(cache, 1));
+    assert_null(caller_cache_free(NULL));
+}
+
 /* The process that a connection belonged to is gone: what is known of it counts for nobody, whoever has its number. */
 static void test_ended(void **state) {
     _cleanup_caller_cache_ CallerCache *cache = NULL;
@@ -170,6 +193,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_as_put),
         cmocka_unit_test(test_nothing_without_a_process),
+        cmocka_unit_test(test_no_descriptor_left),
         cmocka_unit_test(test_ended),
         cmocka_unit_test(test_bounds),
     };

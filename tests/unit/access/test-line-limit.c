@@ -50,6 +50,18 @@ static void test_burst_and_summary(void **state) {
     assert_int_equal(line_limit_next(limit), over + LINE_LIMIT_WINDOW);
 }
 
+/* The timer is for the window that is over first, whoever came first. */
+static void test_first_of_several(void **state) {
+    static const uint64_t begun[] = { 7 * SECOND, 5 * SECOND, 9 * SECOND };
+    _cleanup_line_limit_ LineLimit *limit = NULL;
+
+    assert_int_equal(line_limit_new(&limit), 0);
+    for (uid_t i = 0; i < 3; i++)
+        assert_int_equal(let_through(limit, LINE_REFUSED, 1000 + i, begun[i], LINE_LIMIT_BURST + 1), LINE_LIMIT_BURST);
+    assert_int_equal(line_limit_next(limit), 5 * SECOND + LINE_LIMIT_WINDOW);
+    assert_null(line_limit_free(NULL));
+}
+
 /* What is seldom is said each time, for ever. */
 static void test_seldom(void **state) {
     _cleanup_line_limit_ LineLimit *limit = NULL;
@@ -131,8 +143,11 @@ static void test_nothing_is_lost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_burst_and_summary),         cmocka_unit_test(test_seldom),
-        cmocka_unit_test(test_users_and_kinds_are_apart), cmocka_unit_test(test_more_users_than_places),
+        cmocka_unit_test(test_burst_and_summary),
+        cmocka_unit_test(test_first_of_several),
+        cmocka_unit_test(test_seldom),
+        cmocka_unit_test(test_users_and_kinds_are_apart),
+        cmocka_unit_test(test_more_users_than_places),
         cmocka_unit_test(test_nothing_is_lost),
     };
 

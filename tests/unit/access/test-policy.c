@@ -104,6 +104,12 @@ static void test_root(void **state) {
     expect("user:root", &root, true, "user:root");
     expect("user:0", &root, true, "user:0");
     expect("group:0", &root, true, "group:0");
+    /* The parser lets no empty name through; if one came in another way it would not be a number, let alone 0. */
+    AccessRule nameless = { .kind = ACCESS_RULE_USER, .name = (char *) "" };
+    const AccessRules rules = { .rules = &nameless, .count = 1 };
+    AccessDecision decision;
+    access_decide(&rules, PURPOSE_TLS_CLIENT, &root, true, &names, &decision);
+    assert_false(decision.admitted);
 }
 
 static void test_groups(void **state) {

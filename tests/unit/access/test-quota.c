@@ -38,6 +38,7 @@ static void test_limits(void **state) {
     quota_set_limits(quota, 0, 0);
     assert_int_equal(quota_take(quota, 7), -EDQUOT);
     assert_int_equal(quota_take(quota, 0), -EUSERS);
+    assert_null(quota_free(NULL));
 }
 
 /* A refused take costs nothing: neither a place nor an account. */
