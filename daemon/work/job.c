@@ -5,9 +5,9 @@
 #include "work/job.h"
 
 #include "common/text.h"
-
 #include "common/tlv.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -114,8 +114,7 @@ static void job_body_clear(JobBody *body) {
 static int job_body_file(JobBody *body, uint16_t tag, BytesView content) {
     if (content.size == 0)
         return 0;
-    if (body->fd_count >= PACKET_FDS_MAX)
-        return -E2BIG;
+    assert(body->fd_count < PACKET_FDS_MAX);
     int fd = bytes_to_memfd("identityd-job", content);
     if (fd < 0)
         return fd;

@@ -306,6 +306,86 @@ static void test_bad_results(void **state) {
     }
 }
 
+/* A job of its own for each body: a packet of that type which breaks it. */
+static void expect_broken_by(uint8_t type, const BytesView *bodies, size_t count, const char *text) {
+    for (size_t i = 0; i < count; i++) {
+        void *inner = NULL;
+        setup(&inner);
+        start(inner, JOB_KIND_ENROLL, false);
+        send_packet(inner, type, 0, bodies[i], -1);
+        assert_int_equal(((Fixture *) inner)->questions, 0);
+        assert_broken(inner, text);
+        teardown(&inner);
+    }
+}
+
+/* Of a request: a key type that there is, extended key usages within bounds, and nothing else. */
+static void test_bad_requests(void **state) {
+    static const uint8_t no_such_type[] = { JOB_KEY_TYPE, 0, 1, 0, 0, 0, _KEY_ALGORITHM_COUNT };
+    static const uint8_t long_type[] = { JOB_KEY_TYPE, 0, 2, 0, 0, 0, 0, 0 };
+    static const uint8_t unknown[] = { JOB_RESULT_LATER, 0, 4, 0, 0, 0, 1, 0, 0, 0 };
+    static const uint8_t cut[] = { JOB_EXTENSION_EKU, 0, 4, 0, 0, 0, '1' };
+    static const uint8_t no_usage[] = { JOB_EXTENSION_EKU, 0, 0, 0, 0, 0 };
+    static const uint8_t two_in_one[] = { JOB_EXTENSION_EKU, 0, 3, 0, 0, 0, '1', 0, '2' };
+    _cleanup_bytes_ Bytes many = BYTES_NULL, long_usage = BYTES_NULL;
+    char usage[130] = "";
+
+    for (unsigned i = 0; i < JOB_EKU_MAX + 1U; i++)
+        assert_int_equal(tlv_append_string(&many, JOB_EXTENSION_EKU, "1.2.3"), 0);
+    memset(usage, '1', sizeof usage - 1U);
+    assert_int_equal(tlv_append_string(&long_usage, JOB_EXTENSION_EKU, usage), 0);
+    const BytesView bodies[] = {
+        { no_such_type, sizeof no_such_type },
+        { long_type, sizeof long_type },
+        { unknown, sizeof unknown },
+        { cut, sizeof cut },
+        { no_usage, sizeof no_usage },
+        { two_in_one, sizeof two_in_one },
+        bytes_view(&many),
+        bytes_view(&long_usage),
+    };
+    expect_broken_by(JOB_PACKET_CREATE_REQUEST, bodies, ARRAY_LENGTH(bodies), "does not allow");
+}
+
+/* All that a request may say, up to the bounds. */
+static void test_full_request(void **state) {
+    Fixture *f = *state;
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+    char usage[129] = "";
+
+    memset(usage, '1', sizeof usage - 1U);
+    assert_int_equal(tlv_append_u8(&body, JOB_KEY_TYPE, _KEY_ALGORITHM_COUNT - 1), 0);
+    for (unsigned i = 0; i < JOB_EKU_MAX; i++)
+        assert_int_equal(tlv_append_string(&body, JOB_EXTENSION_EKU, usage), 0);
+    start(f, JOB_KIND_ENROLL, false);
+    send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, bytes_view(&body), -1);
+    assert_int_equal(f->questions, 1);
+    assert_int_equal(f->failures, 0);
+}
+
+static void test_bad_failures(void **state) {
+    static const uint8_t no_text[] = { JOB_FAILURE_RETRY, 0, 1, 0, 0, 0, 0 };
+    static const uint8_t long_retry[] = { JOB_FAILURE_RETRY, 0, 2, 0, 0, 0, 0, 0 };
+    static const uint8_t short_after[] = { JOB_FAILURE_AFTER, 0, 1, 0, 0, 0, 9 };
+    static const uint8_t long_rejected[] = { JOB_FAILURE_REJECTED, 0, 2, 0, 0, 0, 1, 0 };
+    static const uint8_t empty_text[] = { JOB_FAILURE_TEXT, 0, 0, 0, 0, 0 };
+    static const uint8_t cut[] = { JOB_FAILURE_TEXT, 0, 4, 0, 0, 0, 'x' };
+    const BytesView ends[] = { { long_retry, sizeof long_retry },
+                               { short_after, sizeof short_after },
+                               { long_rejected, sizeof long_rejected },
+                               { cut, sizeof cut } };
+    const BytesView alone[] = { { NULL, 0 }, { no_text, sizeof no_text }, { empty_text, sizeof empty_text } };
+
+    expect_broken_by(JOB_PACKET_FAILURE, alone, ARRAY_LENGTH(alone), "not as agreed");
+    for (size_t i = 0; i < ARRAY_LENGTH(ends); i++) { /* behind a text that is well */
+        _cleanup_bytes_ Bytes body = BYTES_NULL;
+        assert_int_equal(tlv_append_string(&body, JOB_FAILURE_TEXT, "text"), 0);
+        assert_int_equal(bytes_append(&body, ends[i]), 0);
+        const BytesView whole = bytes_view(&body);
+        expect_broken_by(JOB_PACKET_FAILURE, &whole, 1, "not as agreed");
+    }
+}
+
 /* What is shown on the bus, which ends its connection for what is no UTF-8. */
 static void test_text_that_is_none(void **state) {
     static const uint8_t odd[] = { 0xff, 0xfe, 0xc0, 'x', '\n', 0x1b };
@@ -414,6 +494,9 @@ int main(void) {
         TEST(test_asks_where_nobody_answers),
         TEST(test_unknown_scheme),
         TEST(test_bad_results),
+        cmocka_unit_test(test_bad_requests),
+        TEST(test_full_request),
+        cmocka_unit_test(test_bad_failures),
         TEST(test_text_that_is_none),
         TEST(test_unsealed),
         TEST(test_lingering_descriptors),

@@ -277,6 +277,44 @@ static void test_names_are_cleared(void **state) {
     request_names_clear(&names);
 }
 
+/* Who is told that identityd stops may want more of the thread: it takes nothing, and what was handed to it stays with
+ * whoever had it. */
+typedef struct LastWish {
+    Machine *machine;
+    TpmKey *key;
+    unsigned calls;
+} LastWish;
+
+static void on_stopped(const Failure *failure, TpmKey *key, void *userdata) {
+    LastWish *wish = userdata;
+    const uint8_t digest[32] = { 1 };
+    const SignOrder sign = { wish->key, scheme_by_id(0x0403), { digest, sizeof digest } };
+    RequestOrder request = { .key = wish->key, .names = names_of("CN=x", "x.example") };
+    TpmTask *task = NULL;
+
+    wish->calls++;
+    tpm_key_free(key);
+    assert_int_equal(key_task_start(wish->machine->work, KEY_ECDSA_P256, on_key, NULL, &task), -ESHUTDOWN);
+    assert_int_equal(sign_task_start(wish->machine->work, &sign, on_bytes, NULL, &task), -ESHUTDOWN);
+    assert_int_equal(request_task_start(wish->machine->work, &request, on_bytes, NULL, &task), -ESHUTDOWN);
+    assert_null(task);
+    assert_string_equal(request.names.subject, "CN=x");
+    assert_string_equal(request.names.sans[0].value, "x.example");
+    request_names_clear(&request.names);
+}
+
+static void test_nothing_is_begun_at_the_end(void **state) {
+    Machine *machine = *state;
+    TpmTask *task = NULL;
+
+    machine_start_parts(machine, no_duties);
+    _cleanup_tpm_key_ TpmKey *key = make_key(machine, KEY_ECDSA_P256);
+    LastWish wish = { machine, key, 0 };
+    assert_int_equal(key_task_start(machine->work, KEY_ECDSA_P256, on_stopped, &wish, &task), 0);
+    device_stop(machine->device); /* delivers what the thread had still to say */
+    assert_int_equal(wish.calls, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
 int main(void) {
@@ -290,6 +328,7 @@ int main(void) {
         TEST(test_request_of_renewal),
         TEST(test_request_refused),
         cmocka_unit_test(test_names_are_cleared),
+        TEST(test_nothing_is_begun_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
