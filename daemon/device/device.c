@@ -45,11 +45,24 @@ static void load_secret(const char *name, const char *what, Secret **ret) {
                   what, strerror(-r));
 }
 
+static void load_authorization(const char *name, const char *what, Secret **ret) {
+    load_secret(name, what, ret);
+    if (secret_view(*ret).size <= TPM_AUTHORIZATION_MAX)
+        return;
+    log_entry(
+        LOG_WARNING, MESSAGE_CONFIGURATION, NULL,
+        "The systemd credential %s (%s) has %zu bytes and is not used: an authorization of a TPM has at most %u. Is "
+        "it the right file?",
+        name, what, secret_view(*ret).size, TPM_AUTHORIZATION_MAX);
+    *ret = secret_free(*ret);
+}
+
 static void load_secrets(Device *device) {
     const DaemonConfig *config = device->config;
 
-    load_secret(config->owner_authorization, "OwnerAuthCredential=", &device->owner_authorization);
-    load_secret(config->endorsement_authorization, "EndorsementAuthCredential=", &device->endorsement_authorization);
+    load_authorization(config->owner_authorization, "OwnerAuthCredential=", &device->owner_authorization);
+    load_authorization(config->endorsement_authorization,
+                       "EndorsementAuthCredential=", &device->endorsement_authorization);
     if (config->serial_credential) /* whoever needs it says that there is none */
         (void) secret_from_credential(config->serial_credential, &device->serial);
 }

@@ -13,7 +13,6 @@
 #define TPM_PARENT_HANDLE_DEFAULT 0x81000001U
 #define TPM_LOADED_KEYS_MAX       8U
 #define TPM_TCTI_MAX              1024U
-#define TPM_AUTHORIZATION_MAX     64U /* bytes; a TPM2B_AUTH is as long as the largest digest */
 
 /* ESYS's own free(); for what ESYS returned. */
 static inline void esys_free_p(void *pointer) {

@@ -22,6 +22,8 @@
 typedef struct Tpm Tpm;
 typedef struct TpmKey TpmKey;
 
+#define TPM_AUTHORIZATION_MAX 64U /* bytes; a TPM2B_AUTH is as long as the largest digest */
+
 typedef struct TpmOptions {
     const char *tcti;                  /* tss2-tctildr string; NULL: the default of tctildr */
     uint32_t parent_handle;            /* the first of sixteen at which the parent may be; 0: 0x81000001 */

@@ -2,12 +2,15 @@
 /* What all identities share: its start and what may be wrong then, a reload, the directories, secrets, and the log. */
 #include "device/device.h"
 
+#include "common/names.h"
 #include "device/log.h"
 #include "tests/unit/device/machine.h"
 
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 typedef struct Calls {
     unsigned looked, changed, closed, used, unused;
@@ -103,7 +106,9 @@ static void test_directories(void **state) {
     struct stat status;
     char list[256];
 
-    /* Made where they are missing, with the rights that they are to have; of a list the first counts. */
+    /* Made where they are missing, with the rights that they are to have, whatever umask(2) says; of a list the first
+     * counts. */
+    mode_t mask = umask(0077);
     snprintf(list, sizeof list, "%s/made:/somewhere/else", machine->root);
     assert_int_equal(setenv("STATE_DIRECTORY", list, 1), 0);
     assert_int_equal(setenv("RUNTIME_DIRECTORY", machine_path(machine, "run"), 1), 0);
@@ -120,6 +125,65 @@ static void test_directories(void **state) {
         assert_int_equal(directories.state_fd, -1);
         directories_close(&directories);
     }
+    (void) umask(mask);
+}
+
+/* In a root directory of its own, with the variable unset or empty: 0 if what was opened is `fallback` there. */
+static int open_fallback(const char *root, const char *variable, bool is_empty, const char *fallback) {
+    Directories directories = DIRECTORIES_NONE;
+    struct stat opened, wanted;
+
+    if ((geteuid() != 0 && unshare(CLONE_NEWUSER) < 0) || chroot(root) < 0 || chdir("/") < 0)
+        return 77;
+    (void) setenv("STATE_DIRECTORY", "/state", 1);
+    (void) setenv("RUNTIME_DIRECTORY", "/runtime", 1);
+    (void) (is_empty ? setenv(variable, "", 1) : unsetenv(variable));
+    if (directories_open(&directories) < 0)
+        return 1;
+    int fd = strcmp(variable, "STATE_DIRECTORY") == 0 ? directories.state_fd : directories.runtime_fd;
+    if (fstat(fd, &opened) < 0 || stat(fallback, &wanted) < 0)
+        return 2;
+    return opened.st_ino == wanted.st_ino && opened.st_dev == wanted.st_dev ? 0 : 3;
+}
+
+/* Where systemd sets none, or an empty one, they are those of the manual page. */
+static void test_default_directories(void **state) {
+    static const struct {
+        const char *variable, *fallback;
+    } cases[] = { { "STATE_DIRECTORY", IDENTITYD_STATE_DIRECTORY },
+                  { "RUNTIME_DIRECTORY", IDENTITYD_RUNTIME_DIRECTORY } };
+    Machine *machine = *state;
+
+    assert_int_equal(mkdir(machine_path(machine, "var"), 0755), 0);
+    assert_int_equal(mkdir(machine_path(machine, "var/lib"), 0755), 0);
+    assert_int_equal(mkdir(machine_path(machine, "run"), 0755), 0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(cases) * 2U; i++) {
+        int status;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(open_fallback(machine->root, cases[i / 2U].variable, i % 2U, cases[i / 2U].fallback));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77) /* neither root nor a user namespace */
+            skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+static void test_short_name(void **state) {
+    Machine *machine = *state;
+    char before[4096];
+    Directories directories = DIRECTORIES_NONE;
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(machine->root), 0);
+    assert_int_equal(setenv("STATE_DIRECTORY", "s", 1), 0);
+    assert_int_equal(setenv("RUNTIME_DIRECTORY", machine_path(machine, "runtime"), 1), 0);
+    int r = directories_open(&directories);
+    assert_int_equal(chdir(before), 0);
+    assert_int_equal(r, 0);
+    assert_int_equal(access(machine_path(machine, "s"), F_OK), 0);
+    directories_close(&directories);
 }
 
 static void test_bad_directories(void **state) {
@@ -202,6 +266,33 @@ static void test_secrets(void **state) {
     machine_expect_log(machine, "secret", 0);
 }
 
+/* A credential that is no authorization is told of by its name, and is no reason not to start. */
+static void test_long_authorizations(void **state) {
+    static const char *const keys[] = { "OwnerAuthCredential", "EndorsementAuthCredential" };
+    Machine *machine = *state;
+    Calls calls = { 0 };
+    char text[TPM_AUTHORIZATION_MAX + 2U] = "", said[256];
+
+    memset(text, 'a', TPM_AUTHORIZATION_MAX);
+    machine_write(machine, "credentials/fits", "%s", text);
+    machine_write(machine, "credentials/too-long", "%sa", text);
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
+        machine_write(machine, "etc/identityd.conf", "[TPM]\nTCTI=%s\n%s=fits\n", swtpm_tcti(machine->swtpm), keys[i]);
+        device_free(start(machine, &calls));
+        machine_expect_log(machine, "The systemd credential", 0);
+        machine_write(machine, "etc/identityd.conf", "[TPM]\nTCTI=%s\n%s=too-long\n", swtpm_tcti(machine->swtpm),
+                      keys[i]);
+        _cleanup_(device_free_p) Device *device = start(machine, &calls);
+        snprintf(said, sizeof said, "The systemd credential too-long (%s=) has %u bytes and is not used", keys[i],
+                 TPM_AUTHORIZATION_MAX + 1U);
+        machine_expect_log(machine, said, 1);
+        device_look_at_tpm(device);
+        machine_until(machine, tpm_watch_is_ready(device_tpm(device)));
+        machine_forget_log(machine);
+        calls.looked = 0;
+    }
+}
+
 /* ---- the log ---- */
 
 static void test_log(void **state) {
@@ -251,9 +342,12 @@ int main(void) {
         TEST(test_start_without_tpm),
         TEST(test_start_with_nonsense),
         TEST(test_directories),
+        TEST(test_default_directories),
+        TEST(test_short_name),
         TEST(test_bad_directories),
         TEST(test_reload),
         TEST(test_secrets),
+        TEST(test_long_authorizations),
         TEST(test_log),
         TEST(test_log_bounds),
     };
