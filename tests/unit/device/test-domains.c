@@ -297,6 +297,21 @@ static void test_file(void **state) {
     assert_int_equal(access(machine_path(f->machine, "runtime/.clock~"), F_OK), -1);
 }
 
+/* What was learned later in this boot than now is of another boot. */
+static void test_since(void **state) {
+    Fixture *f = *state;
+    int64_t floor = realtime_seconds() + 1000;
+    DomainView none;
+
+    machine_write(f->machine, "runtime/.clock", "%s %" PRId64 " %" PRIu64 " x\n", A, floor,
+                  boottime_usec() + UINT64_C(3600000000));
+    restart(f);
+    assert_false(domain_view(f->domains, A, &none));
+    clock_pass(3600);
+    restart(f);
+    assert_true(domain_view(f->domains, A, &none));
+}
+
 /* Many domains, each with its own time. */
 static void test_many(void **state) {
     Fixture *f = *state;
@@ -331,6 +346,7 @@ int main(void) {
         TEST(test_garbage),
         TEST(test_no_file),
         TEST(test_file),
+        TEST(test_since),
         TEST(test_many),
     };
 
