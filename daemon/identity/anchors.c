@@ -229,7 +229,7 @@ static int load_own(Identity *identity, Failure *ret_failure) {
         r = effective_anchors(&configured, now, before, &effective);
     if (r < 0)
         return failure_errno(ret_failure, r, "Loading anchors");
-    bool changed = !fingerprints_cover(now, before) || !fingerprints_cover(before, now) || stored_count == 0;
+    bool changed = !fingerprints_cover(now, before) || !fingerprints_cover(before, now);
     if (changed || before->unsealed)
         keep(identity, &effective, now);
     if (changed && stored_count > 0)

@@ -46,9 +46,10 @@ void identity_set_crls(Identity *identity, Bytes *crls) {
 
 int identity_set_staple(Identity *identity, BytesView staple) {
     Bytes copy = BYTES_NULL;
-    int r = staple.size > 0 ? bytes_copy(staple, &copy) : 0;
+    int r = bytes_copy(staple, &copy);
 
-    if (r >= 0)
-        set(identity, &identity->statements->staple, &copy);
-    return r;
+    if (r < 0)
+        return r;
+    set(identity, &identity->statements->staple, &copy);
+    return 0;
 }

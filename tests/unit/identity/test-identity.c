@@ -51,6 +51,19 @@ static bool exists(Machine *machine, const char *path) {
     return access(machine_path(machine, path), F_OK) == 0;
 }
 
+/* Which failures are tried again by themselves: those that pass without anybody's doing. */
+static void test_what_may_pass(void **state) {
+    static const int pass[] = { EIO, EMFILE, ENFILE, ENOMEM, ESTALE, EINTR };
+
+    for (int number = 0; number < 140; number++) {
+        bool passes = false;
+        for (size_t i = 0; i < ARRAY_LENGTH(pass); i++)
+            passes = passes || pass[i] == number;
+        assert_int_equal(error_may_pass(-number), passes);
+        assert_false(error_may_pass(number));
+    }
+}
+
 /* ---- life ---- */
 
 static void test_new(void **state) {
@@ -303,6 +316,9 @@ static void test_retire(void **state) {
     assert_int_equal(identity_activity(identity), ACTIVITY_IDLE);
     assert_int_equal(identity_attempts(identity)->failures, 0);
     assert_int_equal(identity_generation(identity), 0);
+    assert_null(identity_key(identity));
+    assert_int_equal(identity_chain(identity)->count, 0); /* nor is it shown, or asked for, any more */
+    assert_null(identity_leaf(identity));
     assert_true(identity_flush(identity) & CHANGED_GENERATION);
     assert_false(exists(machine, "state/x/generations/1"));
     assert_true(exists(machine, "state/x/trust/anchors.pem")); /* trust and state stay */
@@ -381,6 +397,7 @@ static void test_set_remove(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_may_pass),
         TEST(test_new),
         TEST(test_reload_keeps_the_generation),
         TEST(test_fault_stops),
