@@ -164,6 +164,24 @@ static void test_nonsense_of_the_enroller(void **state) {
     }
 }
 
+/* A certificate for the present key which nobody asked for in this attempt: one of before, say, whose names are others.
+ * It would fit the key, and there is no request to compare it with. */
+static void test_issued_without_a_request(void **state) {
+    Machine *machine = *state;
+    Identity *identity = start_ready(state);
+    _cleanup_certificates_ CertificateList other =
+        machine_issue(machine, identity_key(identity), &(Certified) { .subject = "CN=another" });
+    _cleanup_bytes_ Bytes pem = BYTES_NULL;
+
+    assert_int_equal(certificate_list_to_pem(&other, &pem), 0);
+    script(machine, &(Reply) { .issued = (const char *) pem.data });
+    Tried tried = attempt_try(machine, identity, renewal);
+    assert_true(tried.kept_key);
+    expect_tried(&tried, FAILURE_ENROLLMENT_FAILED, "brought a certificate without having asked for a request");
+    assert_int_equal(identity_generation(identity), 1);
+    assert_int_equal(identity_state(identity), STATE_READY);
+}
+
 /* ---- keys ---- */
 
 static void test_same_key(void **state) {
@@ -389,6 +407,7 @@ int main(void) {
         TEST(test_wasted),
         TEST(test_early),
         TEST(test_nonsense_of_the_enroller),
+        TEST(test_issued_without_a_request),
         TEST(test_same_key),
         TEST(test_key_that_cannot_be_kept),
         TEST(test_no_tpm),

@@ -158,6 +158,17 @@ static void test_nothing_new(void **state) {
     machine_expect_log(f->machine, "anchors changed", 0);
 }
 
+/* An enrolment's answer is followed as well, also by an identity that has one anchor. */
+static void test_new_with_an_enrolment(void **state) {
+    Fixture *f = *state;
+    _cleanup_free_ char *two = fake_concat(f->machine->ca->pem, f->next->pem), *three = fake_concat(two, f->cross);
+
+    start(f, "");
+    assert_int_equal(identity_anchors(f->identity)->count, 1);
+    assert_int_equal(bootstrap(f, three), 0);
+    assert_true(trusts(f, f->next));
+}
+
 static void test_new(void **state) {
     Fixture *f = *state;
 
@@ -283,6 +294,7 @@ int main(void) {
         TEST(test_not_the_first),
         TEST(test_nothing_new),
         TEST(test_new),
+        TEST(test_new_with_an_enrolment),
         TEST(test_unvouched),
         TEST(test_not_stored),
         TEST(test_old_leaves),
