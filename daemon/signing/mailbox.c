@@ -44,7 +44,6 @@ static bool deliver_one(Mailbox *mailbox) {
     /* The function may free what the letter lies in. */
     MailFunction function = mail->function;
     void *data = mail->data;
-    mail->next = NULL;
     function(data);
     return true;
 }

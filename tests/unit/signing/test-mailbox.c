@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #define SENDERS 4
 #define LETTERS 5000
@@ -44,6 +45,23 @@ static void in_order_one_a_turn(void **state) {
     assert_int_equal(counters[1], 2);
     sd_event_unref(loop);
     assert_null(mailbox_free(NULL));
+}
+
+static void without_a_descriptor(void **state) {
+    sd_event *loop = NULL;
+    Mailbox *mailbox = NULL;
+    struct rlimit before, none;
+
+    assert_int_equal(sd_event_new(&loop), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int r = mailbox_new(loop, SD_EVENT_PRIORITY_NORMAL, &mailbox);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_null(mailbox);
+    sd_event_unref(loop);
 }
 
 typedef struct Chain {
@@ -123,6 +141,7 @@ static void many_senders(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order_one_a_turn),
+        cmocka_unit_test(without_a_descriptor),
         cmocka_unit_test(what_letters_post_while_it_closes),
         cmocka_unit_test(many_senders),
     };
