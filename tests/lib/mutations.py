@@ -15,7 +15,8 @@ RULES
   assignment-removed  x->y = …; *x = …; x->n++;
   boolean-flipped     true, false          also in tables at file level
 
-That memory runs out no test makes happen: what leads to -ENOMEM is left alone, but for conditions that are turned.
+That memory runs out no test makes happen: what leads to -ENOMEM is left alone, but for conditions that are turned; so is
+what only hands on the result of a copy (MEMORY_ALONE).
 """
 
 import hashlib
@@ -49,6 +50,8 @@ LEAVE = {"return", "goto", "break", "continue"}
 UNTOUCHED = re.compile(r"(static_)?assert|_Static_assert|log_\w+|va_(start|end|copy)|__builtin_\w+")
 # A leak is the sanitizers' business, and no test of a plain build sees one.
 FREES = re.compile(r"(\w+_)?(free|unref|deinit|close|close_safe|destroy)")
+# What fails where memory runs out, and for no other reason.
+MEMORY_ALONE = re.compile(r"bytes_(copy|append)|caller_copy|certificate_list_(add_copy|to_pem)|tpm_key_copy")
 BOUND = re.compile(r"(?!U?INT\d*_MAX|S?SIZE_MAX|U?LONG_MAX)[A-Z][A-Z0-9_]*_(MAX|MIN|LIMIT|SIZE|LENGTH|COUNT)")
 NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)([uUlL]*)")
 
@@ -185,6 +188,19 @@ class Source:
             i = self.around[i]
         return i is not None and [t.text for t in self.tokens[self.match[i] + 1:self.match[i] + 4]] == ["return", "-", "ENOMEM"]
 
+    def hands_on_memory(self, i):
+        """Whether the return at i is of a call of MEMORY_ALONE, or of r where `r = CALL; if (r < 0)` stands before it."""
+        if self.text_of(i) != "return":
+            return False
+        if MEMORY_ALONE.fullmatch(self.text_of(i + 1)) and self.text_of(i + 2) == "(":
+            return self.text_of(self.match[i + 2] + 1) == ";"
+        name = self.text_of(i + 1)
+        if [self.text_of(j) for j in range(i - 8, i)] != [")", ";", "if", "(", name, "<", "0", ")"]:
+            return False
+        call = self.match[i - 8] - 1
+        return MEMORY_ALONE.fullmatch(self.text_of(call)) is not None and \
+            [self.text_of(call - 2), self.text_of(call - 1)] == [name, "="]
+
     def is_bare(self, first, last):
         """Whether an expression has no operator that another rule turns."""
         i = first
@@ -206,7 +222,7 @@ def checks_and_branches(source, i):
         return
     end = source.match[i + 1]
     body = end + 1
-    if source.says_no_memory(i + 1):
+    if source.says_no_memory(i + 1) or source.hands_on_memory(body):
         return
     leaves = source.text_of(body) in LEAVE
     if source.text_of(body) == "{":
@@ -301,7 +317,7 @@ def bounds(source, i):
 def errors(source, i):
     if source.text_of(i) == "return" and i in source.returns_int:
         end = source.statement_end(i + 1)
-        if end is None or end == i + 1:
+        if end is None or end == i + 1 or source.hands_on_memory(i):
             return
         tokens = source.tokens[i + 1:end]
         single = len(tokens) == 1 or (len(tokens) == 2 and tokens[0].text == "-" and tokens[1].kind == "name")
@@ -450,6 +466,11 @@ EXPECTED = [
     ("error-made-0", "return a;", "return 0;"),
     ("error-made-0", "a = -EIO;", "a = 0;"),
     ("error-made-0", "return 3; return -ENOMEM; return;"),
+    ("error-made-0", "return bytes_copy(x, g(a));"),
+    ("error-made-0", "a = bytes_copy(x); if (a < 0) return a;"),
+    ("error-made-0", "a = bytes_copy(x); if (b < 0) return b;", "a = bytes_copy(x); if (b < 0) return 0;"),
+    ("check-dropped", "int r = bytes_copy(x); if (r < 0) return r;"),
+    ("check-dropped", "int r = g(x); if (r < 0) return r;", "int r = g(x); if ((r < 0) && 0) return r;"),
     ("call-removed", "g(x, (a));", "{}"),
     ("call-removed", "if (a) (void) x->g(x); else h(x);", "if (a) {} else h(x);", "if (a) (void) x->g(x); else {}"),
     ("call-removed", "int r = g(x);", "int r = 0;"),
