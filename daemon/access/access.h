@@ -66,6 +66,12 @@ void access_decide(const AccessRules *rules, Purpose purpose, const Caller *call
                    const AccessNames *names, AccessDecision *ret);
 
 /* ---- quota: handles per user and in all ---- */
+/* What is bounded is what a handle takes of identityd whatever its holder does: descriptors, and a State that waits for
+ * it. It is counted against the user who asked for it until the last descriptor of it is gone, wherever it was passed
+ * on to: else whoever hands his handles on could ask without end. What the others still get: however many one user
+ * takes, all others together have total - per_user. So it takes total / per_user users who act together to leave
+ * nothing, which accounts on a device are not made for. Root is not bounded by per_user, for it can have the limits
+ * changed, but counts: descriptors run out for it too. */
 typedef struct Quota Quota;
 /* 0 or -ENOMEM. */
 int quota_new(uint32_t per_user, uint32_t total, Quota **ret);

@@ -7,13 +7,14 @@
 #include <stdbool.h>
 
 typedef enum IdentityState {
-    STATE_EMPTY,
-    STATE_READY,
-    STATE_EXPIRED,
-    STATE_REVOKED,
-    STATE_UNAVAILABLE,
-    STATE_RETIRED,
-    STATE_MISCONFIGURED,
+    STATE_EMPTY,       /* no certificate yet */
+    STATE_READY,       /* a valid one, and a key that signs: the only state in which anything is signed */
+    STATE_EXPIRED,     /* its own certificate is past its end; the chain may end before it, and that changes no state */
+    STATE_REVOKED,     /* by its CA, also for a while (hold); outranks expired and unavailable */
+    STATE_UNAVAILABLE, /* the TPM is away, locked or another one, or the disk cannot be read; also before the first look
+                        */
+    STATE_RETIRED,     /* an admin destroyed the key: there is nothing that could come back by itself */
+    STATE_MISCONFIGURED, /* what it may do is not known, so nobody may use it; hides every other state until mended */
     _STATE_COUNT,
     _STATE_INVALID = -1,
 } IdentityState;
@@ -37,9 +38,10 @@ typedef enum IdentityEvent {
 
 typedef enum IdentityActivity {
     ACTIVITY_IDLE,
-    ACTIVITY_ENROLLING,
-    ACTIVITY_RENEWING,
-    ACTIVITY_WAITING,
+    ACTIVITY_ENROLLING, /* an attempt runs, and no certificate is in use meanwhile */
+    ACTIVITY_RENEWING,  /* an attempt runs, and the present one goes on signing */
+    ACTIVITY_WAITING, /* for the next attempt after a failure, for the CA's word after a 202, or for a certificate that
+                         begins later */
     _ACTIVITY_COUNT
 } IdentityActivity;
 
