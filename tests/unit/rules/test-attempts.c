@@ -55,6 +55,8 @@ static void typical_waits(void **state) {
     assert_int_equal(longest(2, &minute, 20), 2);
     assert_int_equal(longest(3, &minute, 20), 2);
     assert_int_equal(longest(9, &minute, 20), 18);
+    assert_int_equal(longest(9, &minute, 3), 2); /* half to nine tenths of three seconds are one or two */
+    assert_int_equal(longest(9, &minute, 2), 2);
     /* the last one before the end, and the one at it */
     assert_int_equal(longest(9, &quarter, 31), 27);
     assert_int_equal(longest(9, &quarter, 30), 31);
