@@ -119,12 +119,15 @@ static void take_back(const Identity *identity) {
 
 static void publish(Identity *identity) {
     Publication *publication = identity_part(identity, &publication_duty);
+    bool is_news = !publication->must_tell_signing;
     int r = tell_signing(identity);
 
     publication->must_tell_signing = r < 0;
     if (r < 0) {
-        log_entry(LOG_ERR, NULL, identity_name(identity), "Cannot tell the signing thread of a change: %s.",
-                  strerror(-r));
+        if (is_news)
+            log_entry(LOG_ERR, NULL, identity_name(identity),
+                      "Cannot tell the signing thread of a change: %s; it is told as soon as that is possible.",
+                      strerror(-r));
         /* What must not sign any more does not, whatever it takes. */
         if (!identity_state_signs(identity_state(identity)))
             (void) signing_close_identity(device_signing(identity_context(identity)->device), identity_name(identity));
@@ -159,8 +162,12 @@ static void publication_hear(Identity *identity, unsigned changes) {
 }
 
 void publication_withdraw(const Device *device, const char *name) {
+    Failure failure = FAILURE_INIT;
+
     (void) signing_remove_identity(device_signing(device), name);
-    (void) publish_set(device_directories(device)->runtime_fd, name, NULL, 0, NULL);
+    if (publish_set(device_directories(device)->runtime_fd, name, NULL, 0, &failure) < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, name, "%s; what is published of it is withdrawn at the next start.",
+                  failure.text);
 }
 
 const Duty publication_duty = {
