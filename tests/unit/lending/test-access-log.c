@@ -5,6 +5,7 @@
 
 #include "access/access.h"
 #include "device/domains.h"
+#include "tests/unit/device/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@ static int set_up(void **state) {
     Fixture *fixture = calloc(1, sizeof *fixture);
 
     assert_non_null(fixture);
+    clock_restore();
     assert_int_equal(sd_event_new(&fixture->loop), 0);
     assert_int_equal(access_log_new(fixture->loop, &fixture->access), 0);
     fixture->log = tmpfile();
@@ -53,7 +55,7 @@ static int tear_down(void **state) {
 }
 
 static bool log_has(Fixture *fixture, const char *needle) {
-    char text[4096];
+    static char text[1 << 16];
     ssize_t n = pread(fileno(fixture->log), text, sizeof text - 1, 0);
 
     assert_true(n >= 0);
@@ -86,9 +88,28 @@ static void test_by_timer(void **state) {
     Fixture *fixture = *state;
 
     (void) fill(fixture, false, 1000);
-    while (!log_has(fixture, "more refusals for uid 1000 in the last "))
-        assert_true(sd_event_run(fixture->loop, 2 * LINE_LIMIT_WINDOW) > 0);
+    while (sd_event_run(fixture->loop, 0) > 0) {
+    }
+    assert_false(log_has(fixture, "more refusals"));
+    clock_pass(LINE_LIMIT_WINDOW / 1000000U + 2);
+    assert_true(sd_event_run(fixture->loop, 0) > 0);
+    assert_true(log_has(fixture, "1 more refusals for uid 1000 in the last 3"));
     assert_true(access_log_admits(fixture->access, false, 1000));
+    /* And the next window. */
+    (void) fill(fixture, true, 1000);
+    clock_pass(LINE_LIMIT_WINDOW / 1000000U + 2);
+    assert_true(sd_event_run(fixture->loop, 0) > 0);
+    assert_true(log_has(fixture, "1 more permissions for uid 1000 in the last "));
+}
+
+/* Too many users for the table are told of together. */
+static void test_others(void **state) {
+    Fixture *fixture = *state;
+
+    for (uid_t uid = 1000; uid <= 1000 + LINE_LIMIT_WINDOWS; uid++)
+        (void) fill(fixture, false, uid);
+    fixture->access = access_log_free(fixture->access);
+    assert_true(log_has(fixture, " more refusals for further users in the last "));
 }
 
 static void test_at_the_end(void **state) {
@@ -103,6 +124,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_held_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_by_timer, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_at_the_end, set_up, tear_down),
     };
 
