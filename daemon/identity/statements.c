@@ -6,6 +6,7 @@
 
 struct Statements {
     Bytes crls, staple;
+    int64_t staple_end;
 };
 
 int statements_new(Identity *identity) {
@@ -30,6 +31,10 @@ BytesView identity_staple(const Identity *identity) {
     return bytes_view(&identity->statements->staple);
 }
 
+int64_t identity_staple_end(const Identity *identity) {
+    return identity->statements->staple_end;
+}
+
 static void set(Identity *identity, Bytes *present, Bytes *fresh) {
     if (!bytes_view_equal(bytes_view(present), bytes_view(fresh))) {
         const Bytes old = *present;
@@ -44,12 +49,19 @@ void identity_set_crls(Identity *identity, Bytes *crls) {
     set(identity, &identity->statements->crls, crls);
 }
 
-int identity_set_staple(Identity *identity, BytesView staple) {
+int identity_set_staple(Identity *identity, BytesView staple, int64_t end) {
     Bytes copy = BYTES_NULL;
     int r = bytes_copy(staple, &copy);
 
     if (r < 0)
         return r;
     set(identity, &identity->statements->staple, &copy);
+    identity->statements->staple_end = end;
     return 0;
+}
+
+void identity_drop_staple(Identity *identity) {
+    Bytes none = BYTES_NULL;
+
+    set(identity, &identity->statements->staple, &none);
 }

@@ -9,11 +9,15 @@
 BytesView identity_crls(const Identity *identity);
 /* DER; empty: none. Borrowed. */
 BytesView identity_staple(const Identity *identity);
+/* The last second at which peers take it; seconds since the epoch. */
+int64_t identity_staple_end(const Identity *identity);
 
 /* Takes the content where it is another, and notes CHANGED_STATEMENTS. `crls` is emptied in any case. */
 void identity_set_crls(Identity *identity, Bytes *crls);
-/* The same; an empty view: none any more. -ENOMEM. */
-int identity_set_staple(Identity *identity, BytesView staple);
+/* The same, with its end. -ENOMEM: it stays as it was. */
+int identity_set_staple(Identity *identity, BytesView staple, int64_t end);
+/* None any more. */
+void identity_drop_staple(Identity *identity);
 
 /* ---- for this room ---- */
 

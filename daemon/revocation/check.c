@@ -101,11 +101,9 @@ static int take_ocsp(Check *check, const CheckTask *task, BytesView data, Failur
     note_next_update(check, outcome.next_update);
     if (outcome.verdict != REVOCATION_GOOD || task->position != 0)
         return 0;
-    r = identity_set_staple(check->identity, data);
-    if (r < 0)
-        return failure_errno(ret_failure, r, "keeping the answer");
-    check->end.staple_until = outcome.next_update > 0 ? outcome.next_update : outcome.this_update + OCSP_AGE_MAX;
-    return 0;
+    r = identity_set_staple(check->identity, data,
+                            outcome.next_update > 0 ? outcome.next_update : outcome.this_update + OCSP_AGE_MAX);
+    return r < 0 ? failure_errno(ret_failure, r, "keeping the answer") : 0;
 }
 
 /* ---- one task after another ---- */

@@ -9,10 +9,9 @@
 typedef struct Check Check;
 
 typedef struct CheckEnd {
-    bool is_outdated;     /* a renewal came in between: what was asked is about a chain that is no more */
-    unsigned failed;      /* tasks that brought nothing usable */
-    int64_t renew_by;     /* earliest nextUpdate of what came, 0: none */
-    int64_t staple_until; /* the end of the OCSP answer about the leaf, 0: none came */
+    bool is_outdated; /* a renewal came in between: what was asked is about a chain that is no more */
+    unsigned failed;  /* tasks that brought nothing usable */
+    int64_t renew_by; /* earliest nextUpdate of what came, 0: none */
     Findings findings;
 } CheckEnd;
 

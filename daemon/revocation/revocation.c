@@ -10,9 +10,8 @@
 #define RETRY_MIN 60 /* seconds */
 
 typedef struct Revocation {
-    Check *check; /* under way */
-    Instant next; /* never: not checked yet */
-    int64_t staple_until;
+    Check *check;   /* under way */
+    Instant next;   /* never: not checked yet */
     bool is_judged; /* the stored CRLs, by this Check=, chain and anchors: a reload need not do it again */
     OcspSeen seen;
     uint64_t failures;
@@ -60,8 +59,6 @@ static void on_ended(Check *check, const CheckEnd *how, void *userdata) {
     revocation->check = NULL;
     revocation->failures += end.failed;
     if (!end.is_outdated && is_configured(identity)) {
-        if (end.staple_until > 0)
-            revocation->staple_until = end.staple_until;
         plan(identity, &end);
         tasks_forget_others(identity, check_tasks(check));
         revocation->is_judged = judge_stored(identity, &end.findings);
@@ -85,7 +82,7 @@ static void begin_check(Identity *identity) {
 
 /* An OCSP answer for stapling that nothing newer has replaced in time: peers would refuse it, so it goes. */
 static Instant staple_when(const Identity *identity) {
-    return identity_staple(identity).size > 0 ? instant_at(part_of(identity)->staple_until + 1) : instant_never();
+    return identity_staple(identity).size > 0 ? instant_at(identity_staple_end(identity) + 1) : instant_never();
 }
 
 static Instant check_when(const Identity *identity) {
@@ -111,7 +108,7 @@ static void revocation_begin(Identity *identity) {
     int64_t now = identity_now(identity);
 
     if (instant_is_due(staple_when(identity), now))
-        (void) identity_set_staple(identity, (BytesView) { NULL, 0 });
+        identity_drop_staple(identity);
     if (instant_is_due(check_when(identity), now))
         begin_check(identity);
 }
@@ -122,7 +119,7 @@ static void forget_statements(Identity *identity) {
     Bytes none = BYTES_NULL;
 
     identity_set_crls(identity, &none);
-    (void) identity_set_staple(identity, (BytesView) { NULL, 0 });
+    identity_drop_staple(identity);
 }
 
 /* By what is stored, before anything is fetched. */
@@ -148,7 +145,7 @@ static void revocation_hear(Identity *identity, unsigned changes) {
         revocation->is_judged = false;
     if (changes & CHANGED_GENERATION) {
         revocation->next = instant_never();
-        (void) identity_set_staple(identity, (BytesView) { NULL, 0 });
+        identity_drop_staple(identity);
     }
     if (changes & (CHANGED_CONFIGURATION | CHANGED_CHECKS | CHANGED_ANCHORS | CHANGED_GENERATION))
         judge_again(identity);

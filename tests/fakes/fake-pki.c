@@ -102,17 +102,42 @@ static gnutls_x509_crt_t ca_certificate(const char *common_name, gnutls_privkey_
     return certificate;
 }
 
-FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends) {
-    FakeCa *ca = calloc(1, sizeof(*ca));
+/* Where one asks whether it is revoked; either may be NULL. */
+static void set_urls(gnutls_x509_crt_t certificate, const char *crl, const char *ocsp) {
+    if (crl)
+        check(gnutls_x509_crt_set_crl_dist_points(certificate, GNUTLS_SAN_URI, crl, 0), "distribution point");
+    if (ocsp) {
+        gnutls_datum_t url = { (unsigned char *) (uintptr_t) ocsp, (unsigned) strlen(ocsp) };
+        check(gnutls_x509_crt_set_authority_info_access(certificate, GNUTLS_IA_OCSP_URI, &url), "responder");
+    }
+}
 
-    assert(ca);
-    ca->key = fake_key_new(FAKE_KEY_P256);
-    ca->certificate = ca_certificate(common_name, ca->key, starts, ends);
+static FakeCa *sign_ca(FakeCa *ca, const FakeCa *issuer) {
     check(gnutls_x509_crt_privkey_sign(ca->certificate, issuer ? issuer->certificate : ca->certificate,
                                        issuer ? issuer->key : ca->key, GNUTLS_DIG_SHA256, 0),
           "sign");
     ca->pem = export_certificate(ca->certificate);
     return ca;
+}
+
+static FakeCa *unsigned_ca(const char *common_name, long starts, long ends) {
+    FakeCa *ca = calloc(1, sizeof(*ca));
+
+    assert(ca);
+    ca->key = fake_key_new(FAKE_KEY_P256);
+    ca->certificate = ca_certificate(common_name, ca->key, starts, ends);
+    return ca;
+}
+
+FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends) {
+    return sign_ca(unsigned_ca(common_name, starts, ends), issuer);
+}
+
+FakeCa *fake_ca_new_with_urls(const char *common_name, const FakeCa *issuer, const char *crl, const char *ocsp) {
+    FakeCa *ca = unsigned_ca(common_name, -7200, 86400);
+
+    set_urls(ca->certificate, crl, ocsp);
+    return sign_ca(ca, issuer);
 }
 
 FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer) {
@@ -231,6 +256,8 @@ char *fake_ca_certify(const FakeCa *ca, gnutls_datum_t der, const FakeIssue *iss
     check(gnutls_x509_crt_set_expiration_time(certificate, now + (dated ? issue->ends : 3600)), "dates");
     set_names(certificate, request, issue);
     set_usages(certificate, request, issue);
+    for (size_t i = 0; i < ARRAY_LENGTH(issue->crl); i++)
+        set_urls(certificate, issue->crl[i], i == 0 ? issue->ocsp : NULL);
     check(gnutls_x509_crt_privkey_sign(certificate, ca->certificate, ca->key, GNUTLS_DIG_SHA256, 0), "sign");
     char *pem = export_certificate(certificate);
     gnutls_x509_crt_deinit(certificate);

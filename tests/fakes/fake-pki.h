@@ -17,6 +17,8 @@ typedef struct FakeCa {
 
 /* `issuer` NULL: a root. */
 FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
+/* The same, and its certificate says where one asks whether it is revoked; either may be NULL. */
+FakeCa *fake_ca_new_with_urls(const char *common_name, const FakeCa *issuer, const char *crl, const char *ocsp);
 /* The same with dates of the caller's, in seconds from now. */
 FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends);
 FakeCa *fake_ca_free(FakeCa *ca);
@@ -56,6 +58,7 @@ typedef struct FakeIssue {
     bool reversed_names;           /* the SAN in another order */
     bool other_key;                /* for a key that nobody asked about */
     bool no_usage, client, server; /* instead of the extended key usages that were asked for */
+    const char *crl[2], *ocsp;     /* URLs at which to ask whether it is revoked; NULL: none */
 } FakeIssue;
 /* `request`: PKCS#10 DER. One certificate as PEM; freed with free(). */
 char *fake_ca_certify(const FakeCa *ca, gnutls_datum_t request, const FakeIssue *issue);

@@ -164,12 +164,13 @@ static void test_statements(void **state) {
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
     assert_int_equal(identity_crls(identity).size, 0);
 
-    assert_int_equal(identity_set_staple(identity, bytes_view_string("answer")), 0);
+    assert_int_equal(identity_set_staple(identity, bytes_view_string("answer"), 5), 0);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
     assert_true(bytes_view_equal(identity_staple(identity), bytes_view_string("answer")));
-    assert_int_equal(identity_set_staple(identity, bytes_view_string("answer")), 0);
+    assert_int_equal(identity_staple_end(identity), 5);
+    assert_int_equal(identity_set_staple(identity, bytes_view_string("answer"), 5), 0);
     assert_int_equal(identity_flush(identity), 0);
-    assert_int_equal(identity_set_staple(identity, (BytesView) { NULL, 0 }), 0);
+    identity_drop_staple(identity);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
     assert_int_equal(identity_staple(identity).size, 0);
 }
