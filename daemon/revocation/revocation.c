@@ -41,14 +41,21 @@ static int64_t interval_of(const Identity *identity) {
     return (int64_t) identity_config(identity)->revocation_interval;
 }
 
-static void plan(Identity *identity, const CheckEnd *end) {
-    int64_t now = identity_now(identity), interval = interval_of(identity), next = now + interval;
+/* A tenth of the interval. */
+static int64_t retry_after(int64_t interval) {
+    return interval / 10 > RETRY_MIN ? interval / 10 : RETRY_MIN;
+}
 
-    if (end->renew_by > now && now + (end->renew_by - now) * 9 / 10 < next)
-        next = now + (end->renew_by - now) * 9 / 10;
-    if (end->failed > 0 && interval > RETRY_MIN)
-        next = now + (interval / 10 > RETRY_MIN ? interval / 10 : RETRY_MIN);
-    part_of(identity)->next = instant_at(next <= now ? now + 1 : next);
+/* One fetch that fails is no reason to let what another brought run out. */
+static void plan(Identity *identity, const CheckEnd *end) {
+    int64_t now = identity_now(identity), interval = interval_of(identity), wait = interval,
+            lasts = end->renew_by - now;
+
+    if (lasts > 0 && lasts * 9 / 10 < wait)
+        wait = lasts * 9 / 10;
+    if (end->failed > 0 && wait > retry_after(interval))
+        wait = retry_after(interval);
+    part_of(identity)->next = instant_at(now + (wait > 0 ? wait : 1));
 }
 
 static void on_ended(Check *check, const CheckEnd *how, void *userdata) {

@@ -126,6 +126,17 @@ static void test_retry(void **state) {
     assert_int_equal(revocation_failures(x), 3);
 }
 
+/* One that fails is no reason to let another run out. */
+static void test_retry_before_next_update(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, "[Revocation]\nCheck=crl,ocsp\n", (FakeIssue) BY_BOTH);
+
+    bring(machine, CRL(.ca = machine->ca, .made = -10, .next = 600));
+    bring_failure(machine, "get: 503");
+    await_fetches(machine, 2);
+    assert_true(next_in(x) > 480 && next_in(x) <= 540);
+}
+
 /* However short the life of what comes, the loop is not kept busy. */
 static void test_not_at_once(void **state) {
     Machine *machine = *state;
@@ -427,6 +438,7 @@ int main(void) {
         TEST(test_next_update),
         TEST(test_earliest_next_update),
         TEST(test_retry),
+        TEST(test_retry_before_next_update),
         TEST(test_not_at_once),
         TEST(test_soon),
         TEST(test_of_another_time),
