@@ -32,7 +32,7 @@ uint64_t identity_instance(const Identity *identity);
 /* What has changed, as bits. */
 typedef enum IdentityChange {
     CHANGED_CONFIGURATION = 1 << 0, /* it was read anew, whether or not anything in it is another */
-    CHANGED_CHECKS = 1 << 1,        /* with another [Revocation] */
+    CHANGED_CHECKS = 1 << 1,        /* with another Check= or CRL= */
     CHANGED_REQUEST = 1 << 2,       /* what a certificate is made from is another */
     CHANGED_SCHEDULE = 1 << 3,      /* [Enrollment] or [Renewal] is another */
     CHANGED_STATE = 1 << 4,

@@ -78,13 +78,25 @@ void definition_refuse(Identity *identity, const char *why) {
 
 /* ---- what is another ---- */
 
+/* How often is no part of it: that is looked at with each question of when. */
+static bool checks_are_equal(const IdentityConfig *a, const IdentityConfig *b) {
+    size_t count = strings_count(a->crl_urls);
+
+    if (a->check_crl != b->check_crl || a->check_ocsp != b->check_ocsp || count != strings_count(b->crl_urls))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(a->crl_urls[i], b->crl_urls[i]) != 0)
+            return false;
+    return true;
+}
+
 /* A fault in between hides nothing: a request that a CA has taken under other names is none to go on with. */
 static void note_differences(Identity *identity, const IdentityConfig *new) {
     const Definition *definition = identity->definition;
     const IdentityConfig *old = definition->config ? definition->config : definition->before;
     unsigned changes = CHANGED_CONFIGURATION;
 
-    if (!definition->config || old->check_crl != new->check_crl || old->check_ocsp != new->check_ocsp)
+    if (!definition->config || !checks_are_equal(old, new))
         changes |= CHANGED_CHECKS;
     if (old && !identity_config_same_request(old, new))
         changes |= CHANGED_REQUEST;

@@ -150,6 +150,10 @@ static void revocation_hear(Identity *identity, unsigned changes) {
 
     if (changes & (CHANGED_CHECKS | CHANGED_ANCHORS | CHANGED_GENERATION))
         revocation->is_judged = false;
+    if (changes & CHANGED_CHECKS) { /* who has changed what is asked wants to see it asked, and nothing else */
+        revocation->check = check_free(revocation->check);
+        revocation->next = instant_never();
+    }
     if (changes & CHANGED_GENERATION) {
         revocation->next = instant_never();
         identity_drop_staple(identity);

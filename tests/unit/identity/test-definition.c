@@ -130,6 +130,12 @@ static unsigned reload(Machine *machine, Identity *identity, const char *more) {
 }
 
 static void test_differences(void **state) {
+    static const char *const addresses[] = {
+        "[Revocation]\nCheck=crl\nCRL=http://a.example/\n",
+        "[Revocation]\nCheck=crl\nCRL=http://b.example/\n",
+        "[Revocation]\nCheck=crl\nCRL=http://b.example/ http://a.example/\n",
+        "[Revocation]\nCheck=crl\nCRL=http://b.example/ http://c.example/\n",
+    };
     Machine *machine = *state;
     Identity *identity = start(state, "");
 
@@ -139,6 +145,10 @@ static void test_differences(void **state) {
     assert_int_equal(reload(machine, identity, "[Revocation]\nCheck=crl\nInterval=1h\n"), CHANGED_CONFIGURATION);
     assert_int_equal(reload(machine, identity, "[Revocation]\nCheck=crl,ocsp\n"),
                      CHANGED_CONFIGURATION | CHANGED_CHECKS);
+    for (unsigned i = 0; i < 2; i++) /* each is another than the one before; the second time, none is */
+        for (size_t j = 0; j < ARRAY_LENGTH(addresses); j++)
+            assert_int_equal(reload(machine, identity, addresses[i == 0 ? j : ARRAY_LENGTH(addresses) - 1]),
+                             CHANGED_CONFIGURATION | (i == 0 ? CHANGED_CHECKS : 0));
     assert_int_equal(reload(machine, identity, ""), CHANGED_CONFIGURATION | CHANGED_CHECKS);
     assert_int_equal(reload(machine, identity, "[Key]\nAlgorithm=ecdsa-p384\n"),
                      CHANGED_CONFIGURATION | CHANGED_REQUEST);
