@@ -159,6 +159,9 @@ static void test_unit(void **state) {
     /* The first packet comes from another process than was let in. */
     (void) send(others, (const uint8_t[16]) { 1, HANDLE_GET_STATE }, 16, MSG_NOSIGNAL);
     holder_expect_end(machine, others, "ready");
+    reload_with(machine, "[Access]\ntls-client=unit:a.service\n[Renewal]\nAt=50%\n");
+    holder_sign(machine, fd, &seen); /* who was admitted as a unit is so still */
+    assert_int_equal(seen.status, 0);
     reload_with(machine, "[Access]\n[Weather]\n");
     assert_false(handles_admit_units(x_of(machine), PURPOSE_TLS_CLIENT));
 }
@@ -212,12 +215,15 @@ static void test_no_descriptors(void **state) {
     none.rlim_cur = 3;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     Caller caller = caller_of(1000);
+    const HandleRequest request = { x_of(machine), PURPOSE_TLS_CLIENT, &caller };
     Failure failure = FAILURE_INIT;
-    int fd = open_for(machine, &caller, &failure);
+    int fd = -1, r = handles_open(manager_lending(machine->manager), &request, &fd, &failure);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
     assert_int_equal(fd, -1);
     expect_failure(&failure, FAILURE_INTERNAL, "Opening a credential handle");
     _cleanup_close_ int later = lend_and_look(machine, 1000);
+    machine_expect_log(machine, "is more than there is room for", 0);
 }
 
 /* ---- what becomes of it ---- */
@@ -350,6 +356,10 @@ static void test_quota_of_descriptors(void **state) {
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     configure_daemon(machine, "[Limits]\nHandles=3\n");
     start_ready(machine, ACCESS);
+    machine_expect_log(machine,
+                       "Handles=3 of identityd.conf is more than there is room for with 264 descriptors: 2 it "
+                       "is. Set LimitNOFILE=268 or more in identityd.service.",
+                       1);
     _cleanup_close_ int first = lend_and_look(machine, 1000), second = lend_and_look(machine, 1001);
     lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1001, FAILURE_LIMITS_EXCEEDED,
                  "All 2 handles are in use: raise Handles= in identityd.conf and LimitNOFILE= of identityd.service.");
