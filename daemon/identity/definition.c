@@ -168,6 +168,16 @@ static void tell_problems(Identity *identity, const Problems *problems, bool fai
     }
 }
 
+/* Which of the places it is, the log says where all identities are looked for. */
+static void refuse_unread(Identity *identity, int r) {
+    char text[256];
+
+    (void) snprintf(text, sizeof text,
+                    "identities/%s.conf, its drop-ins, or a directory that may have either, cannot be read: %s.",
+                    identity->name, strerror(-r));
+    definition_refuse(identity, text);
+}
+
 int definition_load(Identity *identity, bool is_certified) {
     Definition *definition = identity->definition;
     _cleanup_(strings_free_p) char **paths = NULL;
@@ -183,7 +193,7 @@ int definition_load(Identity *identity, bool is_certified) {
     tell_problems(identity, &problems, r < 0);
     if (r < 0) {
         if (!definition->fault)
-            definition_refuse(identity, strerror(-r));
+            refuse_unread(identity, r);
         return r;
     }
     note_differences(identity, config);
