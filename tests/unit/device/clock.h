@@ -11,5 +11,9 @@
 void clock_pass(int64_t seconds);
 /* Somebody sets the system clock, by so much; negative: back. */
 void clock_set(int64_t seconds);
+/* The kernel tells whoever waits for that (TFD_TIMER_CANCEL_ON_SET). */
+void clock_tell(void);
+/* Takes that back, where it was not heard yet: an alarm without a cause. */
+void clock_untell(void);
 /* As it was at the start of the process. */
 void clock_restore(void);
