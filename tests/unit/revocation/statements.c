@@ -147,7 +147,7 @@ static Bytes padding_entry(size_t size) {
     assert(zeros);
     add(&content, zeros, size);
     free(zeros);
-    return entry(small(INTEGER, 1), 0, extension(private_oid, sizeof private_oid, content));
+    return entry(small(INTEGER, 0x7f), 0, extension(private_oid, sizeof private_oid, content));
 }
 
 static Bytes entries_of(const CrlSpec *spec) {

@@ -274,6 +274,7 @@ static void test_too_much(void **state) {
     assert_true(identity_crls(x).size > 9U << 20 && identity_crls(x).size < 10U << 20);
     machine_expect_log(machine, "x: The CRLs are more than 16 MB: programs do not get one of 73", 1);
     assert_int_equal(revocation_failures(x), 0); /* it was judged all the same */
+    expect_state(x, STATE_READY, "");
 }
 
 /* What a CA has signed is past: the time that is learned from it. */
