@@ -268,6 +268,9 @@ static void take_field(EnrollerJob *job, const Packet *packet, uint16_t tag, Byt
         job->brings_request = true;
         assert(bytes_copy(value, &job->request) >= 0);
         break;
+    case JOB_OCSP_REQUEST:
+        assert(bytes_copy(value, &job->ocsp_request) >= 0);
+        break;
     case JOB_ALLOW_TLS12:
         job->allow_tls12 = true;
         break;
@@ -365,6 +368,7 @@ Enroller *enroller_free(Enroller *enroller) {
         enroller_close(&enroller->jobs[i]);
         bytes_clear(&enroller->jobs[i].request);
         bytes_clear(&enroller->jobs[i].client_chain);
+        bytes_clear(&enroller->jobs[i].ocsp_request);
         bytes_clear(&enroller->jobs[i].answer);
     }
     for (unsigned i = 0; i < 2; i++) {

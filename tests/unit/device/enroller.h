@@ -49,6 +49,7 @@ typedef struct EnrollerJob {
     bool brings_request; /* one that was made earlier */
     Bytes request;       /* that, or the one that was made when asked for */
     Bytes client_chain;  /* PEM */
+    Bytes ocsp_request;  /* DER, of a fetch; empty: a GET */
     int64_t time;
     /* Of the last question. */
     unsigned answers;

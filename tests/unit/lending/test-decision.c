@@ -101,11 +101,17 @@ static void test_misconfigured(void **state) {
 static void test_new_and_free(void **state) {
     Machine *machine = *state;
     Lending *lending = NULL;
+    _cleanup_caller_ Caller caller = caller_of(1000);
+    _cleanup_close_ int fd = -1, other = -1;
+    Failure failure = FAILURE_INIT;
 
     assert_null(lending_free(NULL));
     start_ready(machine, ACCESS);
     assert_int_equal(lending_new(machine->device, &lending), 0);
     assert_non_null(lending_log(lending));
+    const HandleRequest request = { x_of(machine), PURPOSE_DATA, &caller };
+    assert_int_equal(handles_open(lending, &request, &fd, &failure), 0);
+    assert_int_equal(handles_open(lending, &request, &other, &failure), 0);
     assert_null(lending_free(lending));
 }
 

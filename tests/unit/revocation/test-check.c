@@ -41,12 +41,16 @@ static void test_kinds(void **state) {
 
     await_fetches(machine, 1);
     assert_string_equal(asked(machine), OCSP_URL ";");
+    _cleanup_bytes_ Bytes request = BYTES_NULL;
+    assert_int_equal(ocsp_request(identity_leaf(x), identity_anchors(x)->list[0], &request), 0);
+    assert_true(bytes_view_equal(bytes_view(&enroller_last(machine->enroller)->ocsp_request), bytes_view(&request)));
     /* Another way is gone at once. */
     machine_configure(machine, "x", "[Revocation]\nCheck=crl\n");
     identity_load(x);
     machine_settle(machine);
     await_fetches(machine, 2);
     assert_string_equal(asked(machine), OCSP_URL ";" CRL_URL ";");
+    assert_int_equal(enroller_last(machine->enroller)->ocsp_request.size, 0);
     /* Also while the one before is still waited for. */
     enroller_script_fetch(machine->enroller, &hold);
     revocation_check_soon(x);

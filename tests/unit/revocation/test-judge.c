@@ -202,6 +202,24 @@ static void test_hold_of_several(void **state) {
     expect_state(x, STATE_READY, ""); /* the CRL at hand is newer than the hold */
 }
 
+/* The newest word counts, in whatever order they come. */
+static void test_hold_and_an_older_word(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, "[Revocation]\nCheck=crl,ocsp\n", (FakeIssue) BY_BOTH);
+
+    bring(machine, CRL(.ca = machine->ca, .made = -200, .next = 10000));
+    bring(machine,
+          OCSP(.ca = machine->ca, .about = identity_leaf(x), .verdict = REVOCATION_HOLD, .made = -100, .next = 10000));
+    await_fetches(machine, 2);
+    expect_state(x, STATE_REVOKED, "on hold");
+    bring_failure(machine, "get: 503");
+    bring(machine, OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = -50, .next = 10000));
+    revocation_check_soon(x);
+    machine_settle(machine);
+    await_fetches(machine, 4);
+    expect_state(x, STATE_READY, ""); /* though the CRL at hand is older than the hold */
+}
+
 /* ---- what is stored ---- */
 
 /* Judged before anything is fetched: nobody wins a moment by restarting identityd without a network. */
@@ -398,6 +416,7 @@ int main(void) {
         TEST(test_hold_goes_on),
         TEST(test_hold_then_revoked),
         TEST(test_hold_of_several),
+        TEST(test_hold_and_an_older_word),
         TEST(test_stored_revokes),
         TEST(test_forgotten),
         TEST(test_of_another_ca),
