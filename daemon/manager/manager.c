@@ -127,6 +127,8 @@ static void on_flush(void *userdata) {
     for (size_t i = 0; i < identity_set_count(manager->set); i++) {
         Identity *identity = identity_set_at(manager->set, i);
         unsigned changes = identity_flush(identity);
+        if (changes & CHANGED_CONFIGURATION) /* whatever had it read anew: a reload, or a disk that can be read again */
+            handles_recheck(manager->lending, identity);
         if ((changes & CHANGED_STATE) && identity_state(identity) == STATE_READY)
             tell_others(manager, identity);
         if ((changes & ~(unsigned) CHANGED_TPM) != 0)
@@ -188,7 +190,6 @@ static int load_identity(Manager *manager, const char *name) {
 
     if (present) {
         identity_load(present);
-        handles_recheck(manager->lending, present);
         return 0;
     }
     if (identity_set_count(manager->set) < most)

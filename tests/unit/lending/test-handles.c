@@ -325,6 +325,30 @@ static void test_out_of_use(void **state) {
     _cleanup_close_ int again = lend_and_look(machine, 1000);
 }
 
+/* A configuration is read anew also after a disk that could not be read, and counts from then on. */
+static void test_no_longer_admitted_later(void **state) {
+    Machine *machine = *state;
+
+    start_ready(machine, ACCESS);
+    _cleanup_close_ int stays = lend_and_look(machine, 1000), goes = lend_and_look(machine, 1001);
+    /* Its beginning is mapped by nobody: EIO, as of a disk. */
+    assert_int_equal(rename(machine_path(machine, "etc/ca.pem"), machine_path(machine, "etc/aside")), 0);
+    assert_int_equal(symlink("/proc/self/mem", machine_path(machine, "etc/ca.pem")), 0);
+    reload_with(machine, ACCESS);
+    assert_int_equal(identity_state(x_of(machine)), STATE_UNAVAILABLE);
+    expect_state(machine, stays, "unavailable", 0);
+    expect_state(machine, goes, "unavailable", 0);
+    machine_configure(machine, "x", "[Access]\ntls-client=user:1000\n");
+    assert_int_equal(rename(machine_path(machine, "etc/aside"), machine_path(machine, "etc/ca.pem")), 0);
+    machine_pass(machine, 61);
+    machine_await_state(machine, "x", STATE_READY);
+    machine_settle(machine);
+    _cleanup_seen_ Seen seen = { .type = 0 };
+    while (holder_next(machine, goes, &seen)) /* it may hear of that first */
+        assert_string_equal(seen.state, "ready");
+    expect_state(machine, stays, "ready", 1);
+}
+
 /* Those of other identities have nothing to do with it. */
 static void test_of_another(void **state) {
     Machine *machine = *state;
@@ -385,6 +409,7 @@ int main(void) {
         TEST(test_no_longer_admitted),
         TEST(test_out_of_use),
         TEST(test_of_another),
+        TEST(test_no_longer_admitted_later),
         TEST(test_quota_of_descriptors),
     };
 
