@@ -46,7 +46,8 @@ static void forget_others(const Identity *identity, OcspSeen *seen) {
 void ocsp_seen_load(const Identity *identity, OcspSeen *ret) {
     Failure failure = FAILURE_INIT;
 
-    ret->count = 0;
+    if (ret->count > 0)
+        return;
     if (store_ocsp_load(identity_store(identity), ret->list, &ret->count, &failure) < 0)
         log_entry(LOG_WARNING, MESSAGE_STORAGE, identity_name(identity),
                   "How new the OCSP answers were is not known any more; it is learned anew: %s", failure.text);

@@ -13,7 +13,8 @@ typedef struct OcspSeen {
     size_t count;
 } OcspSeen;
 
-/* From the store; what is damaged there is said, and learned anew. */
+/* From the store, unless something is known already: that is no older, and newer where the store could not be written.
+ * What is damaged there is said, and learned anew. */
 void ocsp_seen_load(const Identity *identity, OcspSeen *ret);
 /* Refuses (-ESTALE) an answer that is older than one that was seen about this certificate, before or after the last
  * start; else takes note of it. */

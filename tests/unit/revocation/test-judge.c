@@ -331,6 +331,7 @@ static void test_replay(void **state) {
         check_ocsp(machine,
                    OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = (long) (seen - time(NULL)), .next = 999));
         machine_expect_log(machine, "the OCSP answer is older than one that was seen: ", 2 + i);
+        machine_expect_log(machine, "How new the OCSP answers were is not known any more", 0);
         assert_true(identity_staple(x).size > 0);
     }
 }
@@ -370,6 +371,7 @@ static void test_seen_is_damaged(void **state) {
     x = start(machine, CHECK_OCSP);
     bring(machine, OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = -20, .next = 10000));
     await_fetches(machine, 2);
+    machine_expect_log(machine, "x: How new the OCSP answers were is not known any more; it is learned anew: ", 1);
     machine_expect_log(machine, "state/x/trust/ocsp", 1);
     assert_true(identity_staple(x).size > 0);
     assert_int_equal(revocation_failures(x), 0);
@@ -389,6 +391,22 @@ static void test_seen_cannot_be_kept(void **state) {
     expect_state(x, STATE_REVOKED, "The CA has revoked CN=x");
     assert_non_null(strstr(identity_error(x), "says its OCSP responder;"));
     assert_true(llabs(identity_revocation(x).at - (identity_now(x) - 10)) <= 30);
+}
+
+/* What could not be kept is known until the next start all the same, whatever is read anew meanwhile. */
+static void test_seen_is_known(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, CHECK_OCSP, (FakeIssue) BY_OCSP);
+
+    machine_settle(machine);
+    assert_int_equal(mkdir(machine_path(machine, "state/x/trust/ocsp"), 0700), 0);
+    machine_write(machine, "state/x/trust/ocsp/stays", "in the way");
+    check_ocsp(machine, OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = -10, .next = 10000));
+    machine_configure(machine, "x", "[Revocation]\nCheck=crl,ocsp\n");
+    identity_load(x);
+    bring(machine, OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = -20, .next = 10000));
+    machine_settle(machine);
+    machine_expect_log(machine, "could not be checked by OCSP: the OCSP answer is older than one that was seen: ", 1);
 }
 
 /* One who may not answer for this CA. */
@@ -426,6 +444,7 @@ int main(void) {
         TEST(test_replay_of_others),
         TEST(test_seen_is_damaged),
         TEST(test_seen_cannot_be_kept),
+        TEST(test_seen_is_known),
         TEST(test_foreign_responder),
     };
 
