@@ -3,6 +3,8 @@
  * set, or is reset, and generations that are used. */
 #include "manager/manager.h"
 
+#include "common/handle-protocol.h"
+#include "common/packet.h"
 #include "enrolment/asked.h"
 #include "enrolment/enrolment.h"
 #include "revocation/revocation.h"
@@ -114,6 +116,68 @@ static void test_alive(void **state) {
 }
 
 /* ---- generations ---- */
+
+static int open_handle(Machine *machine) {
+    Failure failure = FAILURE_INIT;
+    Caller caller = CALLER_INIT;
+    const HandleRequest request = { x_of(machine), PURPOSE_TLS_CLIENT, &caller };
+    int fd = -1;
+
+    caller.uid = 1000;
+    (void) handles_open(manager_lending(machine->manager), &request, &fd, &failure);
+    return fd;
+}
+
+static void sign(Machine *machine, int fd) {
+    static const uint8_t hash[32] = { 1 };
+    const PacketHeader header = {
+        .type = HANDLE_SIGN_TRANSCRIPT,
+        .serial = 1,
+        .generation = identity_generation(x_of(machine)),
+        .scheme = 0x0403,
+    };
+
+    assert_int_equal(packet_send(fd, &header, (BytesView) { hash, sizeof hash }, NULL, 0), 0);
+    machine_settle(machine);
+}
+
+/* What the signing thread says of handles and generations comes to those whom it concerns. */
+static void test_handles(void **state) {
+    Machine *machine = *state;
+    Answer answer = { .calls = 0 };
+
+    machine_write(machine, "etc/identityd.conf", "[TPM]\nTCTI=%s\n[Limits]\nHandlesPerUser=1\n",
+                  swtpm_tcti(machine->swtpm));
+    start_ready(machine, "[Access]\ntls-client=user:1000\n");
+    int fd = open_handle(machine);
+    assert_true(fd >= 0);
+    assert_int_equal(open_handle(machine), -1);
+    (void) close(fd);
+    machine_settle(machine);
+    fd = open_handle(machine);
+    assert_true(fd >= 0); /* the place of the first is free again */
+    sign(machine, fd);
+    machine_until(machine, identity_generation_is_used(x_of(machine)));
+    (void) close(fd);
+    machine_settle(machine);
+    asked_renew(x_of(machine), -1, answer_done, &answer);
+    machine_until(machine, answer.calls > 0);
+    machine_settle(machine);
+    assert_int_equal(access(machine_path(machine, "state/x/generations/1"), F_OK), 0);
+    fd = open_handle(machine);
+    sign(machine, fd);
+    machine_until(machine, access(machine_path(machine, "state/x/generations/1"), F_OK) < 0);
+    /* The limit is read again with the rest. */
+    Failure failure = FAILURE_INIT;
+    machine_write(machine, "etc/identityd.conf", "[TPM]\nTCTI=%s\n[Limits]\nHandlesPerUser=2\n",
+                  swtpm_tcti(machine->swtpm));
+    assert_int_equal(manager_reload(machine->manager, &failure), 0);
+    int second = open_handle(machine);
+    assert_true(second >= 0);
+    assert_int_equal(open_handle(machine), -1);
+    (void) close(second);
+    (void) close(fd);
+}
 
 /* What the signing thread says of one that is gone meanwhile is nobody's. */
 static void test_used_by_nobody(void **state) {
@@ -329,6 +393,7 @@ int main(void) {
         TEST(test_tpm_is_another),
         TEST(test_tpm_hangs),
         TEST(test_alive),
+        TEST(test_handles),
         TEST(test_used_by_nobody),
         TEST(test_boot_behind),
         TEST(test_boot_behind_without_a_tpm),
