@@ -4,8 +4,8 @@
  * here waits for what stands behind a descriptor of its. */
 #include "work/job.h"
 
-#include "common/text.h"
 #include "common/tlv.h"
+#include "work/job-reader.h"
 
 #include <assert.h>
 #include <string.h>
@@ -21,6 +21,7 @@ struct Job {
     int socket;
     JobCallbacks callbacks;
     void *userdata;
+    uint8_t kind;
     bool allow_digest, may_ask, ended, takes_no_answer;
     unsigned progress, requests, signatures;
     char last_step[64];
@@ -180,70 +181,10 @@ static int job_body_build(JobBody *body, const JobRequest *request) {
 
 /* ---- receiving ---- */
 
-static int job_take_file(const Packet *packet, BytesView value, size_t maximum, bool *ret_has, Bytes *ret) {
-    uint8_t index;
-
-    if (tlv_value_u8(value, &index) < 0 || index >= packet->fd_count || *ret_has)
-        return -EBADMSG;
-    int r = bytes_from_memfd(packet->fds[index], maximum, ret);
-    if (r >= 0)
-        *ret_has = true;
-    return r;
-}
-
-static void job_result_clear(JobResult *result) {
-    bytes_clear(&result->issued);
-    bytes_clear(&result->cacerts);
-    bytes_clear(&result->server_chain);
-    bytes_clear(&result->fetched);
-    free(result->server);
-    free(result->tls);
-}
-
-/* Text that is shown to people: on the bus, whose end it would be if it were no UTF-8, and in the log. */
-static int take_text(BytesView value, size_t maximum, char **ret) {
-    int r = tlv_value_string(value, maximum, ret);
-
-    if (r >= 0)
-        text_sanitize(*ret, strlen(*ret), false);
-    return r;
-}
-
-static int job_result_field(const Packet *packet, uint16_t tag, BytesView value, JobResult *result) {
-    switch (tag) {
-    case JOB_RESULT_ISSUED_FD:
-        return job_take_file(packet, value, JOB_ISSUED_MAX, &result->has_issued, &result->issued);
-    case JOB_RESULT_CACERTS_FD:
-        return job_take_file(packet, value, JOB_CACERTS_MAX, &result->has_cacerts, &result->cacerts);
-    case JOB_RESULT_FETCHED_FD:
-        return job_take_file(packet, value, JOB_FETCH_MAX, &result->has_fetched, &result->fetched);
-    case JOB_RESULT_CHAIN_FD:
-        return job_take_file(packet, value, JOB_CHAIN_MAX, &result->has_server_chain, &result->server_chain);
-    case JOB_RESULT_LATER:
-        result->is_later = true;
-        return tlv_value_u32(value, &result->later);
-    case JOB_RESULT_SERVER:
-        return result->server ? -EBADMSG : take_text(value, JOB_URL_MAX, &result->server);
-    case JOB_RESULT_TLS:
-        return result->tls ? -EBADMSG : take_text(value, 256, &result->tls);
-    default:
-        return 0;
-    }
-}
-
 static void job_on_result(Job *job, const Packet *packet) {
     _cleanup_(job_result_clear) JobResult result = { 0 };
-    TlvReader reader = { packet->payload };
-    uint16_t tag;
-    BytesView value;
-    int r;
 
-    while ((r = tlv_read(&reader, &tag, &value)) > 0) {
-        r = job_result_field(packet, tag, value, &result);
-        if (r < 0)
-            break;
-    }
-    if (r < 0 || (result.is_later && result.has_issued)) {
+    if (job_read_result(packet, job->kind, &result) < 0) {
         job_broken(job, "sent a result that is not as agreed");
         return;
     }
@@ -255,58 +196,15 @@ static void job_on_result(Job *job, const Packet *packet) {
 
 static void job_on_failure(Job *job, const Packet *packet) {
     Failure failure = FAILURE_INIT;
-    _cleanup_free_ char *text = NULL;
-    TlvReader reader = { packet->payload };
-    uint8_t retry = 1, rejected = 0;
-    uint32_t after = 0;
-    uint16_t tag;
-    BytesView value;
-    int r;
+    JobFailure said;
 
-    while ((r = tlv_read(&reader, &tag, &value)) > 0) {
-        if (tag == JOB_FAILURE_TEXT && !text)
-            r = tlv_value_string(value, FAILURE_TEXT_MAX - 1U, &text);
-        else if (tag == JOB_FAILURE_RETRY)
-            r = tlv_value_u8(value, &retry);
-        else if (tag == JOB_FAILURE_AFTER)
-            r = tlv_value_u32(value, &after);
-        else if (tag == JOB_FAILURE_REJECTED)
-            r = tlv_value_u8(value, &rejected);
-        if (r < 0)
-            break;
-    }
-    if (r < 0 || !text) {
+    if (job_read_failure(packet, &said) < 0) {
         job_broken(job, "sent a failure that is not as agreed");
         return;
     }
-    (void) failure_set(&failure, -EIO, rejected ? FAILURE_CERTIFICATE_REJECTED : FAILURE_ENROLLMENT_FAILED, "%s", text);
-    job_fail(job, &failure, retry == 0, after);
-}
-
-static int job_parse_create(const Packet *packet, JobQuestion *question, char *strings[static JOB_EKU_MAX]) {
-    TlvReader reader = { packet->payload };
-    uint16_t tag;
-    uint8_t type;
-    BytesView value;
-    int r;
-
-    while ((r = tlv_read(&reader, &tag, &value)) > 0) {
-        if (tag == JOB_KEY_TYPE) {
-            if (tlv_value_u8(value, &type) < 0 || type >= _KEY_ALGORITHM_COUNT)
-                return -EBADMSG;
-            question->key_type = type;
-        } else if (tag == JOB_EXTENSION_EKU) {
-            if (question->eku_count == JOB_EKU_MAX)
-                return -EBADMSG;
-            r = tlv_value_string(value, 128, &strings[question->eku_count]);
-            if (r < 0)
-                return r;
-            question->eku[question->eku_count] = strings[question->eku_count];
-            question->eku_count++;
-        } else
-            return -EBADMSG;
-    }
-    return r;
+    (void) failure_set(&failure, -EIO, said.rejected ? FAILURE_CERTIFICATE_REJECTED : FAILURE_ENROLLMENT_FAILED, "%s",
+                       said.text);
+    job_fail(job, &failure, said.permanent, said.after);
 }
 
 static void job_on_question(Job *job, const Packet *packet) {
@@ -315,7 +213,7 @@ static void job_on_question(Job *job, const Packet *packet) {
     bool good;
 
     if (question.type == JOB_PACKET_CREATE_REQUEST)
-        good = job->requests++ < JOB_REQUESTS_MAX && job_parse_create(packet, &question, strings) >= 0;
+        good = job->requests++ < JOB_REQUESTS_MAX && job_read_create(packet, &question, strings) >= 0;
     else {
         question.scheme = scheme_by_id(packet->header.scheme);
         question.hash = packet->payload;
@@ -332,12 +230,8 @@ static void job_on_question(Job *job, const Packet *packet) {
 
 static void job_on_progress(Job *job, const Packet *packet) {
     _cleanup_free_ char *step = NULL;
-    TlvReader reader = { packet->payload };
-    uint16_t tag;
-    BytesView value;
 
-    if (job->progress++ >= JOB_PROGRESS_MAX || tlv_read(&reader, &tag, &value) != 1 || tag != JOB_STEP ||
-        take_text(value, sizeof job->last_step - 1U, &step) < 0) {
+    if (job->progress++ >= JOB_PROGRESS_MAX || job_read_step(packet, sizeof job->last_step - 1U, &step) < 0) {
         job_broken(job, "sent a progress report that is not as agreed");
         return;
     }
@@ -433,6 +327,7 @@ static int job_send(Job *job, Failure *ret_failure) {
     int r = job->callbacks.prepare(&order, job->userdata, ret_failure);
     if (r < 0)
         return r;
+    job->kind = order.request.kind;
     job->allow_digest = order.request.allow_tls12;
     job->may_ask = job->callbacks.question && order.request.kind != JOB_KIND_FETCH;
     r = job_body_build(&body, &order.request);

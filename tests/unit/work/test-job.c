@@ -386,6 +386,60 @@ static void test_bad_failures(void **state) {
     }
 }
 
+/* Whatever is unknown, out of place or there twice: it could count for something one day, in a reader that knows it. */
+static void test_fields_that_are_not_agreed(void **state) {
+#define FIELD(tag, ...) tag, 0, sizeof((uint8_t[]) { __VA_ARGS__ }), 0, 0, 0, __VA_ARGS__
+#define BODY(...)                                                                                                      \
+    { (const uint8_t[]) { __VA_ARGS__ }, sizeof((uint8_t[]) { __VA_ARGS__ }) }
+    const struct {
+        uint8_t job, packet;
+        BytesView body;
+        bool with_file;
+        const char *what;
+    } cases[] = {
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(63, 1)), false, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(0xff, 0xff, 0, 0, 0, 0), false, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(JOB_STEP, 'x')), false, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT,
+          BODY(FIELD(JOB_RESULT_LATER, 1, 0, 0, 0), FIELD(JOB_RESULT_LATER, 9, 0, 0, 0)), false, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_TLS, 'a'), FIELD(JOB_RESULT_TLS, 'b')), false,
+          "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_FETCHED_FD, 0)), true, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_TLS, 'a')), true, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_ISSUED_FD, 0), FIELD(JOB_RESULT_CACERTS_FD, 0)),
+          true, "result" },
+        { JOB_KIND_PROBE, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_ISSUED_FD, 0)), true, "result" },
+        { JOB_KIND_CACERTS, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_LATER, 1, 0, 0, 0)), false, "result" },
+        { JOB_KIND_FETCH, JOB_PACKET_RESULT, BODY(FIELD(JOB_RESULT_CACERTS_FD, 0)), true, "result" },
+        { JOB_KIND_ENROLL, JOB_PACKET_FAILURE, BODY(FIELD(JOB_FAILURE_TEXT, 'x'), FIELD(63, 1)), false, "failure" },
+        { JOB_KIND_ENROLL, JOB_PACKET_FAILURE, BODY(FIELD(JOB_FAILURE_TEXT, 'x'), FIELD(JOB_FAILURE_TEXT, 'y')), false,
+          "failure" },
+        { JOB_KIND_ENROLL, JOB_PACKET_FAILURE, BODY(FIELD(JOB_FAILURE_TEXT, 'x'), FIELD(JOB_FAILURE_RETRY, 2)), false,
+          "failure" },
+        { JOB_KIND_ENROLL, JOB_PACKET_FAILURE, BODY(FIELD(JOB_FAILURE_RETRY, 1)), false, "failure" },
+        { JOB_KIND_ENROLL, JOB_PACKET_PROGRESS, BODY(FIELD(JOB_STEP, 'x'), FIELD(JOB_STEP, 'y')), false,
+          "progress report" },
+        { JOB_KIND_ENROLL, JOB_PACKET_PROGRESS, BODY(FIELD(JOB_STEP, 'x'), FIELD(63, 1)), false, "progress report" },
+        { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(JOB_KEY_TYPE, 0), FIELD(JOB_KEY_TYPE, 1)), false,
+          "does not allow" },
+        { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(63, 0)), false, "does not allow" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_close_ int fd = cases[i].with_file ? bytes_to_memfd("file", bytes_view_string("12345")) : -1;
+        void *inner = NULL;
+        setup(&inner);
+        Fixture *f = inner;
+        start(f, cases[i].job, false);
+        send_packet(f, cases[i].packet, 0, cases[i].body, fd);
+        if (f->failures != 1)
+            fail_msg("case %zu was taken", i);
+        assert_int_equal(f->questions, 0);
+        assert_broken(f, cases[i].what);
+        teardown(&inner);
+    }
+}
+
 /* What is shown on the bus, which ends its connection for what is no UTF-8. */
 static void test_text_that_is_none(void **state) {
     static const uint8_t odd[] = { 0xff, 0xfe, 0xc0, 'x', '\n', 0x1b };
@@ -497,6 +551,7 @@ int main(void) {
         cmocka_unit_test(test_bad_requests),
         TEST(test_full_request),
         cmocka_unit_test(test_bad_failures),
+        TEST(test_fields_that_are_not_agreed),
         TEST(test_text_that_is_none),
         TEST(test_unsealed),
         TEST(test_lingering_descriptors),
