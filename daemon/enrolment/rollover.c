@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /cacerts on an interval of its own, so that a device whose certificate lives long still hears of a new root in time.
- */
+/* /cacerts on an interval of its own, so that a device whose certificate lives long still hears of a new root in time;
+ * and at once where AnchorsFingerprint= was changed and there is no anchor any more. */
 #include "enrolment/duties.h"
 
 #include "device/log.h"
@@ -32,6 +32,26 @@ static void plan(Identity *identity, bool failed) {
     rollover->next = instant_at(identity_now(identity) + (failed && interval > RETRY ? RETRY : interval));
 }
 
+static bool lacks_anchors(const Identity *identity) {
+    return identity_anchors(identity)->count == 0;
+}
+
+/* Logs. Without an anchor the fingerprint says which it is. */
+static int take_over(Identity *identity, const CertificateList *answer, BytesView server_chain) {
+    Failure failure = FAILURE_INIT;
+
+    if (!lacks_anchors(identity))
+        return follow_rollover(identity, answer, server_chain);
+    int r = follow_cacerts(identity, answer, server_chain, &failure);
+    if (r < 0)
+        log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity_name(identity),
+                  "The CA's certificates were not taken over: %s", failure.text);
+    else
+        log_entry(LOG_NOTICE, MESSAGE_ANCHORS_CHANGED, identity_name(identity),
+                  "The anchor that AnchorsFingerprint= names was fetched.");
+    return r;
+}
+
 static void on_result(JobResult *result, void *userdata) {
     Identity *identity = userdata;
     _cleanup_certificates_ CertificateList answer = { 0 };
@@ -42,7 +62,7 @@ static void on_result(JobResult *result, void *userdata) {
                 ? certificate_bundle_from_pkcs7(bytes_view(&result->cacerts), BUNDLE_MAX, &answer, &left_out, &failure)
                 : failure_set(&failure, -EPROTO, FAILURE_ENROLLMENT_FAILED, "nothing came.");
     if (r >= 0)
-        r = follow_rollover(identity, &answer, bytes_view(&result->server_chain));
+        r = take_over(identity, &answer, bytes_view(&result->server_chain));
     else
         log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity_name(identity),
                   "The CA's certificates could not be read: %s", failure.text);
@@ -82,8 +102,8 @@ static Instant rollover_when(const Identity *identity) {
     const Rollover *rollover = identity_part(identity, &rollover_duty);
     const IdentityConfig *config = identity_config(identity);
 
-    if (!config || config->protocol != PROTOCOL_EST || config->anchors_interval == 0 || rollover->job ||
-        identity_anchors(identity)->count == 0 || identity_state(identity) != STATE_READY)
+    if (!config || config->protocol != PROTOCOL_EST || rollover->job ||
+        (lacks_anchors(identity) && !config->has_anchors_fingerprint) || identity_state(identity) != STATE_READY)
         return instant_never();
     /* One that lies further away than the interval was planned while the clock was elsewhere. */
     int64_t latest = identity_now(identity) + (int64_t) config->anchors_interval + RETRY;
@@ -92,9 +112,13 @@ static Instant rollover_when(const Identity *identity) {
 
 /* Every enrolment brings /cacerts too; so the next one is due an interval after the last of those. */
 static void rollover_hear(Identity *identity, unsigned changes) {
-    const IdentityConfig *config = identity_config(identity);
+    Rollover *rollover = identity_part(identity, &rollover_duty);
 
-    if ((changes & (CHANGED_GENERATION | CHANGED_CONFIGURATION)) && config && config->anchors_interval > 0)
+    if (!(changes & (CHANGED_GENERATION | CHANGED_CONFIGURATION)) || !identity_config(identity))
+        return;
+    if (lacks_anchors(identity))
+        rollover->next = instant_at_once();
+    else
         plan(identity, false);
 }
 

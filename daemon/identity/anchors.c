@@ -201,10 +201,14 @@ static void replace_own(Identity *identity, CertificateList *anchors /* taken */
 }
 
 /* A disk that does not take them is no reason to have none: they are read, or found to be others, again at the next
- * start. */
+ * start. Where none are left (another fingerprint is configured, and its root not yet fetched) the file goes: it has
+ * what the configuration trusts no more. */
 static void keep(Identity *identity, const CertificateList *anchors, const Fingerprints *configured) {
     Failure failure = FAILURE_INIT;
 
+    if (anchors->count == 0 && store_anchors_drop(identity_store(identity), &failure) < 0)
+        log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name,
+                  "The old anchors count no more, but their file stays: %s.", failure.text);
     if (anchors->count > 0 && save_anchors(identity, anchors, configured, &failure) < 0)
         log_entry(LOG_WARNING, MESSAGE_STORAGE, identity->name, "The anchors count, but were not kept: %s.",
                   failure.text);

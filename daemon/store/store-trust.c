@@ -125,6 +125,15 @@ int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure) {
     return save_sealed(store, &anchors_file, pem, ret_failure);
 }
 
+int store_anchors_drop(Store *store, Failure *ret_failure) {
+    _cleanup_free_ char *path = NULL;
+    _cleanup_close_ int fd = open_trust(store, false, false, &path, ret_failure);
+
+    if (fd == -ENOENT)
+        return 0;
+    return fd < 0 ? fd : store_discard(store, (Place) { fd, path }, anchors_file.name, ret_failure);
+}
+
 static bool crl_id_is_valid(const char *id) {
     size_t length = strlen(id);
 

@@ -84,6 +84,7 @@ int store_tidy(Store *store, Failure *ret_failure);
 #define STORE_UNSEALED 2
 int store_anchors_load(Store *store, Bytes *ret_pem, Failure *ret_failure);
 int store_anchors_save(Store *store, BytesView pem, Failure *ret_failure);
+int store_anchors_drop(Store *store, Failure *ret_failure); /* by way of trash/; 0 also where there are none */
 int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure);
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure);
 int store_crl_remove(Store *store, const char *id, Failure *ret_failure); /* 0 also where there is none */

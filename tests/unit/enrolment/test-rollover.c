@@ -170,6 +170,41 @@ static void test_not_ready(void **state) {
     assert_int_equal(fetches(f), 0);
 }
 
+/* Who trusts another root now is not left without one until the next renewal. */
+static void test_other_fingerprint(void **state) {
+    Fixture *f = *state;
+    const Reply first = { .issue = { .starts = -60, .ends = LIFE } },
+                failure = { .kind = REPLY_FAILURE, .text = "cacerts: 500" }, wrong = { .cacerts = f->machine->ca->pem },
+                right = { .cacerts = f->next->pem };
+
+    machine_configure_fingerprint(f->machine, "x", f->machine->ca, "");
+    enroller_script(f->machine->enroller, &first);
+    machine_start(f->machine);
+    machine_await_state(f->machine, "x", STATE_READY);
+    machine_settle(f->machine);
+    machine_configure_fingerprint(f->machine, "x", f->next, "");
+    enroller_script(f->machine->enroller, &failure);
+    identity_load(x_of(f->machine));
+    machine_settle(f->machine);
+    machine_until(f->machine, fetches(f) == 1);
+    machine_settle(f->machine);
+    machine_expect_log(f->machine, "The CA's certificates could not be fetched: cacerts: 500", 1);
+    enroller_script(f->machine->enroller, &wrong);
+    machine_pass(f->machine, 3602);
+    machine_until(f->machine, fetches(f) == 2);
+    machine_settle(f->machine);
+    machine_expect_log(f->machine, "The CA's certificates were not taken over: ", 1);
+    assert_int_equal(identity_anchors(x_of(f->machine))->count, 0);
+    enroller_script(f->machine->enroller, &right);
+    machine_pass(f->machine, 3602);
+    machine_until(f->machine, identity_anchors(x_of(f->machine))->count == 1);
+    assert_true(enroller_last(f->machine->enroller)->has_fingerprint);
+    _cleanup_free_ char *kept = machine_read(f->machine, "state/x/trust/anchors.pem");
+    assert_non_null(strstr(kept, f->next->pem));
+    machine_settle(f->machine);
+    assert_int_equal(fetches(f), 3);
+}
+
 /* Planned while the clock was elsewhere: not for ever. */
 static void test_clock_was_elsewhere(void **state) {
     Fixture *f = *state;
@@ -206,14 +241,9 @@ static void test_stopped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_interval),
-        TEST(test_default_and_never),
-        TEST(test_failure),
-        TEST(test_not_stored),
-        TEST(test_after_a_renewal),
-        TEST(test_not_ready),
-        TEST(test_clock_was_elsewhere),
-        TEST(test_stopped),
+        TEST(test_interval),          TEST(test_default_and_never),   TEST(test_failure),
+        TEST(test_not_stored),        TEST(test_after_a_renewal),     TEST(test_not_ready),
+        TEST(test_other_fingerprint), TEST(test_clock_was_elsewhere), TEST(test_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -323,8 +323,29 @@ static void test_fingerprint(void **state) {
     machine_configure_fingerprint(f->machine, "x", f->others[0], "");
     identity_load(identity);
     assert_int_equal(identity_anchors(identity)->count, 0);
+    assert_int_equal(access(machine_path(f->machine, KEPT), F_OK), -1);
     identity = start(f);
     assert_int_equal(identity_anchors(identity)->count, 0);
+    /* Nor when the first fingerprint comes back: its root is fetched again. */
+    machine_configure_fingerprint(f->machine, "x", f->machine->ca, "");
+    identity_load(identity);
+    assert_int_equal(identity_anchors(identity)->count, 0);
+}
+
+/* The same where the change is found at a start. */
+static void test_fingerprint_changed_meanwhile(void **state) {
+    Fixture *f = *state;
+    Failure failure = FAILURE_INIT;
+
+    machine_configure_fingerprint(f->machine, "x", f->machine->ca, "");
+    Identity *identity = start(f);
+    CertificateList first = list_of(f->machine->ca);
+    assert_int_equal(identity_set_anchors(identity, &first, &failure), 0);
+    machine_configure_fingerprint(f->machine, "x", f->others[0], "");
+    identity = start(f);
+    assert_int_equal(identity_anchors(identity)->count, 0);
+    assert_int_equal(access(machine_path(f->machine, KEPT), F_OK), -1);
+    machine_expect_log(f->machine, "The configured anchors changed: 1 anchors before, 0 now.", 1);
 }
 
 static void test_fingerprint_damaged(void **state) {
@@ -394,6 +415,7 @@ int main(void) {
         TEST(test_not_stored),
         TEST(test_damaged),
         TEST(test_fingerprint),
+        TEST(test_fingerprint_changed_meanwhile),
         TEST(test_fingerprint_damaged),
         TEST(test_domains),
     };
