@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Published files. The runtime directory does not survive a power cut, so nothing here is synced; but a reader never
- * sees half a file or two generations in one directory. */
+ * sees half a file or two generations in one directory: where the file system cannot exchange two directories, it finds
+ * none for a moment. */
 #include "common/names.h"
 #include "store/store-internal.h"
 
@@ -39,6 +40,16 @@ static int build(int runtime_fd, const char *temporary, const PublishedFile *fil
     return r;
 }
 
+/* Gives NAME to what has the temporary name. An overlay file system whose lower layer has NAME can neither exchange nor
+ * move it, and others do not know how to exchange: there the old set goes first. */
+static int replace(int runtime_fd, const char *temporary, const char *name) {
+    int r = place_remove_tree((Place) { runtime_fd, "" }, name);
+
+    if (r < 0)
+        return r;
+    return renameat(runtime_fd, temporary, runtime_fd, name) < 0 ? -errno : 0;
+}
+
 /* Swaps NAME and the temporary name, or gives NAME to what has none yet. */
 static int swap_in(int runtime_fd, const char *temporary, const char *name) {
     struct stat status;
@@ -48,7 +59,9 @@ static int swap_in(int runtime_fd, const char *temporary, const char *name) {
     /* An identity must not take the place of a socket or of another directory's file of that name. */
     if (!S_ISDIR(status.st_mode))
         return -ENOTDIR;
-    return renameat2(runtime_fd, temporary, runtime_fd, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+    if (renameat2(runtime_fd, temporary, runtime_fd, name, RENAME_EXCHANGE) == 0)
+        return 0;
+    return errno == EXDEV || errno == EINVAL || errno == ENOSYS ? replace(runtime_fd, temporary, name) : -errno;
 }
 
 static int unpublish(int runtime_fd, const char *temporary, const char *name) {
@@ -60,9 +73,9 @@ static int unpublish(int runtime_fd, const char *temporary, const char *name) {
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISDIR(status.st_mode))
         return -ENOTDIR;
-    if (renameat(runtime_fd, name, runtime_fd, temporary) < 0)
-        return -errno;
-    return place_remove_tree((Place) { runtime_fd, "" }, temporary);
+    if (renameat(runtime_fd, name, runtime_fd, temporary) == 0)
+        return place_remove_tree((Place) { runtime_fd, "" }, temporary);
+    return errno == EXDEV ? place_remove_tree((Place) { runtime_fd, "" }, name) : -errno;
 }
 
 static int count_entry(Place place, const char *name, void *data) {
