@@ -5,6 +5,7 @@
 
 #include "device/log.h"
 #include "enrolment/enrolment.h"
+#include "identity/chosen.h"
 #include "identity/forgotten.h"
 #include "identity/identity.h"
 #include "manager/timer.h"
@@ -186,28 +187,41 @@ static int list_identities(const Manager *manager, char ***ret_names) {
 
 static int load_identity(Manager *manager, const char *name) {
     Identity *present = identity_set_find(manager->set, name, NULL);
-    uint32_t most = device_config(manager->device)->identities;
 
-    if (present) {
-        identity_load(present);
-        return 0;
-    }
-    if (identity_set_count(manager->set) < most)
+    if (!present)
         return add_identity(manager, name);
-    log_entry(LOG_ERR, MESSAGE_CONFIGURATION, name,
-              "Not loaded: there are more than %u identities; raise Identities= in identityd.conf.", most);
+    identity_load(present);
     return 0;
 }
 
-/* Brings the set of identities in line with the files that are there. */
-static int load_identities(Manager *manager, char *const *names) {
-    int r = 0;
+/* Ends the list after as many as Identities= allows, and says which are left out. Returns what was cut off. */
+static char **cut_names(const Manager *manager, char **names) {
+    uint32_t most = device_config(manager->device)->identities, count = 0;
 
+    while (names[count] && count < most)
+        count++;
+    for (char **name = names + count; *name; name++)
+        log_entry(LOG_ERR, MESSAGE_CONFIGURATION, *name,
+                  "Not loaded: there are more than %u identities, and those that have a certificate come first; raise "
+                  "Identities= in identityd.conf.",
+                  most);
+    return names + count;
+}
+
+/* Brings the set of identities in line with the files that are there. */
+static int load_identities(Manager *manager, char **names) {
+    int r = chosen_sort(manager->device, manager->set, names);
+
+    if (r < 0)
+        return r;
+    char **rest = cut_names(manager, names), *first_of_rest = *rest;
+    *rest = NULL;
     for (size_t i = identity_set_count(manager->set); i > 0; i--)
         if (!strings_contain(names, identity_name(identity_set_at(manager->set, i - 1U))))
             remove_identity(manager, i - 1U);
-    for (char *const *name = names; r >= 0 && name && *name; name++)
+    for (char **name = names; r >= 0 && *name; name++)
         r = load_identity(manager, *name);
+    *rest = first_of_rest;
     return r;
 }
 

@@ -85,6 +85,23 @@ int publish_names(int runtime_fd, char ***ret, Failure *ret_failure) {
     return list_names(runtime_fd, true, ret, ret_failure);
 }
 
+static int count_entry(Place place, const char *name, void *data) {
+    (*(size_t *) data)++;
+    return 0;
+}
+
+bool store_has_generations(int state_fd, const char *name) {
+    _cleanup_close_ int fd = place_open_directory((Place) { state_fd, "" }, name);
+    size_t count = 0;
+
+    if (fd < 0)
+        return fd != -ENOENT;
+    _cleanup_close_ int generations = place_open_directory((Place) { fd, name }, GENERATIONS);
+    if (generations < 0)
+        return generations != -ENOENT;
+    return place_each((Place) { generations, name }, count_entry, &count) < 0 || count > 0;
+}
+
 int store_erase(int state_fd, const char *name, Failure *ret_failure) {
     _cleanup_free_ char *path = path_of_directory(state_fd, NULL);
     char temporary[sizeof(TEMPORARY_PREFIX) + IDENTITY_NAME_MAX];

@@ -130,6 +130,9 @@ int store_state_save(Store *store, const StoredState *state, Failure *ret_failur
 /* The identities that have a directory in the state directory, sorted and NULL-terminated; the caller frees. STORAGE.
  */
 int store_names(int state_fd, char ***ret, Failure *ret_failure);
+/* Whether that identity has a generation, so that it is or was certified; in doubt it has. For one that nobody has
+ * open. */
+bool store_has_generations(int state_fd, const char *name);
 /* Removes all that an identity has, for good. Nobody may have it open. STORAGE. */
 int store_erase(int state_fd, const char *name, Failure *ret_failure);
 /* Goes on with removals that were cut off. */
