@@ -156,6 +156,9 @@ int manager_metrics(const Manager *manager, char **ret) {
     put_times(set, f, "clock_floor_seconds",
               "What is certainly past, as those whom the identity trusts have signed it, seconds since the epoch.",
               clock_floor);
+    put_times(set, f, "crl_next_update_seconds",
+              "When the CA is to have replaced the CRL that the chain is judged by, seconds since the epoch.",
+              revocation_crl_until);
     put_behind(set, f);
     put_states(set, f);
     put_attempts(set, f);

@@ -116,6 +116,17 @@ static int append_pem(Bytes *pem, const Crl *crl) {
     return r;
 }
 
+static void note_until(const Identity *identity, const Crl *crl, Findings *findings) {
+    size_t position = 0;
+
+    if (crl->next_update == 0 || (findings->crl_until > 0 && findings->crl_until <= crl->next_update))
+        return;
+    while (judge_crl_fits(identity, crl, position, NULL) < 0)
+        position++; /* one there is: it was judged by */
+    findings->crl_until = crl->next_update;
+    findings->crl_about = position;
+}
+
 /* -ENOMEM; what is damaged or too much is left out, and said. */
 static int judge_one_stored(Identity *identity, const char *id, Findings *findings, Bytes *pem) {
     _cleanup_bytes_ Bytes der = BYTES_NULL;
@@ -129,6 +140,7 @@ static int judge_one_stored(Identity *identity, const char *id, Findings *findin
     }
     if (!judge_by_crl(identity, crl, findings))
         return 0;
+    note_until(identity, crl, findings);
     identity_learn_time(identity, crl->this_update, "the beginning of a CRL");
     int r = append_pem(pem, crl);
     if (r != -E2BIG)

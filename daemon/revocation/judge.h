@@ -13,6 +13,8 @@ typedef struct Findings {
     bool is_held;       /* something says that a certificate of the chain is on hold */
     bool is_unanswered; /* an issuer's certificate was asked about and nobody answered */
     int64_t leaf_good;  /* thisUpdate of the newest statement that the leaf is good; 0: none */
+    int64_t crl_until;  /* earliest nextUpdate of the stored CRLs that speak for the chain; 0: none … */
+    size_t crl_about;   /* … and the position of a certificate that it speaks for */
 } Findings;
 
 /* The issuer of a certificate of the chain: the next one, or the anchor whose name and key fit; NULL: none. */

@@ -10,9 +10,11 @@
 #define RETRY_MIN 60 /* seconds */
 
 typedef struct Revocation {
-    Check *check;   /* under way */
-    Instant next;   /* never: not checked yet */
-    bool is_judged; /* the stored CRLs, by this Check=, chain and anchors: a reload need not do it again */
+    Check *check;         /* under way */
+    Instant next;         /* never: not checked yet */
+    int64_t crl_until;    /* as revocation_crl_until says … */
+    int64_t warned_until; /* … and of the one that was warned of */
+    bool is_judged;       /* the stored CRLs, by this Check=, chain and anchors: a reload need not do it again */
     OcspSeen seen;
     uint64_t failures;
 } Revocation;
@@ -31,6 +33,10 @@ uint64_t revocation_failures(const Identity *identity) {
     return part_of(identity)->failures;
 }
 
+int64_t revocation_crl_until(const Identity *identity) {
+    return is_configured(identity) ? part_of(identity)->crl_until : 0;
+}
+
 void revocation_check_soon(Identity *identity) {
     part_of(identity)->next = instant_never();
 }
@@ -39,6 +45,29 @@ void revocation_check_soon(Identity *identity) {
 
 static int64_t interval_of(const Identity *identity) {
     return (int64_t) identity_config(identity)->revocation_interval;
+}
+
+static bool crl_is_stale(const Identity *identity) {
+    int64_t until = part_of(identity)->crl_until;
+
+    return until > 0 && until < identity_now(identity);
+}
+
+/* After a check, when a newer one would have come. */
+static void warn_of_stale_crl(Identity *identity, size_t about) {
+    Revocation *revocation = part_of(identity);
+    const CertificateList *chain = identity_chain(identity);
+    char when[CERTIFICATE_TIME_MAX];
+
+    if (!crl_is_stale(identity) || revocation->warned_until == revocation->crl_until || about >= chain->count)
+        return;
+    revocation->warned_until = revocation->crl_until;
+    log_entry(
+        LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(identity),
+        "The CRL for %s should have been replaced by %s (its nextUpdate), and no newer one is to be had. It counts "
+        "on, but what was revoked since is not known, and programs' peers may refuse it: see whether the CA still "
+        "publishes its CRL.",
+        chain->list[about]->subject, certificate_time(revocation->crl_until, when));
 }
 
 /* A tenth of the interval. */
@@ -53,9 +82,16 @@ static void plan(Identity *identity, const CheckEnd *end) {
 
     if (lasts > 0 && lasts * 9 / 10 < wait)
         wait = lasts * 9 / 10;
-    if (end->failed > 0 && wait > retry_after(interval))
+    if ((end->failed > 0 || crl_is_stale(identity)) && wait > retry_after(interval))
         wait = retry_after(interval);
     part_of(identity)->next = instant_at(now + (wait > 0 ? wait : 1));
+}
+
+static void judge_by_stored(Identity *identity, Findings *findings) {
+    Revocation *revocation = part_of(identity);
+
+    revocation->is_judged = judge_stored(identity, findings);
+    revocation->crl_until = findings->crl_until;
 }
 
 static void on_ended(Check *check, const CheckEnd *how, void *userdata) {
@@ -66,9 +102,10 @@ static void on_ended(Check *check, const CheckEnd *how, void *userdata) {
     revocation->check = NULL;
     revocation->failures += end.failed;
     if (!end.is_outdated && is_configured(identity)) {
-        plan(identity, &end);
         tasks_forget_others(identity, check_tasks(check));
-        revocation->is_judged = judge_stored(identity, &end.findings);
+        judge_by_stored(identity, &end.findings);
+        plan(identity, &end);
+        warn_of_stale_crl(identity, end.findings.crl_about);
         identity_evaluate(identity);
     } else
         revocation->next = instant_never();
@@ -125,6 +162,7 @@ static void revocation_begin(Identity *identity) {
 static void forget_statements(Identity *identity) {
     Bytes none = BYTES_NULL;
 
+    part_of(identity)->crl_until = 0;
     identity_set_crls(identity, &none);
     identity_drop_staple(identity);
 }
@@ -141,7 +179,7 @@ static void judge_again(Identity *identity) {
     if (revocation->is_judged) /* each check does it anew */
         return;
     ocsp_seen_load(identity, &revocation->seen);
-    revocation->is_judged = judge_stored(identity, &findings);
+    judge_by_stored(identity, &findings);
     identity_evaluate(identity);
 }
 

@@ -115,6 +115,42 @@ class Crl(Lifecycle):
         one.wait("revoked", 60)
         self.refused("Revoked", one.open, "digest")
 
+    def test_crl_that_the_ca_replaces_no_more(self):
+        """Past its nextUpdate it counts on; that is said once, shown by the metrics, and again when the next one is past its own."""
+        control("crl-lifetime", "3")
+        self.addCleanup(control, "crl-lifetime", "86400")
+        self.addCleanup(control, "crl-file", "none")
+        one = self.made("one", checking())
+        warning = "one: The CRL for "
+        wait_until(lambda: self.next_update("one"), "a CRL")
+        self.freeze_crl()
+        until = self.next_update("one")
+        wait_until(lambda: self.logged().count(warning) == 1, "the warning", 60)
+        self.assertIn("should have been replaced by", self.logged())
+        self.assertGreater(time.time(), until)
+        served = len(requests("crl"))
+        wait_until(lambda: len(requests("crl")) > served + 1, "another check", 60)
+        self.assertEqual((one.state(), self.logged().count(warning)), ("ready", 1))
+        control("crl-file", "none")
+        control("crl-renew")
+        wait_until(lambda: self.next_update("one") > until, "a newer CRL", 60)
+        self.freeze_crl()
+        wait_until(lambda: self.logged().count(warning) == 2, "another warning", 60)
+        revoke(one)
+        control("crl-file", "none")
+        control("crl-renew")
+        one.wait("revoked", 60)
+
+    def freeze_crl(self):
+        with open(SANDBOX + "/frozen.crl", "wb") as file:
+            file.write(run("curl", "-sS", "--noproxy", "*", self.crl_url()).stdout)
+        control("crl-file", SANDBOX + "/frozen.crl")
+
+    def next_update(self, name):
+        """As the metrics have it; 0: there is none."""
+        found = re.search(rf'^identityd_crl_next_update_seconds{{identity="{name}"}} ([0-9]+)$', idctl("metrics").stdout.decode(), re.M)
+        return int(found[1]) if found else 0
+
     def test_crl_that_the_chain_names_no_more(self):
         """A list that nobody asks for any more is not kept."""
         one = self.made("one", checking())

@@ -20,6 +20,7 @@ FAMILIES = {
     "identityd_renewal_due_seconds": "gauge",
     "identityd_next_attempt_seconds": "gauge",
     "identityd_clock_floor_seconds": "gauge",
+    "identityd_crl_next_update_seconds": "gauge",
     "identityd_clock_behind": "gauge",
     "identityd_identity_ready": "gauge",
     "identityd_identity_state": "gauge",
