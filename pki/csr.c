@@ -70,23 +70,28 @@ static int add_extended_key_usage(asn1_node extensions, const CsrTemplate *templ
     return add_extension(extensions, GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE, false, view_from_datum(&value));
 }
 
+/* -ENOENT: there is to be none. */
+static int make_san(const CsrTemplate *template, Bytes *ret, bool *ret_critical, Failure *ret_failure) {
+    const CertificateExtension *extension =
+        template->renew ? certificate_extension(template->renew, GNUTLS_X509EXT_OID_SAN) : NULL;
+
+    if (extension) {
+        *ret_critical = extension->critical;
+        return bytes_copy(extension->value, ret);
+    }
+    return template->renew || template->san_count == 0
+               ? -ENOENT
+               : csr_sans_encode(template->sans, template->san_count, ret, ret_failure);
+}
+
 static int add_subject_alternative_name(asn1_node extensions, const CsrTemplate *template, bool empty_subject,
                                         Failure *ret_failure) {
     _cleanup_bytes_ Bytes value = BYTES_NULL;
     bool critical = empty_subject; /* RFC 5280 §4.2.1.6 */
-    int r;
 
-    if (template->renew) {
-        const CertificateExtension *extension = certificate_extension(template->renew, GNUTLS_X509EXT_OID_SAN);
-        if (!extension)
-            return 0;
-        critical = extension->critical;
-        r = bytes_copy(extension->value, &value);
-    } else {
-        if (template->san_count == 0)
-            return 0;
-        r = csr_sans_encode(template->sans, template->san_count, &value, ret_failure);
-    }
+    int r = make_san(template, &value, &critical, ret_failure);
+    if (r == -ENOENT)
+        return 0;
     return r < 0 ? r : add_extension(extensions, GNUTLS_X509EXT_OID_SAN, critical, bytes_view(&value));
 }
 
@@ -318,4 +323,26 @@ int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san) {
     *ret_san = san;
     subject = san = BYTES_NULL;
     return 0;
+}
+
+int csr_has_names(BytesView der, const CsrTemplate *template, Failure *ret_failure) {
+    _cleanup_bytes_ Bytes subject = BYTES_NULL, san = BYTES_NULL, wanted_subject = BYTES_NULL, wanted_san = BYTES_NULL;
+    Failure failure = FAILURE_INIT;
+    bool is_critical;
+
+    int r = csr_names(der, &subject, &san);
+    if (r < 0)
+        return failure_set(ret_failure, r, FAILURE_INVALID_ARGUMENT, "the certificate request cannot be read");
+    r = make_subject(template, &wanted_subject, &failure);
+    if (r >= 0)
+        r = make_san(template, &wanted_san, &is_critical, &failure);
+    if (r < 0 && r != -ENOENT) {
+        if (failure.kind == FAILURE_NONE)
+            (void) failure_errno(&failure, r, "encoding names");
+        if (ret_failure)
+            *ret_failure = failure;
+        return r;
+    }
+    return bytes_view_equal(bytes_view(&subject), bytes_view(&wanted_subject)) &&
+           bytes_view_equal(bytes_view(&san), bytes_view(&wanted_san));
 }

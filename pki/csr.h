@@ -40,5 +40,9 @@ int csr_spki(BytesView der, Bytes *ret_spki);
  * -EBADMSG. */
 int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san);
 
+/* Whether a request has the very Subject and SAN that `template` would give it: 1 or 0. -EBADMSG: no request; as
+ * csr_create: the template's names cannot be encoded. */
+int csr_has_names(BytesView der, const CsrTemplate *template, Failure *ret_failure);
+
 #define EKU_CLIENT_AUTH "1.3.6.1.5.5.7.3.2"
 #define EKU_SERVER_AUTH "1.3.6.1.5.5.7.3.1"

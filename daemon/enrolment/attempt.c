@@ -6,6 +6,7 @@
 #include "enrolment/commit.h"
 #include "enrolment/follow.h"
 #include "enrolment/pending.h"
+#include "enrolment/request-names.h"
 #include "identity/identity-job.h"
 
 #include <string.h>
@@ -215,6 +216,13 @@ static void on_key_created(const Failure *failure, TpmKey *created, void *userda
         fail(attempt, &problem);
 }
 
+/* A renewal copies the names that it has. What cannot be compared is taken for the same: making a new request would
+ * fail of that, and say so. */
+static bool has_other_names(const Attempt *attempt, const StoredPending *pending) {
+    return pending->request.size > 0 && !pending->present_names &&
+           request_has_configured_names(attempt->identity, bytes_view(&pending->request), NULL) == 0;
+}
+
 /* Whether work that was left under pending/ is still what this attempt would do. */
 static bool pending_fits(const Attempt *attempt, const StoredPending *pending, const TpmKey *key) {
     const Identity *identity = attempt->identity;
@@ -223,7 +231,7 @@ static bool pending_fits(const Attempt *attempt, const StoredPending *pending, c
     /* Where a new key is a must (revoked, say), a request that was begun with the old one is none to go on with. */
     return !pending->manual && !(attempt->start.new_key && pending->same_key) &&
            tpm_key_algorithm(key) == identity_config(identity)->algorithm &&
-           bytes_view_equal(bytes_view(&pending->parent_name), parent);
+           bytes_view_equal(bytes_view(&pending->parent_name), parent) && !has_other_names(attempt, pending);
 }
 
 /* 1: goes on with what is there; 0: there is nothing that fits. What is damaged is no reason to stop: it is put aside.

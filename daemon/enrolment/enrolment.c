@@ -4,6 +4,7 @@
 
 #include "device/log.h"
 #include "enrolment/commit.h"
+#include "enrolment/request-names.h"
 
 #include <gnutls/crypto.h>
 #include <inttypes.h>
@@ -404,6 +405,20 @@ static void give_up_request(Identity *identity) {
     identity_forget_attempts(identity);
 }
 
+/* The configuration may have been changed while identityd did not run. What names it gives is known once the TPM, and
+ * so the device ID, is. */
+static void compare_names(Identity *identity) {
+    const Enrolment *enrolment = part_of(identity);
+    _cleanup_(stored_pending_clear) StoredPending pending = { 0 };
+
+    if (enrolment->attempt || enrolment->pending != PENDING_ENROLMENT || !identity_config(identity) ||
+        !tpm_watch_is_ready(device_tpm(identity_context(identity)->device)))
+        return;
+    if (store_pending_load(identity_store(identity), &pending, NULL) >= 0 && !pending.present_names &&
+        request_has_configured_names(identity, bytes_view(&pending.request), NULL) == 0)
+        give_up_request(identity);
+}
+
 /* After a start: what the CA has taken is asked for again, and a certificate that came early still waits. */
 static void look_at_pending(Identity *identity) {
     Enrolment *enrolment = part_of(identity);
@@ -452,6 +467,8 @@ static void enrolment_hear(Identity *identity, unsigned changes) {
         hear_configuration(identity, changes);
     if ((changes & CHANGED_GENERATION) && identity_store(identity))
         look_at_pending(identity);
+    if (changes & (CHANGED_GENERATION | CHANGED_TPM))
+        compare_names(identity);
     if ((changes & CHANGED_STATE) && state == STATE_REVOKED)
         leave_renewal(identity);
     if (changes & CHANGED_UNEXPIRED)

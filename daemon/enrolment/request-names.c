@@ -158,6 +158,18 @@ int request_names(Identity *identity, RequestNames *ret, Failure *ret_failure) {
     return 0;
 }
 
+int request_has_configured_names(Identity *identity, BytesView request, Failure *ret_failure) {
+    RequestNames names;
+    int r = request_names(identity, &names, ret_failure);
+
+    if (r < 0)
+        return r;
+    const CsrTemplate template = { .subject = names.subject, .sans = names.sans, .san_count = names.san_count };
+    r = csr_has_names(request, &template, ret_failure);
+    request_names_clear(&names);
+    return r;
+}
+
 int request_user(const Identity *identity, const Authenticate *authenticate, bool renewal, char **ret,
                  Failure *ret_failure) {
     const char *where = renewal ? "[Renewal] User=" : "[Enrollment] User=";

@@ -10,6 +10,10 @@
  * be, or a value that cannot stand in it: file, line, key and why), INTERNAL. */
 int request_names(Identity *identity, RequestNames *ret, Failure *ret_failure);
 
+/* Whether a request (PKCS#10 DER) has the names that are configured: 1 or 0. As request_names, and INVALID_ARGUMENT for
+ * what is no request. */
+int request_has_configured_names(Identity *identity, BytesView request, Failure *ret_failure);
+
 /* The user that the CA is told. As request_names. */
 int request_user(const Identity *identity, const Authenticate *authenticate, bool renewal, char **ret,
                  Failure *ret_failure);

@@ -5,6 +5,8 @@
 #include "enrolment/asked.h"
 #include "tests/unit/enrolment/scenes.h"
 
+#include <sys/stat.h>
+
 static void reload(Machine *machine) {
     Failure failure = FAILURE_INIT;
 
@@ -147,6 +149,43 @@ static void test_removed_in_the_middle(void **state) {
     reload(machine);
     assert_int_equal(answer.calls, 1);
     expect_failure(&answer.failure, FAILURE_NOT_READY, "x is no longer configured, or identityd stops.");
+}
+
+/* Between a stop and a start the configuration was changed: the request that the CA has taken is for other names. */
+static void rename_while_stopped(Machine *machine, const char *key) {
+    const Reply later = { .kind = REPLY_LATER, .seconds = 5000 };
+
+    enroller_script(machine->enroller, &later);
+    start(machine, "");
+    (void) machine_await_job(machine, 1);
+    machine_settle(machine);
+    machine_stop(machine);
+    machine_start(machine); /* nothing was changed: nothing is asked before its time */
+    machine_settle(machine);
+    unsigned before = enroller_count(machine->enroller);
+    machine_expect_log(machine, "is given up", 0);
+    machine_stop(machine);
+    (void) mkdir(machine_path(machine, "etc/identities/x.conf.d"), 0700);
+    machine_write(machine, "etc/identities/x.conf.d/name.conf", "[Identity]\n%s\n", key);
+    enroller_script(machine->enroller, &later);
+    machine_start(machine);
+    EnrollerJob *job = machine_await_job(machine, before + 1);
+    machine_expect_log(machine, "The request that the CA has taken is given up", 1);
+    machine_settle(machine);
+    assert_false(job->brings_request);
+    machine_pass(machine, 6000);
+    job = machine_await_job(machine, before + 2);
+    assert_true(job->brings_request); /* now the one with the new names is gone on with */
+    machine_await_state(machine, "x", STATE_READY);
+}
+
+static void test_other_subject(void **state) {
+    rename_while_stopped(*state, "Subject=CN=y,O=%d");
+    assert_non_null(strstr(identity_leaf(x_of(*state))->subject, "CN=y"));
+}
+
+static void test_other_alternative_name(void **state) {
+    rename_while_stopped(*state, "SubjectAltName=dns:new.example");
 }
 
 static void test_stopped_in_the_middle(void **state) {
@@ -353,6 +392,8 @@ int main(void) {
         TEST(test_clock_that_is_stepped),
         TEST(test_retired_in_the_middle),
         TEST(test_removed_in_the_middle),
+        TEST(test_other_subject),
+        TEST(test_other_alternative_name),
         TEST(test_stopped_in_the_middle),
         TEST(test_no_tpm),
         TEST(test_settings_changed),

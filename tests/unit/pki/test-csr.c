@@ -327,6 +327,33 @@ static void test_key_mismatch(void **state) {
                    "cannot be read");
 }
 
+static void test_has_names(void **state) {
+    _cleanup_test_key_ TestKey key = test_key(0, 0);
+    const CsrSan sans[] = { { SAN_DNS, "a.example" }, { SAN_DNS, "b.example" } };
+    const struct {
+        CsrTemplate template;
+        int result;
+    } cases[] = {
+        { { .subject = "CN=x,O=y", .sans = sans, .san_count = 1 }, 1 },
+        { { .subject = "CN=x,O=z", .sans = sans, .san_count = 1 }, 0 },
+        { { .subject = "CN=x", .sans = sans, .san_count = 1 }, 0 },
+        { { .subject = "CN=x,O=y", .sans = sans, .san_count = 2 }, 0 },
+        { { .subject = "CN=x,O=y", .sans = sans + 1, .san_count = 1 }, 0 },
+        { { .subject = "CN=x,O=y" }, 0 },
+        { { .subject = "no name" }, -EINVAL },
+    };
+    _cleanup_bytes_ Bytes der = BYTES_NULL, plain = BYTES_NULL;
+    Failure failure = FAILURE_INIT;
+
+    assert_ok(csr_create(&cases[0].template, key.key, bytes_view(&key.spki), &der, &failure), failure);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
+        assert_int_equal(csr_has_names(bytes_view(&der), &cases[i].template, &failure), cases[i].result);
+    assert_ok(csr_create(&cases[5].template, key.key, bytes_view(&key.spki), &plain, &failure), failure);
+    assert_int_equal(csr_has_names(bytes_view(&plain), &cases[5].template, NULL), 1);
+    assert_int_equal(csr_has_names(bytes_view(&plain), &cases[0].template, NULL), 0);
+    assert_int_equal(csr_has_names(bytes_view_string("none"), &cases[0].template, NULL), -EBADMSG);
+}
+
 static void test_malformed_requests(void **state) {
     _cleanup_test_key_ TestKey key = test_key(0, 0);
     const CsrSan san = { SAN_DNS, "a.example" };
@@ -515,11 +542,17 @@ static void test_renewed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openssl_reads_it), cmocka_unit_test(test_hardware_module_name),
-        cmocka_unit_test(test_minimal),          cmocka_unit_test(test_subjects),
-        cmocka_unit_test(test_refused_names),    cmocka_unit_test(test_renewal_copies_bytes),
-        cmocka_unit_test(test_key_mismatch),     cmocka_unit_test(test_malformed_requests),
-        cmocka_unit_test(test_issued),           cmocka_unit_test(test_names_of_the_ca),
+        cmocka_unit_test(test_openssl_reads_it),
+        cmocka_unit_test(test_hardware_module_name),
+        cmocka_unit_test(test_minimal),
+        cmocka_unit_test(test_subjects),
+        cmocka_unit_test(test_refused_names),
+        cmocka_unit_test(test_renewal_copies_bytes),
+        cmocka_unit_test(test_key_mismatch),
+        cmocka_unit_test(test_has_names),
+        cmocka_unit_test(test_malformed_requests),
+        cmocka_unit_test(test_issued),
+        cmocka_unit_test(test_names_of_the_ca),
         cmocka_unit_test(test_renewed),
     };
 
