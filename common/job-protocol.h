@@ -10,17 +10,19 @@
 
 #define JOB_PACKET_JOB             0x10 /* identityd → enroller, once, first */
 #define JOB_PACKET_PROGRESS        0x11 /* enroller →, any number: JOB_STEP */
-#define JOB_PACKET_CREATE_REQUEST  0x12 /* enroller →, at most JOB_REQUESTS_MAX: JOB_KEY_TYPE, JOB_EXTENSION_* */
+#define JOB_PACKET_CREATE_REQUEST  0x12 /* enroller →: JOB_KEY_TYPE, JOB_EXTENSION_*, JOB_BINDING; how often: below */
 #define JOB_PACKET_SIGN_TRANSCRIPT 0x13 /* enroller →, at most JOB_SIGNATURES_MAX: header scheme, payload: hash */
 #define JOB_PACKET_SIGN_DIGEST     0x14 /* the same with a digest; only where the job says JOB_ALLOW_TLS12 */
 #define JOB_PACKET_RESULT          0x15 /* enroller →, once, last: JOB_RESULT_* */
 #define JOB_PACKET_FAILURE         0x16 /* enroller →, once, last: JOB_FAILURE_* */
 #define JOB_PACKET_ANSWER          0x80 /* | type, serial repeated: status and text, or PKCS#10 DER, or a signature */
 
-#define JOB_REQUESTS_MAX   1U
-#define JOB_SIGNATURES_MAX 4U
-#define JOB_PROGRESS_MAX   256U
-#define JOB_SECONDS_MAX    300U /* identityd ends a job that takes longer */
+#define JOB_REQUESTS_MAX 1U
+/* Those with a JOB_BINDING, each for a session that the server closed the one before with (after a 401, say). */
+#define JOB_LINKED_REQUESTS_MAX 4U
+#define JOB_SIGNATURES_MAX      4U
+#define JOB_PROGRESS_MAX        256U
+#define JOB_SECONDS_MAX         300U /* identityd ends a job that takes longer */
 
 /* Tags. Strings are UTF-8 without NUL. */
 #define JOB_KIND     1 /* u8, a JOB_KIND_… */
@@ -60,6 +62,12 @@
 
 #define JOB_KEY_TYPE      40 /* u8, KeyAlgorithm: what /csrattrs asks for; absent: as configured */
 #define JOB_EXTENSION_EKU 41 /* string, repeatable: extended key usage OID that /csrattrs asks for */
+#define JOB_BINDING                                                                                                    \
+    42 /* bytes: the channel binding of the TLS session that is to carry the request, JOB_TLS_UNIQUE_SIZE (tls-unique, \
+        * RFC 5929) or JOB_TLS_EXPORTER_SIZE of them (tls-exporter, RFC 9266). In base64 it is the challengePassword   \
+        * (RFC 7030 §3.5) */
+#define JOB_TLS_UNIQUE_SIZE   12U
+#define JOB_TLS_EXPORTER_SIZE 32U
 
 #define JOB_RESULT_ISSUED_FD  48 /* u8: DER PKCS#7 certs-only as decoded from base64 (simple(re)enroll) */
 #define JOB_RESULT_CACERTS_FD 49 /* u8: DER PKCS#7 certs-only of /cacerts */

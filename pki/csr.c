@@ -14,7 +14,10 @@
 #define INVALID(...)  failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, __VA_ARGS__)
 #define INTERNAL(...) failure_set(ret_failure, -EIO, FAILURE_INTERNAL, __VA_ARGS__)
 
-#define OID_EXTENSION_REQUEST "1.2.840.113549.1.9.14"
+#define OID_EXTENSION_REQUEST  "1.2.840.113549.1.9.14"
+#define OID_CHALLENGE_PASSWORD "1.2.840.113549.1.9.7"
+
+#define PRINTABLE_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?"
 
 static void pubkey_p(gnutls_pubkey_t *key) {
     if (*key)
@@ -119,6 +122,30 @@ static int make_subject(const CsrTemplate *template, Bytes *ret, Failure *ret_fa
     return csr_subject_encode(template->subject, ret, ret_failure);
 }
 
+static int add_attribute(asn1_node info, const char *oid, BytesView value) {
+    int r = asn1_write_text(info, "attributes", "NEW");
+
+    if (r >= 0)
+        r = asn1_write_text(info, "attributes.?LAST.type", oid);
+    if (r >= 0)
+        r = asn1_write_text(info, "attributes.?LAST.values", "NEW");
+    return r < 0 ? r : asn1_write(info, "attributes.?LAST.values.?1", value);
+}
+
+static int add_challenge(asn1_node info, const char *challenge, Failure *ret_failure) {
+    uint8_t der[2 + CSR_CHALLENGE_MAX];
+    size_t length = challenge ? strlen(challenge) : 0;
+
+    if (!challenge)
+        return 0;
+    if (length == 0 || length > CSR_CHALLENGE_MAX || strspn(challenge, PRINTABLE_CHARACTERS) < length)
+        return INVALID("a challengePassword must be 1 to %u letters of a PrintableString", CSR_CHALLENGE_MAX);
+    der[0] = ASN1_TAG_PRINTABLE_STRING;
+    der[1] = (uint8_t) length;
+    memcpy(der + 2, challenge, length);
+    return add_attribute(info, OID_CHALLENGE_PASSWORD, (BytesView) { der, 2 + length });
+}
+
 /* CertificationRequestInfo: what is signed. */
 static int make_info(const CsrTemplate *template, BytesView spki, Bytes *ret, Failure *ret_failure) {
     _cleanup_asn1_ asn1_node info = NULL;
@@ -137,13 +164,9 @@ static int make_info(const CsrTemplate *template, BytesView spki, Bytes *ret, Fa
     if (r >= 0)
         r = asn1_write(info, "subjectPKInfo", spki);
     if (r >= 0)
-        r = asn1_write_text(info, "attributes", "NEW");
+        r = add_attribute(info, OID_EXTENSION_REQUEST, bytes_view(&extensions));
     if (r >= 0)
-        r = asn1_write_text(info, "attributes.?1.type", OID_EXTENSION_REQUEST);
-    if (r >= 0)
-        r = asn1_write_text(info, "attributes.?1.values", "NEW");
-    if (r >= 0)
-        r = asn1_write(info, "attributes.?1.values.?1", bytes_view(&extensions));
+        r = add_challenge(info, template->challenge, ret_failure);
     return r < 0 ? r : asn1_encode(info, ret);
 }
 
@@ -323,6 +346,22 @@ int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san) {
     *ret_san = san;
     subject = san = BYTES_NULL;
     return 0;
+}
+
+bool csr_has_challenge(BytesView der) {
+    _cleanup_asn1_ asn1_node info = NULL;
+    BytesView info_der;
+    size_t count;
+
+    if (open_request(der, &info, &info_der) < 0 || asn1_count(info, "attributes", &count) < 0)
+        return false;
+    for (size_t i = 0; i < count && i < CERTIFICATE_EXTENSIONS_MAX; i++) {
+        char field[48], oid[ASN1_OID_MAX];
+        (void) snprintf(field, sizeof(field), "attributes.?%zu.type", i + 1);
+        if (asn1_oid(info, field, oid) >= 0 && strcmp(oid, OID_CHALLENGE_PASSWORD) == 0)
+            return true;
+    }
+    return false;
 }
 
 int csr_has_names(BytesView der, const CsrTemplate *template, Failure *ret_failure) {

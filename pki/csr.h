@@ -19,6 +19,8 @@ typedef struct CsrSan {
 #define CSR_EKU_MAX  16U
 #define CSR_MAX      (16U * 1024U) /* DER bytes of a request */
 
+#define CSR_CHALLENGE_MAX 64U
+
 typedef struct CsrTemplate {
     const char *subject;      /* as common/distinguished-name.h reads it, expanded; "" if there is a SAN. Or … */
     const Certificate *renew; /* … Subject and SAN are copied byte for byte from here */
@@ -27,6 +29,8 @@ typedef struct CsrTemplate {
     bool key_encipherment;  /* RSA server keys of old; else digitalSignature alone */
     const char *const *eku; /* OIDs; NULL or empty: no extension */
     size_t eku_count;
+    /* challengePassword (RFC 2985 §5.4.1) in the letters of a PrintableString, at most CSR_CHALLENGE_MAX; NULL: none */
+    const char *challenge;
 } CsrTemplate;
 
 /* Makes the request and signs it with `key` (an external key whose callbacks may reach a TPM), of which `spki` is the
@@ -40,6 +44,8 @@ int csr_spki(BytesView der, Bytes *ret_spki);
  * -EBADMSG. */
 int csr_names(BytesView der, Bytes *ret_subject, Bytes *ret_san);
 
+/* Whether it has a challengePassword. False also for what is no request. */
+bool csr_has_challenge(BytesView der);
 /* Whether a request has the very Subject and SAN that `template` would give it: 1 or 0. -EBADMSG: no request; as
  * csr_create: the template's names cannot be encoded. */
 int csr_has_names(BytesView der, const CsrTemplate *template, Failure *ret_failure);

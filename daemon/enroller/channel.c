@@ -158,17 +158,23 @@ static int channel_ask(Channel *channel, uint8_t type, uint16_t scheme, BytesVie
     return r < 0 ? failure_errno(ret_failure, r, "Keeping identityd's answer") : 0;
 }
 
-int channel_create_request(Channel *channel, int key_type, char *const *eku, size_t eku_count, Bytes *ret_der,
-                           Failure *ret_failure) {
+int channel_create_request(Channel *channel, const RequestWish *wish, Bytes *ret_der, Failure *ret_failure) {
     _cleanup_bytes_ Bytes body = BYTES_NULL, der = BYTES_NULL;
+    bool is_linked = wish->binding.size > 0;
     int r = 0;
 
-    if (channel->requests >= JOB_REQUESTS_MAX)
-        return failure_set(ret_failure, -E2BIG, FAILURE_INTERNAL, "The job has had its certificate request already.");
-    if (key_type >= 0)
-        r = tlv_append_u8(&body, JOB_KEY_TYPE, (uint8_t) key_type);
-    for (size_t i = 0; r >= 0 && i < eku_count; i++)
-        r = tlv_append_string(&body, JOB_EXTENSION_EKU, eku[i]);
+    if (channel->requests >= (is_linked ? JOB_LINKED_REQUESTS_MAX : JOB_REQUESTS_MAX))
+        return failure_set(ret_failure, -E2BIG, FAILURE_INTERNAL,
+                           is_linked ? "One job gets %u certificate requests, each for one connection, and the CA's "
+                                       "server closed them all: does it keep its connections open?"
+                                     : "The job has had its certificate request already (%u).",
+                           is_linked ? JOB_LINKED_REQUESTS_MAX : JOB_REQUESTS_MAX);
+    if (wish->key_type >= 0)
+        r = tlv_append_u8(&body, JOB_KEY_TYPE, (uint8_t) wish->key_type);
+    for (size_t i = 0; r >= 0 && i < wish->eku_count; i++)
+        r = tlv_append_string(&body, JOB_EXTENSION_EKU, wish->eku[i]);
+    if (r >= 0 && is_linked)
+        r = tlv_append(&body, JOB_BINDING, wish->binding);
     if (r < 0)
         return failure_errno(ret_failure, r, "Writing a question to identityd");
     channel->requests++;

@@ -37,10 +37,16 @@ unsigned channel_milliseconds_left(const Channel *channel);
 /* Whether identityd has gone: then nothing is worth doing any more. */
 bool channel_is_closed(const Channel *channel);
 
-/* Asks for a PKCS#10 request with the key type (a KeyAlgorithm, -1: as configured) and extended key usages that
- * /csrattrs named. -EACCES: identityd refused, with its text; -E2BIG: asked before. */
-int channel_create_request(Channel *channel, int key_type, char *const *eku, size_t eku_count, Bytes *ret_der,
-                           Failure *ret_failure);
+/* What /csrattrs asks for in a request. */
+typedef struct RequestWish {
+    int key_type;     /* a KeyAlgorithm, -1: as configured */
+    char *const *eku; /* extended key usages */
+    size_t eku_count;
+    BytesView binding; /* of the TLS session that is to carry it (JOB_BINDING); empty: it is linked to none */
+} RequestWish;
+
+/* Asks for a PKCS#10 request. -EACCES: identityd refused, with its text; -E2BIG: asked too often. */
+int channel_create_request(Channel *channel, const RequestWish *wish, Bytes *ret_der, Failure *ret_failure);
 
 /* Asks for a TLS client signature of `type` JOB_PACKET_SIGN_TRANSCRIPT or JOB_PACKET_SIGN_DIGEST. Errors as above;
  * -E2BIG after JOB_SIGNATURES_MAX. */

@@ -17,12 +17,18 @@
 /* Base64 with line breaks is below 3/2 of what it encodes. */
 #define BASE64_MAX(size) ((size) + (size) / 2U + 1024U)
 
+/* Of a request that is linked to its TLS session: tried one after the other. Servers take bodies of a few KiB at least,
+ * and most requests need less. */
+static const size_t linked_sizes[] = { 4096U, BASE64_MAX(JOB_REQUEST_MAX) };
+
 typedef struct Est {
     const EnrollJob *job;
     Channel *channel;
     ClientKey *client;
-    Bytes request;        /* PKCS#10: asked for once, posted to each server that is tried */
-    bool wants_challenge; /* the CA does, and gets none */
+    Bytes request;             /* PKCS#10: asked for once, posted to each server that is tried */
+    bool is_linked;            /* the CA wants proof of possession, so it is made for the TLS session that carries it */
+    CsrAttributes *attributes; /* NULL: the CA wants nothing in particular */
+    bool is_refused;           /* the request is not as they want it */
     EnrollFault *fault;
 } Est;
 
@@ -82,9 +88,13 @@ static bool status_is_temporary(long status) {
 }
 
 static const char *status_advice(const Est *est, const HttpResponse *response) {
-    if ((response->status == 401 || response->status == 403) && est->wants_challenge)
-        return "; the CA wants proof of possession (challengePassword, RFC 7030 §3.5), which identityd does not give: "
-               "switch it off there for this device";
+    if (response->status >= 400 && response->status <= 403 && est->is_linked)
+        return response->is_tls13
+                   ? "; the request was linked to its TLS 1.3 session by tls-exporter (RFC 9266), as the CA "
+                     "wants proof of possession (RFC 7030 §3.5, which knows TLS 1.2 alone): if that is "
+                     "what it refuses, switch it off there, or let it speak TLS 1.2 and set AllowTLS12=yes"
+                   : "; the request was linked to its TLS session by tls-unique, as the CA wants proof of "
+                     "possession (RFC 7030 §3.5)";
     /* TLS 1.3 lets a server ask later (RFC 8446 §4.6.2), which neither libcurl nor we offer. */
     if ((response->status == 401 || response->status == 403) && est->job->client_chain.count > 0 &&
         !response->certificate_was_asked)
@@ -126,12 +136,68 @@ static int fault_memory(Est *est) {
     return failure_errno(&est->fault->failure, -ENOMEM, "Enrolling");
 }
 
+/* ---- the request ---- */
+
+/* Asks identityd for it. */
+static int est_ask_request(Est *est, BytesView binding, Failure *ret_failure) {
+    const CsrAttributes *attributes = est->attributes;
+    _cleanup_bytes_ Bytes der = BYTES_NULL;
+    RequestWish wish = { .key_type = -1, .binding = binding };
+
+    if (attributes) {
+        wish.key_type = attributes->key_type;
+        wish.eku = attributes->eku;
+        wish.eku_count = attributes->eku_count;
+    }
+    channel_progress(est->channel, "request");
+    int r = channel_create_request(est->channel, &wish, &der, ret_failure);
+    if (r < 0)
+        return failure_prefix(ret_failure, r, "The certificate request was not made");
+    if (attributes) {
+        r = csr_attributes_check_request(attributes, bytes_view(&der), ret_failure);
+        est->is_refused = r < 0;
+    }
+    if (r < 0)
+        return r;
+    bytes_clear(&est->request);
+    est->request = der;
+    der = BYTES_NULL;
+    return 0;
+}
+
+/* HttpLinkedBody.make */
+static int est_make_body(BytesView binding, void *userdata, Bytes *ret_body, Failure *ret_failure) {
+    Est *est = userdata;
+    int r = est_ask_request(est, binding, ret_failure);
+
+    if (r < 0)
+        return r;
+    r = answer_encode_base64(bytes_view(&est->request), ret_body);
+    return r < 0 ? failure_errno(ret_failure, r, "Encoding the request") : 0;
+}
+
 /* ---- exchanges ---- */
+
+static int est_exchange_linked(EstServer *server, HttpSession *http, HttpRequest *request, HttpResponse *ret) {
+    Est *est = server->est;
+    HttpLinkedBody linked = { .make = est_make_body, .userdata = est };
+    int r = -EMSGSIZE;
+
+    request->linked = &linked;
+    for (size_t i = 0; r == -EMSGSIZE && i < ARRAY_LENGTH(linked_sizes); i++) {
+        linked.size = linked_sizes[i];
+        r = http_exchange(http, request, ret, est->fault);
+    }
+    if (r < 0 && est->is_refused)
+        est->fault->is_permanent = true;
+    return r;
+}
 
 static int est_exchange(EstServer *server, HttpSession *http, const EstStep *step, HttpResponse *ret) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
     char url[JOB_URL_MAX + 32U];
     HttpRequest request = { .url = url, .accept = step->accept, .maximum = BASE64_MAX(step->maximum) };
+    int r;
 
     channel_progress(server->est->channel, step->name);
     (void) snprintf(url, sizeof url, "%s/%s", server->url, step->name);
@@ -142,7 +208,8 @@ static int est_exchange(EstServer *server, HttpSession *http, const EstStep *ste
         request.is_base64 = true; /* RFC 8951 §3 ignores it, but servers of RFC 7030 decode only then */
         request.body = bytes_view(&body);
     }
-    int r = http_exchange(http, &request, ret, server->est->fault);
+    r = step->posts && server->est->is_linked ? est_exchange_linked(server, http, &request, ret)
+                                              : http_exchange(http, &request, ret, server->est->fault);
     return r < 0 ? fault_at(server, step, r) : 0;
 }
 
@@ -282,9 +349,9 @@ static int est_connect(EstServer *server) {
     return est_open(server, &server->settings, &server->http);
 }
 
-/* ---- the request ---- */
+/* ---- /csrattrs ---- */
 
-/* /csrattrs is optional (RFC 7030 §4.5), and many servers refuse it in one way or another. What only a later attempt
+/* It is optional (RFC 7030 §4.5), and many servers refuse it in one way or another. What only a later attempt
  * can get is a fault all the same. */
 static bool status_refuses_attributes(long status) {
     return status == 501 || (status >= 400 && !status_is_temporary(status));
@@ -329,29 +396,24 @@ static int est_get_csrattrs(EstServer *server, CsrAttributes **ret) {
     return 0;
 }
 
+/* One that is linked to its TLS session is made when that is there. */
 static int est_make_request(EstServer *server) {
     Est *est = server->est;
-    _cleanup_(csr_attributes_free_p) CsrAttributes *attributes = NULL;
 
-    if (est->request.size > 0)
+    if (est->request.size > 0 && !est->is_linked)
         return 0;
-    int r = est_get_csrattrs(server, &attributes);
+    est->attributes = csr_attributes_free(est->attributes);
+    int r = est_get_csrattrs(server, &est->attributes);
     if (r < 0)
         return r;
-    est->wants_challenge = attributes && attributes->wants_challenge_password;
-    channel_progress(est->channel, "request");
+    est->is_linked = est->is_linked || (est->attributes && est->attributes->wants_challenge_password);
+    if (est->is_linked)
+        return 0;
     est->fault->try_next = est->fault->is_permanent = false;
-    r = channel_create_request(est->channel, attributes ? attributes->key_type : -1,
-                               attributes ? attributes->eku : NULL, attributes ? attributes->eku_count : 0,
-                               &est->request, &est->fault->failure);
-    if (r < 0)
-        return failure_prefix(&est->fault->failure, r, "The certificate request was not made");
-    if (attributes) {
-        r = csr_attributes_check_request(attributes, bytes_view(&est->request), &est->fault->failure);
-        if (r < 0) {
-            (void) fault_answer(server, &step_csrattrs, r);
-            est->fault->is_permanent = true;
-        }
+    r = est_ask_request(est, (BytesView) { NULL, 0 }, &est->fault->failure);
+    if (r < 0 && est->is_refused) {
+        (void) fault_answer(server, &step_csrattrs, r);
+        est->fault->is_permanent = true;
     }
     return r;
 }
@@ -453,6 +515,7 @@ static int est_prepare(Est *est) {
 }
 
 static void est_clear(Est *est) {
+    csr_attributes_free(est->attributes);
     client_key_free(est->client);
     bytes_clear(&est->request);
 }

@@ -88,6 +88,10 @@ int http_fault_from_curl(const HttpSession *session, CURLcode code, EnrollFault 
                            "the signature for client authentication could not be made: %s", signing->text);
         return http_fault(ret_fault, -EACCES, false, false);
     }
+    if (session->body_error < 0) {
+        *failure = session->body_failure;
+        return http_fault(ret_fault, session->body_error, false, false);
+    }
     if (session->is_asked_again) {
         (void) failure_set(failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                            "expected an answer, but the server asks for user and password again and again (\"%s\")",

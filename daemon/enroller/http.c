@@ -92,8 +92,11 @@ static int on_prerequest(void *userdata, char *remote_address, char *local_addre
         return CURL_PREREQFUNC_ABORT;
     tls_describe(tls, session->tls);
     session->response->certificate_was_asked = gnutls_certificate_client_get_request_status(tls) != 0;
+    session->response->is_tls13 = gnutls_protocol_get_version(tls) == GNUTLS_TLS1_3;
     if (session->settings->anchors && tls_server_chain(tls, &session->server_chain) < 0)
         return CURL_PREREQFUNC_ABORT; /* out of memory: it verified just now */
+    if (session->request->linked && !http_body_prepare(session, tls))
+        return CURL_PREREQFUNC_ABORT;
     session->is_sent = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -298,6 +301,10 @@ static int setup_callbacks(CURL *easy, HttpSession *session) {
     SET(CURLOPT_XFERINFOFUNCTION, on_progress);
     SET(CURLOPT_XFERINFODATA, session);
     SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_READFUNCTION, http_body_read);
+    SET(CURLOPT_READDATA, session);
+    SET(CURLOPT_SEEKFUNCTION, http_body_seek);
+    SET(CURLOPT_SEEKDATA, session);
     SET(CURLOPT_DEBUGFUNCTION, on_debug);
     SET(CURLOPT_DEBUGDATA, session);
     SET(CURLOPT_VERBOSE, 1L); /* calls on_debug */
@@ -340,6 +347,7 @@ HttpSession *http_session_free(HttpSession *session) {
     curl_easy_cleanup(session->easy);
     free(session->host);
     bytes_clear(&session->server_chain);
+    bytes_clear(&session->body);
     free(session->url);
     free(session);
     return NULL;
@@ -381,8 +389,8 @@ static int exchange_setup(HttpSession *session, const HttpRequest *request, Head
     SET(CURLOPT_TIMEOUT_MS, (long) (left < total ? left : total) + 1L); /* 0 would mean none */
     if (request->content_type) {
         SET(CURLOPT_POST, 1L);
-        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body.size);
-        SET(CURLOPT_POSTFIELDS, request->body.data);
+        SET(CURLOPT_POSTFIELDS, request->linked ? NULL : request->body.data); /* NULL: http_body_read */
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) (request->linked ? request->linked->size : request->body.size));
     } else
         SET(CURLOPT_HTTPGET, 1L);
     return 0;
@@ -394,7 +402,8 @@ static void exchange_begin(HttpSession *session, const HttpRequest *request, Htt
     session->header_bytes = 0;
     session->requests = 0;
     session->is_sent = session->is_asked_again = session->is_too_large = session->is_cancelled = false;
-    session->server_failure = FAILURE_INIT;
+    session->server_failure = session->body_failure = FAILURE_INIT;
+    session->body_error = 0;
     session->error[0] = '\0';
     response_restart(session);
     if (session->settings->client)

@@ -4,6 +4,7 @@
  * certificate is shown to it either;
  *  - a redirect is followed to the same scheme, host and port alone, HTTP_REDIRECTS_MAX times, with the same body;
  *  - no cookie is kept, no proxy used but the given one, whatever the environment says;
+ *  - a body that is linked to the TLS session is made for the very session that carries it;
  *  - size, time and number of header bytes are bounded;
  *  - HTTP authentication only towards a verified server, never in a provisional session: Digest or Basic as it asks,
  *    and Basic unasked where a 401 names no way at all. */
@@ -38,13 +39,22 @@ typedef struct HttpSettings {
     unsigned total_milliseconds;   /* one whole exchange */
 } HttpSettings;
 
+/* A body that can be made only when the TLS session that is to carry it is there. */
+typedef struct HttpLinkedBody {
+    /* `binding`: JOB_BINDING of that session. Called again where another session has to carry it. */
+    int (*make)(BytesView binding, void *userdata, Bytes *ret_body, Failure *ret_failure);
+    void *userdata;
+    size_t size; /* that is announced before it is made: what it falls short of that is filled up with line breaks */
+} HttpLinkedBody;
+
 typedef struct HttpRequest {
     const char *url;
     const char *accept;       /* media type, or NULL */
     const char *content_type; /* NULL: GET; else POST of `body` */
     bool is_base64;           /* the body, and a header says so */
     BytesView body;
-    size_t maximum; /* bytes of the answer's body */
+    const HttpLinkedBody *linked; /* instead of `body`; NULL: none */
+    size_t maximum;               /* bytes of the answer's body */
 } HttpRequest;
 
 typedef struct HttpResponse {
@@ -55,6 +65,7 @@ typedef struct HttpResponse {
     char challenge[96];         /* the last WWW-Authenticate, likewise */
     bool password_was_sent;     /* in this exchange */
     bool certificate_was_asked; /* in the handshake, by the server */
+    bool is_tls13;
     bool has_retry_after;
     uint32_t retry_after; /* seconds from now */
 } HttpResponse;
@@ -69,7 +80,8 @@ DEFINE_CLEANUP(HttpSession, http_session_free)
 /* One exchange; `ret` is whatever the server answered, of any status. The fault's text says what was tried and what
  * came, without naming the URL. -EKEYREJECTED: the server does not verify; -EACCES: identityd refused a signature;
  * -ECANCELED: identityd is gone; -EFBIG: larger than `maximum`; -ETIMEDOUT; -ECONNREFUSED: not reached; -ECONNRESET:
- * broken off; -EPROTO: not HTTP, or challenges without end; -ENOMEM. */
+ * broken off; -EPROTO: not HTTP, or challenges without end; -EMSGSIZE: a linked body is larger than was announced; what
+ * its `make` returned; -ENOMEM. */
 int http_exchange(HttpSession *session, const HttpRequest *request, HttpResponse *ret, EnrollFault *ret_fault);
 /* Of a response that redirects: from where to where, and `advice`. */
 int http_redirect_failure(const HttpSession *session, const HttpResponse *response, const char *advice,

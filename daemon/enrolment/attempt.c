@@ -40,13 +40,28 @@ bool attempt_is_resumed(const Attempt *attempt) {
 
 /* ---- the end ---- */
 
+/* The next attempt makes a new request. One that a CA had taken (202) and that was linked to its TLS session cannot be
+ * linked to the next: who checks that again refuses it, and is shown the same key in a new request, by which it knows
+ * it. */
+static void drop_refused(Attempt *attempt, const AttemptEnd *how) {
+    Store *store = identity_store(attempt->identity);
+
+    if (attempt->is_resumed && how->failure.kind != FAILURE_CERTIFICATE_REJECTED &&
+        csr_has_challenge(bytes_view(&attempt->pending.request))) {
+        bytes_clear(&attempt->pending.request);
+        if (store_pending_save(store, &attempt->pending, NULL) >= 0)
+            return;
+    }
+    (void) store_pending_drop(store, NULL);
+}
+
 static void end(Attempt *attempt, AttemptEnd *how) {
     bool is_refused =
         how->result == ATTEMPT_FAILED && (how->permanent || how->failure.kind == FAILURE_CERTIFICATE_REJECTED);
 
     attempt->job = job_free(attempt->job);
-    if (is_refused && attempt->has_pending) /* the next attempt makes a new request */
-        (void) store_pending_drop(identity_store(attempt->identity), NULL);
+    if (is_refused && attempt->has_pending)
+        drop_refused(attempt, how);
     if (how->result == ATTEMPT_FAILED)
         (void) tpm_watch_note(device_tpm(identity_context(attempt->identity)->device), &how->failure);
     attempt->start.ended(attempt, how, attempt->start.userdata);

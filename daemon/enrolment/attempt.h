@@ -57,6 +57,7 @@ struct Attempt {
     AttemptStart start;
     bool has_pending; /* pending/ holds this attempt's key */
     bool is_resumed;
+    bool is_linked; /* its request was made for one TLS session, and is made again for another */
     StoredPending pending;
     TpmKey *key;
     /* of authentication.c */

@@ -28,6 +28,7 @@ static void on_request_made(const Failure *failure, BytesView der, void *userdat
 
     attempt->task = NULL;
     if (refusal.kind == FAILURE_NONE) {
+        bytes_clear(&attempt->pending.request);
         int r = bytes_copy(der, &attempt->pending.request);
         if (r < 0)
             (void) failure_errno(&refusal, r, "Keeping the request");
@@ -57,7 +58,7 @@ static int check_request(const Attempt *attempt, const JobQuestion *question, Fa
     KeyAlgorithm algorithm = tpm_key_algorithm(attempt->key), asked = (KeyAlgorithm) question->key_type;
     int r = 0;
 
-    if (attempt->pending.request.size > 0)
+    if (attempt->pending.request.size > 0 && !(attempt->is_linked && question->binding.size > 0))
         return failure_set(ret_failure, -EPROTO, FAILURE_ENROLLMENT_FAILED,
                            "The enroller asked for a request although it was given one.");
     if (question->key_type >= 0 && asked != algorithm)
@@ -75,9 +76,11 @@ static int make_request(Attempt *attempt, const JobQuestion *question, Failure *
     const RequestInput input = { .key = attempt->key,
                                  .present_names = attempt->start.present_names,
                                  .eku = question->eku,
-                                 .eku_count = question->eku_count };
+                                 .eku_count = question->eku_count,
+                                 .binding = question->binding };
     int r = check_request(attempt, question, ret_failure);
 
+    attempt->is_linked = question->binding.size > 0;
     return r < 0 ? r : request_start(attempt->identity, &input, on_request_made, attempt, &attempt->task, ret_failure);
 }
 

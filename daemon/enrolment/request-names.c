@@ -221,11 +221,32 @@ static int add_usages(const IdentityConfig *config, const char *const *eku, size
     return r;
 }
 
+/* RFC 7030 §3.5: in base64, without a line break. */
+static int encode_binding(BytesView binding, char ret[static CSR_CHALLENGE_MAX + 1]) {
+    gnutls_datum_t text = { NULL, 0 };
+    int r = gnutls_base64_encode2(&(gnutls_datum_t) { (uint8_t *) binding.data, (unsigned) binding.size }, &text);
+
+    if (r < 0)
+        return -ENOMEM;
+    r = text.size > CSR_CHALLENGE_MAX ? -E2BIG : 0;
+    if (r >= 0)
+        (void) snprintf(ret, CSR_CHALLENGE_MAX + 1, "%.*s", (int) text.size, (const char *) text.data);
+    gnutls_free(text.data);
+    return r;
+}
+
 int request_start(Identity *identity, const RequestInput *input, BytesDone done, void *userdata, TpmTask **ret_task,
                   Failure *ret_failure) {
     RequestOrder order = { .key = input->key };
+    char challenge[CSR_CHALLENGE_MAX + 1];
+    int r = 0;
 
-    int r = add_usages(identity_config(identity), input->eku, input->eku_count, &order);
+    if (input->binding.size > 0) {
+        r = encode_binding(input->binding, challenge);
+        order.challenge = challenge;
+    }
+    if (r >= 0)
+        r = add_usages(identity_config(identity), input->eku, input->eku_count, &order);
     if (r < 0)
         return failure_errno(ret_failure, r, "Making a certification request");
     if (input->present_names)

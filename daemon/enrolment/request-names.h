@@ -23,6 +23,7 @@ typedef struct RequestInput {
     bool present_names;     /* Subject and SAN of the present certificate, if there is one; else as configured */
     const char *const *eku; /* further extended key usages asked for by the CA */
     size_t eku_count;
+    BytesView binding; /* of the TLS session that the request is linked to: challengePassword in base64; empty: none */
 } RequestInput;
 
 /* Makes a certification request on the signing thread (work/key-tasks.h). */

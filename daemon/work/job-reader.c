@@ -47,6 +47,7 @@ static const FieldRule failure_rules[] = {
 static const FieldRule create_rules[] = {
     { JOB_KEY_TYPE, KINDS_ALL, false },
     { JOB_EXTENSION_EKU, KINDS_ALL, true },
+    { JOB_BINDING, KINDS_ALL, false },
 };
 
 static const FieldRule progress_rules[] = { { JOB_STEP, KINDS_ALL, false } };
@@ -234,6 +235,24 @@ static int take_eku(BytesView value, JobQuestion *question, char **texts) {
     return 0;
 }
 
+static int take_binding(BytesView value, JobQuestion *question) {
+    if (value.size != JOB_TLS_UNIQUE_SIZE && value.size != JOB_TLS_EXPORTER_SIZE)
+        return -EBADMSG;
+    question->binding = value;
+    return 0;
+}
+
+static int take_create_field(uint16_t tag, BytesView value, JobQuestion *question, char **texts) {
+    switch (tag) {
+    case JOB_KEY_TYPE:
+        return take_key_type(value, question);
+    case JOB_EXTENSION_EKU:
+        return take_eku(value, question, texts);
+    default: /* JOB_BINDING */
+        return take_binding(value, question);
+    }
+}
+
 int job_read_create(const Packet *packet, JobQuestion *ret, char *texts[static JOB_EKU_MAX]) {
     Reader reader = READER(packet, create_rules, JOB_KIND_ENROLL);
     uint16_t tag;
@@ -241,7 +260,7 @@ int job_read_create(const Packet *packet, JobQuestion *ret, char *texts[static J
     int r;
 
     while ((r = next_field(&reader, &tag, &value)) > 0) {
-        r = tag == JOB_KEY_TYPE ? take_key_type(value, ret) : take_eku(value, ret, texts);
+        r = take_create_field(tag, value, ret, texts);
         if (r < 0)
             return r;
     }

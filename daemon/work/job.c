@@ -213,7 +213,8 @@ static void job_on_question(Job *job, const Packet *packet) {
     bool good;
 
     if (question.type == JOB_PACKET_CREATE_REQUEST)
-        good = job->requests++ < JOB_REQUESTS_MAX && job_read_create(packet, &question, strings) >= 0;
+        good = job_read_create(packet, &question, strings) >= 0 &&
+               job->requests++ < (question.binding.size > 0 ? JOB_LINKED_REQUESTS_MAX : JOB_REQUESTS_MAX);
     else {
         question.scheme = scheme_by_id(packet->header.scheme);
         question.hash = packet->payload;

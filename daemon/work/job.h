@@ -86,6 +86,7 @@ typedef struct JobQuestion {
     int key_type; /* KeyAlgorithm, -1: as configured */
     const char *eku[JOB_EKU_MAX];
     size_t eku_count;
+    BytesView binding; /* of the TLS session that the request is linked to; empty: it is not */
 } JobQuestion;
 
 /* `prepare` is called once, when the job's turn has come: what takes room or grows old is got then. If it fails, so

@@ -4,6 +4,7 @@
 
 #include "pki/chain.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A chip may search for the primes of an RSA key for minutes; all else is done in a moment. */
@@ -139,6 +140,7 @@ typedef struct RequestTask {
     RequestNames names;
     char *eku[CSR_EKU_MAX];
     size_t eku_count;
+    char challenge[CSR_CHALLENGE_MAX + 1]; /* "": none */
     Bytes der;
     Failure sign_failure;
     Tpm *tpm; /* during run only */
@@ -188,6 +190,7 @@ static void request_task_run(Tpm *tpm, TpmTask *base) {
         .san_count = task->names.san_count,
         .eku = (const char *const *) task->eku,
         .eku_count = task->eku_count,
+        .challenge = task->challenge[0] ? task->challenge : NULL,
     };
 
     task->tpm = tpm;
@@ -211,6 +214,9 @@ static void request_task_answer(TpmTask *base, const Failure *failure) {
 static int request_task_fill(RequestTask *task, const RequestOrder *order) {
     int r = tpm_key_copy(order->key, &task->key);
 
+    if (r >= 0 && order->challenge &&
+        (size_t) snprintf(task->challenge, sizeof task->challenge, "%s", order->challenge) >= sizeof task->challenge)
+        r = -E2BIG;
     if (r >= 0 && order->renew)
         r = certificate_copy(order->renew, &task->renew);
     for (size_t i = 0; r >= 0 && i < order->eku_count; i++) {

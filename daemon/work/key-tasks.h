@@ -37,5 +37,6 @@ typedef struct RequestOrder {
     RequestNames names;       /* taken over on success */
     const char *eku[CSR_EKU_MAX];
     size_t eku_count;
+    const char *challenge; /* challengePassword; NULL: none */
 } RequestOrder;
 int request_task_start(Work *work, RequestOrder *order, BytesDone done, void *userdata, TpmTask **ret_task);

@@ -20,7 +20,7 @@ TAGS = {
     1: "kind", 2: "identity", 3: "server", 4: "server-anchors", 5: "fingerprint", 6: "proxy", 7: "time", 8: "client-chain",
     9: "client-scheme", 10: "user", 11: "password", 12: "request", 13: "allow-tls12", 14: "ocsp-request", 15: "time-is-floor",
 }
-STEP, KEY_TYPE, EKU = 32, 40, 41
+STEP, KEY_TYPE, EKU, BINDING = 32, 40, 41, 42
 ISSUED, CACERTS, LATER, FETCHED, SERVER, TLS, CHAIN = 48, 49, 50, 51, 52, 53, 54
 TEXT, RETRY, AFTER, REJECTED = 56, 57, 58, 59
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK

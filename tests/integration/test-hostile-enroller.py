@@ -14,7 +14,7 @@ import unittest
 import dbus
 
 import enroller
-from enroller import (AFTER, CACERTS, CHAIN, CREATE_REQUEST, EKU, FAILURE, ISSUED, JOB, KEY_TYPE, LATER, PROGRESS, RESULT, SERVER,
+from enroller import (AFTER, BINDING, CACERTS, CHAIN, CREATE_REQUEST, EKU, FAILURE, ISSUED, JOB, KEY_TYPE, LATER, PROGRESS, RESULT, SERVER,
                       SIGN_DIGEST, SIGN_TRANSCRIPT, STEP, TEXT, TLS, Enroller, Gone, issue, memfd, pkcs7, tlv, u8, u32)
 from handle import SCHEMES, certificate_verify
 from lifecycle import SCHEME, USUAL, Lifecycle, configuration
@@ -126,8 +126,17 @@ class Questions(Hostile):
     def test_requests(self):
         def request(connection):
             connection.request()
+
+        def linked(connection, times):
+            for number in range(times):
+                connection.request(tlv(BINDING, bytes([number]) * 32))
         self.hostile({
             "twice": (self.ends(CREATE_REQUEST, before=request), "asked for something"),
+            "a challengePassword of its own choice": (self.ends(CREATE_REQUEST, tlv(BINDING, b"open sesame!!")), "asked for something"),
+            "more linked ones than there are": (
+                self.ends(CREATE_REQUEST, tlv(BINDING, bytes(32)), before=lambda connection: linked(connection, 4)), "asked for something"),
+            "one without a link, after one with": (
+                self.ends(CREATE_REQUEST, before=lambda connection: linked(connection, 1)), "asked for something"),
             "an unknown type of key": (self.ends(CREATE_REQUEST, tlv(KEY_TYPE, u8(200))), "asked for something"),
             "a type of key that is cut": (self.ends(CREATE_REQUEST, tlv(KEY_TYPE, b"")), "asked for something"),
             "more usages than there are": (self.ends(CREATE_REQUEST, tlv(EKU, TLS_CLIENT) * 17), "asked for something"),

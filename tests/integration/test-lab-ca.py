@@ -164,7 +164,7 @@ class Csrattrs(Case):
         self.assertEqual(self.ca.get("csrattrs").status, 404)
         self.ca.control("csrattrs", "no-content")
         self.assertEqual(self.ca.get("csrattrs").status, 204)
-        wanted = {"empty": "l=   0", "oids": "challengePassword", "key-p384": "secp384r1", "key-rsa3072": ":0C00",
+        wanted = {"empty": "l=   0", "oids": "challengePassword", "proof": "challengePassword", "key-p384": "secp384r1", "key-rsa3072": ":0C00",
                   "usage": "Extended Key Usage", "foreign-name": "Subject Alternative Name", "unknown": "99999",
                   "template": "1.2.840.113549.1.9.16.2.61", "two-requests": "Extension Request"}
         for name, text in wanted.items():

@@ -86,7 +86,8 @@ void authenticate(Server *server, struct MHD_Connection *connection, Client *cli
     client->kind = admitted ? CLIENT_USER : CLIENT_CHALLENGE;
 }
 
-enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *connection, const Client *client) {
+enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *connection, const Client *client,
+                                       bool closes) {
     static const char text[] = "Authentication is wanted.\n";
     struct MHD_Response *response;
     enum MHD_Result result;
@@ -95,6 +96,8 @@ enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *co
     if (!response)
         return MHD_NO;
     (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
+    if (closes)
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (server->authentication == HTTP_AUTH_UNKNOWN)
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                                        "Digest realm=\"x\", nonce=\"n\", algorithm=SHA-9000, qop=\"auth\"");

@@ -29,7 +29,8 @@ static inline void client_clear(Client *client) {
 void authenticate(Server *server, struct MHD_Connection *connection, Client *client);
 
 /* Answers 401 with the challenge of the configured scheme. */
-enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *connection, const Client *client);
+enum MHD_Result authenticate_challenge(Server *server, struct MHD_Connection *connection, const Client *client,
+                                       bool closes /* the connection */);
 
 /* Reads user:password lines. 0 or a negative errno, said. */
 int users_load(Server *server, const char *path);

@@ -213,6 +213,10 @@ static int build_oids(Builder *builder) {
     return r == 0 ? add_oid(builder, OID_ECDSA_SHA384) : r;
 }
 
+static int build_proof(Builder *builder) {
+    return add_oid(builder, OID_CHALLENGE_PASSWORD);
+}
+
 static int build_key_p256(Builder *builder) {
     return add_key_type(builder, OID_EC_PUBLIC_KEY, "LABCA.OidValue", OID_P256);
 }
@@ -269,11 +273,13 @@ static const struct {
     unsigned status;
     int (*build)(Builder *builder);
     const char *help;
+    bool wants_proof;
 } variants[] = {
     { "none", 404, NULL, "404: the server has no csrattrs" },
     { "no-content", 204, NULL, "204" },
     { "empty", 200, build_empty, "an empty sequence" },
     { "oids", 200, build_oids, "challengePassword, P-384 and ecdsa-with-SHA384, as in RFC 7030" },
+    { "proof", 200, build_proof, "challengePassword, without which requests are refused (RFC 7030 section 3.5)", true },
     { "key-p256", 200, build_key_p256, "a P-256 key" },
     { "key-p384", 200, build_key_p384, "a P-384 key" },
     { "key-rsa2048", 200, build_key_rsa2048, "an RSA key of 2048 bits" },
@@ -313,6 +319,7 @@ int csrattrs_make(const char *name, Csrattrs *ret) {
         if (strcmp(variants[i].name, name) != 0)
             continue;
         made.status = variants[i].status;
+        made.wants_proof = variants[i].wants_proof;
         r = variants[i].build ? build(i, &made.der) : 0;
         if (r == 0)
             *ret = made;

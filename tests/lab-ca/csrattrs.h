@@ -8,6 +8,7 @@
 typedef struct Csrattrs {
     unsigned status;
     gnutls_datum_t der;
+    bool wants_proof; /* and requests without a proof of possession are refused */
 } Csrattrs;
 
 /* Builds the variant NAME, or reads DER from a file for "file:PATH". -EINVAL: there is no such variant. */

@@ -5,6 +5,7 @@
 #include "authenticate.h"
 #include "index.h"
 #include "issue.h"
+#include "proof.h"
 #include "reply.h"
 
 #include <ctype.h>
@@ -223,7 +224,15 @@ typedef struct EnrollContext {
     const Request *request;
     const Client *client;
     const Fault *fault;
+    gnutls_session_t session;
 } EnrollContext;
+
+static bool wants_proof(Server *server) {
+    (void) pthread_mutex_lock(&server->lock);
+    bool wanted = server->csrattrs.wants_proof;
+    (void) pthread_mutex_unlock(&server->lock);
+    return wanted;
+}
 
 static int answer_enroll(const EnrollContext *context, Reply *reply, char *result, size_t size) {
     _cleanup_datum_ gnutls_datum_t der = DATUM_NULL;
@@ -244,6 +253,10 @@ static int answer_enroll(const EnrollContext *context, Reply *reply, char *resul
         return r;
     if (context->request->operation == OPERATION_SIMPLEREENROLL &&
         !request_matches_certificate(request, context->client->certificate, &reason)) {
+        (void) snprintf(result, size, "refused: %s", reason);
+        return reply_text(reply, 403, "The request was refused: %s.", reason);
+    }
+    if (wants_proof(server) && !proof_is_given(context->session, request, &reason)) {
         (void) snprintf(result, size, "refused: %s", reason);
         return reply_text(reply, 403, "The request was refused: %s.", reason);
     }
@@ -293,12 +306,13 @@ static enum MHD_Result enroll(Server *server, struct MHD_Connection *connection,
     _cleanup_reply_ Reply reply = REPLY_INIT;
     char result[160] = "refused";
     Fault fault;
-    const EnrollContext context = { server, request, &client, &fault };
+    const union MHD_ConnectionInfo *tls = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    const EnrollContext context = { server, request, &client, &fault, tls ? tls->tls_session : NULL };
 
     authenticate(server, connection, &client);
     if (client.kind == CLIENT_CHALLENGE && request->operation == OPERATION_SIMPLEENROLL) {
         server_log(server, request->operation, 401, "challenge label=%s client=none", request->label);
-        return authenticate_challenge(server, connection, &client);
+        return authenticate_challenge(server, connection, &client, wants_proof(server)); /* as libest does */
     }
     fault = server_take_fault(server, request->operation); /* not used up by the round that only asks who it is */
     if (!admit(server, request, &client, &reply)) {

@@ -370,6 +370,8 @@ static void on_create_request(int fd, const Order *order, const Packet *packet, 
             outcome->key_type = type;
         if (tag == JOB_EXTENSION_EKU)
             append_text(outcome->eku, sizeof outcome->eku, value);
+        if (tag == JOB_BINDING)
+            outcome->binding_size = value.size;
     }
     if (order->refuse_request) {
         answer(fd, order, packet, FAILURE_TPM_UNAVAILABLE, bytes_view_string("the TPM is away"));

@@ -94,11 +94,12 @@ typedef struct Outcome {
     uint32_t after;
     char steps[512]; /* each followed by a space */
     unsigned requests, transcripts, digests;
-    int key_type;   /* of CreateRequest; -1: none */
-    char eku[256];  /* each followed by a space */
-    Bytes request;  /* what was answered to CreateRequest */
-    char log[2048]; /* the start of what it wrote to standard error */
-    int status;     /* exit status of the program; -1: killed */
+    int key_type;        /* of CreateRequest; -1: none */
+    char eku[256];       /* each followed by a space */
+    size_t binding_size; /* of the last CreateRequest */
+    Bytes request;       /* what was answered to CreateRequest */
+    char log[2048];      /* the start of what it wrote to standard error */
+    int status;          /* exit status of the program; -1: killed */
     unsigned milliseconds;
 } Outcome;
 

@@ -228,17 +228,43 @@ static void test_attributes(void **state) {
     lab_control(&lab, "csrattrs none");
 }
 
-/* Where the CA wants what is not given, a refusal says so; it may do without. */
+/* The request is asked for when the TLS session is there, and names it. A refusal says what it was linked by. */
 static void test_proof_of_possession(void **state) {
-    static const Case refused = { "simpleenroll status code=403", "; the CA wants proof of possession", false, 0 };
+    static const Case refused = { "simpleenroll status code=403",
+                                  "; the request was linked to its TLS 1.3 session by tls-exporter", false, 0 };
+    static const Case refused_12 = { "connection tls12 count=0",
+                                     "; the request was linked to its TLS session by tls-unique", false, 0 };
     _cleanup_outcome_ Outcome outcome;
     Order order = good_order(JOB_KIND_ENROLL);
 
     lab_control(&lab, "csrattrs oids");
     check_case(&refused);
     run_job(&order, &outcome);
-    lab_control(&lab, "csrattrs none");
     assert_result(&outcome);
+    assert_int_equal(outcome.binding_size, JOB_TLS_EXPORTER_SIZE);
+    assert_non_null(strstr(outcome.steps, "csrattrs simpleenroll request "));
+    lab_control(&lab, "csrattrs proof"); /* refused: the request of this test is linked to nothing */
+    check_case(&refused_12);
+    lab_control(&lab, "csrattrs none");
+    outcome_clear(&outcome);
+    run_job(&order, &outcome);
+    assert_result(&outcome);
+    assert_int_equal(outcome.binding_size, 0);
+}
+
+/* One that a CA had taken is posted as it was, whatever /csrattrs says by now. */
+static void test_proof_of_a_given_request(void **state) {
+    _cleanup_bytes_ Bytes request = BYTES_NULL;
+    _cleanup_outcome_ Outcome outcome;
+    Order order = good_order(JOB_KIND_ENROLL);
+
+    request = device_request(order.device, order.subject, order.dns);
+    order.request = bytes_view(&request);
+    lab_control(&lab, "csrattrs proof");
+    run_job(&order, &outcome);
+    lab_control(&lab, "csrattrs none");
+    assert_failed(&outcome, "but 403 came: \"The request was refused: the request has no challengePassword.\"", false);
+    assert_int_equal(outcome.requests, 0);
 }
 
 /* Servers of RFC 7030 decode a request only where it says that it is base64. */
@@ -474,6 +500,7 @@ int main(void) {
         cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_transfer_encoding),
         cmocka_unit_test(test_proof_of_possession),
+        cmocka_unit_test(test_proof_of_a_given_request),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_rejected),
         cmocka_unit_test(test_harmless),

@@ -107,6 +107,56 @@ static BytesView body_of(Bytes *body, int key_type, const char *eku) {
     return bytes_view(body);
 }
 
+static BytesView linked_body(Bytes *body, uint8_t first_byte) {
+    uint8_t binding[JOB_TLS_EXPORTER_SIZE] = { first_byte };
+
+    bytes_clear(body);
+    assert_int_equal(tlv_append(body, JOB_BINDING, (BytesView) { binding, sizeof binding }), 0);
+    return bytes_view(body);
+}
+
+static bool answer_has(const Fixture *f, const char *text) {
+    return memmem(f->job->answer.data, f->job->answer.size, text, strlen(text)) != NULL;
+}
+
+/* It names the session, in base64; for another session it is made again, and the last one is what is kept. */
+static void test_linked_request(void **state) {
+    static const char first_binding[] = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                      second_binding[] = "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    Fixture *f = *state;
+    _cleanup_bytes_ Bytes body = BYTES_NULL, spki = BYTES_NULL;
+    _cleanup_(stored_pending_clear) StoredPending pending = { .manual = false };
+    const Reply usual = { .kind = REPLY_USUAL };
+
+    start(f, "", &first);
+    ask(f, JOB_PACKET_CREATE_REQUEST, 0, linked_body(&body, 1));
+    assert_int_equal(f->job->status, 0);
+    assert_true(answer_has(f, first_binding));
+    ask(f, JOB_PACKET_CREATE_REQUEST, 0, linked_body(&body, 2));
+    assert_int_equal(f->job->status, 0);
+    assert_true(answer_has(f, second_binding) && !answer_has(f, first_binding));
+    assert_true(csr_has_challenge(bytes_view(&f->job->answer)));
+    assert_int_equal(csr_spki(bytes_view(&f->job->answer), &spki), 0);
+    assert_true(bytes_view_equal(bytes_view(&spki), tpm_key_spki(f->tried.attempt->key)));
+    assert_int_equal(store_pending_load(identity_store(f->identity), &pending, NULL), 0);
+    assert_true(bytes_view_equal(bytes_view(&pending.request), bytes_view(&f->job->answer)));
+    enroller_reply(f->job, &usual);
+    machine_until(f->machine, f->tried.calls == 1);
+    expect_done(&f->tried);
+}
+
+/* One that is linked to nothing is not followed by one that is. */
+static void test_linked_after_unlinked(void **state) {
+    Fixture *f = *state;
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+
+    start(f, "", &first);
+    ask(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 });
+    assert_false(csr_has_challenge(bytes_view(&f->job->answer)));
+    ask(f, JOB_PACKET_CREATE_REQUEST, 0, linked_body(&body, 1));
+    expect_refused(f, FAILURE_ENROLLMENT_FAILED, "asked for a request although it was given one");
+}
+
 static void test_another_key_type(void **state) {
     Fixture *f = *state;
     _cleanup_bytes_ Bytes body = BYTES_NULL;
@@ -341,6 +391,8 @@ static void test_tpm_gone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_request),
+        TEST(test_linked_request),
+        TEST(test_linked_after_unlinked),
         TEST(test_another_key_type),
         TEST(test_same_key_type_and_usages),
         TEST(test_another_usage),

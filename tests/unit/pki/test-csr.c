@@ -354,6 +354,45 @@ static void test_has_names(void **state) {
     assert_int_equal(csr_has_names(bytes_view_string("none"), &cases[0].template, NULL), -EBADMSG);
 }
 
+static void test_challenge(void **state) {
+    static const char *const good[] = { "x", "AQ+/aZ09==",
+                                        "1234567890123456789012345678901234567890123456789012345678901234" };
+    static const char *const bad[] = { "", "a\"b", "a_b", "\xc3\xa4",
+                                       "12345678901234567890123456789012345678901234567890123456789012345" };
+    _cleanup_test_key_ TestKey key = test_key(0, 0);
+    CsrTemplate template = { .subject = "CN=x" };
+    Failure failure = FAILURE_INIT;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        _cleanup_bytes_ Bytes der = BYTES_NULL;
+        uint8_t value[80];
+        size_t size = sizeof value;
+        template.challenge = good[i];
+        assert_ok(csr_create(&template, key.key, bytes_view(&key.spki), &der, &failure), failure);
+        assert_true(csr_has_challenge(bytes_view(&der)));
+        gnutls_x509_crq_t crq = NULL;
+        assert_int_equal(gnutls_x509_crq_init(&crq), 0);
+        assert_int_equal(
+            gnutls_x509_crq_import(crq, &(gnutls_datum_t) { der.data, (unsigned) der.size }, GNUTLS_X509_FMT_DER), 0);
+        assert_int_equal(gnutls_x509_crq_get_attribute_by_oid(crq, "1.2.840.113549.1.9.7", 0, value, &size), 0);
+        assert_int_equal(size, 2 + strlen(good[i]));
+        assert_int_equal(value[0], 0x13); /* PrintableString: RFC 2985 §5.4.1 prefers it */
+        assert_memory_equal(value + 2, good[i], strlen(good[i]));
+        gnutls_x509_crq_deinit(crq);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        Bytes der = BYTES_NULL;
+        template.challenge = bad[i];
+        assert_failure(csr_create(&template, key.key, bytes_view(&key.spki), &der, &failure), EINVAL, failure,
+                       "a challengePassword must be 1 to 64 letters of a PrintableString");
+    }
+    _cleanup_bytes_ Bytes plain = BYTES_NULL;
+    template.challenge = NULL;
+    assert_ok(csr_create(&template, key.key, bytes_view(&key.spki), &plain, &failure), failure);
+    assert_false(csr_has_challenge(bytes_view(&plain)));
+    assert_false(csr_has_challenge(bytes_view_string("none")));
+}
+
 static void test_malformed_requests(void **state) {
     _cleanup_test_key_ TestKey key = test_key(0, 0);
     const CsrSan san = { SAN_DNS, "a.example" };
@@ -542,17 +581,12 @@ static void test_renewed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openssl_reads_it),
-        cmocka_unit_test(test_hardware_module_name),
-        cmocka_unit_test(test_minimal),
-        cmocka_unit_test(test_subjects),
-        cmocka_unit_test(test_refused_names),
-        cmocka_unit_test(test_renewal_copies_bytes),
-        cmocka_unit_test(test_key_mismatch),
-        cmocka_unit_test(test_has_names),
-        cmocka_unit_test(test_malformed_requests),
-        cmocka_unit_test(test_issued),
-        cmocka_unit_test(test_names_of_the_ca),
+        cmocka_unit_test(test_openssl_reads_it), cmocka_unit_test(test_hardware_module_name),
+        cmocka_unit_test(test_minimal),          cmocka_unit_test(test_subjects),
+        cmocka_unit_test(test_refused_names),    cmocka_unit_test(test_renewal_copies_bytes),
+        cmocka_unit_test(test_key_mismatch),     cmocka_unit_test(test_has_names),
+        cmocka_unit_test(test_challenge),        cmocka_unit_test(test_malformed_requests),
+        cmocka_unit_test(test_issued),           cmocka_unit_test(test_names_of_the_ca),
         cmocka_unit_test(test_renewed),
     };
 

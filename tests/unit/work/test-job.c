@@ -240,6 +240,43 @@ static void test_too_many_requests(void **state) {
     assert_broken(f, "does not allow");
 }
 
+/* Those that are linked to a TLS session are made anew for the next one, and not without end. */
+static void test_linked_requests(void **state) {
+    static const uint8_t sizes[] = { JOB_TLS_UNIQUE_SIZE, JOB_TLS_EXPORTER_SIZE };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
+        void *inner = NULL;
+        setup(&inner);
+        Fixture *f = inner;
+        uint8_t binding[JOB_TLS_EXPORTER_SIZE] = { 1 };
+        _cleanup_bytes_ Bytes body = BYTES_NULL;
+        assert_int_equal(tlv_append(&body, JOB_BINDING, (BytesView) { binding, sizes[i] }), 0);
+        start(f, JOB_KIND_ENROLL, false);
+        for (unsigned n = 0; n < JOB_LINKED_REQUESTS_MAX; n++)
+            send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, bytes_view(&body), -1);
+        assert_int_equal(f->questions, JOB_LINKED_REQUESTS_MAX);
+        assert_int_equal(f->failures, 0);
+        send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, bytes_view(&body), -1);
+        assert_int_equal(f->questions, JOB_LINKED_REQUESTS_MAX);
+        assert_broken(f, "does not allow");
+        teardown(&inner);
+    }
+}
+
+/* One that is linked to nothing does not come after another one. */
+static void test_unlinked_after_linked(void **state) {
+    Fixture *f = *state;
+    uint8_t binding[JOB_TLS_EXPORTER_SIZE] = { 1 };
+    _cleanup_bytes_ Bytes body = BYTES_NULL;
+
+    assert_int_equal(tlv_append(&body, JOB_BINDING, (BytesView) { binding, sizeof binding }), 0);
+    start(f, JOB_KIND_ENROLL, false);
+    send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, bytes_view(&body), -1);
+    send_packet(f, JOB_PACKET_CREATE_REQUEST, 0, (BytesView) { NULL, 0 }, -1);
+    assert_int_equal(f->questions, 1);
+    assert_broken(f, "does not allow");
+}
+
 static void test_digest(void **state) {
     Fixture *f = *state;
     uint8_t digest[32] = { 0 };
@@ -423,6 +460,10 @@ static void test_fields_that_are_not_agreed(void **state) {
         { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(JOB_KEY_TYPE, 0), FIELD(JOB_KEY_TYPE, 1)), false,
           "does not allow" },
         { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(63, 0)), false, "does not allow" },
+        { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(JOB_BINDING, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)),
+          false, "does not allow" },
+        { JOB_KIND_ENROLL, JOB_PACKET_CREATE_REQUEST, BODY(FIELD(JOB_BINDING, 'c', 'h', 'o', 's', 'e', 'n')), false,
+          "does not allow" },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -542,6 +583,8 @@ int main(void) {
         TEST(test_short_packet),
         TEST(test_too_many_signatures),
         TEST(test_too_many_requests),
+        TEST(test_linked_requests),
+        TEST(test_unlinked_after_linked),
         TEST(test_digest),
         TEST(test_digest_where_allowed),
         TEST(test_fetch_asks),
