@@ -31,12 +31,13 @@ static bool polkit_is_absent(const sd_bus_error *error) {
 }
 
 /* polkit's answer, or the bus's in its place. */
-static bool read_answer(const Caller *caller, sd_bus_message *m, const char **ret_why) {
+static bool read_answer(Authorization *authorization, sd_bus_message *m, const char **ret_why) {
     const sd_bus_error *error = sd_bus_message_get_error(m);
     int authorized = false, challenge = false;
 
     if (error && polkit_is_absent(error)) {
-        bool admin = caller_is_in_admin_group(caller);
+        bool admin = caller_is_in_admin_group(authorization->caller);
+        authorization->without_polkit = true;
         *ret_why = admin ? "group " ADMIN_GROUP
                          : "without polkit on this system only root and the group " ADMIN_GROUP " administer";
         return admin;
@@ -61,7 +62,7 @@ static bool read_answer(const Caller *caller, sd_bus_message *m, const char **re
 static int on_polkit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
     Authorization *authorization = userdata;
     const char *why;
-    bool admitted = read_answer(authorization->caller, m, &why);
+    bool admitted = read_answer(authorization, m, &why);
 
     authorization_forget(authorization);
     authorization->decided(admitted, why, authorization->userdata);

@@ -15,7 +15,8 @@ typedef struct Authorization {
     bool interactive; /* somebody may be asked for a password */
     void (*decided)(bool admitted, const char *why, void *userdata);
     void *userdata;
-    sd_bus_slot *slot; /* of authorize.c, NULL to begin with */
+    sd_bus_slot *slot;   /* of authorize.c, NULL to begin with */
+    bool without_polkit; /* of authorize.c: there is none to ask, so no rule for it would help */
 } Authorization;
 
 typedef enum AuthorizationAnswer {

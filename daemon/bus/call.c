@@ -107,7 +107,15 @@ static void on_decided(bool admitted, const char *why, void *userdata) {
         log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity,
                   "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
                   (int32_t) call->caller.pid, why);
-    (void) failure_set(&failure, -EACCES, FAILURE_ACCESS_DENIED, "%s is not permitted to you: %s.", call->action, why);
+    if (call->authorization.without_polkit)
+        (void) failure_set(&failure, -EACCES, FAILURE_ACCESS_DENIED,
+                           "%s is not permitted to you: %s. Run it as root, or have root add you to that group.",
+                           call->action, why);
+    else
+        (void) failure_set(&failure, -EACCES, FAILURE_ACCESS_DENIED,
+                           "%s is not permitted to you: %s. Run it as root, or have an administrator allow the action "
+                           "to you: by a rule in /etc/polkit-1/rules.d, see polkit(8).",
+                           call->action, why);
     call_reply_failure(call, &failure);
 }
 

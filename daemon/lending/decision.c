@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The one place where access is decided, and where that is logged. */
+/* The one place where access is decided, and where that is logged. A refusal by [Access] is logged here; what it admits
+ * may still be refused for another reason, so whoever asks logs that when nothing can refuse it any more. */
 #include "lending/internal.h"
 
 #include "device/log.h"
@@ -7,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void log_decision(Lending *lending, const AccessQuestion *question, const AccessDecision *decision) {
+void decision_log(Lending *lending, const AccessQuestion *question, const AccessDecision *decision) {
     const Caller *caller = question->caller;
     Purpose purpose = question->purpose;
     char uid[64], pid[64], unit[320], purpose_field[64];
@@ -33,9 +34,9 @@ int decision_make(Lending *lending, const AccessQuestion *question, AccessDecisi
         return -EBADMSG;
     access_decide(&identity_config(identity)->access[question->purpose], question->purpose, question->caller,
                   question->units, &access_names_system, ret);
-    log_decision(lending, question, ret);
     if (ret->admitted)
         return 0;
+    decision_log(lending, question, ret);
     return failure_set(ret_failure, -EACCES, FAILURE_ACCESS_DENIED,
                        "%s is not lent to you for %s: %s. Add a rule to [Access] in identities/%s.conf.",
                        identity_name(identity), purpose_to_string(question->purpose), ret->reason,

@@ -91,8 +91,12 @@ static int handle_record_new(const Lending *lending, const HandleRequest *reques
     return 0;
 }
 
+static AccessQuestion question_of(const HandleRequest *request) {
+    return (AccessQuestion) { request->identity, request->purpose, request->caller, true };
+}
+
 static int check_request(Lending *lending, const HandleRequest *request, AccessDecision *ret, Failure *ret_failure) {
-    const AccessQuestion question = { request->identity, request->purpose, request->caller, true };
+    const AccessQuestion question = question_of(request);
     int r = decision_make(lending, &question, ret, ret_failure);
 
     if (r >= 0)
@@ -144,6 +148,8 @@ int handles_open(Lending *lending, const HandleRequest *request, int *ret_fd, Fa
         quota_give(lending->quota, request->caller->uid);
         return failure_errno(ret_failure, fd, "Opening a credential handle");
     }
+    const AccessQuestion question = question_of(request);
+    decision_log(lending, &question, &decision);
     record->next = lending->handles;
     lending->handles = TAKE_PTR(record);
     *ret_fd = fd;

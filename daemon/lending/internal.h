@@ -14,8 +14,8 @@ struct Lending {
     HandleRecord *handles; /* of handles.c */
 };
 
-/* decision.c: decides, and logs. `units`: whether unit: rules count. Refuses with ACCESS_DENIED, or NOT_READY where it
- * is misconfigured. */
+/* decision.c: decides, and logs a refusal. `units`: whether unit: rules count. Refuses with ACCESS_DENIED, or NOT_READY
+ * where it is misconfigured. */
 typedef struct AccessQuestion {
     const Identity *identity;
     Purpose purpose;
@@ -23,6 +23,8 @@ typedef struct AccessQuestion {
     bool units;
 } AccessQuestion;
 int decision_make(Lending *lending, const AccessQuestion *question, AccessDecision *ret, Failure *ret_failure);
+/* Logs and counts a decision: "Granted" is true only once the handle is open or the signature is under way. */
+void decision_log(Lending *lending, const AccessQuestion *question, const AccessDecision *decision);
 
 /* handles.c: forgets all records. */
 void handles_forget(Lending *lending);

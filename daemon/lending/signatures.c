@@ -46,16 +46,10 @@ typedef struct Digest {
     size_t size;
 } Digest;
 
-static int check_request(Lending *lending, const SignatureRequest *request, Digest *ret, Failure *ret_failure) {
-    const AccessQuestion question = { request->identity, PURPOSE_DATA, request->caller, false };
+/* Whether what is asked for can be signed at all. */
+static int check_message(const SignatureRequest *request, Digest *ret, Failure *ret_failure) {
     const Identity *identity = request->identity;
-    AccessDecision decision;
-    int r = decision_make(lending, &question, &decision, ret_failure);
 
-    if (r >= 0)
-        r = identity_require_ready(identity, ret_failure);
-    if (r < 0)
-        return r;
     if (request->message.size > PACKET_PAYLOAD_MAX)
         return failure_set(ret_failure, -EMSGSIZE, FAILURE_INVALID_ARGUMENT,
                            "A message to sign has at most %u bytes, not %zu.", PACKET_PAYLOAD_MAX,
@@ -99,14 +93,22 @@ static int begin(const SignatureRequest *request, const Digest *digest, Operatio
 }
 
 void signatures_sign(Lending *lending, const SignatureRequest *request, OperationDone done, void *userdata) {
+    const AccessQuestion question = { request->identity, PURPOSE_DATA, request->caller, false };
     Failure failure = FAILURE_INIT;
+    AccessDecision decision;
     Digest digest;
-    int r = check_request(lending, request, &digest, &failure);
+    int r = decision_make(lending, &question, &decision, &failure);
 
+    if (r >= 0)
+        r = identity_require_ready(request->identity, &failure);
+    if (r >= 0)
+        r = check_message(request, &digest, &failure);
     if (r >= 0) {
         r = begin(request, &digest, done, userdata);
         if (r < 0)
             (void) failure_errno(&failure, r, "Signing");
+        else
+            decision_log(lending, &question, &decision);
     }
     if (r < 0)
         operation_answer(work_operations(identity_context(request->identity)->work), done, userdata, &failure);

@@ -89,6 +89,22 @@ class Flood(Hostile):
         self.renewed_pid()
 
 
+class Granted(Hostile):
+    def test_only_what_is_given(self):
+        """Whom [Access] admits, and who is refused for another reason, was granted nothing."""
+        self.configure("later", f"[Identity]\nSubject=CN=later\n[Enrollment]\nProtocol=manual\nAnchors={CA}/root.pem\n"
+                                f"[Access]\ndata=user:{os.getuid()}\n")
+        later, begins = self.identity("later"), len(log("identityd"))
+        later.wait("empty")
+        self.refused("NotReady", later.sign, SCHEME, b"x")
+        self.refused("NotReady", later.open, "data")
+        self.refused("InvalidArgument", self.data.sign, "rot13", b"x")
+        self.assertNotIn("Granted", log("identityd")[begins:])
+        self.data.sign(SCHEME, b"x")
+        self.data.open("data").close()
+        self.assertEqual(log("identityd")[begins:].count("demo-data: Granted for data to uid"), 2)
+
+
 class Arguments(Hostile):
     def test_names_do_not_reach_the_log(self):
         """Nobody writes lines of their own into the log by asking for an identity that is not there."""

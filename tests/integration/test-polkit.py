@@ -187,6 +187,7 @@ class Answers(Polkit):
                 with self.subTest(mood, method=method):
                     text = self.is_refused(method, self.caller.call(method))
                     self.was_asked(method, self.caller)
+                    self.assertIn("/etc/polkit-1/rules.d", text)
                     if mood == "challenge":
                         self.assertIn("polkit agent", text)
             self.assertEqual(self.world(), before)
@@ -314,6 +315,8 @@ class Silence(Polkit):
                 text = self.is_refused(method, self.caller.call(method))
                 self.assertIn("root", text)
                 self.assertIn("identityd-admin", text)
+                self.assertIn("add you to that group", text)
+                self.assertNotIn("rules.d", text)
             self.assertEqual(self.world(), before)
         finally:
             self.start()
