@@ -18,6 +18,7 @@
 typedef struct DeviceNames {
     Specifiers specifiers;
     char host_name[sizeof((StoredState *) NULL)->host_name]; /* "" while it is not one */
+    char serial_problem[128];
 } DeviceNames;
 
 /* The first line of hostname(5) that is neither empty nor a comment. */
@@ -50,11 +51,30 @@ static void find_host_name(const Identity *identity, DeviceNames *ret) {
             " has no name of letters, digits, '-', '_' and '.', of at most 255, in its first line";
 }
 
+/* A device tree ends its strings in NUL, which is no part of the number. What else acts on a reader is refused, with
+ * its place: the number is often printed on a label, where it cannot be seen. */
+static void find_serial(const Device *device, DeviceNames *ret) {
+    BytesView serial = secret_view(device_serial(device));
+    size_t size = serial.size;
+
+    if (size > 0 && serial.data[size - 1] == 0)
+        size--;
+    for (size_t i = 0; i < size; i++)
+        if (serial.data[i] < 0x20 || serial.data[i] == 0x7f) {
+            (void) snprintf(ret->serial_problem, sizeof ret->serial_problem,
+                            "%%s: byte %zu of the hardware's serial number is the control character 0x%02x", i + 1,
+                            serial.data[i]);
+            ret->specifiers.serial_problem = ret->serial_problem;
+            return;
+        }
+    ret->specifiers.serial = (const char *) serial.data;
+    ret->specifiers.serial_problem =
+        "no systemd credential brings a hardware serial number (SerialCredential= in identityd.conf)";
+}
+
 static void find_device(const Identity *identity, DeviceNames *ret) {
     const Device *device = identity_context(identity)->device;
     const TpmInformation *tpm = tpm_watch_information(device_tpm(device));
-    BytesView serial = secret_view(device_serial(device));
-    bool has_nul = serial.size > 0 && strlen((const char *) serial.data) < serial.size;
 
     *ret = (DeviceNames) {
         .specifiers = {
@@ -62,13 +82,9 @@ static void find_device(const Identity *identity, DeviceNames *ret) {
             .device_id_problem =
                 tpm->device_id_problem[0] ? tpm->device_id_problem : "the TPM has not been read yet",
             .machine_id = device_machine_id(device),
-            .serial = has_nul ? NULL : (const char *) serial.data,
-            .serial_problem =
-                has_nul
-                    ? "%s: the hardware's serial number has a NUL byte"
-                    : "no systemd credential brings a hardware serial number (SerialCredential= in identityd.conf)",
         },
     };
+    find_serial(device, ret);
     find_host_name(identity, ret);
     ret->specifiers.host_name = ret->host_name;
 }

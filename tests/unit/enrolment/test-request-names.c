@@ -90,6 +90,20 @@ static void test_names(void **state) {
     free(user);
 }
 
+/* As a device tree has it: the NUL at the end is no part of it. */
+static void test_serial_of_device_tree(void **state) {
+    Fixture *f = *state;
+    RequestNames names = { 0 };
+    Failure failure = FAILURE_INIT;
+
+    set_serial(f, "10000000d75e86a9", 17);
+    configure(f, "CN=%s", "dns:%s", "u");
+    assert_int_equal(request_names(f->identity, &names, &failure), 0);
+    assert_string_equal(names.subject, "CN=10000000d75e86a9");
+    assert_string_equal(names.sans[0].value, "10000000d75e86a9");
+    request_names_clear(&names);
+}
+
 static void test_refused(void **state) {
     static const struct {
         const char *subject, *names, *serial, *host_name;
@@ -97,7 +111,9 @@ static void test_refused(void **state) {
         const char *reason;
     } cases[] = {
         { "CN=%s", "dns:a", "a\x01", "h", 3,
-          "[Identity] Subject=CN=%s: %s is \"a?\" on this device and has a control" },
+          "[Identity] Subject=CN=%s: %s: byte 2 of the hardware's serial number is the control character 0x01" },
+        { "CN=%s", "dns:a", "\x7f", "h", 3, "byte 1 of the hardware's serial number is the control character 0x7f" },
+        { "CN=%s", "dns:a", "a\xc2\x9bk", "h", 3, "on this device and has a control character, or is no UTF-8" },
         { "CN=a%s", "dns:a", A64, "h", 3, "[Identity] Subject=CN=a%s: CN would have 65 characters" },
         { "serialNumber=%s", "dns:a", "a_b", "h", 3, "serialNumber may have only letters" },
         { "CN=a", "dns:%s.b", "a.b", "h", 4,
@@ -136,7 +152,15 @@ static void test_unknown_values(void **state) {
     set_serial(f, "a\0b", 3);
     configure(f, "CN=%s", "dns:a", "u");
     assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
-    assert_non_null(strstr(failure.text, "serial number has a NUL byte"));
+    assert_non_null(strstr(failure.text, "byte 2 of the hardware's serial number is the control character 0x00"));
+    set_serial(f, "a\0\0", 3);
+    configure(f, "CN=%s", "dns:a", "u");
+    assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
+    assert_non_null(strstr(failure.text, "byte 2 of the hardware's serial number is the control character 0x00"));
+    set_serial(f, "\0", 1);
+    configure(f, "CN=%s", "dns:a", "u");
+    assert_int_equal(request_names(f->identity, &names, &failure), -EINVAL);
+    assert_non_null(strstr(failure.text, "no systemd credential brings a hardware serial number"));
     /* The TPM was not there yet, so there is no device ID. */
     machine_stop(f->machine);
     f->identity = NULL;
@@ -334,7 +358,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_names),         TEST(test_refused),           TEST(test_unknown_values),
         TEST(test_refused_users), TEST(test_default_user),      TEST(test_host_name_is_recorded),
-        TEST(test_usages),        TEST(test_names_of_requests),
+        TEST(test_usages),        TEST(test_names_of_requests), TEST(test_serial_of_device_tree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
