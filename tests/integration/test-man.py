@@ -5,6 +5,7 @@ D-Bus member and error is in org.identityd1(5) with its signature; the completio
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -150,7 +151,11 @@ class Configuration(unittest.TestCase):
         for section in re.findall(r"^# \[(\w+)\] SECTION$", text, re.M):
             keys = re.findall(r"^\*([\w-]+)=\*$", part(text, "[%s] SECTION" % section, 1), re.M)
             documented += [(section, key) for key in keys]
-        self.assertEqual([(section.upper(), key) for section, key in code], documented)
+        self.assertEqual(code, documented)
+        # As it is shown, too: whoever copies a section's name from there in other letters is refused.
+        if shutil.which("scdoc"):
+            shown = subprocess.run(["scdoc"], input=text, check=True, capture_output=True, text=True).stdout
+            self.assertEqual(set(re.findall(r"^\.SH \[(\w+)\]", shown, re.M)), {section for section, _ in code})
 
     def test_identity(self):
         self.compare("identity-config.c", "identity.conf.5.scd")
