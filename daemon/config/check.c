@@ -25,11 +25,6 @@ static bool is_lent(const IdentityConfig *config) {
     return config->access[PURPOSE_TLS_CLIENT].count > 0 || config->access[PURPOSE_DIGEST].count > 0;
 }
 
-#define LENT_TEXT                                                                                                      \
-    "a holder of its tls-client or digest handles could have the CA certify a foreign key, unless the CA prevents "    \
-    "it; "                                                                                                             \
-    "let an identity that is lent to nobody authenticate"
-
 static int check_authenticator(const All *all, const char *section, const Authenticate *authenticate) {
     if (!authenticate->identity)
         return 0;
@@ -42,8 +37,9 @@ static int check_authenticator(const All *all, const char *section, const Authen
                             authenticate->identity, authenticate->identity);
     if (is_lent(other))
         return problems_add(all->problems, true, authenticate->file, authenticate->line,
-                            "[%s] Authenticate=identity:%s: that identity is lent to programs: " LENT_TEXT, section,
-                            authenticate->identity);
+                            "[%s] Authenticate=identity:%s: that identity is lent to programs, which could then have "
+                            "the CA certify their own keys; name one without tls-client= and digest=",
+                            section, authenticate->identity);
     return 0;
 }
 
@@ -52,7 +48,8 @@ static int check_self(const All *all, const IdentityConfig *config) {
     if (config->protocol != PROTOCOL_EST || identity_config_is_renewed_by_others(config) || !is_lent(config))
         return 0;
     return problems_add(all->problems, true, config->file, 0,
-                        "the identity is lent to programs and renews itself: " LENT_TEXT " ([Renewal] Authenticate=)");
+                        "programs that use it could have the CA certify their own keys; let another identity, without "
+                        "tls-client= and digest=, renew it: [Renewal] Authenticate=identity:NAME");
 }
 
 static const Authenticate *first_authenticate(const IdentityConfig *config) {

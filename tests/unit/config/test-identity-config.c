@@ -498,7 +498,7 @@ static void test_check_all(void **state) {
                             .identities = 2 };
     char *faulty[] = { (char *) "factory", NULL };
 
-    /* Good: an authenticator that is lent to nobody. */
+    /* Good, as the warnings advise: an authenticator that is lent to nobody. */
     add(fixture, &fleet, "factory", "credential:x", "");
     add(fixture, &fleet, "mqtt", "identity:factory",
         "[Renewal]\nAuthenticate=identity:factory\n[Access]\ntls-client=user:a\n");
@@ -536,7 +536,7 @@ static void test_check_all(void **state) {
     add(fixture, &fleet, "mqtt", "credential:x", "[Access]\ntls-client=user:a\n");
     check(&fleet, NULL, NULL);
     expect_problem(fixture, &fleet.problems, true, "etc/identities/mqtt.conf", 0,
-                   "is lent to programs and renews itself");
+                   "tls-client= and digest=, renew it: [Renewal] Authenticate=identity:NAME");
 
     /* The TPM's own authorizations never go to a CA. */
     add(fixture, &fleet, "mqtt", "credential:owner", "");
