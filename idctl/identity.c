@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
-typedef enum FieldKind { FIELD_STRING, FIELD_U32, FIELD_TIME, FIELD_BYTES, FIELD_BYTES_ARRAY } FieldKind;
+typedef enum FieldKind { FIELD_STRING, FIELD_BOOLEAN, FIELD_U32, FIELD_TIME, FIELD_BYTES, FIELD_BYTES_ARRAY } FieldKind;
 
 /* In the order in which `show --json` has them. */
 static const struct Field {
@@ -24,6 +24,7 @@ static const struct Field {
     FIELD("State", "state", FIELD_STRING, "s", state),
     FIELD("Activity", "activity", FIELD_STRING, "s", activity),
     FIELD("LastError", "last_error", FIELD_STRING, "s", last_error),
+    FIELD("ReadyByItself", "ready_by_itself", FIELD_BOOLEAN, "b", ready_by_itself),
     FIELD("Generation", "generation", FIELD_U32, "u", generation),
     FIELD("Subject", "subject", FIELD_STRING, "s", subject),
     FIELD("SerialNumber", "serial_number", FIELD_STRING, "s", serial_number),
@@ -64,6 +65,7 @@ void identity_properties_clear(IdentityProperties *properties) {
         case FIELD_BYTES_ARRAY:
             bytes_array_clear(field_in(&fields[i], properties));
             break;
+        case FIELD_BOOLEAN:
         case FIELD_U32:
         case FIELD_TIME:
             break;
@@ -126,11 +128,16 @@ static int read_string(sd_bus_message *message, char **target) {
 
 static int read_field(sd_bus_message *message, const struct Field *field, IdentityProperties *properties) {
     BytesArray array;
-    int r;
+    int r, truth;
 
     switch (field->kind) {
     case FIELD_STRING:
         return read_string(message, field_in(field, properties));
+    case FIELD_BOOLEAN:
+        r = sd_bus_message_read(message, "b", &truth);
+        if (r > 0)
+            *(bool *) field_in(field, properties) = truth;
+        return r;
     case FIELD_U32:
         return sd_bus_message_read(message, "u", field_in(field, properties));
     case FIELD_TIME:
@@ -213,6 +220,8 @@ static json_t *field_to_json(const struct Field *field, const IdentityProperties
     switch (field->kind) {
     case FIELD_STRING:
         return *(char *const *) value ? json_string(*(char *const *) value) : json_null();
+    case FIELD_BOOLEAN:
+        return json_boolean(*(const bool *) value);
     case FIELD_U32:
         return json_integer(*(const uint32_t *) value);
     case FIELD_TIME:

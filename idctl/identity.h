@@ -16,7 +16,8 @@ typedef struct BytesArray {
 
 typedef struct IdentityProperties {
     char *name, *state, *activity, *last_error, *subject, *serial_number, *issuer, *key_algorithm,
-        *clock_source; /* NULL: not told yet */
+        *clock_source;    /* NULL: not told yet */
+    bool ready_by_itself; /* it is, or gets there without anybody */
     uint32_t generation;
     uint64_t not_before, not_after, next_attempt, next_renewal, clock_floor; /* µs since the epoch, 0: none */
     Bytes public_key;                                                        /* DER SubjectPublicKeyInfo */

@@ -94,6 +94,14 @@ static int print_json(const Replies *replies) {
     return r < 0 ? r : json_print(TAKE_PTR(array), false);
 }
 
+/* Why there are some that cannot sign, below the table. Without an answer there is nothing to say. */
+static void tell_tpm_problem(Bus *bus) {
+    _cleanup_free_ char *problem = NULL;
+
+    if (bus_manager_property(bus, "TpmProblem", &problem) == EXIT_OK && problem[0])
+        complain("the TPM: %s", problem);
+}
+
 static ExitCode list_run(const Command *command) {
     _cleanup_bus_ Bus bus = { 0 };
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL, *forgotten = NULL;
@@ -109,7 +117,11 @@ static ExitCode list_run(const Command *command) {
     int r = command_has(command, "json")    ? print_json(&replies)
             : command_has(command, "quiet") ? for_each(&replies, print_name, NULL)
                                             : print_table(&replies);
-    return r < 0 ? bus_complain(NULL, r, "show the identities") : EXIT_OK;
+    if (r < 0)
+        return bus_complain(NULL, r, "show the identities");
+    if (!command_has(command, "quiet"))
+        tell_tpm_problem(&bus);
+    return EXIT_OK;
 }
 
 static const Option list_options[] = {

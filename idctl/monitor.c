@@ -38,6 +38,8 @@ static void print_line(const Monitor *monitor, const char *identity, const char 
             printf("  %s=%s", key, long_value ? "(changed)" : text ? text : "");
         } else if (json_is_integer(value))
             printf("  %s=%lld", key, (long long) json_integer_value(value));
+        else if (json_is_boolean(value))
+            printf("  %s=%s", key, json_is_true(value) ? "yes" : "no");
         else
             printf("  %s=%s", key, json_is_null(value) ? "-" : "(changed)");
     }

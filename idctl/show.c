@@ -67,7 +67,7 @@ static void print_alternative_names(const Bytes *der) {
     }
 }
 
-static void print_identity(const IdentityProperties *properties) {
+static void print_identity(const IdentityProperties *properties, const char *tpm_problem) {
     char number[32];
 
     print_field("Name", properties->name, COLOUR_STRONG);
@@ -75,6 +75,9 @@ static void print_identity(const IdentityProperties *properties) {
     print_field("Activity", properties->activity, COLOUR_NONE);
     if (properties->last_error[0])
         print_field("Last error", properties->last_error, COLOUR_BAD);
+    /* Mostly the same; not where what was tried last failed for another reason. */
+    if (tpm_problem && tpm_problem[0] && !strstr(properties->last_error, tpm_problem))
+        print_field("TPM problem", tpm_problem, COLOUR_BAD);
     print_time("Next attempt", properties->next_attempt);
     if (properties->generation > 0) {
         snprintf(number, sizeof number, "%u", properties->generation);
@@ -122,6 +125,7 @@ static ExitCode print_pem(const BytesArray *array) {
 static ExitCode show_run(const Command *command) {
     _cleanup_bus_ Bus bus = { 0 };
     _cleanup_properties_ IdentityProperties properties = { 0 };
+    _cleanup_free_ char *tpm_problem = NULL;
 
     ExitCode code = bus_open(command, false, &bus);
     if (code == EXIT_OK)
@@ -138,7 +142,11 @@ static ExitCode show_run(const Command *command) {
     }
     if (command_has(command, "json"))
         return json_print(identity_properties_to_json(&properties), false) < 0 ? EXIT_FAILED : EXIT_OK;
-    print_identity(&properties);
+    if (strcmp(properties.state, "unavailable") == 0)
+        code = bus_manager_property(&bus, "TpmProblem", &tpm_problem);
+    if (code != EXIT_OK)
+        return code;
+    print_identity(&properties, tpm_problem);
     if (properties.certificates.count > 0)
         code = print_chain("Chain", &properties.certificates);
     if (code == EXIT_OK && properties.anchors.count > 0)

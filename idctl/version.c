@@ -9,11 +9,9 @@
 static const struct {
     const char *property, *json, *label;
 } properties[] = {
-    { "Version", "identityd", "identityd" },
-    { "DeviceId", "device_id", "Device ID" },
-    { "TpmState", "tpm_state", "TPM" },
-    { "TpmVendor", "tpm_vendor", "TPM vendor" },
-    { "TpmFirmware", "tpm_firmware", "TPM firmware" },
+    { "Version", "identityd", "identityd" },     { "DeviceId", "device_id", "Device ID" },
+    { "TpmState", "tpm_state", "TPM" },          { "TpmProblem", "tpm_problem", "TPM problem" },
+    { "TpmVendor", "tpm_vendor", "TPM vendor" }, { "TpmFirmware", "tpm_firmware", "TPM firmware" },
 };
 
 static ExitCode version_run(const Command *command) {

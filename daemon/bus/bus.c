@@ -22,7 +22,7 @@ static int on_flush(sd_event_source *source, void *userdata) {
 
     if (bus->manager_changed)
         (void) sd_bus_emit_properties_changed(bus->bus, IDENTITYD_MANAGER_PATH, IDENTITYD_MANAGER_INTERFACE, "DeviceId",
-                                              "TpmState", "TpmVendor", "TpmFirmware", NULL);
+                                              "TpmState", "TpmProblem", "TpmVendor", "TpmFirmware", NULL);
     bus->manager_changed = false;
     for (size_t i = 0; i < bus->changed_count; i++) {
         _cleanup_free_ char *name = bus->changed[i], *path = NULL;

@@ -221,6 +221,7 @@ const sd_bus_vtable identity_vtable[] = {
     IDENTITY_PROPERTY("State", "s"),
     IDENTITY_PROPERTY("Activity", "s"),
     IDENTITY_PROPERTY("LastError", "s"),
+    IDENTITY_PROPERTY("ReadyByItself", "b"),
     IDENTITY_PROPERTY("Generation", "u"),
     IDENTITY_PROPERTY("Subject", "s"),
     IDENTITY_PROPERTY("SerialNumber", "s"),

@@ -77,6 +77,8 @@ int identity_property(sd_bus *connection, const char *path, const char *interfac
     for (size_t i = 0; i < ARRAY_LENGTH(times); i++)
         if (strcmp(name, times[i].name) == 0)
             return sd_bus_message_append(reply, "t", *(const uint64_t *) ((const char *) view + times[i].offset));
+    if (strcmp(name, "ReadyByItself") == 0)
+        return sd_bus_message_append(reply, "b", (int) view->ready_by_itself);
     if (strcmp(name, "Generation") == 0)
         return sd_bus_message_append(reply, "u", view->generation);
     if (strcmp(name, "PublicKey") == 0)

@@ -159,11 +159,12 @@ static int property_text(sd_bus *connection, const char *path, const char *inter
                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
     Bus *bus = userdata;
     const TpmInformation *tpm = tpm_watch_information(device_tpm(manager_device(bus->manager)));
-    const char *value = strcmp(property, "Version") == 0     ? IDENTITYD_VERSION
-                        : strcmp(property, "DeviceId") == 0  ? tpm->device_id
-                        : strcmp(property, "TpmState") == 0  ? manager_tpm_state(bus->manager)
-                        : strcmp(property, "TpmVendor") == 0 ? tpm->vendor
-                                                             : tpm->firmware;
+    const char *value = strcmp(property, "Version") == 0      ? IDENTITYD_VERSION
+                        : strcmp(property, "DeviceId") == 0   ? tpm->device_id
+                        : strcmp(property, "TpmState") == 0   ? manager_tpm_state(bus->manager)
+                        : strcmp(property, "TpmProblem") == 0 ? manager_tpm_problem(bus->manager)
+                        : strcmp(property, "TpmVendor") == 0  ? tpm->vendor
+                                                              : tpm->firmware;
 
     return sd_bus_message_append(reply, "s", value);
 }
@@ -188,6 +189,7 @@ const sd_bus_vtable manager_vtable[] = {
     SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("DeviceId", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("TpmState", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("TpmProblem", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("TpmVendor", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("TpmFirmware", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_VTABLE_END,

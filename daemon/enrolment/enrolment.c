@@ -102,6 +102,18 @@ Instant enrolment_renewal_when(const Identity *identity) {
     return plan_renewal(&facts);
 }
 
+bool enrolment_gets_ready(const Identity *identity) {
+    const IdentityConfig *config = identity_config(identity);
+    ScheduleLife life;
+    PlanFacts facts;
+
+    if (part_of(identity)->attempt)
+        return true;
+    collect(identity, &life, &facts);
+    facts.is_possible = config && config->protocol == PROTOCOL_EST;
+    return plan_gets_ready(&facts, identity_is_replaced(identity));
+}
+
 EnrolmentCounters enrolment_counters(const Identity *identity) {
     return part_of(identity)->counters;
 }

@@ -16,6 +16,9 @@ Instant enrolment_when(const Identity *identity);
 /* When the present certificate is to be renewed, retries aside. */
 Instant enrolment_renewal_when(const Identity *identity);
 
+/* Whether it gets to `ready` without anybody, or is (rules/plan). */
+bool enrolment_gets_ready(const Identity *identity);
+
 /* Attempts since identityd started, and those that failed. */
 typedef struct EnrolmentCounters {
     uint64_t attempts, failed;

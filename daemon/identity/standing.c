@@ -23,9 +23,6 @@ struct Standing {
     char *storage_fault;
 };
 
-#define REPLACED_TEXT                                                                                                  \
-    "this TPM is not the one that the key was made in; nothing is deleted; `idctl enroll` with a new key leads out"
-
 int standing_new(Identity *identity) {
     identity->standing = calloc(1, sizeof *identity->standing);
     if (!identity->standing)
@@ -141,7 +138,8 @@ static const char *reason_of(const Identity *identity, IdentityState wanted) {
     case STATE_UNAVAILABLE:
         if (standing->storage_fault)
             return standing->storage_fault;
-        return standing->is_replaced ? REPLACED_TEXT : tpm_watch_problem(device_tpm(identity->context->device));
+        return standing->is_replaced ? IDENTITY_REPLACED_TEXT
+                                     : tpm_watch_problem(device_tpm(identity->context->device));
     case STATE_REVOKED:
         return identity_revocation(identity).hold ? "on hold at the CA" : NULL;
     default:
@@ -155,7 +153,7 @@ static void look_at_tpm(Identity *identity) {
 
     standing->is_replaced = parent_differs(identity, device_tpm(identity->context->device));
     if (standing->is_replaced && !was_replaced)
-        identity_set_error(identity, REPLACED_TEXT);
+        identity_set_error(identity, IDENTITY_REPLACED_TEXT);
     /* It is there again, or the TPM has gone: that is another matter, and told as such. */
     if (was_replaced && !standing->is_replaced)
         identity_set_error(identity, NULL);

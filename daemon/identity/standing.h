@@ -9,6 +9,8 @@
 IdentityState identity_state(const Identity *identity);
 /* `unavailable` since this TPM is another than the one that the key was made in. */
 bool identity_is_replaced(const Identity *identity);
+#define IDENTITY_REPLACED_TEXT                                                                                         \
+    "this TPM is not the one that the key was made in; nothing is deleted; `idctl enroll` with a new key leads out"
 
 IdentityActivity identity_activity(const Identity *identity);
 void identity_set_activity(Identity *identity, IdentityActivity activity);

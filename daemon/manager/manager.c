@@ -389,3 +389,15 @@ const char *manager_tpm_state(const Manager *manager) {
             return "replaced";
     return "ready";
 }
+
+const char *manager_tpm_problem(const Manager *manager) {
+    const TpmWatch *tpm = device_tpm(manager->device);
+
+    if (tpm_watch_is_hung(tpm))
+        return TPM_HUNG_TEXT;
+    if (!tpm_watch_has_looked(tpm))
+        return "the TPM is being looked at.";
+    if (!tpm_watch_is_ready(tpm))
+        return tpm_watch_problem(tpm);
+    return strcmp(manager_tpm_state(manager), "replaced") == 0 ? IDENTITY_REPLACED_TEXT : "";
+}

@@ -48,6 +48,8 @@ Lending *manager_lending(const Manager *manager);
 const IdentitySet *manager_identities(const Manager *manager);
 
 const char *manager_tpm_state(const Manager *manager); /* ready, unavailable, replaced, lockout */
+/* Why it is not ready, for a person; empty where it is. Borrowed until the loop turns. */
+const char *manager_tpm_problem(const Manager *manager);
 
 /* OpenMetrics text; the caller frees. metrics.c. */
 int manager_metrics(const Manager *manager, char **ret);

@@ -47,7 +47,8 @@ static void view_times(const Identity *identity, IdentityView *view) {
     int64_t now = identity_now(identity);
 
     view->next_renewal = to_usec(instant_to_seconds(enrolment_renewal_when(identity), now));
-    if (identity_activity(identity) == ACTIVITY_WAITING)
+    /* AfterRevocation=enroll waits too, though nothing has failed. */
+    if (identity_activity(identity) == ACTIVITY_WAITING || identity_state(identity) == STATE_REVOKED)
         view->next_attempt = to_usec(instant_to_seconds(enrolment_when(identity), now));
 }
 
@@ -68,6 +69,7 @@ int identity_view(const Identity *identity, IdentityView *ret) {
         .state = identity_state_to_string(identity_state(identity)),
         .activity = identity_activity_to_string(identity_activity(identity)),
         .last_error = identity_error(identity),
+        .ready_by_itself = enrolment_gets_ready(identity),
         .generation = identity_generation(identity),
         .key_algorithm = key_algorithm(identity),
         .public_key = key ? tpm_key_spki(key) : (BytesView) { NULL, 0 },

@@ -7,6 +7,7 @@
 /* Borrowed from the identity, but for the two lists, which are the view's own; until the loop turns. */
 typedef struct IdentityView {
     const char *name, *state, *activity, *last_error;
+    bool ready_by_itself;
     uint32_t generation;
     const char *subject, *serial_number, *issuer, *key_algorithm;
     uint64_t not_before, not_after, next_attempt, next_renewal; /* µs since the epoch, 0: none */

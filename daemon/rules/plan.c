@@ -155,3 +155,22 @@ void plan_next(const PlanFacts *facts, Plan *ret) {
         plan.from.seconds = schedule_awake(live, plan.from.seconds, facts->awake, facts->jitter_permille, facts->share);
     *ret = plan;
 }
+
+bool plan_gets_ready(const PlanFacts *facts, bool is_replaced) {
+    Plan plan;
+
+    switch (facts->state) {
+    case STATE_READY:
+        return true;
+    case STATE_MISCONFIGURED:
+        return false;
+    case STATE_UNAVAILABLE:
+        return !is_replaced;
+    default:
+        break;
+    }
+    if (facts->state == STATE_REVOKED && facts->hold)
+        return true;
+    plan_next(facts, &plan);
+    return plan.step != PLAN_NOTHING;
+}

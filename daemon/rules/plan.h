@@ -65,6 +65,11 @@ typedef struct Plan {
 
 void plan_next(const PlanFacts *facts, Plan *ret);
 
+/* Whether it gets to `ready` without anybody, or is: it waits for time, the CA or the TPM, and for no admin.
+ * is_possible is to say what is possible once the TPM can be used and nothing is under way. `is_replaced`:
+ * `unavailable`, because the TPM is another one. */
+bool plan_gets_ready(const PlanFacts *facts, bool is_replaced);
+
 /* When the present certificate is to be renewed, retries aside; never, where it is not by itself. */
 Instant plan_renewal(const PlanFacts *facts);
 

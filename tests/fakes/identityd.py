@@ -40,6 +40,7 @@ class Identity(dbus.service.Object):
         self.values = {
             "Name": name, "State": "ready" if ready else "empty", "Activity": "idle",
             "LastError": "bad\x1b[31mthing\x07 ü" if name == "evil" else "",
+            "ReadyByItself": dbus.Boolean(name != "pending"),
             "Generation": dbus.UInt32(3 if ready else 0), "Subject": "CN=" + name if ready else "",
             "SerialNumber": "0a1b" if ready else "", "Issuer": "CN=Lab" if ready else "",
             "NotBefore": u64(1700000000000000 if ready else 0), "NotAfter": u64(4000000000000000 if ready else 0),
@@ -135,7 +136,7 @@ class Manager(dbus.service.Object):
 
     @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v")
     def Get(self, interface, name):
-        return {"Version": "9", "DeviceId": "ab", "TpmState": "ready", "TpmVendor": "Fake", "TpmFirmware": ""}[name]
+        return {"Version": "9", "DeviceId": "ab", "TpmState": "ready", "TpmProblem": "", "TpmVendor": "Fake", "TpmFirmware": ""}[name]
 
 
 def main():

@@ -3,6 +3,7 @@
 """What identityd lives through: being killed, a TPM that is reset or gone, files that are damaged, configuration that is wrong.
 Runs inside tests/sandbox."""
 
+import json
 import os
 import shutil
 import time
@@ -92,13 +93,24 @@ class Tpm(Life):
                 self.assertEqual(caught.exception.status, "tpm-unavailable")
             self.demo.wait("unavailable")
             self.assertEqual(self.manager_property("TpmState"), "unavailable")
+            self.says_the_problem("tpm.sock")
+            self.assertTrue(self.demo.get("ReadyByItself"), "it comes back by itself")
             self.refused("TpmUnavailable", self.data.sign, SCHEME, b"x")
         finally:
             service("start", "swtpm")
         self.both_ready()
-        self.assertEqual(self.manager_property("TpmState"), "ready")
+        self.assertEqual((self.manager_property("TpmState"), self.manager_property("TpmProblem")), ("ready", ""))
         with self.demo.open("digest") as again:
             again.sign_digest(SCHEME, bytes(32))
+
+    def says_the_problem(self, words):
+        """Where an admin looks: not only in the log."""
+        problem = str(self.manager_property("TpmProblem"))
+        self.assertIn(words, problem)
+        for verb in (("version",), ("show", "demo")):
+            self.assertIn(problem, idctl(*verb).stdout.decode())
+        self.assertIn(problem, idctl("list").stderr.decode())
+        self.assertEqual(json.loads(idctl("version", "--json").stdout)["tpm_problem"], problem)
 
     def test_started_without_a_tpm(self):
         service("stop", "identityd")
@@ -126,6 +138,8 @@ class Tpm(Life):
         try:
             self.demo.wait("unavailable")
             wait_until(lambda: self.manager_property("TpmState") == "replaced", "TpmState replaced")
+            self.says_the_problem("not the one that the key was made in")
+            self.assertFalse(self.demo.get("ReadyByItself"))
             self.refused("TpmReplaced", self.data.sign, SCHEME, b"x")
             self.assertTrue(os.path.exists(SANDBOX + "/state/demo/current/key.pem"))
         finally:

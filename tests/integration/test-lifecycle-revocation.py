@@ -180,6 +180,24 @@ class Crl(Lifecycle):
         self.assertNotEqual(bytes(one.get("PublicKey")), key)
         self.assertIn("ready → revoked", self.logged())
 
+    def test_enroll_by_itself_says_when(self):
+        """Two enrolments are as far apart as a tenth of the life, here six minutes; without the setting there is none."""
+        for more, comes in (("AfterRevocation=enroll\n", True), ("", False)):
+            one = self.made("one", checking(more=more))
+            self.assertEqual((int(one.get("NextAttempt")), bool(one.get("ReadyByItself"))), (0, True))
+            begin, end = (int(one.get(name)) / 1e6 for name in ("NotBefore", "NotAfter"))
+            revoke(one)
+            one.wait("revoked", 60)
+            self.assertEqual(bool(one.get("ReadyByItself")), comes)
+            when = int(one.get("NextAttempt")) / 1e6
+            self.assertEqual("Next attempt" in idctl("show", "one").stdout.decode(), comes)
+            if comes:
+                self.assertGreater(when, begin + (end - begin) / 10 - 1)
+                self.assertLess(when, time.time() + (end - begin) / 10 + 1)
+            else:
+                self.assertEqual(when, 0)
+            self.forget("one")
+
     def test_a_renewal_under_way_does_not_lead_out(self):
         """The renewal keeps the key: were it committed after the revocation, the revoked key would sign again."""
         one = self.made("one", checking())

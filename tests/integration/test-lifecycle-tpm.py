@@ -102,6 +102,7 @@ class Tpm(Lifecycle):
             idctl("list", timeout=60)
             self.demo.get("Certificates")
             wait_until(lambda: self.manager_property("TpmState") == "unavailable", "the TPM to be said to hang", 120)
+            self.assertIn("not answered for half a minute", self.manager_property("TpmProblem"))
             self.refused("TpmUnavailable", self.data.sign, SCHEME, b"x")
             self.refused("TpmUnavailable", self.demo.open, "digest")
             self.refused("TpmUnavailable", self.demo.enroll)

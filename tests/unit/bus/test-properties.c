@@ -43,7 +43,7 @@ static void test_one_view_for_all(void **state) {
 
     ask(world, HAND, "org.freedesktop.DBus.Properties", "GetAll", &reply);
     assert_int_equal(views, 1);
-    assert_int_equal(count_properties(reply.message), 18);
+    assert_int_equal(count_properties(reply.message), 19);
     reply_clear(&reply);
     ask(world, IDENTITYD_MANAGER_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &reply);
     assert_int_equal(views, 2); /* one for each identity */
@@ -61,6 +61,7 @@ static void test_values(void **state) {
     assert_string_equal(world_text(world, HAND, "ClockSource"), "the time at which identityd was built");
     assert_string_equal(world_text(world, IDENTITYD_MANAGER_PATH, "Version"), IDENTITYD_VERSION);
     assert_string_equal(world_text(world, IDENTITYD_MANAGER_PATH, "TpmState"), "ready");
+    assert_string_equal(world_text(world, IDENTITYD_MANAGER_PATH, "TpmProblem"), "");
     assert_int_equal(strlen(world_text(world, IDENTITYD_MANAGER_PATH, "DeviceId")), 64);
     world_make_ready(world);
     assert_string_equal(world_text(world, HAND, "State"), "ready");

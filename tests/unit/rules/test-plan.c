@@ -230,6 +230,42 @@ static void who_was_off_spreads(void **state) {
     assert_int_equal(plan_of(&facts).from.kind, INSTANT_AT_ONCE);
 }
 
+/* Who waits for it to become ready waits for nothing that needs an admin. */
+static void who_gets_ready(void **state) {
+    static const struct {
+        IdentityState state;
+        bool possible, replaced, hold, enrols, taken; /* taken: the CA has its request, with a new key */
+        bool gets_ready;
+    } cases[] = {
+        { STATE_READY, false, false, false, false, false, true },
+        { STATE_EMPTY, true, false, false, false, false, true },
+        { STATE_EMPTY, false, false, false, false, false, false }, /* Protocol=manual */
+        { STATE_EXPIRED, true, false, false, false, false, true },
+        { STATE_EXPIRED, false, false, false, false, false, false },
+        { STATE_REVOKED, true, false, false, false, false, false },
+        { STATE_REVOKED, true, false, false, true, false, true },
+        { STATE_REVOKED, true, false, true, false, false, true },
+        { STATE_REVOKED, true, false, false, false, true, true },
+        { STATE_RETIRED, true, false, false, true, false, false },
+        { STATE_RETIRED, true, false, false, false, true, true },
+        { STATE_UNAVAILABLE, true, false, false, false, false, true },
+        { STATE_UNAVAILABLE, false, false, false, false, false, true },
+        { STATE_UNAVAILABLE, true, true, false, false, false, false },
+        { STATE_MISCONFIGURED, true, false, false, false, true, false },
+    };
+    ScheduleLife life = life_until(90 * DAY);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        PlanFacts facts = facts_of(cases[i].state, cases[i].state == STATE_EMPTY ? NULL : &life, 100);
+        facts.is_possible = cases[i].possible;
+        facts.hold = cases[i].hold;
+        facts.enrols_if_revoked = cases[i].enrols;
+        facts.pending = cases[i].taken ? PENDING_ENROLMENT : PENDING_NOTHING;
+        if (plan_gets_ready(&facts, cases[i].replaced) != cases[i].gets_ready)
+            fail_msg("case %zu", i);
+    }
+}
+
 /* ---- every combination ---- */
 
 static const int64_t ends[] = { 90 * DAY, 60 * DAY + 5, 60 * DAY, 60 * DAY - 1, 30 * DAY }; /* from T */
@@ -382,7 +418,7 @@ int main(void) {
         cmocka_unit_test(typical_rows),           cmocka_unit_test(the_reason_is_told),
         cmocka_unit_test(after_a_revocation),     cmocka_unit_test(the_renewal_of_a_boot),
         cmocka_unit_test(the_instant_of_renewal), cmocka_unit_test(who_was_off_spreads),
-        cmocka_unit_test(every_combination),
+        cmocka_unit_test(every_combination),      cmocka_unit_test(who_gets_ready),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
