@@ -10,9 +10,9 @@
 
 /* In the order of the help: looking, getting, using, tending. */
 static const Verb *const verbs[] = {
-    &verb_list,    &verb_show,   &verb_monitor, &verb_enroll,      &verb_renew,   &verb_request,
-    &verb_install, &verb_retire, &verb_forget,  &verb_sign,        &verb_verify,  &verb_connect,
-    &verb_proxy,   &verb_check,  &verb_reload,  &verb_reset_clock, &verb_metrics, &verb_version,
+    &verb_list,    &verb_show,   &verb_monitor,     &verb_wait,    &verb_enroll,  &verb_renew,   &verb_request,
+    &verb_install, &verb_retire, &verb_forget,      &verb_sign,    &verb_verify,  &verb_connect, &verb_proxy,
+    &verb_check,   &verb_reload, &verb_reset_clock, &verb_metrics, &verb_version,
 };
 
 static void help(FILE *stream) {

@@ -24,3 +24,4 @@ extern const Verb verb_show;
 extern const Verb verb_sign;
 extern const Verb verb_verify;
 extern const Verb verb_version;
+extern const Verb verb_wait;

@@ -9,7 +9,7 @@ import time
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
+<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth><servicedir>%s</servicedir>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>"""
 
@@ -20,8 +20,10 @@ class PrivateBus:
         self.processes = []
         socket = os.path.join(self.directory, "bus")
         config = os.path.join(self.directory, "bus.conf")
+        self.services = os.path.join(self.directory, "services")  # what the bus may start by itself
+        os.mkdir(self.services)
         with open(config, "w", encoding="utf-8") as file:
-            file.write(CONFIG % socket)
+            file.write(CONFIG % (socket, self.services))
         self.environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS="unix:path=" + socket, NO_COLOR="1", LC_ALL="C.UTF-8")
         self.start(["dbus-daemon", "--config-file=" + config, "--nofork", "--nopidfile"])
         self.wait_until(lambda: os.path.exists(socket), "the bus's socket")
@@ -31,6 +33,11 @@ class PrivateBus:
         process = subprocess.Popen(command, env=self.environment, **arguments)
         self.processes.append(process)
         return process
+
+    def reload(self):
+        """Has the bus look again at what it may start."""
+        subprocess.run(["busctl", "--system", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                        "ReloadConfig"], env=self.environment, check=True)
 
     def wait_until(self, condition, what, seconds=20):
         end = time.monotonic() + seconds

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,37 @@ class Idctl(unittest.TestCase):
             self.assertEqual(change["properties"], {"activity": "waiting", "next_attempt": "2099-12-03T16:53:20Z"})
             monitor.terminate()
         self.refused(3, "no identity", "monitor", "nope")
+
+    def test_wait_has_it_activated(self):
+        """Nobody has to start identityd first; and where it cannot be started, that is said at the end of the time."""
+        with PrivateBus() as bus:
+            def wait(*arguments):
+                return subprocess.run([IDCTL, "wait", *arguments], env=bus.environment, capture_output=True, text=True, check=False,
+                                      timeout=60)
+            service = os.path.join(bus.services, "org.identityd1.service")
+            with open(service, "w", encoding="ascii") as file:
+                file.write("[D-BUS Service]\nName=org.identityd1\nExec=/bin/false\n")
+            bus.reload()
+            result = wait("--timeout", "1s", "ready")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("ready is not ready after 1s: identityd does not answer", result.stderr)
+            pid = os.path.join(bus.directory, "pid")
+            with open(service, "w", encoding="ascii") as file:
+                file.write("[D-BUS Service]\nName=org.identityd1\nExec=/bin/sh -c 'echo $$ >%s; exec /usr/bin/python3 %s %s %s'\n" % (
+                    pid, os.path.join(SOURCE, "tests/fakes/identityd.py"), self.path("leaf.der"), self.path("root.der")))
+            bus.reload()
+            result = wait("--timeout", "infinity", "ready", "evil")
+            self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+            with open(pid, encoding="ascii") as file:
+                os.kill(int(file.read()), signal.SIGTERM)
+
+    def test_wait_goes_by_signals(self):
+        with subprocess.Popen([IDCTL, "wait", "--timeout", "infinity", "slow"], env=self.bus.environment, stderr=subprocess.PIPE,
+                              text=True) as waiting:
+            self.assertEqual(waiting.stderr.readline(), "slow: it is empty\n")  # it has asked
+            self.idctl("enroll", "slow", "-q")
+            self.assertEqual(waiting.wait(30), 0)
+        self.refused(1, "pending does not become ready by itself: it is empty", "wait", "--timeout", "infinity", "pending", "slow")
 
     def openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], check=True, capture_output=True)
