@@ -18,9 +18,11 @@ SOURCE = os.environ["SOURCE"]
 
 # Of 10: what `systemd-analyze security` may say at most.
 EXPOSURE = {"identityd.service": 0.5, "identityd-enroller@.service": 1.2, "identityd-fetch@.service": 1.2,
-            "identityd-proxy@.service": 1.3}
+            "identityd-proxy@.service": 1.3, "identityd-wait@.service": 0.5}
+# Where the programs are that units start, by the build's options.
+PROGRAMS = {"identityd-wait@.service": "bindir"}
 UNITS = [*EXPOSURE, "identityd-enroller.socket", "identityd-fetch.socket", "identityd-proxy@.socket",
-         "identityd-reload@.service", "identityd-reload@.path"]
+         "identityd-reload@.service", "identityd-reload@.path", "identityd-ready@.target"]
 
 # Where things belong, seen from the prefix; SYSCONF stands for sysconfdir.
 LAYOUT = [
@@ -60,15 +62,23 @@ def check_layout(prefix):
 
 def copy_units(prefix, directory):
     """The units as they are installed, but with the programs where they lie now, so that systemd finds them."""
-    programs = option("libexecdir")
-    installed = os.path.join("/", option("prefix").lstrip("/"), programs)
     for unit in UNITS:
+        programs = option(PROGRAMS.get(unit, "libexecdir"))
+        installed = os.path.join("/", option("prefix").lstrip("/"), programs)
         with open(os.path.join(prefix, "lib/systemd/system", unit), encoding="utf-8") as file:
             text = file.read()
         if unit in EXPOSURE and f"ExecStart={installed}/" not in text:
             yield f"{unit} does not start what is in {installed}"
         with open(os.path.join(directory, unit), "w", encoding="utf-8") as file:
             file.write(text.replace(f"ExecStart={installed}/", f"ExecStart={os.path.join(prefix, programs)}/"))
+
+
+def check_order(directory):
+    """Whoever is ordered behind the target is behind the wait, and does not begin where that fails."""
+    with open(os.path.join(directory, "identityd-ready@.target"), encoding="utf-8") as file:
+        text = file.read()
+    return [f"identityd-ready@.target has no {line}" for line in ("Requires=identityd-wait@%i.service", "After=identityd-wait@%i.service")
+            if line + "\n" not in text]
 
 
 def check_verify(directory):
@@ -156,6 +166,7 @@ def check_all(prefix, directory):
     if not faults:
         faults += copy_units(prefix, directory)
         faults += check_verify(directory)
+        faults += check_order(directory)
         faults += check_exposure(directory)
         faults += check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))
         faults += check_sysusers(prefix)
@@ -181,6 +192,8 @@ def self_test(prefix, directory):
     socket = os.path.join(directory, "identityd-fetch.socket")
     edit(socket, "MaxConnections=16", "MaxConnections=7")
     assert len(check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))) == 1
+    edit(os.path.join(directory, "identityd-ready@.target"), "After=", "Before=")
+    assert len(check_order(directory)) == 1
     edit(service, "ProtectHome=yes", "ProtectHome=perhaps")
     assert any("ProtectHome" in fault or "perhaps" in fault for fault in check_verify(directory))
     catalog = os.path.join(directory, "broken.catalog")
