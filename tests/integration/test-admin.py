@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What an admin and his scripts go by: `idctl wait` through every way in which an identity gets ready, or does not, and over
-restarts of identityd. Runs inside tests/sandbox."""
+restarts of identityd; what `idctl reload` says of what changed; what is left of identities, and how it goes. Runs inside
+tests/sandbox."""
 
+import json
 import os
+import pty
 import subprocess
 import unittest
 
@@ -124,6 +127,76 @@ class Wait(Lifecycle):
         service("start", "identityd")
         self.reconnect()
         self.assertEqual(waiting.end(), 0, waiting.said())
+
+
+class Reload(Lifecycle):
+    def write(self, name, text):
+        path = f"{SANDBOX}/etc/identities/{name}.conf"
+        if text is None:
+            os.unlink(path)
+            return
+        self.addCleanup(self.forget, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def reload(self, status, *patterns):
+        """Wants these lines, and no others."""
+        done = idctl("reload", check=False)
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual((done.returncode, len(lines), done.stderr), (status, len(patterns), b""), lines)
+        for line, pattern in zip(lines, patterns):
+            self.assertRegex(line, pattern)
+
+    def test_what_falls_out_and_comes_back(self):
+        self.reload(0)
+        self.write("one", MANUAL)
+        self.write("two", MANUAL + "[Frob]\n")
+        self.reload(1, "^one: new, empty$", r"^two: out of use, misconfigured: .*two\.conf:\d+: .*Frob")
+        self.reload(0)
+        self.write("one", MANUAL + "[Renewal]\nAt=120%\n")
+        self.write("two", MANUAL)
+        self.reload(1, r"^one: out of use, misconfigured: .*one\.conf:\d+: .*At=", "^two: back, empty$")
+        self.write("one", None)
+        self.reload(1, '^one: gone, .*"idctl forget one"')
+        self.reload(0)
+        self.write("two", MANUAL.replace("O=test", "O=other"))
+        self.reload(0)
+
+
+class Forget(Lifecycle):
+    def listed(self, *options):
+        return {entry["name"]: entry["state"] for entry in json.loads(idctl("list", "--json", *options).stdout)}
+
+    def test_what_is_left(self):
+        """Keys outlive their configuration until somebody says that they are not to."""
+        self.made("one", MANUAL, "empty").create_request()
+        self.assertIn("is configured", fails(1, "forget", "--yes", "one"))
+        self.configure("one", None)
+        self.assertNotIn("one", self.listed())
+        self.assertEqual(self.listed("--all")["one"], "forgotten")
+        self.assertIn("one", idctl("list", "--all", "--quiet").stdout.decode().split())
+        self.assertNotIn("one", idctl("list", "--quiet").stdout.decode().split())
+        self.assertIn("say --yes", fails(2, "forget", "one"))
+        self.assertTrue(os.path.exists(SANDBOX + "/state/one"))
+        idctl("forget", "--yes", "one")
+        self.assertFalse(os.path.exists(SANDBOX + "/state/one"))
+        self.assertNotIn("one", self.listed("--all"))
+        fails(3, "forget", "--yes", "one")
+        fails(1, "forget", "--yes", "No Name")
+
+    def test_by_name_on_a_terminal(self):
+        self.made("one", MANUAL, "empty").create_request()
+        self.configure("one", None)
+        for answer, status in (("on", 1), ("one", 0)):
+            ours, theirs = pty.openpty()
+            with subprocess.Popen(["idctl", "forget", "one"], stdin=theirs, stderr=subprocess.PIPE) as process:
+                os.close(theirs)
+                os.write(ours, answer.encode() + b"\n")
+                said = process.communicate(timeout=60)[1].decode()
+            os.close(ours)
+            self.assertEqual(process.returncode, status, said)
+            self.assertIn("Type its name", said)
+            self.assertEqual(os.path.exists(SANDBOX + "/state/one"), status == 1)
 
 
 if __name__ == "__main__":
