@@ -3,9 +3,8 @@
 #include "idctl/check-config.h"
 
 #include "config/check.h"
-#include "idctl/certificates.h"
+#include "idctl/output.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define CHECK "configuration"
@@ -15,6 +14,7 @@ void checked_config_clear(CheckedConfig *config) {
         identity_config_free(config->configs[i]);
     free(config->configs);
     strings_free(config->names);
+    daemon_config_free(config->daemon);
     *config = (CheckedConfig) { 0 };
 }
 
@@ -36,33 +36,22 @@ static size_t tell_problems(const Problems *problems, const char *identity, Find
     return problems->count;
 }
 
-/* A file of certificates that the configuration names. */
-static void check_anchors(const char *identity, const char *key, const char *path, Findings *findings) {
-    _cleanup_bytes_ Bytes data = BYTES_NULL;
-    _cleanup_certificates_ Certificates certificates = { 0 };
-    FindingAbout about = { CHECK, identity };
-
-    if (!path)
-        return;
-    int r = bytes_read_file(path, CERTIFICATES_FILE_MAX, &data);
-    if (r == -EACCES)
-        findings_add(findings, about, FINDING_SKIPPED, "Run idctl check as root to have this file looked at.",
-                     "%s %s may not be read by you", key, path);
-    else if (r < 0)
-        findings_add(findings, about, FINDING_FAILED, "Put the CA certificates there as PEM, or correct the path.",
-                     "%s %s cannot be read: %s", key, path, strerror(-r));
-    else if (certificates_parse(bytes_view(&data), &certificates) < 0)
-        findings_add(findings, about, FINDING_FAILED, "Put the CA certificates there as PEM.",
-                     "%s %s holds no certificates that can be read", key, path);
+/* What a file says, and the files that it names. */
+static void check_one(const IdentityConfig *config, char *const *paths, const ConfigLook *look, Findings *findings) {
+    check_readable(config->name, paths, &look->reader, findings);
+    check_anchors(config, &look->reader, (int64_t) (time_now() / 1000000U), findings);
+    check_access(config, &look->access, findings);
 }
 
 /* Loads one; without a result what is wrong was told. */
-static int load_one(const ConfigDirectories *directories, const char *name, bool tell, Findings *findings,
+static int load_one(const ConfigDirectories *directories, const char *name, const ConfigLook *look, Findings *findings,
                     IdentityConfig **ret) {
     _cleanup_problems_ Problems problems = { 0 };
     _cleanup_(strings_free_p) char **paths = NULL;
-    Findings silent = { 0 };
-    Findings *told = tell ? findings : &silent;
+    _cleanup_findings_ Findings silent = { 0 };
+    bool is_wanted = !look->identity || strcmp(look->identity, name) == 0;
+    Findings *told = is_wanted ? findings : &silent;
+    size_t before = told->count;
 
     int r = config_identity_paths(directories, name, &paths);
     if (r >= 0)
@@ -72,15 +61,27 @@ static int load_one(const ConfigDirectories *directories, const char *name, bool
     size_t count = tell_problems(&problems, name, told);
     if (r < 0 && count == 0)
         findings_add(told, (FindingAbout) { CHECK, name }, FINDING_FAILED, NULL, "cannot be read: %s", strerror(-r));
-    if (*ret) {
-        check_anchors(name, "[Enrollment] Anchors=", (*ret)->anchors, told);
-        check_anchors(name, "[Enrollment] ServerAnchors=", (*ret)->server_anchors, told);
-        check_anchors(name, "[Peers] Anchors=", (*ret)->peers_anchors, told);
-        if (count == 0)
-            findings_add(told, (FindingAbout) { CHECK, name }, FINDING_OK, NULL, "no faults");
-    }
-    findings_clear(&silent);
+    if (*ret && is_wanted)
+        check_one(*ret, paths, look, findings);
+    if (told->count == before)
+        findings_add(told, (FindingAbout) { CHECK, name }, FINDING_OK, NULL, "no faults");
     return 0;
+}
+
+/* CAs that go by the subject take one for the other. Told at the second of each pair. */
+static void check_subjects(const CheckedConfig *config, const char *identity, Findings *findings) {
+    for (size_t i = 1; i < config->count; i++)
+        for (size_t k = 0; k < i; k++) {
+            const IdentityConfig *one = config->configs[k], *other = config->configs[i];
+            bool is_wanted = !identity || strcmp(identity, one->name) == 0 || strcmp(identity, other->name) == 0;
+            if (!is_wanted || !one->subject || !other->subject || strcmp(one->subject, other->subject) != 0)
+                continue;
+            findings_add(findings, (FindingAbout) { CHECK, other->name }, FINDING_WARNING,
+                         "A CA that goes by the subject takes one for the other: give each its own, by another OU= for "
+                         "example.",
+                         "[Identity] Subject=%s is that of \"%s\" too", other->subject, one->name);
+            break;
+        }
 }
 
 /* What only all of them together show; about one identity where its file is blamed. */
@@ -103,13 +104,40 @@ static int check_together(const DaemonConfig *daemon, const CheckedConfig *confi
     return 0;
 }
 
-int check_config(const char *identity, Findings *findings, CheckedConfig *ret) {
-    _cleanup_config_directories_ ConfigDirectories directories = { 0 };
-    _cleanup_daemon_config_ DaemonConfig *daemon = NULL;
+static int read_all(const ConfigDirectories *directories, const ConfigLook *look, Findings *findings,
+                    CheckedConfig *config) {
     _cleanup_problems_ Problems problems = { 0 };
-    _cleanup_checked_config_ CheckedConfig config = { 0 };
     _cleanup_free_ char **faulty = NULL; /* borrows names */
+    _cleanup_(strings_free_p) char **paths = NULL;
     size_t total = 0, faulty_count = 0;
+
+    int r = daemon_config_load(directories, &problems, &config->daemon);
+    if (r < 0 || (r = config_list_identities(directories, &problems, &config->names)) < 0)
+        return r;
+    tell_problems(&problems, NULL, findings);
+    if (config_file_paths(directories, "identityd.conf", &paths) >= 0)
+        check_readable(NULL, paths, &look->reader, findings);
+    total = strings_count(config->names);
+    config->configs = calloc(total + 1, sizeof config->configs[0]);
+    faulty = calloc(total + 1, sizeof faulty[0]);
+    if (!config->configs || !faulty)
+        return -ENOMEM;
+    for (size_t i = 0; i < total; i++) {
+        IdentityConfig *one = NULL;
+        if ((r = load_one(directories, config->names[i], look, findings, &one)) < 0)
+            return r;
+        if (one)
+            config->configs[config->count++] = one;
+        else
+            faulty[faulty_count++] = config->names[i];
+    }
+    check_subjects(config, look->identity, findings);
+    return check_together(config->daemon, config, faulty, look->identity, findings);
+}
+
+int check_config(const ConfigLook *look, Findings *findings, CheckedConfig *ret) {
+    _cleanup_config_directories_ ConfigDirectories directories = { 0 };
+    _cleanup_checked_config_ CheckedConfig config = { 0 };
 
     int r = config_directories_from_environment(&directories);
     if (r == -EINVAL) {
@@ -117,30 +145,11 @@ int check_config(const char *identity, Findings *findings, CheckedConfig *ret) {
                      "CONFIGURATION_DIRECTORY or RUNTIME_DIRECTORY is no absolute path");
         return 0;
     }
-    if (r < 0 || (r = daemon_config_load(&directories, &problems, &daemon)) < 0 ||
-        (r = config_list_identities(&directories, &problems, &config.names)) < 0)
-        return r;
-    tell_problems(&problems, NULL, findings);
-    while (config.names[total])
-        total++;
-    config.configs = calloc(total + 1, sizeof config.configs[0]);
-    faulty = calloc(total + 1, sizeof faulty[0]);
-    if (!config.configs || !faulty)
-        return -ENOMEM;
-    for (size_t i = 0; i < total; i++) {
-        IdentityConfig *one = NULL;
-        bool tell = !identity || strcmp(identity, config.names[i]) == 0;
-        if ((r = load_one(&directories, config.names[i], tell, findings, &one)) < 0)
-            return r;
-        if (one)
-            config.configs[config.count++] = one;
-        else
-            faulty[faulty_count++] = config.names[i];
-    }
-    r = check_together(daemon, &config, faulty, identity, findings);
+    if (r >= 0)
+        r = read_all(&directories, look, findings, &config);
     if (r < 0)
         return r;
-    if (total == 0)
+    if (strings_count(config.names) == 0)
         findings_add(findings, (FindingAbout) { CHECK, NULL }, FINDING_WARNING,
                      "Write one as identity.conf(5) says, below identities/.", "no identities are configured in %s",
                      directories.configuration);

@@ -50,6 +50,17 @@ void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict
     findings->list[findings->count++] = finding;
 }
 
+bool findings_have(const Findings *findings, const char *check, const char *identity, FindingVerdict verdict) {
+    for (size_t i = 0; i < findings->count; i++) {
+        const Finding *finding = &findings->list[i];
+        bool same =
+            finding->identity && identity ? strcmp(finding->identity, identity) == 0 : !finding->identity && !identity;
+        if (same && finding->verdict == verdict && strcmp(finding->check, check) == 0)
+            return true;
+    }
+    return false;
+}
+
 ExitCode findings_exit_code(const Findings *findings) {
     for (size_t i = 0; i < findings->count; i++)
         if (findings->list[i].verdict == FINDING_FAILED)

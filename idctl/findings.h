@@ -5,6 +5,7 @@
 #include "command/command.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 typedef enum FindingVerdict { FINDING_OK, FINDING_WARNING, FINDING_FAILED, FINDING_SKIPPED } FindingVerdict;
 
@@ -33,6 +34,9 @@ typedef struct FindingAbout {
 
 void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice,
                   const char *format, ...) _printf_(5, 6);
+
+/* Whether there is such a one about this identity (NULL: the device). */
+bool findings_have(const Findings *findings, const char *check, const char *identity, FindingVerdict verdict);
 
 /* EXIT_FAILED if any failed (or is missing for want of memory). */
 ExitCode findings_exit_code(const Findings *findings);

@@ -7,11 +7,13 @@ tests/sandbox."""
 import json
 import os
 import pty
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 from lifecycle import Lifecycle, checking, configuration, revoke
-from sandboxed import CA, SANDBOX, control, idctl, service, wait_until
+from sandboxed import CA, SANDBOX, control, idctl, run, service, wait_until
 
 MANUAL = configuration(enrollment=f"Protocol=manual\nAnchors={CA}/root.pem")
 ENDLESS = ("--timeout", "infinity")
@@ -161,6 +163,85 @@ class Reload(Lifecycle):
         self.reload(0)
         self.write("two", MANUAL.replace("O=test", "O=other"))
         self.reload(0)
+
+
+class Check(Lifecycle):
+    def check(self, *arguments, status, etc=f"{SANDBOX}/etc", credentials=f"{SANDBOX}/credentials"):
+        environment = {**os.environ, "CONFIGURATION_DIRECTORY": etc, "RUNTIME_DIRECTORY": f"{SANDBOX}/run",
+                       "CREDENTIALS_DIRECTORY": credentials}
+        done = subprocess.run(["idctl", "check", "--json", *arguments], capture_output=True, text=True, check=False, timeout=90,
+                              env=environment)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    @staticmethod
+    def about(findings, check, identity=None):
+        return [(f["verdict"], f["text"]) for f in findings if (f["check"], f["identity"]) == (check, identity)]
+
+    def only_failure(self, findings, words):
+        """One cause, one finding, and it says what to do."""
+        failed = [f for f in findings if f["verdict"] == "failed"]
+        self.assertEqual(len(failed), 1, failed)
+        self.assertIn(words, failed[0]["text"])
+        self.assertTrue(failed[0]["advice"] or failed[0]["check"] == "configuration")  # whose text has it
+
+    def test_lines(self):
+        """What the CA answered: a finding for each line, whose words are not glued together."""
+        lines = self.about(self.check("demo", status=0), "CA", "demo")
+        self.assertEqual([text.partition(": ")[0] for _, text in lines], ["server", "session", "answer"])
+        self.assertRegex(lines[2][1], "^answer: 2 CA certificates: ")
+
+    def test_credentials(self):
+        self.made("one", configuration(), "ready")
+        self.assertEqual(self.about(self.check("one", status=0), "credential", "one"), [])
+        with tempfile.TemporaryDirectory() as empty:
+            self.only_failure(self.check("one", status=1, credentials=empty),
+                              "[Enrollment] Authenticate=credential:enrollment-password: identityd has no such credential")
+
+    def test_chain(self):
+        """The file was replaced by another CA's, and nobody looked at what is in use."""
+        with tempfile.TemporaryDirectory() as etc:
+            shutil.copytree(f"{SANDBOX}/etc", etc, dirs_exist_ok=True)
+            with open(f"{etc}/identities/demo.conf", encoding="utf-8") as file:
+                text = file.read()
+            self.assertIn(f"Anchors={CA}/root.pem", text)
+            run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", etc + "/key",
+                "-out", etc + "/other.pem", "-subj", "/CN=other", "-days", "365")
+            with open(f"{etc}/identities/demo.conf", "w", encoding="utf-8") as file:
+                file.write(text.replace(f"Anchors={CA}/root.pem", f"Anchors={etc}/other.pem", 1))
+            self.assertEqual(self.about(self.check("demo", status=0), "chain", "demo"), [])
+            (verdict, said), = self.about(self.check("demo", status=0, etc=etc), "chain", "demo")
+            self.assertEqual(verdict, "warning")
+            self.assertIn("does not end in what is in [Enrollment] Anchors=", said)
+
+    def test_expires_in(self):
+        self.check("--expires-in", "5min", "demo", status=0)
+        self.only_failure(self.check("--expires-in", "2h", "demo", status=1), "sooner than in 2 hours")
+
+    def test_faulty_file(self):
+        self.made("faulty", MANUAL + "[Frob]\n", "misconfigured")
+        findings = self.check("faulty", status=1)
+        self.only_failure(findings, "faulty.conf:")
+        self.assertEqual(self.about(findings, "state", "faulty")[0][0], "skipped")
+        with open(f"{SANDBOX}/etc/identities/faulty.conf", "w", encoding="utf-8") as file:
+            file.write(MANUAL)
+        self.only_failure(self.check("faulty", status=1), "misconfigured, idle: ")
+        idctl("reload")
+        self.check("faulty", status=0)
+
+    def test_no_tpm(self):
+        service("stop", "swtpm")
+        try:
+            wait_until(lambda: subprocess.run(["idctl", "sign", "demo-data", "/dev/null", "--out", "/dev/null"], check=False,
+                                              capture_output=True).returncode and self.demo.state() == "unavailable", "trouble")
+            findings = self.check(status=1)
+            self.only_failure(findings, "unavailable: ")
+            self.assertIn(str(self.manager_property("TpmProblem")), self.about(findings, "TPM")[0][1])
+            self.assertEqual({self.about(findings, "state", name)[0][0] for name in ("demo", "demo-data")}, {"skipped"})
+        finally:
+            service("start", "swtpm")
+        self.demo.wait("ready", 60)
+        self.data.wait("ready", 60)
 
 
 class Forget(Lifecycle):

@@ -278,7 +278,7 @@ class Idctl(unittest.TestCase):
         findings = self.check({"one": self.CONFIG + "[Frob]\n", "two": self.CONFIG}, "--config", "two")
         self.assertNotIn("one", [f["identity"] for f in findings])
         findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/nowhere.pem")}, "--config", status=1)
-        self.found(findings, "failed", "Anchors= /nowhere.pem cannot be read", "one")
+        self.found(findings, "failed", "Anchors=/nowhere.pem cannot be read", "one")
         findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/etc/passwd")}, "--config", status=1)
         self.found(findings, "failed", "holds no certificates", "one")
         linked = self.CONFIG.replace("[Access]", "Authenticate=identity:nobody\n[Access]")
@@ -286,6 +286,43 @@ class Idctl(unittest.TestCase):
         self.found(findings, "failed", "nobody", "one")
         self.assertIn("no identity", self.check({"one": self.CONFIG}, "--config", "three", status=3))
         self.assertIn("cannot be the name", self.check({}, "--config", "No Name", status=2))
+
+    def test_check_subjects(self):
+        """A CA that goes by the subject takes one for the other."""
+        other = self.CONFIG.replace("O=Example", "O=Example,OU=2")
+        findings = self.check({"one": self.CONFIG, "three": other, "two": self.CONFIG}, "--config")
+        self.found(findings, "warning", 'Subject=CN=%d,O=Example is that of "one" too', "two")
+        self.assertEqual([f["identity"] for f in findings if "Subject=" in f["text"]], ["two"])
+        self.found(self.check({"one": self.CONFIG, "two": self.CONFIG}, "--config", "one"), "warning", 'of "one" too', "two")
+        findings = self.check({"one": self.CONFIG, "two": self.CONFIG, "three": other}, "--config", "three")
+        self.assertFalse([f for f in findings if "Subject=" in f["text"]])
+
+    def test_check_access(self):
+        """Whom [Access] admits exists, or that is said; about units only systemd knows, where it is."""
+        manager = self.bus.start(["/usr/bin/python3", os.path.join(SOURCE, "tests/fakes/system-manager.py"), "is.service", "worker@.service"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(manager.stdout.readline(), "ready\n")
+        config = self.CONFIG + ("data=group:no-such-group unit:is.service unit:worker@1.service unit:worker@*.service unit:run-*.service "
+                                "unit:not.service unit:not-*.service\ndigest=user:no-such-user unit:not.service user:4000000\n")
+        config = config.replace("data=", "tls-server=")
+        findings = [f for f in self.check({"one": config}, status=1) if f["check"] == "access"]
+        for words in ("tls-server=: there is no group \"no-such-group\"", "tls-server=, digest=: there is no unit \"not.service\"",
+                      "tls-server=: there is no unit \"not-[*].service\"", "digest=: there is no user \"no-such-user\""):
+            self.found(findings, "warning", words, "one")
+        self.assertEqual(len(findings), 4, findings)
+        self.assertEqual(len([f for f in self.check({"one": config}, "--config") if f["check"] == "access"]), 2)
+        manager.stdin.close()
+        manager.wait(20)
+        manager.stdout.close()
+        findings = [f for f in self.check({"one": config}, status=1) if f["check"] == "access"]
+        self.assertEqual(len(findings), 2, "without systemd nobody can say")
+
+    def test_check_expires_in(self):
+        for within, status in (("52w", None), ("10000w", "failed")):
+            findings = self.check({"one": self.CONFIG}, "--expires-in", within, "evil", status=1)
+            self.found(findings, status or "ok", "sooner than in 191 years" if status else "ends at 2096", "evil")
+        self.assertIn("such as 14d", self.check({"one": self.CONFIG}, "--expires-in", "14", status=2))
+        self.assertIn("exclude", self.check({"one": self.CONFIG}, "--expires-in", "14d", "--config", status=2))
 
     def test_check_without_daemon(self):
         findings = self.check({"one": self.CONFIG}, status=1, DBUS_SYSTEM_BUS_ADDRESS="unix:path=/none")
@@ -297,7 +334,7 @@ class Idctl(unittest.TestCase):
         self.found(findings, "failed", "does not have it", "one")
         self.found(findings, "warning", "no file configures it", "evil")
         self.found(findings, "failed", "do not belong together", "evil")
-        self.found(findings, "warning", "last attempt failed", "evil")
+        self.found(findings, "warning", "^ready, idle: bad", "evil")
         self.found(findings, "ok", "ends at 2096", "evil")
         self.found(findings, "ok", "planned for 2093", "evil")
         self.found(findings, "warning", "empty", "empty")
