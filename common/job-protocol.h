@@ -79,6 +79,10 @@
     54 /* u8: PEM, leaf first: what the server showed in the session that brought /cacerts.                            \
         * A claim like all else here: whoever once saw the chain can show it again */
 
+#define JOB_RESULT_CLOCK_AHEAD                                                                                         \
+    55 /* u64, two's complement: by how many seconds our system's clock was ahead of the Date that came with           \
+        * /cacerts; absent where none came. A claim too: nothing is decided by it */
+
 #define JOB_FAILURE_TEXT     56 /* string: one sentence: step, expected, came */
 #define JOB_FAILURE_RETRY    57 /* u8 1: the same may work later; 0: somebody must change something */
 #define JOB_FAILURE_AFTER    58 /* u32: Retry-After in seconds, where the server gave one with 429 or 503 */

@@ -250,6 +250,8 @@ int channel_send_result(Channel *channel, const EnrollResult *result) {
         r = tlv_append_string(&body.tlvs, JOB_RESULT_SERVER, result->server);
     if (r >= 0)
         r = tlv_append_string(&body.tlvs, JOB_RESULT_TLS, result->tls);
+    if (r >= 0 && result->has_clock)
+        r = tlv_append_u64(&body.tlvs, JOB_RESULT_CLOCK_AHEAD, (uint64_t) result->clock_ahead);
     return r < 0 ? r
                  : channel_send(channel, &(PacketHeader) { .type = JOB_PACKET_RESULT }, bytes_view(&body.tlvs),
                                 body.fds, body.fd_count);

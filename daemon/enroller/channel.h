@@ -18,6 +18,8 @@ typedef struct EnrollResult {
     bool is_later;
     uint32_t later;
     const char *server, *tls; /* NULL: none */
+    bool has_clock;
+    int64_t clock_ahead;
 } EnrollResult;
 
 /* Takes over `fd`, a connected SOCK_SEQPACKET socket, also on failure. */

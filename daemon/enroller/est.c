@@ -269,6 +269,8 @@ static int est_get_cacerts(EstServer *server, HttpSession *http, Bytes *ret, Cer
         return r;
     if (response.status != 200)
         return fault_status(server, http, &step_cacerts, &response);
+    server->answer.has_clock = response.has_clock; /* after a bootstrap the session that was verified is the last */
+    server->answer.clock_ahead = response.clock_ahead;
     return est_decode_certificates(server, &step_cacerts, &response, ret, ret_list);
 }
 

@@ -17,6 +17,8 @@ typedef struct EstAnswer {
     uint32_t later; /* seconds */
     char *server;   /* base URL that answered */
     char tls[128];
+    bool has_clock;
+    int64_t clock_ahead; /* of the Date that came with `cacerts` */
 } EstAnswer;
 
 /* Does the whole job. 0, or -errno and the fault: which URL, what was expected, what came. */

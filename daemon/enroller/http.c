@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 typedef struct HeaderList {
     struct curl_slist *list;
@@ -142,6 +143,17 @@ static void response_restart(HttpSession *session) {
     session->offers_basic = false;
     session->retry_after[0] = '\0';
     session->date = session->settings->now;
+    session->response->has_clock = false;
+}
+
+static void on_date(HttpSession *session, const char *date) {
+    int64_t when;
+
+    if (answer_parse_date(date, &when) < 0)
+        return;
+    session->date = when;
+    session->response->has_clock = true;
+    session->response->clock_ahead = (int64_t) time(NULL) - when;
 }
 
 /* Whether `scheme` is among the challenges of a WWW-Authenticate (RFC 9110 §11.6.1), which stand between commas. */
@@ -185,7 +197,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *userdata) {
     if (size > 5 && memcmp(data, "HTTP/", 5) == 0)
         response_restart(session);
     else if (header_value(line, "Date", date, sizeof date))
-        (void) answer_parse_date(date, &session->date);
+        on_date(session, date);
     else if (!header_value(line, "Retry-After", session->retry_after, sizeof session->retry_after) &&
              !header_value(line, "Content-Type", response->content_type, sizeof response->content_type))
         (void) header_value(line, "Location", response->location, sizeof response->location);

@@ -68,6 +68,8 @@ typedef struct HttpResponse {
     bool is_tls13;
     bool has_retry_after;
     uint32_t retry_after; /* seconds from now */
+    bool has_clock;
+    int64_t clock_ahead; /* seconds by which our system's clock was ahead of the server's Date when that came */
 } HttpResponse;
 
 typedef struct HttpSession HttpSession;

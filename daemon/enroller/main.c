@@ -60,6 +60,8 @@ static int run_est(const EnrollJob *job, Channel *channel, EnrollFault *fault) {
         .later = answer.later,
         .server = answer.server,
         .tls = answer.tls[0] ? answer.tls : NULL,
+        .has_clock = answer.has_clock,
+        .clock_ahead = answer.clock_ahead,
     };
     return channel_send_result(channel, &result);
 }

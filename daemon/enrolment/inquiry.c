@@ -9,6 +9,7 @@
 #include "pki/certificate.h"
 #include "work/work.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,11 +68,13 @@ static void describe_answer(const JobResult *result, char ret[static ANSWER_MAX]
 }
 
 static void on_result(JobResult *result, void *userdata) {
-    char text[JOB_URL_MAX + ANSWER_MAX + 512U], answer[ANSWER_MAX];
+    char text[JOB_URL_MAX + ANSWER_MAX + 512U], answer[ANSWER_MAX], clock[64] = "";
 
     describe_answer(result, answer);
-    (void) snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %s\n", result->server ? result->server : "?",
-                    result->tls ? result->tls : "?", answer);
+    if (result->has_clock)
+        (void) snprintf(clock, sizeof clock, "clock: %" PRId64 "\n", result->clock_ahead);
+    (void) snprintf(text, sizeof text, "server: %s\nsession: %s\nanswer: %s\n%s", result->server ? result->server : "?",
+                    result->tls ? result->tls : "?", answer, clock);
     inquiry_end(userdata, NULL, text);
 }
 

@@ -34,7 +34,7 @@ static const FieldRule result_rules[] = {
     { JOB_RESULT_ISSUED_FD, KINDS_ENROL, false },     { JOB_RESULT_CACERTS_FD, KINDS_OF_CACERTS, false },
     { JOB_RESULT_LATER, KINDS_ENROL, false },         { JOB_RESULT_FETCHED_FD, KIND(JOB_KIND_FETCH), false },
     { JOB_RESULT_SERVER, KINDS_ALL, false },          { JOB_RESULT_TLS, KINDS_ALL, false },
-    { JOB_RESULT_CHAIN_FD, KINDS_OF_CACERTS, false },
+    { JOB_RESULT_CHAIN_FD, KINDS_OF_CACERTS, false }, { JOB_RESULT_CLOCK_AHEAD, KINDS_OF_CACERTS, false },
 };
 
 static const FieldRule failure_rules[] = {
@@ -128,6 +128,15 @@ static int take_file(FileReader *files, BytesView value, size_t maximum, bool *r
     return r;
 }
 
+static int take_clock(BytesView value, JobResult *result) {
+    uint64_t ahead = 0;
+    int r = tlv_value_u64(value, &ahead);
+
+    result->has_clock = r >= 0;
+    result->clock_ahead = (int64_t) ahead;
+    return r;
+}
+
 static int take_result_field(FileReader *files, uint16_t tag, BytesView value, JobResult *result) {
     switch (tag) {
     case JOB_RESULT_ISSUED_FD:
@@ -143,6 +152,8 @@ static int take_result_field(FileReader *files, uint16_t tag, BytesView value, J
         return tlv_value_u32(value, &result->later);
     case JOB_RESULT_SERVER:
         return take_text(value, JOB_URL_MAX, &result->server);
+    case JOB_RESULT_CLOCK_AHEAD:
+        return take_clock(value, result);
     default: /* JOB_RESULT_TLS */
         return take_text(value, SERVER_TLS_MAX, &result->tls);
     }

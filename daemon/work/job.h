@@ -74,6 +74,8 @@ typedef struct JobResult {
     bool is_later;
     uint32_t later; /* seconds */
     char *server, *tls;
+    bool has_clock;
+    int64_t clock_ahead; /* seconds by which our clock was ahead of the server's, says the enroller */
 } JobResult;
 
 #define JOB_EKU_MAX 16U

@@ -189,6 +189,7 @@ class Check(Lifecycle):
         """What the CA answered: a finding for each line, whose words are not glued together."""
         lines = self.about(self.check("demo", status=0), "CA", "demo")
         self.assertEqual([text.partition(": ")[0] for _, text in lines], ["server", "session", "answer"])
+        self.assertEqual(self.about(self.check("demo", status=0), "clock", "demo")[0][0], "ok")
         self.assertRegex(lines[2][1], "^answer: 2 CA certificates: ")
 
     def test_credentials(self):

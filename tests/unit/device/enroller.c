@@ -136,6 +136,8 @@ static void send_result(EnrollerJob *job) {
         assert(tlv_append_u32(&result.body, JOB_RESULT_LATER, reply->seconds) >= 0);
     assert(tlv_append_string(&result.body, JOB_RESULT_SERVER, "https://ca.example/") >= 0);
     assert(tlv_append_string(&result.body, JOB_RESULT_TLS, "TLS1.3") >= 0);
+    if (reply->clock_ahead != 0)
+        assert(tlv_append_u64(&result.body, JOB_RESULT_CLOCK_AHEAD, (uint64_t) reply->clock_ahead) >= 0);
     send_packet(job, &header, &result.body, result.fds, result.count);
     enroller_close(job);
 }

@@ -31,6 +31,7 @@ typedef struct Reply {
     const char *server_chain; /* PEM of the server's; NULL: not told */
     BytesView fetched, raw_issued, raw_cacerts; /* bytes as they are; the latter two instead of PKCS#7 */
     uint32_t seconds;
+    int64_t clock_ahead; /* 0: not told */
     const char *text;
     bool permanent, rejected;
     /* What /csrattrs had: asked for with CreateRequest. */

@@ -318,6 +318,10 @@ static void on_end(const Packet *packet, Outcome *outcome) {
         case JOB_RESULT_TLS:
             take_text(value, outcome->tls, sizeof outcome->tls);
             break;
+        case JOB_RESULT_CLOCK_AHEAD:
+            outcome->has_clock = true;
+            assert_int_equal(tlv_value_u64(value, &outcome->clock_ahead), 0);
+            break;
         case JOB_FAILURE_TEXT:
             take_text(value, outcome->text, sizeof outcome->text);
             break;

@@ -89,6 +89,8 @@ typedef struct Outcome {
     bool is_later;
     uint32_t later;
     char server[256], tls[256];
+    bool has_clock;
+    uint64_t clock_ahead;
     char text[FAILURE_TEXT_MAX];
     uint8_t retry, rejected;
     uint32_t after;

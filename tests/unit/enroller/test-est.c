@@ -106,6 +106,8 @@ static void test_cacerts_and_probe(void **state) {
     assert_int_equal(probe.server_chain.size, 0);
     assert_non_null(strstr(probe.tls, "TLS1."));
     assert_string_equal(probe.server, lab.url);
+    assert_true(probe.has_clock); /* the server's is ours, but for the second that its Date is cut to */
+    assert_in_range((int64_t) probe.clock_ahead + 1, 0, 60);
 }
 
 /* The same request again, byte for byte: none is asked for, and /csrattrs does not matter any more. */

@@ -76,6 +76,38 @@ static void test_answers(void **state) {
     assert_true(bytes_view_equal(bytes_view(&response.body), bytes_view_string("hi")));
     assert_non_null(strstr((char *) report.data, "GET /x HTTP/1.1\r\n"));
     assert_null(strstr((char *) report.data, "Authorization"));
+    assert_false(response.has_clock);
+}
+
+/* By how much our clock is off by the server's word; what is no date says nothing. */
+static void test_clock(void **state) {
+    static const struct {
+        const char *date;
+        bool is_date;
+        int64_t when;
+    } cases[] = {
+        { "Tue, 14 Nov 2023 22:13:20 GMT", true, 1700000000 },
+        { "Fri, 31 Dec 2100 00:00:00 GMT", true, INT64_C(4133894400) },
+        { "noon", false, 0 },
+        { "", false, 0 },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_http_response_ HttpResponse response = { 0 };
+        char answer[256];
+        EnrollFault fault;
+        Peer peer;
+        (void) snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: 2\r\n\r\nhi",
+                        cases[i].date);
+        int64_t before = time(NULL);
+        peer_start(&peer, &(PeerOptions) { .tls = true, .answer = answer });
+        assert_int_equal(exchange(&peer, (HttpSettings) { 0 }, &response, &fault), 0);
+        _cleanup_bytes_ Bytes report = peer_stop(&peer);
+        assert_int_equal(response.has_clock, cases[i].is_date);
+        if (cases[i].is_date)
+            assert_true(response.clock_ahead >= before - cases[i].when &&
+                        response.clock_ahead <= (int64_t) time(NULL) - cases[i].when);
+    }
 }
 
 static void test_limits(void **state) {
@@ -382,6 +414,7 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clock),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_header_flood),

@@ -26,6 +26,31 @@ static void test_answer(void **state) {
     assert_int_equal(identity_generation(x_of(machine)), 1);
 }
 
+/* What the CA's clock says is told, in both directions; and not, where it said nothing. */
+static void test_clock(void **state) {
+    static const struct {
+        int64_t ahead;
+        const char *line;
+    } cases[] = { { 0, NULL },
+                  { 61, "\nclock: 61\n" },
+                  { -7200, "\nclock: -7200\n" },
+                  { INT64_MIN, "\nclock: -9223372036854775808\n" } };
+    Machine *machine = *state;
+
+    start_ready(machine, "");
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        const Reply reply = { .kind = REPLY_USUAL, .clock_ahead = cases[i].ahead };
+        Answer answer = { .calls = 0 };
+        enroller_script(machine->enroller, &reply);
+        inquiry_start(x_of(machine), answer_done, &answer);
+        machine_until(machine, answer.calls == 1);
+        if (cases[i].line)
+            assert_non_null(strstr(answer.result, cases[i].line));
+        else
+            assert_null(strstr(answer.result, "clock"));
+    }
+}
+
 static void test_failure(void **state) {
     Machine *machine = *state;
     Answer answer = { .calls = 0 };
@@ -129,8 +154,8 @@ static void test_without_tpm(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_answer),  TEST(test_failure), TEST(test_asks),        TEST(test_several),
-        TEST(test_stopped), TEST(test_refused), TEST(test_without_tpm),
+        TEST(test_answer),  TEST(test_clock),   TEST(test_failure), TEST(test_asks),
+        TEST(test_several), TEST(test_stopped), TEST(test_refused), TEST(test_without_tpm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

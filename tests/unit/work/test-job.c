@@ -329,9 +329,11 @@ static void test_bad_results(void **state) {
     static const uint8_t cut[] = { JOB_RESULT_LATER, 0, 4, 0, 0, 0, 1 };
     static const uint8_t no_such_descriptor[] = { JOB_RESULT_ISSUED_FD, 0, 1, 0, 0, 0, 2 };
     static const uint8_t wrong_size[] = { JOB_RESULT_LATER, 0, 1, 0, 0, 0, 9 };
+    static const uint8_t short_clock[] = { JOB_RESULT_CLOCK_AHEAD, 0, 4, 0, 0, 0, 0, 0, 0, 9 };
     const BytesView bodies[] = { { cut, sizeof cut },
                                  { no_such_descriptor, sizeof no_such_descriptor },
-                                 { wrong_size, sizeof wrong_size } };
+                                 { wrong_size, sizeof wrong_size },
+                                 { short_clock, sizeof short_clock } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
         void *inner = NULL;
