@@ -182,7 +182,9 @@ int identity_properties_read(sd_bus_message *message, IdentityProperties *proper
         if (r < 0 || (r = sd_bus_message_exit_container(message)) < 0)
             return r;
     }
-    return r < 0 ? r : sd_bus_message_exit_container(message);
+    if (r >= 0)
+        r = sd_bus_message_exit_container(message);
+    return r < 0 ? r : 0;
 }
 
 ExitCode identity_properties_get(Bus *bus, const char *identity, IdentityProperties *ret, char **ret_path) {
