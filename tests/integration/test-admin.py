@@ -68,10 +68,18 @@ class Wait(Lifecycle):
 
     def test_times_out(self):
         self.put_off("one")
-        self.assertRegex(fails(1, "wait", "-q", "--timeout", "1s", "one", "demo"),
-                         r"^idctl: one is not ready after 1s: it is empty, .*\"idctl show one\" says more\.\n$")
-        self.assertIn("demo is not revoked after 1s: it is ready.",
-                      fails(1, "wait", "-q", "--timeout", "1s", "--state", "revoked", "demo"))
+        self.assertRegex(self.gives_up("one", "demo"),
+                         r"^idctl: one is not ready after \d+s: it is empty, .*\"idctl show one\" says more\.\n$")
+        self.assertRegex(self.gives_up("--state", "revoked", "demo"), r"demo is not revoked after \d+s: it is ready\.")
+
+    @staticmethod
+    def gives_up(*arguments):
+        """After a second; where the machine is so busy that identityd has not answered by then, after more."""
+        for seconds in (1, 10, 60):
+            text = fails(1, "wait", "-q", "--timeout", f"{seconds}s", *arguments)
+            if "does not answer" not in text:
+                break
+        return text
 
     def test_in_vain(self):
         """What nobody but somebody brings about is not waited for, however long there would be time."""
