@@ -51,7 +51,6 @@ static int load_one(const ConfigDirectories *directories, const char *name, cons
     _cleanup_findings_ Findings silent = { 0 };
     bool is_wanted = !look->identity || strcmp(look->identity, name) == 0;
     Findings *told = is_wanted ? findings : &silent;
-    size_t before = told->count;
 
     int r = config_identity_paths(directories, name, &paths);
     if (r >= 0)
@@ -63,8 +62,6 @@ static int load_one(const ConfigDirectories *directories, const char *name, cons
         findings_add(told, (FindingAbout) { CHECK, name }, FINDING_FAILED, NULL, "cannot be read: %s", strerror(-r));
     if (*ret && is_wanted)
         check_one(*ret, paths, look, findings);
-    if (told->count == before)
-        findings_add(told, (FindingAbout) { CHECK, name }, FINDING_OK, NULL, "no faults");
     return 0;
 }
 
@@ -104,6 +101,18 @@ static int check_together(const DaemonConfig *daemon, const CheckedConfig *confi
     return 0;
 }
 
+/* Of whom nothing was told, by his own file or by all together. */
+static void tell_faultless(const CheckedConfig *config, const char *identity, Findings *findings) {
+    for (size_t i = 0; i < config->count; i++) {
+        const char *name = config->configs[i]->name;
+        bool is_told = identity && strcmp(identity, name) != 0;
+        for (size_t k = 0; k < findings->count && !is_told; k++)
+            is_told = findings->list[k].identity && strcmp(findings->list[k].identity, name) == 0;
+        if (!is_told)
+            findings_add(findings, (FindingAbout) { CHECK, name }, FINDING_OK, NULL, "no faults");
+    }
+}
+
 static int read_all(const ConfigDirectories *directories, const ConfigLook *look, Findings *findings,
                     CheckedConfig *config) {
     _cleanup_problems_ Problems problems = { 0 };
@@ -132,7 +141,10 @@ static int read_all(const ConfigDirectories *directories, const ConfigLook *look
             faulty[faulty_count++] = config->names[i];
     }
     check_subjects(config, look->identity, findings);
-    return check_together(config->daemon, config, faulty, look->identity, findings);
+    r = check_together(config->daemon, config, faulty, look->identity, findings);
+    if (r >= 0)
+        tell_faultless(config, look->identity, findings);
+    return r;
 }
 
 int check_config(const ConfigLook *look, Findings *findings, CheckedConfig *ret) {

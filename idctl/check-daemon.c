@@ -166,11 +166,15 @@ void check_identity(Bus *bus, const char *identity, CheckTerms *terms, Findings 
     _cleanup_free_ char *ca_failure = NULL;
 
     int r = get_identity(bus, identity, &properties, &error);
+    if ((r < 0 || !is_whole(&properties)) && terms->config_failed) {
+        findings_add(findings, (FindingAbout) { "state", identity }, FINDING_SKIPPED, NULL,
+                     "identityd does not have it: it follows from the above");
+        return;
+    }
     if (r < 0 || !is_whole(&properties)) {
-        findings_add(
-            findings, (FindingAbout) { "state", identity }, FINDING_FAILED,
-            "If its file is new, \"idctl reload\" makes identityd read it; if the file is faulty, mend it first.",
-            "identityd does not have it: %s", error.message ? error.message : strerror(r < 0 ? -r : EBADMSG));
+        findings_add(findings, (FindingAbout) { "state", identity }, FINDING_FAILED,
+                     "If its file is new, \"idctl reload\" makes identityd read it.", "identityd does not have it: %s",
+                     error.message ? error.message : strerror(r < 0 ? -r : EBADMSG));
         return;
     }
     if (strcmp(properties.state, "retired") != 0 && strcmp(properties.state, "misconfigured") != 0)

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from lifecycle import Lifecycle, checking, configuration, revoke
+from lifecycle import PASSWORD, Lifecycle, checking, configuration, revoke
 from sandboxed import CA, SANDBOX, control, idctl, run, service, wait_until
 
 MANUAL = configuration(enrollment=f"Protocol=manual\nAnchors={CA}/root.pem")
@@ -237,6 +237,19 @@ class Check(Lifecycle):
         self.only_failure(self.check("faulty", status=1), "misconfigured, idle: ")
         idctl("reload")
         self.check("faulty", status=0)
+
+    def test_no_ca(self):
+        """The CA does not answer: told once, though enrolment failed of it too, and once for two that have the same."""
+        text = configuration(enrollment=f"Server=https://127.0.0.1:1/est\nAnchors={CA}/root.pem\n{PASSWORD}")
+        names = ("one", "two")
+        for name in names:
+            one = self.made(name, text, state=None)
+            wait_until(lambda: one.get("LastError") != "", "a failure")  # pylint: disable=cell-var-from-loop
+        findings = self.check(status=1)
+        self.only_failure(findings, "127.0.0.1:1")
+        self.assertEqual([self.about(findings, "CA", name)[0][0] for name in names], ["failed", "skipped"])
+        for name in names:
+            self.assertEqual(self.about(findings, "state", name), [("warning", "empty, waiting")])
 
     def test_no_tpm(self):
         service("stop", "swtpm")

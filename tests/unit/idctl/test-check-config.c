@@ -116,6 +116,7 @@ static void test_faults(void **state) {
         check(NULL, &all, count);
         if (told(&all, "a", cases[i].verdict, cases[i].words) != 1)
             fail_msg("case %zu: not once: %s", i, all.count > 0 ? all.list[0].text : "nothing");
+        assert_int_equal(told(&all, "a", FINDING_OK, ""), 0); /* it is not without faults then */
         assert_int_equal(told(&all, "b", FINDING_OK, "no faults"), 1);
         assert_int_equal(findings_exit_code(&all), cases[i].verdict == FINDING_FAILED ? EXIT_FAILED : EXIT_OK);
         check("a", &of_a, cases[i].is_read ? count : 1);
