@@ -27,6 +27,7 @@ typedef struct Est {
     ClientKey *client;
     Bytes request;             /* PKCS#10: asked for once, posted to each server that is tried */
     bool is_linked;            /* the CA wants proof of possession, so it is made for the TLS session that carries it */
+    bool was_linked;           /* the request of the job was, to a session that is gone */
     CsrAttributes *attributes; /* NULL: the CA wants nothing in particular */
     bool is_refused;           /* the request is not as they want it */
     EnrollFault *fault;
@@ -88,6 +89,13 @@ static bool status_is_temporary(long status) {
 }
 
 static const char *status_advice(const Est *est, const HttpResponse *response) {
+    if (response->status >= 400 && response->status <= 403 && est->was_linked)
+        return "; the request was linked to the TLS session in which the CA took it (202), and that is gone: the next "
+               "attempt makes a new one with the same key";
+    if (response->status == 401 && response->password_was_sent && est->is_linked)
+        return "; the server does not accept this user and password, or not the proof of possession (RFC 7030 §3.5) "
+               "that it "
+               "wants in the request";
     if (response->status >= 400 && response->status <= 403 && est->is_linked)
         return response->is_tls13
                    ? "; the request was linked to its TLS 1.3 session by tls-exporter (RFC 9266), as the CA "
@@ -510,6 +518,7 @@ static int est_prepare(Est *est) {
 
     if (est->job->request.size > 0)
         r = bytes_copy(bytes_view(&est->job->request), &est->request);
+    est->was_linked = csr_has_challenge(bytes_view(&est->request));
     if (r < 0)
         return fault_memory(est);
     return est->job->client_chain.count > 0 ? client_key_new(est->job, est->channel, &est->client, &est->fault->failure)

@@ -66,7 +66,9 @@ class Proof(Lifecycle):
         wait_until(lambda: "pending" in self.posted(), "a 202", 30)
         with open(f"{SANDBOX}/state/one/pending/request.der", "rb") as file:
             taken = file.read()
-        self.assertIn("made for another TLS session", self.refused("EnrollmentFailed", one.enroll))
+        text = self.refused("EnrollmentFailed", one.enroll)
+        self.assertIn("made for another TLS session", text)
+        self.assertIn("the next attempt makes a new one with the same key", text)
         one.enroll()
         one.wait("ready")
         self.assertEqual([word for word in self.posted() if word != "challenge"], ["pending", "refused:", "issued"])

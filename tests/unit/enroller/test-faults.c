@@ -243,6 +243,12 @@ static void test_proof_of_possession(void **state) {
     assert_result(&outcome);
     assert_int_equal(outcome.binding_size, JOB_TLS_EXPORTER_SIZE);
     assert_non_null(strstr(outcome.steps, "csrattrs simpleenroll request "));
+    order.password = "wrong";
+    outcome_clear(&outcome);
+    run_job(&order, &outcome);
+    assert_failed(&outcome, "; the server does not accept this user and password, or not the proof of possession",
+                  false);
+    order = good_order(JOB_KIND_ENROLL);
     lab_control(&lab, "csrattrs proof"); /* refused: the request of this test is linked to nothing */
     check_case(&refused_12);
     lab_control(&lab, "csrattrs none");
