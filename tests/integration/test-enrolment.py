@@ -3,6 +3,7 @@
 """Enrolment and renewal against a CA that misbehaves: each fault gives a sentence that says which step and what came, and
 what was there goes on working. Runs inside tests/sandbox."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -114,6 +115,33 @@ class RenewalFaults(Enrolment):
         self.assertEqual(self.data.get("Activity"), "waiting")
         self.data.renew()
         self.assertEqual((self.data.get("Activity"), self.data.get("LastError")), ("idle", ""))
+
+    def test_retry_after_of_any_shape(self):
+        """What a server says, and whatever it is: the next attempt lies ahead, and a tenth of the life left before the end. What
+        cannot be read, or is past, is no advice: the next attempt comes by itself, when the renewal is due at the latest."""
+        soon, last = "as without it", "as late as can be"
+        shapes = {"-5": soon, "soon": soon, "1.5": soon, "0": soon, "Mon, 20 Jul 2020 12:00:00 GMT": soon,
+                  "Mon, 99 Jul 2099 12:00:30 GMT": soon, "99999999999999999999999": last, "Fri, 20 Jul 2199 12:00:00 GMT": last}
+        for kind in ("status code=503", "pending"):
+            for text, wanted in shapes.items():
+                with self.subTest(kind=kind, text=text):
+                    self.data.settle()
+                    control("fault", "simplereenroll", *kind.split(), "form=text", "text=" + text)
+                    begun = time.time()
+                    with contextlib.suppress(Exception):  # a 202 is none
+                        self.data.renew()
+                    control("clear")
+                    self.assertEqual(self.data.get("Activity"), "waiting")
+                    ahead = int(self.data.get("NextAttempt")) / 1e6 - begun
+                    left = int(self.data.get("NotAfter")) / 1e6 - begun
+                    self.assertGreater(ahead, 0)
+                    self.assertLessEqual(ahead, left * 0.9 + 2)
+                    if wanted == last:
+                        self.assertGreater(ahead, left * 0.9 - 5)
+                    else:
+                        self.assertLess(ahead, left * 0.85)
+                    self.data.renew()
+                    control("forget-pending")
 
     def test_server_that_is_not_the_one(self):
         for fault, words in {"server-name": "name", "server-expired": "expired", "server-untrusted": ""}.items():

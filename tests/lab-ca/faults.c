@@ -114,9 +114,10 @@ static int parse_setting(const char *word, Fault *fault) {
         return parse_text(value, fault);
     if (IS("form")) {
         fault->as_date = strcmp(value, "date") == 0;
+        fault->as_text = strcmp(value, "text") == 0;
         if (strcmp(value, "none") == 0)
             fault->retry_after = -1;
-        else if (!fault->as_date && strcmp(value, "seconds") != 0)
+        else if (!fault->as_date && !fault->as_text && strcmp(value, "seconds") != 0)
             return -EINVAL;
         return 0;
     }

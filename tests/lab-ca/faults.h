@@ -75,7 +75,8 @@ typedef struct Fault {
     unsigned remaining;                 /* requests; 0: until it is cleared */
     int64_t seconds, retry_after, size; /* retry_after -1: not said */
     unsigned code;
-    bool as_date;   /* Retry-After as an HTTP date */
+    bool as_date;   /* Retry-After as an HTTP date … */
+    bool as_text;   /* … or as text= says, whatever that is */
     char text[256]; /* text=, location= or type= */
 } Fault;
 

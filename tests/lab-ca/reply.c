@@ -145,9 +145,13 @@ static struct MHD_Response *stream_response(Server *server, const Fault *fault, 
     return response;
 }
 
-static void add_retry_after(struct MHD_Response *response, const Reply *reply) {
+static void add_retry_after(struct MHD_Response *response, const Fault *fault, const Reply *reply) {
     char text[64];
 
+    if (fault->as_text) {
+        (void) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, fault->text);
+        return;
+    }
     if (reply->retry_after < 0)
         return;
     if (reply->retry_after_as_date) {
@@ -211,7 +215,7 @@ enum MHD_Result reply_send(Server *server, struct MHD_Connection *connection, co
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TRANSFER_ENCODING, "base64");
     if (reply->location)
         (void) MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
-    add_retry_after(response, reply);
+    add_retry_after(response, fault, reply);
     result = MHD_queue_response(connection, reply->status, response);
     MHD_destroy_response(response);
     return result;
