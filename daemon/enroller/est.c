@@ -112,6 +112,9 @@ static const char *status_advice(const Est *est, const HttpResponse *response) {
         return "; the server does not accept this user and password";
     if (response->status == 401 && est->job->user)
         return "; the password was not sent: the server asks for another way of authentication than Basic and Digest";
+    if (response->status == 401 && est->job->kind == JOB_KIND_REENROLL)
+        return "; the server wants a user and password for renewals, or another client certificate: [Renewal] "
+               "Authenticate=credential:NAME renews by password";
     if (response->status == 401)
         return "; the server wants a user and password, or another client certificate";
     if (response->status == 403)

@@ -449,6 +449,19 @@ static void test_tls12_allowed_but_not_used(void **state) {
     assert_int_equal(outcome.digests, 0);
 }
 
+/* As libest is by default: the certificate alone does not renew. */
+static void test_renewal_that_wants_a_password(void **state) {
+    _cleanup_outcome_ Outcome outcome;
+    Order order = good_order(JOB_KIND_REENROLL);
+
+    order.user = order.password = NULL;
+    order.client_chain = bytes_view(&chain);
+    lab_control(&lab, "fault simplereenroll status code=401");
+    run_job(&order, &outcome);
+    lab_control(&lab, "clear");
+    assert_failed(&outcome, "[Renewal] Authenticate=credential:NAME renews by password", false);
+}
+
 static void test_tls12_rsa(void **state) {
     _cleanup_outcome_ Outcome issued, outcome;
     Order order = good_order(JOB_KIND_ENROLL);
@@ -515,6 +528,7 @@ int main(void) {
         cmocka_unit_test(test_foreign_anchors),
         cmocka_unit_test(test_tls12),
         cmocka_unit_test(test_tls12_allowed_but_not_used),
+        cmocka_unit_test(test_renewal_that_wants_a_password),
         cmocka_unit_test(test_tls12_rsa),
     };
 
