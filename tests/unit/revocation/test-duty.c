@@ -2,13 +2,31 @@
 /* The revocation duty: when a chain is checked, what comes of a check, and what happens meanwhile. */
 #include "tests/unit/revocation/checked.h"
 
+#include <dlfcn.h>
+#include <gnutls/crypto.h>
+
 #define HOUR 3600
+
+/* ---- a library that fails, as it does for want of memory ---- */
+
+static bool hashes_fail;
+static const void *fails_on;
+
+_public_ int gnutls_hash_fast(gnutls_digest_algorithm_t algorithm, const void *data, size_t size, void *digest) {
+    static int (*real)(gnutls_digest_algorithm_t algorithm, const void *data, size_t size, void *digest);
+
+    if (hashes_fail || (fails_on && data == fails_on))
+        return GNUTLS_E_MEMORY_ERROR;
+    if (!real)
+        *(void **) &real = dlsym(RTLD_NEXT, "gnutls_hash_fast");
+    return real(algorithm, data, size, digest);
+}
+
+/* ---- when ---- */
 
 static Bytes usual_crl(const Machine *machine) {
     return CRL(.ca = machine->ca, .made = -10, .next = 7 * 86400, .number = 1);
 }
-
-/* ---- when ---- */
 
 static void test_not_configured(void **state) {
     Machine *machine = *state;
@@ -67,15 +85,20 @@ static void test_next_update(void **state) {
     bring(machine, CRL(.ca = machine->ca, .made = -10, .next = 1000));
     await_fetches(machine, 1);
     assert_true(next_in(x) > 800 && next_in(x) <= 900);
-    /* One that lives on brings nothing forward. */
-    bring(machine, CRL(.ca = machine->ca, .made = 0, .next = 30 * 86400));
+    /* Also a little after the interval. */
+    bring(machine, CRL(.ca = machine->ca, .made = -5, .next = 901 + 23000));
     machine_pass(machine, 901);
     await_fetches(machine, 2);
+    assert_true(next_in(x) <= 20700 && next_in(x) > 20600);
+    /* One that lives on brings nothing forward. */
+    bring(machine, CRL(.ca = machine->ca, .made = 0, .next = 30 * 86400));
+    machine_pass(machine, 20701);
+    await_fetches(machine, 3);
     assert_true(next_in(x) > 6 * HOUR - 60 && next_in(x) <= 6 * HOUR);
     /* One that has run out already says nothing of when to ask. */
     bring(machine, CRL(.ca = machine->ca, .made = 0, .next = -5));
     machine_pass(machine, 6 * HOUR);
-    await_fetches(machine, 3);
+    await_fetches(machine, 4);
     assert_true(next_in(x) > 6 * HOUR - 60 && next_in(x) <= 6 * HOUR);
 }
 
@@ -114,9 +137,10 @@ static void test_retry(void **state) {
     machine_configure(machine, "x", "[Revocation]\nCheck=crl\nInterval=300s\n");
     identity_load(x);
     bring_failure(machine, "get: 503");
+    int64_t before = identity_now(x);
     machine_settle(machine); /* the interval is another: what was planned lies too far away */
     await_fetches(machine, 3);
-    assert_true(next_in(x) > 40 && next_in(x) <= 60);
+    assert_true(revocation_duty.when(x).seconds >= before + 60 && next_in(x) <= 60);
     machine_configure(machine, "x", "[Revocation]\nCheck=crl\nInterval=20s\n");
     identity_load(x);
     bring_failure(machine, "get: 503");
@@ -145,6 +169,39 @@ static void test_not_at_once(void **state) {
     bring(machine, CRL(.ca = machine->ca, .made = 0, .next = 1));
     await_fetches(machine, 1);
     assert_true(next_in(x) > 0);
+}
+
+/* What cannot even be begun is said, and tried again after a minute. */
+static void test_cannot_be_begun(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, "[Revocation]\nCheck=crl\n", (FakeIssue) BY_CRL);
+
+    hashes_fail = true;
+    int64_t before = identity_now(x);
+    (void) identity_flush(x);
+    identity_run_due(x);
+    hashes_fail = false;
+    machine_expect_log(machine, "x: Revocation could not be checked: Input/output error.", 1);
+    assert_true(revocation_duty.when(x).seconds >= before + 60 && next_in(x) <= 60);
+    machine_settle(machine);
+    assert_int_equal(fetches(machine), 0);
+    bring(machine, usual_crl(machine));
+    machine_pass(machine, 61);
+    await_fetches(machine, 1);
+    assert_true(identity_crls(x).size > 0);
+}
+
+/* An answer of which nobody could say later how new it was counts for nothing. */
+static void test_cannot_be_noted(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, "[Revocation]\nCheck=ocsp\n", (FakeIssue) BY_OCSP);
+
+    bring(machine, OCSP(.ca = machine->ca, .about = identity_leaf(x), .made = -10, .next = 10000));
+    fails_on = identity_leaf(x)->der.data;
+    await_fetches(machine, 1);
+    fails_on = NULL;
+    machine_expect_log(machine, "could not be checked by OCSP: Keeping the time of an OCSP answer", 1);
+    assert_int_equal(identity_staple(x).size, 0);
 }
 
 static void test_soon(void **state) {
@@ -230,11 +287,20 @@ static void test_revoked_at_once(void **state) {
     Identity *x = start_certified(machine, "[Revocation]\nCheck=crl,ocsp\n", (FakeIssue) BY_BOTH);
     const Reply hold = { .kind = REPLY_HOLD };
 
-    bring(machine, CRL(.ca = machine->ca, .listed = identity_leaf(x), .made = -10, .next = 10000));
+    bring(machine, CRL(.ca = machine->ca, .listed = identity_leaf(x), .revoked = -500, .made = -10, .next = 10000));
     enroller_script_fetch(machine->enroller, &hold);
     await_fetches(machine, 2);
     assert_true(enroller_last(machine->enroller)->is_open);
     expect_state(x, STATE_REVOKED, "The CA has revoked CN=x");
+    /* Who says so second changes nothing of what the first has said. */
+    const IdentityRevocation first = identity_revocation(x);
+    _cleanup_bytes_ Bytes second =
+        OCSP(.ca = machine->ca, .about = identity_leaf(x), .verdict = REVOCATION_REVOKED, .made = -10, .next = 1000);
+    const Reply reply = { .fetched = bytes_view(&second) };
+    enroller_reply(enroller_last(machine->enroller), &reply);
+    machine_settle(machine);
+    expect_state(x, STATE_REVOKED, "says its CRL;");
+    assert_int_equal(identity_revocation(x).at, first.at);
 }
 
 /* A disk that is full hides no revocation. */
@@ -440,6 +506,8 @@ int main(void) {
         TEST(test_retry),
         TEST(test_retry_before_next_update),
         TEST(test_not_at_once),
+        TEST(test_cannot_be_begun),
+        TEST(test_cannot_be_noted),
         TEST(test_soon),
         TEST(test_of_another_time),
         TEST(test_states),
