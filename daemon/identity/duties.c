@@ -65,9 +65,12 @@ void identity_run_due(Identity *identity) {
 void identity_stop(Identity *identity, const Failure *why) {
     const Duty *const *table = identity->context->duties;
 
-    for (size_t i = 0; table[i]; i++)
-        if (table[i]->stop)
+    for (size_t i = 0; table[i]; i++) {
+        /* One that was not made for want of memory has nothing under way. */
+        bool is_made = table[i]->part_size == 0 || identity->duties[i];
+        if (table[i]->stop && is_made)
             table[i]->stop(identity, why);
+    }
 }
 
 unsigned identity_flush(Identity *identity) {
