@@ -220,6 +220,23 @@ static void test_hold_and_an_older_word(void **state) {
     expect_state(x, STATE_READY, ""); /* though the CRL at hand is older than the hold */
 }
 
+/* Where two may speak for the leaf, one is enough. */
+static void test_hold_and_no_answer(void **state) {
+    Machine *machine = *state;
+    Identity *x = start_certified(machine, "[Revocation]\nCheck=crl,ocsp\n", (FakeIssue) BY_BOTH);
+
+    bring(machine, CRL(.ca = machine->ca, .listed = identity_leaf(x), .hold = true, .made = -100, .next = 10000));
+    bring_failure(machine, "post: 503");
+    await_fetches(machine, 2);
+    expect_state(x, STATE_REVOKED, "on hold");
+    bring(machine, CRL(.ca = machine->ca, .made = -50, .next = 10000));
+    bring_failure(machine, "post: 503");
+    revocation_check_soon(x);
+    machine_settle(machine);
+    await_fetches(machine, 4);
+    expect_state(x, STATE_READY, "");
+}
+
 /* ---- what is stored ---- */
 
 /* Judged before anything is fetched: nobody wins a moment by restarting identityd without a network. */
@@ -336,6 +353,27 @@ static void test_replay(void **state) {
     }
 }
 
+/* Of each certificate of the chain. */
+static void test_replay_in_a_chain(void **state) {
+    Machine *machine = *state;
+    _cleanup_(fake_ca_free_p) FakeCa *intermediate =
+        fake_ca_new_with_urls("intermediate", machine->ca, NULL, "http://root.example/ocsp");
+    Identity *x = start_with_intermediate(machine, CHECK_OCSP, intermediate, (FakeIssue) BY_OCSP);
+    const Certificate *ca = identity_chain(x)->list[1];
+
+    bring(machine, OCSP(.ca = intermediate, .about = identity_leaf(x), .made = -100, .next = 10000));
+    bring(machine, OCSP(.ca = machine->ca, .about = ca, .made = -50, .next = 10000));
+    await_fetches(machine, 2);
+    bring(machine, OCSP(.ca = intermediate, .about = identity_leaf(x), .made = -110, .next = 10000));
+    bring(machine, OCSP(.ca = machine->ca, .about = ca, .made = -60, .next = 10000));
+    revocation_check_soon(x);
+    machine_settle(machine);
+    await_fetches(machine, 4);
+    machine_expect_log(machine, "Revocation of CN=x could not be checked by OCSP: the OCSP answer is older than", 1);
+    machine_expect_log(machine, "Revocation of CN=intermediate could not be checked by OCSP: the OCSP answer is older",
+                       1);
+}
+
 /* What is seen of one certificate says nothing of another, and goes with it. */
 static void test_replay_of_others(void **state) {
     Machine *machine = *state;
@@ -435,12 +473,14 @@ int main(void) {
         TEST(test_hold_then_revoked),
         TEST(test_hold_of_several),
         TEST(test_hold_and_an_older_word),
+        TEST(test_hold_and_no_answer),
         TEST(test_stored_revokes),
         TEST(test_forgotten),
         TEST(test_of_another_ca),
         TEST(test_too_much),
         TEST(test_time),
         TEST(test_replay),
+        TEST(test_replay_in_a_chain),
         TEST(test_replay_of_others),
         TEST(test_seen_is_damaged),
         TEST(test_seen_cannot_be_kept),
