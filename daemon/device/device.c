@@ -151,7 +151,11 @@ static int start_signing(Device *device, const StoredDevice *stored) {
         options.known_endorsement = options.known_parent_name = (BytesView) { NULL, 0 };
         r = tpm_new(&options, &tpm);
     }
-    return r < 0 ? r : signing_new(TAKE_PTR(tpm), device->loop, &callbacks, &device->signing);
+    if (r >= 0)
+        r = signing_new(tpm, device->loop, &callbacks, &device->signing);
+    if (r >= 0)
+        (void) TAKE_PTR(tpm); /* taken over on success alone */
+    return r;
 }
 
 static int start_tpm(Device *device) {

@@ -106,12 +106,31 @@ static void test_reload(void **state) {
     machine_await_state(machine, "x", STATE_READY);
 }
 
+/* A start comes up or not at all. */
+static void test_new(void **state) {
+    Machine *machine = *state;
+    unsigned refused = 0;
+
+    machine_configure(machine, "x", "");
+    for (unsigned i = 0, fails = 1; fails; i++) {
+        Manager *manager = NULL;
+        memory_fail_after(i);
+        int r = manager_new(machine->loop, &manager);
+        fails = memory_is_back();
+        assert_true(r == 0 || (r < 0 && fails));
+        assert_int_equal(!manager, r < 0);
+        refused += r < 0;
+        manager_free(manager);
+    }
+    assert_true(refused > 20);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_view),        TEST(test_timer),  TEST(test_timer_without_descriptors),
-        TEST(test_reset_clock), TEST(test_reload),
+        TEST(test_reset_clock), TEST(test_reload), TEST(test_new),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
