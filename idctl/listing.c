@@ -49,13 +49,6 @@ int listing_get(sd_bus *bus, Listing *ret, sd_bus_error *ret_error) {
     return 0;
 }
 
-const char *listing_state(const Listing *listing, const char *name) {
-    for (size_t i = 0; i < listing->count; i++)
-        if (strcmp(listing->list[i].name, name) == 0)
-            return listing->list[i].state;
-    return NULL;
-}
-
 ReloadFate reload_fate(const char *before, const char *after) {
     bool was_faulty = before && strcmp(before, "misconfigured") == 0;
 

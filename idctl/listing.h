@@ -23,9 +23,6 @@ void listing_clear(Listing *listing);
 /* 0, or -errno of the bus with `ret_error` (may be NULL), or -ENOMEM. */
 int listing_get(sd_bus *bus, Listing *ret, sd_bus_error *ret_error);
 
-/* The state of one; NULL: it is not there. */
-const char *listing_state(const Listing *listing, const char *name);
-
 typedef enum ReloadFate {
     RELOAD_UNCHANGED,
     RELOAD_FELL_OUT, /* its configuration has a fault since */
