@@ -140,6 +140,13 @@ FakeCa *fake_ca_new_with_urls(const char *common_name, const FakeCa *issuer, con
     return sign_ca(ca, issuer);
 }
 
+FakeCa *fake_ca_new_for(const char *common_name, const FakeCa *issuer, const char *purpose) {
+    FakeCa *ca = unsigned_ca(common_name, -7200, 86400);
+
+    check(gnutls_x509_crt_set_key_purpose_oid(ca->certificate, purpose, 0), "purpose");
+    return sign_ca(ca, issuer);
+}
+
 FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer) {
     return fake_ca_new_dated(common_name, issuer, -7200, 86400);
 }

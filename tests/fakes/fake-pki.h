@@ -21,6 +21,8 @@ FakeCa *fake_ca_new(const char *common_name, const FakeCa *issuer);
 FakeCa *fake_ca_new_with_urls(const char *common_name, const FakeCa *issuer, const char *crl, const char *ocsp);
 /* The same with dates of the caller's, in seconds from now. */
 FakeCa *fake_ca_new_dated(const char *common_name, const FakeCa *issuer, long starts, long ends);
+/* The same with that extended key usage, an OID, and no other. */
+FakeCa *fake_ca_new_for(const char *common_name, const FakeCa *issuer, const char *purpose);
 FakeCa *fake_ca_free(FakeCa *ca);
 DEFINE_CLEANUP(FakeCa, fake_ca_free)
 /* The key and name of `ca` certified by `issuer`, as PEM: NewWithOld of a rollover where both have one name. Freed with

@@ -336,6 +336,27 @@ static void test_usage_that_nobody_needs(void **state) {
     expect_good(f, try_commit(f, &(Certified) { .issue = { .server = true } }), 3);
 }
 
+/* The usages of the whole chain count: for what the identity is lent, and where it is lent for nothing for what the CA
+ * wrote into the certificate itself. */
+static void test_usage_of_the_issuer(void **state) {
+    Fixture *f = *state;
+    _cleanup_(fake_ca_free_p) FakeCa *servers = fake_ca_new_for("servers", f->machine->ca, GNUTLS_KP_TLS_WWW_SERVER);
+    const Certified client = { .ca = servers, .issue = { .client = true }, .beside = servers->pem },
+                    server = { .ca = servers, .issue = { .server = true }, .beside = servers->pem },
+                    both = { .ca = servers, .issue = { .client = true, .server = true }, .beside = servers->pem };
+
+    start(f);
+    begin(f);
+    expect_refused(f, try_commit(f, &client), 0, FAILURE_CERTIFICATE_REJECTED, "servers");
+    expect_refused(f, try_commit(f, &both), 0, FAILURE_CERTIFICATE_REJECTED, "servers");
+    expect_good(f, try_commit(f, &server), 1);
+    machine_configure(f->machine, "x", "[Access]\ntls-client=user:root\n");
+    identity_load(f->identity);
+    begin(f); /* the present one is none for clients either: taken, and said */
+    expect_good(f, try_commit(f, &both), 2);
+    machine_expect_log(f->machine, "The new certificate is taken, since the present one is no better", 1);
+}
+
 /* ---- keys ---- */
 
 static void test_revoked_key(void **state) {
@@ -445,6 +466,7 @@ int main(void) {
         TEST(test_usage_lacking),
         TEST(test_usage_that_was_never_there),
         TEST(test_usage_that_nobody_needs),
+        TEST(test_usage_of_the_issuer),
         TEST(test_revoked_key),
         TEST(test_another_tpm),
         TEST(test_nothing_is_pending),
