@@ -178,12 +178,18 @@ static void test_settings(void **state) {
         "Authenticate=credential:c\nUser=u\n",
         "ServerAnchors=/a\n",
         "Proxy=http://p.example:1\n",
+        "Proxy=http://p.example:1\nProxyUser=u\nProxyCredential=c\n",
+        "Proxy=http://p.example:1\nProxyUser=v\nProxyCredential=c\n",
+        "Proxy=http://p.example:1\nProxyUser=u\nProxyCredential=d\n",
+        "Names=ca\n",
         "AllowTLS12=yes\n",
         "[Renewal]\nAt=50%\n",
         "[Renewal]\nJitter=5%\n",
+        "[Renewal]\nAt=-5d\n",
         "[Renewal]\nRotateKey=no\n",
         "[Renewal]\nAuthenticate=identity:y\n",
         "[Renewal]\nAuthenticate=credential:c\n",
+        "[Renewal]\nAuthenticate=credential:c\nUser=u\n",
     };
     static const char *const same[] = { "", "[Access]\ntls-client=user:root\n", "[Revocation]\nCheck=crl\n",
                                         "[Key]\nAlgorithm=ecdsa-p384\n" };
