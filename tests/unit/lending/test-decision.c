@@ -14,13 +14,17 @@ typedef struct Asked {
     Failure failure;
 } Asked;
 
-/* Asks for `data`. */
+/* Asks for `data`; what is admitted is said by who asks, once nothing refuses it any more. */
 static Asked ask(Machine *machine, const Caller *caller, bool units) {
     const AccessQuestion question = { x_of(machine), PURPOSE_DATA, caller, units };
     Asked asked = { .failure = FAILURE_INIT };
 
     journal_begin();
     asked.result = decision_make(manager_lending(machine->manager), &question, &asked.decision, &asked.failure);
+    if (asked.result == 0) {
+        assert_string_equal(journal_field("MESSAGE"), "");
+        decision_log(manager_lending(machine->manager), &question, &asked.decision);
+    }
     journal_end();
     return asked;
 }

@@ -289,8 +289,8 @@ static void test_limit(void **state) {
     start(machine);
     assert_true(has(machine, "a") && has(machine, "c"));
     assert_false(has(machine, "d"));
-    machine_expect_log(machine, "d: Not loaded: there are more than 2 identities; raise Identities= in identityd.conf.",
-                       1);
+    machine_expect_log(
+        machine, "d: Not loaded: there are more than 2 identities, and those that have a certificate come first", 1);
     machine_configure(machine, "b", "");
     reload(machine);
     assert_true(has(machine, "a") && has(machine, "c"));
