@@ -5,239 +5,210 @@
 #include "idctl/file.h"
 #include "idctl/output.h"
 
-#include <gnutls/pkcs7.h>
-#include <stdio.h>
 #include <string.h>
 
-void certificates_clear(Certificates *certificates) {
-    for (size_t i = 0; i < certificates->count; i++)
-        gnutls_x509_crt_deinit(certificates->list[i]);
-    free(certificates->list);
-    *certificates = (Certificates) { 0 };
+static void datum_free(gnutls_datum_t *datum) {
+    gnutls_free(datum->data);
 }
 
-static int error_to_errno(int error) {
-    return error == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EBADMSG;
-}
+int certificates_from_der(const Bytes *list, size_t count, CertificateList *ret) {
+    _cleanup_certificates_ CertificateList certificates = { 0 };
 
-int certificates_from_views(const gnutls_datum_t *list, size_t count, Certificates *ret) {
-    _cleanup_certificates_ Certificates certificates = { 0 };
-
-    if (count > CERTIFICATES_MAX)
-        return -E2BIG;
-    certificates.list = calloc(count + 1, sizeof certificates.list[0]);
-    if (!certificates.list)
-        return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        if (gnutls_x509_crt_init(&certificates.list[i]) < 0)
-            return -ENOMEM;
-        certificates.count++;
-        int r = gnutls_x509_crt_import(certificates.list[i], &list[i], GNUTLS_X509_FMT_DER);
+        Certificate *certificate;
+        int r = certificate_from_der(bytes_view(&list[i]), &certificate, NULL);
+        if (r >= 0)
+            r = certificate_list_add(&certificates, certificate);
         if (r < 0)
-            return error_to_errno(r);
+            return r;
     }
     *ret = certificates;
-    certificates = (Certificates) { 0 };
+    certificates = (CertificateList) { 0 };
     return 0;
 }
 
-int certificates_from_der(const Bytes *list, size_t count, Certificates *ret) {
-    _cleanup_free_ gnutls_datum_t *views = calloc(count + 1, sizeof views[0]);
+/* ---- files ---- */
 
-    if (!views)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        views[i] = (gnutls_datum_t) { list[i].data, (unsigned) list[i].size };
-    return certificates_from_views(views, count, ret);
+/* The first block with this label, decoded. */
+static bool decode_pem(BytesView data, const char *label, gnutls_datum_t *ret) {
+    gnutls_datum_t text = { (unsigned char *) (uintptr_t) data.data, (unsigned) data.size };
+
+    return gnutls_pem_base64_decode2(label, &text, ret) >= 0;
 }
 
-static int parse_pem(const gnutls_datum_t *data, Certificates *ret) {
-    gnutls_x509_crt_t *list;
-    unsigned count;
+/* A ContentInfo with SignedData, by its first bytes: a certificate begins with another SEQUENCE there. */
+static bool is_pkcs7(BytesView data) {
+    static const uint8_t oid[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02 };
 
-    int r = gnutls_x509_crt_list_import2(&list, &count, data, GNUTLS_X509_FMT_PEM, 0);
+    return memmem(data.data, data.size < 24 ? data.size : 24, oid, sizeof oid) != NULL;
+}
+
+static int parse_one(BytesView der, CertificateList *ret, Failure *ret_failure) {
+    CertificateList list = { 0 };
+    Certificate *certificate;
+    int r = certificate_from_der(der, &certificate, ret_failure);
+
     if (r < 0)
-        return error_to_errno(r);
-    /* GnuTLS allocates with its own allocator, which is malloc's unless a program replaced it: idctl does not. */
-    *ret = (Certificates) { list, count };
+        return r;
+    r = certificate_list_add(&list, certificate);
+    if (r < 0)
+        return failure_errno(ret_failure, r, "reading a certificate");
+    *ret = list;
     return 0;
 }
 
-static void pkcs7_deinit(gnutls_pkcs7_t *pkcs7) {
-    if (*pkcs7)
-        gnutls_pkcs7_deinit(*pkcs7);
-}
+int certificates_parse(BytesView data, CertificateList *ret, LeftOut *ret_left_out, Failure *ret_failure) {
+    _cleanup_(datum_free) gnutls_datum_t decoded = { 0 };
 
-static void datums_free(gnutls_datum_t **list) {
-    for (gnutls_datum_t *datum = *list; datum && datum->data; datum++)
-        gnutls_free(datum->data);
-    free(*list);
-}
-
-static int parse_pkcs7(const gnutls_datum_t *data, gnutls_x509_crt_fmt_t format, Certificates *ret) {
-    _cleanup_(pkcs7_deinit) gnutls_pkcs7_t pkcs7 = NULL;
-    _cleanup_(datums_free) gnutls_datum_t *list = NULL;
-
-    if (gnutls_pkcs7_init(&pkcs7) < 0)
-        return -ENOMEM;
-    int r = gnutls_pkcs7_import(pkcs7, data, format);
-    if (r < 0)
-        return error_to_errno(r);
-    int count = gnutls_pkcs7_get_crt_count(pkcs7);
-    if (count <= 0)
-        return -EBADMSG;
-    if ((unsigned) count > CERTIFICATES_MAX)
-        return -E2BIG;
-    list = calloc((size_t) count + 1, sizeof list[0]);
-    if (!list)
-        return -ENOMEM;
-    for (int i = 0; i < count; i++)
-        if ((r = gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &list[i])) < 0)
-            return error_to_errno(r);
-    return certificates_from_views(list, (size_t) count, ret);
-}
-
-int certificates_parse(BytesView data, Certificates *ret) {
     if (data.size > CERTIFICATES_FILE_MAX)
-        return -E2BIG;
-    gnutls_datum_t datum = { (unsigned char *) data.data, (unsigned) data.size };
-    if (data.size == 0)
-        return -EBADMSG;
-    if (data.data[0] != 0x30) {
-        int r = parse_pem(&datum, ret);
-        return r != -EBADMSG ? r : parse_pkcs7(&datum, GNUTLS_X509_FMT_PEM, ret);
-    }
-    int r = certificates_from_views(&datum, 1, ret);
-    return r != -EBADMSG ? r : parse_pkcs7(&datum, GNUTLS_X509_FMT_DER, ret);
+        return failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, "it has more than %u bytes",
+                           CERTIFICATES_FILE_MAX);
+    *ret_left_out = (LeftOut) { 0 };
+    if (data.size > 0 && data.data[0] == 0x30)
+        return is_pkcs7(data) ? certificate_bundle_from_pkcs7(data, BUNDLE_MAX, ret, ret_left_out, ret_failure)
+                              : parse_one(data, ret, ret_failure);
+    if (decode_pem(data, "PKCS7", &decoded) || decode_pem(data, "CMS", &decoded))
+        return certificate_bundle_from_pkcs7((BytesView) { decoded.data, decoded.size }, BUNDLE_MAX, ret, ret_left_out,
+                                             ret_failure);
+    return certificate_bundle_from_pem(data, ret, ret_left_out, ret_failure);
 }
 
-ExitCode certificates_read(const char *path, Certificates *ret) {
+/* Whether the first certificate of the file is the first of the list, and so was not left out. PKCS#7 has no order. */
+static bool first_was_read(BytesView data, const CertificateList *list) {
+    _cleanup_(datum_free) gnutls_datum_t first = { 0 };
+
+    return decode_pem(data, "CERTIFICATE", &first) &&
+           bytes_view_equal((BytesView) { first.data, first.size }, bytes_view(&list->list[0]->der));
+}
+
+static ExitCode read_certificates(const char *path, bool is_chain, CertificateList *ret) {
     _cleanup_bytes_ Bytes data = BYTES_NULL;
+    _cleanup_certificates_ CertificateList list = { 0 };
+    Failure failure = FAILURE_INIT;
+    LeftOut left_out;
 
     ExitCode code = file_read(path, CERTIFICATES_FILE_MAX, &data);
     if (code != EXIT_OK)
         return code;
-    int r = certificates_parse(bytes_view(&data), ret);
-    if (r == -EBADMSG)
-        complain("%s holds no certificates: expected PEM (\"-----BEGIN CERTIFICATE-----\"), PKCS#7, or one certificate "
-                 "in DER.",
-                 path);
-    else if (r < 0)
-        complain("cannot read certificates from %s: %s.", path, strerror(-r));
-    return r < 0 ? EXIT_FAILED : EXIT_OK;
+    int r = certificates_parse(bytes_view(&data), &list, &left_out, &failure);
+    if (r < 0) {
+        complain("%s holds no certificates that can be read: %s. Expected is PEM (\"-----BEGIN CERTIFICATE-----\"), "
+                 "PKCS#7, or one certificate in DER.",
+                 path, failure.text);
+        return EXIT_FAILED;
+    }
+    if (is_chain && left_out.count > 0 && !first_was_read(bytes_view(&data), &list)) {
+        complain("%s: what cannot be read may be the very certificate that has to be verified or installed: %s. The CA "
+                 "has to issue another one.",
+                 path, left_out.first.text);
+        return EXIT_FAILED;
+    }
+    if (left_out.count > 0)
+        complain("%s: left out is what cannot be read, %zu in number; the first: %s.", path, left_out.count,
+                 left_out.first.text);
+    *ret = list;
+    list = (CertificateList) { 0 };
+    return EXIT_OK;
 }
 
-static bool is_ca(gnutls_x509_crt_t certificate) {
-    unsigned critical;
-
-    return gnutls_x509_crt_get_basic_constraints(certificate, &critical, &(unsigned) { 0 }, &(int) { 0 }) >= 0 &&
-           gnutls_x509_crt_get_ca_status(certificate, &critical) > 0;
+ExitCode certificates_read(const char *path, CertificateList *ret) {
+    return read_certificates(path, false, ret);
 }
 
-static bool issued_another(const Certificates *certificates, size_t place) {
-    for (size_t i = 0; i < certificates->count; i++)
-        if (i != place && gnutls_x509_crt_check_issuer(certificates->list[i], certificates->list[place]))
+ExitCode certificates_read_chain(const char *path, CertificateList *ret) {
+    ExitCode code = read_certificates(path, true, ret);
+
+    if (code == EXIT_OK)
+        certificates_leaf_first(ret);
+    return code;
+}
+
+/* ---- order ---- */
+
+static bool issued_another(const CertificateList *certificates, size_t place) {
+    const Certificate *issuer = certificates->list[place];
+
+    for (size_t i = 0; i < certificates->count; i++) {
+        const Certificate *other = certificates->list[i];
+        if (i != place && !certificate_equal(issuer, other) && certificate_names_issuer(other, issuer))
             return true;
+    }
     return false;
 }
 
-void certificates_leaf_first(Certificates *certificates) {
+static size_t find_leaf(const CertificateList *certificates) {
+    const Certificate *first = certificates->list[0];
     size_t leaves = 0, leaf = 0;
 
-    for (size_t i = certificates->count; i-- > 0;)
-        if (!is_ca(certificates->list[i])) {
+    /* Version 1 does not say whether it is a CA. */
+    if (!first->is_ca && first->version == 3)
+        return 0;
+    for (size_t i = 0; i < certificates->count; i++)
+        if (!certificates->list[i]->is_ca) {
             leaves++;
             leaf = i;
         }
-    if (leaves != 1) {
-        leaf = 0;
-        for (size_t i = certificates->count; i-- > 0;)
-            if (!issued_another(certificates, i))
-                leaf = i;
-    }
+    if (leaves == 1)
+        return leaf;
+    for (size_t i = 0; i < certificates->count; i++)
+        if (!issued_another(certificates, i))
+            return i;
+    return 0;
+}
+
+void certificates_leaf_first(CertificateList *certificates) {
+    size_t leaf = certificates->count > 0 ? find_leaf(certificates) : 0;
+
     for (size_t i = leaf; i > 0; i--) {
-        gnutls_x509_crt_t other = certificates->list[i - 1];
+        Certificate *other = certificates->list[i - 1];
         certificates->list[i - 1] = certificates->list[i];
         certificates->list[i] = other;
     }
 }
 
-int certificate_to_der(gnutls_x509_crt_t certificate, Bytes *ret) {
-    gnutls_datum_t der;
+/* ---- showing ---- */
 
-    if (gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_DER, &der) < 0)
-        return -ENOMEM;
-    int r = bytes_copy((BytesView) { der.data, der.size }, ret);
-    gnutls_free(der.data);
-    return r;
-}
-
-static char *name_to_text(gnutls_x509_crt_t certificate, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned)) {
-    gnutls_datum_t text;
-
-    if (get(certificate, &text, 0) < 0)
-        return strdup("");
-    char *copy = strndup((const char *) text.data, text.size);
-    gnutls_free(text.data);
-    return copy;
-}
-
-char *certificate_subject(gnutls_x509_crt_t certificate) {
-    return name_to_text(certificate, gnutls_x509_crt_get_dn3);
-}
-
-char *certificate_issuer(gnutls_x509_crt_t certificate) {
-    return name_to_text(certificate, gnutls_x509_crt_get_issuer_dn3);
-}
-
-char *certificate_serial(gnutls_x509_crt_t certificate) {
-    unsigned char serial[64];
-    size_t size = sizeof serial;
-
-    if (gnutls_x509_crt_get_serial(certificate, serial, &size) < 0)
-        return strdup("");
-    return bytes_to_hex((BytesView) { serial, size });
-}
-
-static uint64_t to_microseconds(time_t seconds) {
+static uint64_t to_microseconds(int64_t seconds) {
     return seconds <= 0 ? 0 : (uint64_t) seconds * 1000000U;
 }
 
-void certificates_print(const Certificates *certificates, FILE *stream, const char *indent) {
+void certificates_print(const CertificateList *certificates, FILE *stream, const char *indent) {
     for (size_t i = 0; i < certificates->count; i++) {
-        gnutls_x509_crt_t certificate = certificates->list[i];
-        _cleanup_free_ char *subject = certificate_subject(certificate), *issuer = certificate_issuer(certificate),
-                            *serial = certificate_serial(certificate), *subject_text = NULL, *issuer_text = NULL,
-                            *end = NULL;
-        subject_text = printable_copy(subject ? subject : "");
-        issuer_text = printable_copy(issuer ? issuer : "");
-        end = time_to_text(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate)), time_now());
+        const Certificate *certificate = certificates->list[i];
+        _cleanup_free_ char *subject = printable_copy(certificate->subject),
+                            *issuer = printable_copy(certificate->issuer),
+                            *end = time_to_text(to_microseconds(certificate->not_after), time_now());
         fprintf(stream, "%s%zu  %s\n%s   issued by %s\n%s   serial %s, not after %s\n", indent, i,
-                subject_text ? subject_text : "", indent, issuer_text ? issuer_text : "", indent, serial ? serial : "",
-                end ? end : "");
+                subject ? subject : "", indent, issuer ? issuer : "", indent, certificate->serial, end ? end : "");
     }
 }
 
-json_t *certificates_to_json(const Certificates *certificates) {
+char *certificate_sha256(const Certificate *certificate) {
+    uint8_t fingerprint[32];
+
+    return certificate_fingerprint(certificate, fingerprint) < 0
+               ? NULL
+               : bytes_to_hex((BytesView) { fingerprint, sizeof fingerprint });
+}
+
+json_t *certificate_to_json(const Certificate *certificate) {
+    _cleanup_free_ char *sha256 = certificate_sha256(certificate);
+
+    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:s, s:o}", "subject", text_to_json(certificate->subject), "issuer",
+                     text_to_json(certificate->issuer), "serial_number", certificate->serial, "not_before",
+                     time_to_json(to_microseconds(certificate->not_before)), "not_after",
+                     time_to_json(to_microseconds(certificate->not_after)), "sha256", sha256, "pem",
+                     pem_to_json("CERTIFICATE", bytes_view(&certificate->der)));
+}
+
+json_t *certificates_to_json(const CertificateList *certificates) {
     json_t *array = json_array();
 
-    for (size_t i = 0; array && i < certificates->count; i++) {
-        gnutls_x509_crt_t certificate = certificates->list[i];
-        _cleanup_free_ char *subject = certificate_subject(certificate), *issuer = certificate_issuer(certificate),
-                            *serial = certificate_serial(certificate);
-        _cleanup_bytes_ Bytes der = BYTES_NULL;
-        if (!subject || !issuer || !serial || certificate_to_der(certificate, &der) < 0) {
+    for (size_t i = 0; array && i < certificates->count; i++)
+        if (json_array_append_new(array, certificate_to_json(certificates->list[i])) < 0) {
             json_decref(array);
             return NULL;
         }
-        json_array_append_new(array,
-                              json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "subject", text_to_json(subject), "issuer",
-                                        text_to_json(issuer), "serial_number", serial, "not_before",
-                                        time_to_json(to_microseconds(gnutls_x509_crt_get_activation_time(certificate))),
-                                        "not_after",
-                                        time_to_json(to_microseconds(gnutls_x509_crt_get_expiration_time(certificate))),
-                                        "pem", pem_to_json("CERTIFICATE", bytes_view(&der))));
-    }
     return array;
 }
 

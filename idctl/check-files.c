@@ -90,52 +90,53 @@ void check_readable(const char *identity, char *const *paths, const FileReader *
 
 typedef struct Ends {
     size_t ended, soon;
-    gnutls_x509_crt_t first; /* to end; borrowed */
+    const Certificate *first; /* to end; borrowed */
 } Ends;
 
-static Ends ends_of(const Certificates *certificates, int64_t now) {
+static Ends ends_of(const CertificateList *certificates, int64_t now) {
     Ends ends = { 0 };
 
     for (size_t i = 0; i < certificates->count; i++) {
-        int64_t end = gnutls_x509_crt_get_expiration_time(certificates->list[i]);
+        int64_t end = certificates->list[i]->not_after;
         if (end < now)
             ends.ended++;
         else if (end - now < ANCHORS_SOON_SECONDS)
             ends.soon++;
-        if (!ends.first || end < gnutls_x509_crt_get_expiration_time(ends.first))
+        if (!ends.first || end < ends.first->not_after)
             ends.first = certificates->list[i];
     }
     return ends;
 }
 
 /* One finding for a file: nothing works any more, or something ends. */
-static void check_ends(FindingAbout about, const char *key, const char *path, const Certificates *certificates,
+static void check_ends(FindingAbout about, const char *key, const char *path, const CertificateList *certificates,
                        int64_t now, Findings *findings) {
     Ends ends = ends_of(certificates, now);
-    _cleanup_free_ char *subject = certificate_subject(ends.first);
-    _cleanup_free_ char *when =
-        time_to_text((uint64_t) gnutls_x509_crt_get_expiration_time(ends.first) * 1000000U, (uint64_t) now * 1000000U);
+    const char *subject = ends.first->subject;
+    _cleanup_free_ char *when = time_to_text((uint64_t) ends.first->not_after * 1000000U, (uint64_t) now * 1000000U);
 
     if (ends.ended == certificates->count)
         findings_add(findings, about, FINDING_FAILED,
                      "Nothing verifies with it any more: put the CA's present certificates there.",
-                     "%s%s: all %zu certificates have ended, \"%s\" at %s", key, path, certificates->count,
-                     subject ? subject : "", when ? when : "");
+                     "%s%s: all %zu certificates have ended, \"%s\" at %s", key, path, certificates->count, subject,
+                     when ? when : "");
     else if (ends.ended > 0)
         findings_add(findings, about, FINDING_WARNING,
                      "Take those out, and see that what replaces them is there: the CA knows.",
                      "%s%s: %zu of %zu certificates have ended, \"%s\" at %s", key, path, ends.ended,
-                     certificates->count, subject ? subject : "", when ? when : "");
+                     certificates->count, subject, when ? when : "");
     else if (ends.soon > 0)
         findings_add(findings, about, FINDING_WARNING, "Add the certificate that replaces it: the CA knows.",
-                     "%s%s: \"%s\" ends at %s", key, path, subject ? subject : "", when ? when : "");
+                     "%s%s: \"%s\" ends at %s", key, path, subject, when ? when : "");
 }
 
 static void check_bundle(const IdentityConfig *config, const char *key, const char *path, const FileReader *reader,
                          int64_t now, Findings *findings) {
     const FindingAbout about = { "configuration", config->name };
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
     _cleanup_bytes_ Bytes data = BYTES_NULL;
+    Failure failure = FAILURE_INIT;
+    LeftOut left_out;
 
     int r = bytes_read_file(path, CERTIFICATES_FILE_MAX, &data);
     if (r == -EACCES) {
@@ -148,9 +149,10 @@ static void check_bundle(const IdentityConfig *config, const char *key, const ch
                      "%s%s cannot be read: %s", key, path, strerror(-r));
         return;
     }
-    if (certificates_parse(bytes_view(&data), &certificates) < 0) {
+    /* As identityd reads it, which takes PEM only. */
+    if (certificate_bundle_from_pem(bytes_view(&data), &certificates, &left_out, &failure) < 0) {
         findings_add(findings, about, FINDING_FAILED, "Put the CA certificates there as PEM.",
-                     "%s%s holds no certificates that can be read", key, path);
+                     "%s%s holds no certificates that can be read: %s", key, path, failure.text);
         return;
     }
     if (reader->is_other && (r = file_reader_try(reader, path)) < 0)

@@ -4,8 +4,8 @@
 
 #include "idctl/certificates.h"
 #include "idctl/output.h"
+#include "pki/verify.h"
 
-#include <gnutls/abstract.h>
 #include <string.h>
 
 static bool state_is(const IdentityProperties *properties, const char *state) {
@@ -159,24 +159,10 @@ void check_renewal(const IdentityProperties *properties, const CheckTerms *terms
 
 /* SubjectPublicKeyInfo of a certificate, DER. */
 static int certificate_spki(const Bytes *der, Bytes *ret) {
-    _cleanup_certificates_ Certificates one = { 0 };
-    gnutls_pubkey_t key;
-    gnutls_datum_t spki;
+    _cleanup_certificate_ Certificate *certificate = NULL;
 
-    int r = certificates_from_der(der, 1, &one);
-    if (r < 0)
-        return r;
-    if (gnutls_pubkey_init(&key) < 0)
-        return -ENOMEM;
-    r = gnutls_pubkey_import_x509(key, one.list[0], 0);
-    if (r >= 0)
-        r = gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &spki);
-    gnutls_pubkey_deinit(key);
-    if (r < 0)
-        return -EBADMSG;
-    r = bytes_copy((BytesView) { spki.data, spki.size }, ret);
-    gnutls_free(spki.data);
-    return r;
+    int r = certificate_from_der(bytes_view(der), &certificate, NULL);
+    return r < 0 ? r : bytes_copy(bytes_view(&certificate->spki), ret);
 }
 
 void check_key(const IdentityProperties *properties, Findings *findings) {
@@ -194,35 +180,33 @@ void check_key(const IdentityProperties *properties, Findings *findings) {
         findings_add(findings, about, FINDING_OK, NULL, "%s, fits the certificate", properties->key_algorithm);
 }
 
-/* Whether one of the anchors issued, or is, the chain's last. The rest of the chain is identityd's to verify, and what
- * has ended is told as such. */
-static bool ends_in(gnutls_x509_crt_t last, const Certificates *anchors) {
-    for (size_t i = 0; i < anchors->count; i++) {
-        unsigned output = 0;
-        if (gnutls_x509_crt_equals(last, anchors->list[i]))
-            return true;
-        if (gnutls_x509_crt_check_issuer(last, anchors->list[i]) &&
-            gnutls_x509_crt_verify(last, &anchors->list[i], 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &output) >= 0 &&
-            output == 0)
-            return true;
-    }
-    return false;
+/* Whether the chain ends in the anchors, by the one verifier; but what has ended is told as such. */
+static bool ends_in(const CertificateList *chain, const CertificateList *anchors) {
+    const VerifyRequest request = {
+        .leaf = chain->list[0],
+        .candidates = chain,
+        .anchors = anchors,
+        .now = (int64_t) (time_now() / 1000000U),
+    };
+    Verdict verdict;
+
+    return verify(&request, NULL, NULL, &verdict) == 0 || verdict.kind == VERDICT_TIME;
 }
 
 void check_chain(const IdentityProperties *properties, const IdentityConfig *config, Findings *findings) {
     const FindingAbout about = { "chain", properties->name };
-    _cleanup_certificates_ Certificates chain = { 0 }, anchors = { 0 };
+    _cleanup_certificates_ CertificateList chain = { 0 }, anchors = { 0 };
     _cleanup_bytes_ Bytes data = BYTES_NULL;
+    LeftOut left_out;
 
     if (!config || !config->anchors || bytes_read_file(config->anchors, CERTIFICATES_FILE_MAX, &data) < 0 ||
-        certificates_parse(bytes_view(&data), &anchors) < 0 ||
+        certificate_bundle_from_pem(bytes_view(&data), &anchors, &left_out, NULL) < 0 ||
         certificates_from_der(properties->certificates.list, properties->certificates.count, &chain) < 0 ||
-        ends_in(chain.list[chain.count - 1], &anchors))
+        chain.count == 0 || ends_in(&chain, &anchors))
         return;
-    _cleanup_free_ char *issuer = certificate_issuer(chain.list[chain.count - 1]);
     findings_add(findings, about, FINDING_WARNING,
                  "Put the CA's present certificates there: with this file the device could not be enrolled anew, and "
                  "peers that have it refuse the chain.",
                  "does not end in what is in [Enrollment] Anchors=%s, but in \"%s\"", config->anchors,
-                 issuer ? issuer : "");
+                 chain.list[chain.count - 1]->issuer);
 }

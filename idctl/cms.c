@@ -219,16 +219,10 @@ static int put_signature_algorithm(asn1_node node, const char *field, const Sign
     return -EINVAL;
 }
 
-static int put_signer_id(asn1_node node, gnutls_x509_crt_t leaf) {
-    unsigned char serial[64];
-    size_t size = sizeof serial;
-    gnutls_datum_t issuer;
+static int put_signer_id(asn1_node node, const Certificate *leaf) {
+    int r = put(node, "signerInfos.?LAST.sid.issuer", bytes_view(&leaf->issuer_raw));
 
-    if (gnutls_x509_crt_get_serial(leaf, serial, &size) < 0 || gnutls_x509_crt_get_raw_issuer_dn(leaf, &issuer) < 0)
-        return -EINVAL;
-    int r = put(node, "signerInfos.?LAST.sid.issuer", (BytesView) { issuer.data, issuer.size });
-    gnutls_free(issuer.data);
-    return r < 0 ? r : put(node, "signerInfos.?LAST.sid.serialNumber", (BytesView) { serial, size });
+    return r < 0 ? r : put(node, "signerInfos.?LAST.sid.serialNumber", leaf->serial_bytes);
 }
 
 static int put_signer(asn1_node node, const CmsSignature *signature) {
@@ -249,16 +243,13 @@ static int put_signer(asn1_node node, const CmsSignature *signature) {
     return put(node, "signerInfos.?LAST.signature", signature->signature);
 }
 
-static int put_certificates(asn1_node node, const Certificates *chain) {
+static int put_certificates(asn1_node node, const CertificateList *chain) {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < chain->count; i++) {
-        _cleanup_bytes_ Bytes der = BYTES_NULL;
-        r = certificate_to_der(chain->list[i], &der);
+        r = put_new(node, "certificates");
         if (r == 0)
-            r = put_new(node, "certificates");
-        if (r == 0)
-            r = put(node, "certificates.?LAST", bytes_view(&der));
+            r = put(node, "certificates.?LAST", bytes_view(&chain->list[i]->der));
     }
     return r;
 }

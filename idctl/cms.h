@@ -6,7 +6,7 @@
 
 #include "common/bytes.h"
 #include "common/scheme.h"
-#include "idctl/certificates.h"
+#include "pki/certificate.h"
 
 /* DER of the SignedAttributes as it is signed (a SET): contentType data, messageDigest, signingTime (seconds since the
  * epoch). `digest` is that of the content, with the scheme's hash. 0, -ENOMEM, -ERANGE for a time that cannot be
@@ -19,9 +19,9 @@ bool cms_scheme_is_usable(const SignatureScheme *scheme);
 
 typedef struct CmsSignature {
     const SignatureScheme *scheme;
-    const Certificates *chain;   /* leaf first; all of it goes in */
-    BytesView signed_attributes; /* from cms_signed_attributes() */
-    BytesView signature;         /* over them */
+    const CertificateList *chain; /* leaf first; all of it goes in */
+    BytesView signed_attributes;  /* from cms_signed_attributes() */
+    BytesView signature;          /* over them */
 } CmsSignature;
 
 /* DER of the ContentInfo. 0, -ENOMEM; -EINVAL for a scheme that is not usable. */

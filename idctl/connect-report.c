@@ -2,16 +2,30 @@
 /* See connect-report.h. */
 #include "idctl/connect-report.h"
 
+#include "idctl/certificates.h"
 #include "idctl/output.h"
 
+#include <stdarg.h>
 #include <string.h>
 
+void connect_verdict_set(ConnectVerdict *verdict, bool good, const char *format, ...) {
+    va_list arguments;
+    char *reason = NULL;
+
+    va_start(arguments, format);
+    if (vasprintf(&reason, format, arguments) < 0)
+        reason = NULL;
+    va_end(arguments);
+    free(verdict->reason);
+    *verdict = (ConnectVerdict) { good && reason, reason };
+}
+
 void connect_report_clear(ConnectReport *report) {
-    certificates_clear(&report->own);
-    certificates_clear(&report->peer);
-    verdict_clear(&report->chain_verdict);
-    verdict_clear(&report->name_verdict);
-    verdict_clear(&report->handshake_verdict);
+    certificate_list_clear(&report->own);
+    certificate_list_clear(&report->peer);
+    free(report->chain.reason);
+    free(report->name.reason);
+    free(report->handshake.reason);
     gnutls_free(report->description);
     *report = (ConnectReport) { 0 };
 }
@@ -49,14 +63,14 @@ const char *connect_alert_text(gnutls_alert_description_t alert) {
 
 void connect_report_refused(ConnectReport *report, gnutls_alert_description_t alert) {
     report->alert = gnutls_alert_get_strname(alert);
-    verdict_set(&report->handshake_verdict, false, "the peer refused: %s", connect_alert_text(alert));
+    connect_verdict_set(&report->handshake, false, "the peer refused: %s", connect_alert_text(alert));
 }
 
 void connect_report_session(ConnectReport *report, gnutls_session_t session) {
     report->description = gnutls_session_get_desc(session);
 }
 
-static void print_verdict(FILE *stream, const char *label, const Verdict *verdict) {
+static void print_verdict(FILE *stream, const char *label, const ConnectVerdict *verdict) {
     _cleanup_free_ char *reason = verdict->reason ? printable_copy(verdict->reason) : NULL;
 
     if (reason)
@@ -74,16 +88,16 @@ void connect_report_print(const ConnectReport *report, FILE *stream) {
         fprintf(stream, "peer\n");
         certificates_print(&report->peer, stream, "           ");
     }
-    print_verdict(stream, "chain", &report->chain_verdict);
-    print_verdict(stream, "name", &report->name_verdict);
-    print_verdict(stream, "handshake", &report->handshake_verdict);
-    if (report->handshake_verdict.good && !report->asked_for_certificate)
+    print_verdict(stream, "chain", &report->chain);
+    print_verdict(stream, "name", &report->name);
+    print_verdict(stream, "handshake", &report->handshake);
+    if (report->handshake.good && !report->asked_for_certificate)
         fprintf(stream, "%-10s %sthe peer did not ask for our certificate: it does not know who we are%s\n", "note",
                 colour_of(stream, COLOUR_ATTENTION), colour_of(stream, COLOUR_NONE));
     fflush(stream);
 }
 
-static json_t *verdict_to_json(const Verdict *verdict) {
+static json_t *verdict_to_json(const ConnectVerdict *verdict) {
     return verdict->reason ? json_pack("{s:b, s:s}", "good", verdict->good, "reason", verdict->reason) : json_null();
 }
 
@@ -91,13 +105,12 @@ ExitCode connect_report_json(const ConnectReport *report) {
     json_t *own = json_pack("{s:s, s:i, s:s, s:o, s:o}", "identity", report->identity, "generation",
                             (int) report->generation, "state", report->state, "not_after",
                             time_to_json(report->not_after), "chain", certificates_to_json(&report->own));
-    json_t *peer =
-        json_pack("{s:o, s:o, s:o, s:b}", "chain", certificates_to_json(&report->peer), "chain_verdict",
-                  verdict_to_json(&report->chain_verdict), "name_verdict", verdict_to_json(&report->name_verdict),
-                  "asked_for_certificate", report->asked_for_certificate);
+    json_t *peer = json_pack("{s:o, s:o, s:o, s:b}", "chain", certificates_to_json(&report->peer), "chain_verdict",
+                             verdict_to_json(&report->chain), "name_verdict", verdict_to_json(&report->name),
+                             "asked_for_certificate", report->asked_for_certificate);
     json_t *object =
         json_pack("{s:o, s:o, s:o, s:s?, s:s?}", "own", own, "peer", peer, "handshake",
-                  verdict_to_json(&report->handshake_verdict), "session", report->description, "alert", report->alert);
+                  verdict_to_json(&report->handshake), "session", report->description, "alert", report->alert);
 
     return json_print(object, false) < 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -2,18 +2,28 @@
 /* What `idctl connect` tells of a handshake. */
 #pragma once
 
-#include "idctl/trust.h"
+#include "command/command.h"
+#include "pki/certificate.h"
 
 #include <gnutls/gnutls.h>
 #include <stdio.h>
+
+/* What is said of one thing that was looked at. */
+typedef struct ConnectVerdict {
+    bool good;
+    char *reason; /* owned; one line; NULL: it did not come to that */
+} ConnectVerdict;
+
+/* Sets the reason from a format; without memory the reason is missing and it is not good. */
+void connect_verdict_set(ConnectVerdict *verdict, bool good, const char *format, ...) _printf_(3, 4);
 
 typedef struct ConnectReport {
     const char *identity, *state; /* borrowed */
     uint32_t generation;
     uint64_t not_after;
-    Certificates own, peer;
-    Verdict chain_verdict, name_verdict; /* of the peer; no reason: it did not come to that */
-    Verdict handshake_verdict;
+    CertificateList own, peer;
+    ConnectVerdict chain, name; /* of the peer; the name is looked at where the chain is good */
+    ConnectVerdict handshake;
     char *description;          /* "TLS1.3 …", after a handshake */
     bool asked_for_certificate; /* the peer asked for ours */
     const char *alert;          /* the peer's, by its name in the standards; NULL: none */

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* idctl connect: the quick test of an identity in TLS 1.3, with a `tls-client` handle. The handshake, both chains, the
  * verdicts; then standard input and output are joined with the session. */
+#include "idctl/certificates.h"
 #include "idctl/connect-report.h"
 #include "idctl/credential.h"
 #include "idctl/output.h"
 #include "idctl/peer.h"
 #include "idctl/pump.h"
-#include "idctl/trust.h"
 #include "idctl/verbs.h"
+#include "pki/verify.h"
 
 #include <identityd/identityd-gnutls.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#define USAGE_SERVER        "1.3.6.1.5.5.7.3.1"
 #define REFUSAL_WAIT_MILLIS 2000 /* how long the peer may take to refuse our certificate */
 
 typedef struct Connection {
     identityd_credential *credential;
     identityd_snapshot *snapshot;
     identityd_gnutls_credentials *credentials;
-    Trust *trust; /* of --anchors; NULL: the handle's anchors and CRLs */
+    CertificateList anchors; /* of --anchors; empty: the handle's anchors and CRLs count */
     Endpoint endpoint;
     const char *name;
     int fd;
@@ -37,7 +37,7 @@ static void connection_clear(Connection *connection) {
     if (connection->credentials)
         identityd_gnutls_credentials_free(connection->credentials);
     connection->fd = close_safe(connection->fd);
-    trust_free(connection->trust);
+    certificate_list_clear(&connection->anchors);
     endpoint_clear(&connection->endpoint);
     snapshot_free_p(&connection->snapshot);
     credential_free_p(&connection->credential);
@@ -45,40 +45,77 @@ static void connection_clear(Connection *connection) {
 }
 
 /* The handle's anchors and CRLs through libidentityd, as any program that uses it would. */
-static void verify_with_handle(const Connection *connection, Verdict *ret) {
+static void verify_with_handle(const Connection *connection, ConnectVerdict *ret_chain, ConnectVerdict *ret_name) {
     int r = identityd_gnutls_verify_peer(connection->session, NULL);
 
+    if (r < 0) {
+        connect_verdict_set(ret_chain, false, "%s", identityd_last_error());
+        return;
+    }
+    connect_verdict_set(ret_chain, true,
+                        "ends in an anchor of %s, and neither a CRL nor a stapled OCSP response revokes it",
+                        identityd_snapshot_identity(connection->snapshot));
+    r = identityd_gnutls_verify_peer(connection->session, connection->name);
     if (r < 0)
-        verdict_set(ret, false, "%s", identityd_last_error());
+        connect_verdict_set(ret_name, false, "%s", identityd_last_error());
     else
-        verdict_set(ret, true, "ends in an anchor of %s, and neither a CRL nor a stapled OCSP response revokes it",
-                    identityd_snapshot_identity(connection->snapshot));
+        connect_verdict_set(ret_name, true, "the certificate carries the name %s", connection->name);
+}
+
+/* The same verifier with the anchors of --anchors; they come without CRLs. */
+static void verify_with_anchors(const Connection *connection, ConnectVerdict *ret_chain, ConnectVerdict *ret_name) {
+    static const char *const purposes[] = { GNUTLS_KP_TLS_WWW_SERVER, NULL };
+    const CertificateList *peer = &connection->report.peer;
+    const VerifyRequest request = {
+        .leaf = peer->list[0],
+        .candidates = peer,
+        .anchors = &connection->anchors,
+        .now = (int64_t) (time_now() / 1000000U),
+        .purposes = purposes,
+        .leaf_purposes = true,
+        .host = connection->name,
+    };
+    char whose[CERTIFICATE_DESCRIPTION_MAX];
+    const Certificate *anchor;
+    Verdict verdict;
+
+    int r = verify(&request, NULL, &anchor, &verdict);
+    if (r < 0 && verdict.kind != VERDICT_NAME) {
+        connect_verdict_set(ret_chain, false, "%s (%s)", verdict.failure.text, verdict.rule);
+        return;
+    }
+    /* The name is the last thing that is looked at. */
+    if (r < 0) {
+        connect_verdict_set(ret_chain, true, "ends in an anchor of --anchors");
+        connect_verdict_set(ret_name, false, "%s (%s)", verdict.failure.text, verdict.rule);
+        return;
+    }
+    connect_verdict_set(ret_chain, true, "ends in the anchor %s", certificate_describe(anchor, whose));
+    connect_verdict_set(ret_name, true, "the certificate carries the name %s", connection->name);
 }
 
 /* Inside the handshake, before our certificate is sent. All verdicts are kept for the report. */
 static int verify_peer(gnutls_session_t session) {
     Connection *connection = gnutls_session_get_ptr(session);
     ConnectReport *report = &connection->report;
+    Failure failure = FAILURE_INIT;
 
-    certificates_clear(&report->peer);
-    if (peer_certificates(session, &report->peer) < 0 || report->peer.count == 0) {
-        verdict_set(&report->chain_verdict, false, "it shows no certificate that can be read");
+    certificate_list_clear(&report->peer);
+    if (peer_certificates(session, &report->peer, &failure) < 0) {
+        connect_verdict_set(&report->chain, false, "%s", failure.text);
         return GNUTLS_E_CERTIFICATE_ERROR;
     }
-    if (connection->trust)
-        trust_verify(connection->trust, &report->peer, NULL, USAGE_SERVER, &report->chain_verdict);
+    if (connection->anchors.count > 0)
+        verify_with_anchors(connection, &report->chain, &report->name);
     else
-        verify_with_handle(connection, &report->chain_verdict);
-    bool named = gnutls_x509_crt_check_hostname(report->peer.list[0], connection->name);
-    verdict_set(&report->name_verdict, named, "the certificate %s the name %s", named ? "carries" : "does not carry",
-                connection->name);
-    return report->chain_verdict.good && report->name_verdict.good ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+        verify_with_handle(connection, &report->chain, &report->name);
+    return report->chain.good && report->name.good ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
 }
 
 static ExitCode load_own(Connection *connection, const Command *command) {
     const char *anchors_path = command_value(command, "anchors");
-    _cleanup_certificates_ Certificates anchors = { 0 };
     ConnectReport *report = &connection->report;
+    Failure failure = FAILURE_INIT;
     size_t size;
 
     ExitCode code =
@@ -86,23 +123,16 @@ static ExitCode load_own(Connection *connection, const Command *command) {
     if (code != EXIT_OK)
         return code;
     const char *pem = identityd_snapshot_chain(connection->snapshot, &size);
-    int r = certificates_parse((BytesView) { (const uint8_t *) pem, size }, &report->own);
+    int r = certificate_list_from_pem((BytesView) { (const uint8_t *) pem, size }, CHAIN_MAX, &report->own, &failure);
     if (r < 0) {
-        complain("the chain of %s cannot be read: %s.", command->arguments[0], strerror(-r));
+        complain("the chain of %s cannot be read: %s.", command->arguments[0], failure.text);
         return EXIT_FAILED;
     }
     report->identity = identityd_snapshot_identity(connection->snapshot);
     report->generation = identityd_snapshot_generation(connection->snapshot);
     report->state = identityd_snapshot_state(connection->snapshot);
     report->not_after = identityd_snapshot_not_after(connection->snapshot);
-    if (!anchors_path)
-        return EXIT_OK;
-    code = certificates_read(anchors_path, &anchors);
-    if (code == EXIT_OK && (r = trust_new(&anchors, &connection->trust)) < 0) {
-        complain("cannot use the anchors in %s: %s.", anchors_path, strerror(-r));
-        return EXIT_FAILED;
-    }
-    return code;
+    return anchors_path ? certificates_read(anchors_path, &connection->anchors) : EXIT_OK;
 }
 
 static ExitCode session_set_up(Connection *connection) {
@@ -135,16 +165,16 @@ static void handshake(Connection *connection) {
     while (r < 0 && !gnutls_error_is_fatal(r));
     if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
         connect_report_refused(report, gnutls_alert_get(connection->session));
-    else if (r < 0 && !report->chain_verdict.reason)
-        verdict_set(&report->handshake_verdict, false, "%s", gnutls_strerror(r));
-    else if (r < 0 && report->chain_verdict.good && report->name_verdict.good) {
+    else if (r < 0 && !report->chain.reason)
+        connect_verdict_set(&report->handshake, false, "%s", gnutls_strerror(r));
+    else if (r < 0 && report->chain.good && report->name.good) {
         const char *own = identityd_last_error();
-        verdict_set(&report->handshake_verdict, false, "%s%s%s", gnutls_strerror(r), own[0] ? ": " : "", own);
+        connect_verdict_set(&report->handshake, false, "%s%s%s", gnutls_strerror(r), own[0] ? ": " : "", own);
     } else if (r < 0)
-        verdict_set(&report->handshake_verdict, false, "we refused the peer");
+        connect_verdict_set(&report->handshake, false, "we refused the peer");
     else {
         connect_report_session(report, connection->session);
-        verdict_set(&report->handshake_verdict, true, "%s", report->description ? report->description : "done");
+        connect_verdict_set(&report->handshake, true, "%s", report->description ? report->description : "done");
     }
 }
 
@@ -157,8 +187,8 @@ static PumpEnd wait_for_refusal(Connection *connection, Pump *pump) {
     if (end == PUMP_REFUSED)
         connect_report_refused(report, gnutls_alert_get(connection->session));
     else if (end == PUMP_BROKEN)
-        verdict_set(&report->handshake_verdict, false, "the peer ended the connection after the handshake: %s",
-                    gnutls_strerror(pump_error(pump)));
+        connect_verdict_set(&report->handshake, false, "the peer ended the connection after the handshake: %s",
+                            gnutls_strerror(pump_error(pump)));
     return end;
 }
 
@@ -205,7 +235,7 @@ static ExitCode connect_run(const Command *command) {
     if (code != EXIT_OK)
         return code;
     handshake(&connection);
-    if (connection.report.handshake_verdict.good) {
+    if (connection.report.handshake.good) {
         int r = pump_new(connection.session, connection.fd, &pump);
         if (r < 0) {
             complain("cannot go on after the handshake: %s.", strerror(-r));
@@ -213,7 +243,7 @@ static ExitCode connect_run(const Command *command) {
         }
         end = wait_for_refusal(&connection, pump);
     }
-    bool good = connection.report.handshake_verdict.good;
+    bool good = connection.report.handshake.good;
     if (json)
         code = connect_report_json(&connection.report);
     else if (!command_has(command, "quiet") || !good)

@@ -7,19 +7,17 @@
 #include "idctl/output.h"
 #include "idctl/verbs.h"
 
-static int append_chain(sd_bus_message *call, const Certificates *certificates) {
+static int append_chain(sd_bus_message *call, const CertificateList *certificates) {
     int r = sd_bus_message_open_container(call, 'a', "ay");
 
     for (size_t i = 0; r >= 0 && i < certificates->count; i++) {
-        _cleanup_bytes_ Bytes der = BYTES_NULL;
-        r = certificate_to_der(certificates->list[i], &der);
-        if (r >= 0)
-            r = sd_bus_message_append_array(call, 'y', der.data, der.size);
+        const Bytes *der = &certificates->list[i]->der;
+        r = sd_bus_message_append_array(call, 'y', der->data, der->size);
     }
     return r < 0 ? r : sd_bus_message_close_container(call);
 }
 
-static ExitCode install_chain(Bus *bus, const char *identity, const Certificates *certificates) {
+static ExitCode install_chain(Bus *bus, const char *identity, const CertificateList *certificates) {
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL;
     _cleanup_free_ char *path = NULL;
 
@@ -36,13 +34,11 @@ static ExitCode install_chain(Bus *bus, const char *identity, const Certificates
 
 static ExitCode install_run(const Command *command) {
     _cleanup_bus_ Bus bus = { 0 };
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
 
-    ExitCode code = certificates_read(command->arguments[1], &certificates);
-    if (code != EXIT_OK)
-        return code;
-    certificates_leaf_first(&certificates);
-    code = bus_open(command, true, &bus);
+    ExitCode code = certificates_read_chain(command->arguments[1], &certificates);
+    if (code == EXIT_OK)
+        code = bus_open(command, true, &bus);
     if (code == EXIT_OK)
         code = install_chain(&bus, command->arguments[0], &certificates);
     return code == EXIT_OK ? operation_report(&bus, command, command->arguments[0]) : code;

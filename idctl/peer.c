@@ -18,24 +18,44 @@ bool peer_name_is_dns(const char *name) {
     return inet_pton(AF_INET, name, address) != 1 && inet_pton(AF_INET6, name, address) != 1;
 }
 
-int peer_certificates(gnutls_session_t session, Certificates *ret) {
+int peer_certificates(gnutls_session_t session, CertificateList *ret, Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList chain = { 0 };
     unsigned count = 0;
     const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
 
-    return certificates_from_views(list, list ? count : 0, ret);
+    if (!list || count == 0)
+        return failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, "it shows no certificate");
+    for (unsigned i = 0; i < count; i++) {
+        Certificate *certificate;
+        int r = certificate_from_der((BytesView) { list[i].data, list[i].size }, &certificate, ret_failure);
+        if (r == -EBADMSG && i > 0)
+            continue;
+        if (r >= 0)
+            r = certificate_list_add(&chain, certificate);
+        if (r < 0)
+            return r == -EBADMSG ? failure_prefix(ret_failure, r, "its certificate cannot be read") : r;
+    }
+    *ret = chain;
+    chain = (CertificateList) { 0 };
+    return 0;
 }
+
+typedef struct KeptChain {
+    CertificateList chain;
+    Failure failure;
+} KeptChain;
 
 /* Keeps the chain while the handshake still runs: what comes after may fail for want of a client certificate. */
 static int keep_chain(gnutls_session_t session) {
-    Certificates *chain = gnutls_session_get_ptr(session);
+    KeptChain *kept = gnutls_session_get_ptr(session);
 
-    certificates_clear(chain);
-    return peer_certificates(session, chain) < 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+    certificate_list_clear(&kept->chain);
+    return peer_certificates(session, &kept->chain, &kept->failure) < 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
 }
 
-ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, Certificates *ret) {
+ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, CertificateList *ret) {
     _cleanup_(credentials_free) gnutls_certificate_credentials_t credentials = NULL;
-    _cleanup_certificates_ Certificates chain = { 0 };
+    KeptChain kept = { 0 };
     _cleanup_close_ int fd = -1;
     _cleanup_session_ gnutls_session_t session = NULL;
     int r;
@@ -50,7 +70,7 @@ ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, Certificat
         complain("cannot set up a TLS session.");
         return EXIT_FAILED;
     }
-    gnutls_session_set_ptr(session, &chain);
+    gnutls_session_set_ptr(session, &kept);
     gnutls_session_set_verify_function(session, keep_chain);
     gnutls_transport_set_int(session, fd);
     gnutls_handshake_set_timeout(session, NETWORK_HANDSHAKE_SECONDS * 1000U);
@@ -59,12 +79,11 @@ ExitCode peer_fetch_chain(const Endpoint *endpoint, const char *name, Certificat
     while (r < 0 && !gnutls_error_is_fatal(r));
     if (r >= 0)
         (void) gnutls_bye(session, GNUTLS_SHUT_WR);
-    if (chain.count == 0) {
-        complain("%s port %s showed no certificate: %s.", endpoint->host, endpoint->port,
-                 r < 0 ? gnutls_strerror(r) : "it uses none");
+    if (kept.chain.count == 0) {
+        const char *why = kept.failure.text[0] ? kept.failure.text : r < 0 ? gnutls_strerror(r) : "it uses none";
+        complain("%s port %s showed no certificate that can be verified: %s.", endpoint->host, endpoint->port, why);
         return EXIT_FAILED;
     }
-    *ret = chain;
-    chain = (Certificates) { 0 };
+    *ret = kept.chain; /* nothing was kept where the function ends earlier */
     return EXIT_OK;
 }

@@ -50,14 +50,14 @@ static void print_alternative_name(unsigned type, const char *value, size_t size
 
 /* What the CA made of SubjectAltName=: with Names=ca that may be something else. */
 static void print_alternative_names(const Bytes *der) {
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
     char value[NAME_SIZE_MAX];
 
     if (certificates_from_der(der, 1, &certificates) < 0)
         return;
     for (unsigned i = 0; i < NAMES_MAX; i++) {
         size_t size = sizeof value;
-        int type = gnutls_x509_crt_get_subject_alt_name(certificates.list[0], i, value, &size, NULL);
+        int type = gnutls_x509_crt_get_subject_alt_name(certificates.list[0]->crt, i, value, &size, NULL);
         if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
             return;
         if (type >= 0)
@@ -100,7 +100,7 @@ static void print_identity(const IdentityProperties *properties, const char *tpm
 }
 
 static ExitCode print_chain(const char *title, const BytesArray *array) {
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
 
     int r = certificates_from_der(array->list, array->count, &certificates);
     if (r < 0) {

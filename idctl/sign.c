@@ -2,6 +2,7 @@
 /* idctl sign: a detached signature of a file with a `data` handle, raw or as CMS. What was signed is verified with the
  * certificate before it is written, so that no bad signature gets out. */
 #include "common/scheme.h"
+#include "idctl/certificates.h"
 #include "idctl/cms.h"
 #include "idctl/credential.h"
 #include "idctl/file.h"
@@ -15,14 +16,14 @@
 typedef struct Signer {
     identityd_credential *credential;
     identityd_snapshot *snapshot;
-    Certificates chain;
+    CertificateList chain;
     const SignatureScheme *scheme;
 } Signer;
 
 static void signer_clear(Signer *signer) {
     snapshot_free_p(&signer->snapshot);
     credential_free_p(&signer->credential);
-    certificates_clear(&signer->chain);
+    certificate_list_clear(&signer->chain);
 }
 
 /* The scheme that was asked for if the key can do it, else the best of the key's. */
@@ -53,15 +54,16 @@ static ExitCode choose_scheme(Signer *signer, const char *name, bool cms) {
 
 static ExitCode signer_open(const char *identity, const char *scheme, bool cms, Signer *ret) {
     _cleanup_(signer_clear) Signer signer = { 0 };
+    Failure failure = FAILURE_INIT;
     size_t size;
 
     ExitCode code = credential_open(identity, "data", &signer.credential, &signer.snapshot);
     if (code != EXIT_OK)
         return code;
     const char *pem = identityd_snapshot_chain(signer.snapshot, &size);
-    int r = certificates_parse((BytesView) { (const uint8_t *) pem, size }, &signer.chain);
+    int r = certificate_list_from_pem((BytesView) { (const uint8_t *) pem, size }, CHAIN_MAX, &signer.chain, &failure);
     if (r < 0) {
-        complain("the chain of %s cannot be read: %s.", identity, strerror(-r));
+        complain("the chain of %s cannot be read: %s.", identity, failure.text);
         return EXIT_FAILED;
     }
     code = choose_scheme(&signer, scheme, cms);
@@ -80,7 +82,7 @@ static ExitCode sign_message(const Signer *signer, BytesView message, Bytes *ret
                                    signer->scheme->id, message.data, message.size, signature, &size);
     if (r < 0)
         return credential_complain(r, "sign");
-    r = signature_verify(signer->chain.list[0], signer->scheme, message, (BytesView) { signature, size });
+    r = signature_check(signer->chain.list[0], signer->scheme, message, (BytesView) { signature, size });
     if (r < 0) {
         complain("identityd's signature does not verify with its certificate: nothing is written. This is a fault of "
                  "identityd or of the TPM; \"idctl check\" may tell more.");

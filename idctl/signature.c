@@ -4,6 +4,7 @@
 
 #include "common/gnutls-scheme.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 
 static void pubkey_deinit(gnutls_pubkey_t *key) {
@@ -11,23 +12,23 @@ static void pubkey_deinit(gnutls_pubkey_t *key) {
         gnutls_pubkey_deinit(*key);
 }
 
-size_t signature_schemes(gnutls_x509_crt_t certificate, const SignatureScheme *ret[static SCHEMES_PER_KEY_MAX]) {
+size_t signature_schemes(const Certificate *certificate, const SignatureScheme *ret[static SCHEMES_PER_KEY_MAX]) {
     gnutls_ecc_curve_t curve = GNUTLS_ECC_CURVE_INVALID;
     unsigned bits;
 
-    int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate, &bits);
+    int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate->crt, &bits);
     if (algorithm == GNUTLS_PK_RSA)
         /* Every size of RSA key has the same schemes. */
         return scheme_list(KEY_RSA_2048, ret);
-    if (algorithm != GNUTLS_PK_ECDSA || gnutls_x509_crt_get_pk_ecc_raw(certificate, &curve, NULL, NULL) < 0)
+    if (algorithm != GNUTLS_PK_ECDSA || gnutls_x509_crt_get_pk_ecc_raw(certificate->crt, &curve, NULL, NULL) < 0)
         return 0;
     return curve == GNUTLS_ECC_CURVE_SECP256R1   ? scheme_list(KEY_ECDSA_P256, ret)
            : curve == GNUTLS_ECC_CURVE_SECP384R1 ? scheme_list(KEY_ECDSA_P384, ret)
                                                  : 0;
 }
 
-int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *scheme, BytesView message,
-                     BytesView signature) {
+int signature_check(const Certificate *certificate, const SignatureScheme *scheme, BytesView message,
+                    BytesView signature) {
     _cleanup_(pubkey_deinit) gnutls_pubkey_t key = NULL;
     gnutls_datum_t data = { (unsigned char *) message.data, (unsigned) message.size };
     gnutls_datum_t value = { (unsigned char *) signature.data, (unsigned) signature.size };
@@ -43,7 +44,7 @@ int signature_verify(gnutls_x509_crt_t certificate, const SignatureScheme *schem
         return -ENOTSUP;
     if (gnutls_pubkey_init(&key) < 0)
         return -ENOMEM;
-    if (gnutls_pubkey_import_x509(key, certificate, 0) < 0)
+    if (gnutls_pubkey_import_x509(key, certificate->crt, 0) < 0)
         return -EBADMSG;
     return gnutls_pubkey_verify_data2(key, scheme_to_gnutls(scheme), 0, &data, &value) < 0 ? -EBADMSG : 0;
 }

@@ -1,96 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* GnuTLS's trust lists: see trust.h. */
+/* GnuTLS reads the message and checks its signatures: see trust.h. */
 #include "idctl/trust.h"
 
 #include "config/values.h"
+#include "idctl/certificates.h"
 
 #include <gnutls/pkcs7.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-struct Trust {
-    gnutls_x509_trust_list_t list;
-};
-
-void verdict_clear(Verdict *verdict) {
-    free(verdict->reason);
-    *verdict = (Verdict) { 0 };
-}
-
-void verdict_set(Verdict *verdict, bool good, const char *format, ...) {
-    va_list arguments;
-    char *reason = NULL;
-
-    va_start(arguments, format);
-    if (vasprintf(&reason, format, arguments) < 0)
-        reason = NULL;
-    va_end(arguments);
-    free(verdict->reason);
-    *verdict = (Verdict) { good && reason, reason };
-}
-
-Trust *trust_free(Trust *trust) {
-    if (trust && trust->list)
-        gnutls_x509_trust_list_deinit(trust->list, 1);
-    free(trust);
-    return NULL;
-}
-
-int trust_new(const Certificates *anchors, Trust **ret) {
-    _cleanup_trust_ Trust *trust = calloc(1, sizeof *trust);
-
-    if (anchors->count == 0)
-        return -EINVAL;
-    if (!trust || gnutls_x509_trust_list_init(&trust->list, 0) < 0)
-        return -ENOMEM;
-    for (size_t i = 0; i < anchors->count; i++) {
-        _cleanup_bytes_ Bytes der = BYTES_NULL;
-        if (certificate_to_der(anchors->list[i], &der) < 0)
-            return -ENOMEM;
-        /* add_trust_mem parses a copy, so that list and caller free each their own. */
-        gnutls_datum_t datum = { der.data, (unsigned) der.size };
-        if (gnutls_x509_trust_list_add_trust_mem(trust->list, &datum, NULL, GNUTLS_X509_FMT_DER, 0, 0) < 0)
-            return -ENOMEM;
-    }
-    *ret = TAKE_PTR(trust);
-    return 0;
-}
-
-/* GnuTLS's words for a status, without the space at their end. */
-static void verdict_from_status(Verdict *verdict, unsigned status) {
-    gnutls_datum_t text;
-
-    if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) < 0) {
-        verdict_set(verdict, false, "not trusted (status 0x%x)", status);
-        return;
-    }
-    size_t length = strlen((const char *) text.data);
-    while (length > 0 && text.data[length - 1] == ' ')
-        text.data[--length] = '\0';
-    verdict_set(verdict, status == 0, "%s", (const char *) text.data);
-    gnutls_free(text.data);
-}
-
-void trust_verify(const Trust *trust, const Certificates *chain, const char *name, const char *usage, Verdict *ret) {
-    gnutls_typed_vdata_st data[2];
-    unsigned count = 0, status = 0;
-
-    if (chain->count == 0) {
-        verdict_set(ret, false, "there is no certificate");
-        return;
-    }
-    if (usage)
-        data[count++] = (gnutls_typed_vdata_st) { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *) usage };
-    if (name)
-        data[count++] = (gnutls_typed_vdata_st) { .type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *) name };
-    int r = gnutls_x509_trust_list_verify_crt2(trust->list, chain->list, (unsigned) chain->count, data, count, 0,
-                                               &status, NULL);
-    if (r < 0)
-        verdict_set(ret, false, "%s", gnutls_strerror(r));
-    else
-        verdict_from_status(ret, status);
-}
 
 static void pkcs7_deinit(gnutls_pkcs7_t *pkcs7) {
     if (*pkcs7)
@@ -129,106 +45,92 @@ bool trust_is_cms(BytesView data) {
 
 /* ---- signers ---- */
 
-static int certificates_inside(gnutls_pkcs7_t pkcs7, Certificates *ret) {
-    int count = gnutls_pkcs7_get_crt_count(pkcs7), r = 0;
-    gnutls_datum_t *list =
-        count > 0 && (unsigned) count <= CERTIFICATES_MAX ? calloc((size_t) count, sizeof *list) : NULL;
+static int certificates_inside(gnutls_pkcs7_t pkcs7, CertificateList *ret) {
+    int count = gnutls_pkcs7_get_crt_count(pkcs7);
 
-    if (count <= 0)
-        return count < 0 ? -EBADMSG : 0;
-    if (!list)
-        return (unsigned) count > CERTIFICATES_MAX ? -E2BIG : -ENOMEM;
-    for (int i = 0; i < count && r == 0; i++)
-        r = gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &list[i]) < 0 ? -EBADMSG : 0;
-    if (r == 0)
-        r = certificates_from_views(list, (size_t) count, ret);
-    for (int i = 0; i < count; i++)
-        gnutls_free(list[i].data);
-    free(list);
-    return r;
+    if (count > (int) BUNDLE_MAX)
+        return -E2BIG;
+    for (int i = 0; i < count; i++) {
+        gnutls_datum_t der;
+        Certificate *certificate;
+        if (gnutls_pkcs7_get_crt_raw2(pkcs7, (unsigned) i, &der) < 0)
+            return -EBADMSG;
+        int r = certificate_from_der((BytesView) { der.data, der.size }, &certificate, NULL);
+        gnutls_free(der.data);
+        if (r >= 0)
+            r = certificate_list_add(ret, certificate);
+        if (r < 0 && r != -EBADMSG)
+            return r;
+    }
+    return count < 0 ? -EBADMSG : 0;
 }
 
 /* Whether the signature names this certificate, by issuer and serial number or by its key identifier (RFC 5652 §5.3).
  */
-static bool is_named(const gnutls_pkcs7_signature_info_st *info, gnutls_x509_crt_t certificate) {
-    unsigned char id[256];
-    size_t size = sizeof id;
-    gnutls_datum_t issuer;
+static bool is_named(const gnutls_pkcs7_signature_info_st *info, const Certificate *certificate) {
+    BytesView issuer = { info->issuer_dn.data, info->issuer_dn.size },
+              serial = { info->signer_serial.data, info->signer_serial.size },
+              key = { info->issuer_keyid.data, info->issuer_keyid.size };
 
-    if (info->issuer_dn.size == 0)
-        return gnutls_x509_crt_get_subject_key_id(certificate, id, &size, NULL) >= 0 &&
-               size == info->issuer_keyid.size && memcmp(id, info->issuer_keyid.data, size) == 0;
-    if (gnutls_x509_crt_get_serial(certificate, id, &size) < 0 || size != info->signer_serial.size ||
-        memcmp(id, info->signer_serial.data, size) != 0 || gnutls_x509_crt_get_raw_issuer_dn(certificate, &issuer) < 0)
-        return false;
-    bool same = issuer.size == info->issuer_dn.size && memcmp(issuer.data, info->issuer_dn.data, issuer.size) == 0;
-    gnutls_free(issuer.data);
-    return same;
-}
-
-/* The chain that begins with one of the certificates. `list` has room for all. */
-static Certificates begin_with(const Certificates *all, size_t first, gnutls_x509_crt_t *list) {
-    Certificates chain = { list, 0 };
-
-    list[chain.count++] = all->list[first];
-    for (size_t i = 0; i < all->count; i++)
-        if (i != first)
-            list[chain.count++] = all->list[i];
-    return chain;
+    if (issuer.size == 0)
+        return key.size > 0 && bytes_view_equal(key, certificate->key_identifier);
+    return bytes_view_equal(serial, certificate->serial_bytes) &&
+           bytes_view_equal(issuer, bytes_view(&certificate->issuer_raw));
 }
 
 typedef struct SignedFile {
     gnutls_pkcs7_t pkcs7;
     gnutls_datum_t content;
-    Certificates certificates; /* all that are inside, in any order */
+    CertificateList certificates; /* all that are inside, in any order */
 } SignedFile;
 
 static void signed_file_clear(SignedFile *file) {
     pkcs7_deinit(&file->pkcs7);
-    certificates_clear(&file->certificates);
+    certificate_list_clear(&file->certificates);
+}
+
+static void refuse(Verdict *verdict, const char *text) {
+    *verdict = (Verdict) { .kind = VERDICT_NO_PATH, .rule = "RFC 5652 §5.6" };
+    (void) failure_set(&verdict->failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED, "%s", text);
 }
 
 /* One signature: the certificate that it names must have made it, and must itself end in an anchor. Whoever signs puts
  * the certificates in, so there may be several of the same issuer and number, and not all need be the CA's.
  * `ret_signer` is the subject of the one for which both is true. */
-static int verify_signature(const Trust *trust, const SignedFile *file, unsigned number, Verdict *ret,
+static int verify_signature(const VerifyRequest *how, const SignedFile *file, unsigned number, Verdict *ret,
                             char **ret_signer) {
     gnutls_pkcs7_signature_info_st info;
-    gnutls_x509_crt_t *list = calloc(file->certificates.count + 1, sizeof(gnutls_x509_crt_t));
-    bool found = false;
+    VerifyRequest request = *how;
+    bool found = false, good = false;
 
-    if (!list || gnutls_pkcs7_get_signature_info(file->pkcs7, number, &info) < 0) {
-        int r = list ? -EBADMSG : -ENOMEM;
-        free(list);
-        return r;
-    }
-    verdict_set(ret, false, "its signer's certificate is not in it");
-    for (size_t i = 0; i < file->certificates.count && !ret->good; i++) {
-        if (!is_named(&info, file->certificates.list[i]))
+    if (gnutls_pkcs7_get_signature_info(file->pkcs7, number, &info) < 0)
+        return -EBADMSG;
+    request.candidates = &file->certificates;
+    refuse(ret, "its signer's certificate is not in it");
+    for (size_t i = 0; i < file->certificates.count && !good; i++) {
+        request.leaf = file->certificates.list[i];
+        if (!is_named(&info, request.leaf))
             continue;
-        if (gnutls_pkcs7_verify_direct(file->pkcs7, file->certificates.list[i], number, &file->content, 0) < 0) {
+        if (gnutls_pkcs7_verify_direct(file->pkcs7, request.leaf->crt, number, &file->content, 0) < 0) {
             /* GnuTLS takes the hash of every RSA-PSS in CMS for SHA-256. */
             if (!found)
-                verdict_set(
-                    ret, false,
-                    info.algo == GNUTLS_SIGN_RSA_PSS_SHA256
-                        ? "the signature is not one of this file, or it is RSA-PSS with another hash than SHA-256, "
-                          "which cannot be verified here: see \"openssl cms -verify\""
-                        : "the signature is not one of this file");
+                refuse(ret, info.algo == GNUTLS_SIGN_RSA_PSS_SHA256
+                                ? "the signature is not one of this file, or it is RSA-PSS with another hash than "
+                                  "SHA-256, which cannot be verified here: see \"openssl cms -verify\""
+                                : "the signature is not one of this file");
             continue;
         }
         found = true;
-        Certificates chain = begin_with(&file->certificates, i, list);
-        trust_verify(trust, &chain, NULL, NULL, ret);
-        if (ret->good)
-            *ret_signer = certificate_subject(file->certificates.list[i]);
+        good = verify(&request, NULL, NULL, ret) >= 0;
+        ret->at_fault = NULL; /* it goes with the message */
+        if (good)
+            *ret_signer = strdup(request.leaf->subject);
     }
     gnutls_pkcs7_signature_info_deinit(&info);
-    free(list);
-    return ret->good && !*ret_signer ? -ENOMEM : 0;
+    return good && !*ret_signer ? -ENOMEM : 0;
 }
 
-int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdict *ret, char ***ret_signers) {
+int trust_verify_cms(const VerifyRequest *how, BytesView cms, BytesView content, Verdict *ret, char ***ret_signers) {
     _cleanup_(signed_file_clear)
         SignedFile file = { .content = { (unsigned char *) content.data, (unsigned) content.size } };
     _cleanup_strings_ char **signers = NULL;
@@ -248,15 +150,15 @@ int trust_verify_cms(const Trust *trust, BytesView cms, BytesView content, Verdi
         return -ENOMEM;
     /* Several signers: all of them, since a reader would take the file for signed by each. */
     for (int i = 0; i < count; i++) {
-        r = verify_signature(trust, &file, (unsigned) i, ret, &signers[i]);
+        r = verify_signature(how, &file, (unsigned) i, ret, &signers[i]);
         if (r < 0)
             return r;
-        if (!ret->good)
+        if (ret->kind != VERDICT_GOOD)
             return 0;
     }
-    verdict_set(ret, true,
-                count == 1 ? "the signature is good, and its signer's chain ends in an anchor"
-                           : "all signatures are good, and their signers' chains end in anchors");
+    (void) failure_set(&ret->failure, -EKEYREJECTED, FAILURE_NONE, "%s",
+                       count == 1 ? "the signature is good, and its signer's chain ends in an anchor"
+                                  : "all signatures are good, and their signers' chains end in anchors");
     *ret_signers = TAKE_PTR(signers);
     return 0;
 }

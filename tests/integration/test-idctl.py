@@ -26,7 +26,9 @@ class Idctl(unittest.TestCase):
         cls.enterClassContext(cls.bus)
         for name in ("root", "leaf"):
             subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                            cls.path(name + ".key"), "-outform", "DER", "-out", cls.path(name + ".der"), "-subj", "/CN=" + name],
+                            cls.path(name + ".key"), "-outform", "DER", "-out", cls.path(name + ".der"), "-subj", "/CN=" + name,
+                            "-addext", "subjectAltName=DNS:" + name], check=True, capture_output=True)
+            subprocess.run(["openssl", "x509", "-inform", "DER", "-in", cls.path(name + ".der"), "-out", cls.path(name + ".pem")],
                            check=True, capture_output=True)
         cls.start_fake()
 
@@ -209,8 +211,6 @@ class Idctl(unittest.TestCase):
             with open(path, "w", encoding="ascii") as file:
                 file.write(text)
         self.openssl("dgst", "-sha256", "-sign", self.path("leaf.key"), "-out", raw, message)
-        self.openssl("x509", "-inform", "DER", "-in", self.path("root.der"), "-out", self.path("root.pem"))
-        self.openssl("x509", "-inform", "DER", "-in", self.path("leaf.der"), "-out", self.path("leaf.pem"))
         result = self.verify("evil", message, raw, good=True)
         self.assertEqual((result["kind"], result["scheme"]), ("raw", "ecdsa_secp256r1_sha256"))
         self.verify("evil", forged, raw, good=False)
@@ -231,22 +231,22 @@ class Idctl(unittest.TestCase):
         self.refused(1, "not a regular file", "verify", "evil", "/dev/null", raw)
 
     def test_verify_chains(self):
-        for name in ("root", "leaf"):
-            self.openssl("x509", "-inform", "DER", "-in", self.path(name + ".der"), "-out", self.path(name + ".chain"))
-        self.verify("evil", "--chain", self.path("root.chain"), good=True)
-        self.verify("evil", "--chain", self.path("leaf.chain"), good=False)
-        self.verify("evil", "--chain", self.path("leaf.chain"), "--anchors", self.path("leaf.chain"), good=True)
-        self.verify("evil", "--chain", self.path("root.chain"), "--name", "other.example", good=False)
+        self.verify("evil", "--chain", self.path("root.pem"), good=True)
+        self.verify("evil", "--chain", self.path("leaf.pem"), good=False)
+        self.verify("evil", "--chain", self.path("leaf.pem"), "--anchors", self.path("leaf.pem"), good=True)
+        self.verify("evil", "--chain", self.path("root.pem"), "--name", "other.example", good=False)
         for arguments in ((), ("x",), ("x", "y", "--chain", "z"), ("--peer", "a:1", "--chain", "z"), ("--peer", "nowhere")):
             self.refused(2, "verify|HOST:PORT", "verify", "evil", *arguments)
         # A server that insists on a client certificate shows its own all the same.
-        with subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", self.path("root.chain"), "-key",
+        with subprocess.Popen(["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", self.path("root.pem"), "-key",
                                self.path("root.key"), "-Verify", "1", "-verify_return_error", "-rev"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
             endpoint = next(line for line in server.stdout if line.startswith("ACCEPT")).split()[1]
             self.assertIn("name", self.verify("evil", "--peer", endpoint, good=False)["reason"])
+            # Without identity and identityd, and for one use or another.
+            self.verify("--peer", endpoint, "--name", "root", "--anchors", self.path("root.pem"), good=True)
             self.assertEqual(self.verify("evil", "--peer", endpoint, "--name", "root", good=True)["kind"], "peer")
-            self.verify("evil", "--peer", endpoint, "--name", "root", "--anchors", self.path("leaf.chain"), good=False)
+            self.verify("evil", "--peer", endpoint, "--name", "root", "--anchors", self.path("leaf.pem"), good=False)
             server.kill()
 
     CONFIG = ("[Identity]\nSubject=CN=%%d,O=Example\n[Enrollment]\nProtocol=est\nServer=https://ca.example/.well-known/est\n"
@@ -257,7 +257,7 @@ class Idctl(unittest.TestCase):
         os.mkdir(os.path.join(directory, "identities"))
         for name, text in files.items():
             with open(os.path.join(directory, "identities", name + ".conf"), "w", encoding="utf-8") as file:
-                file.write(text % {"anchors": self.path("root.der")})
+                file.write(text % {"anchors": self.path("root.pem")})
         result = subprocess.run([IDCTL, "check", "--json", *arguments], capture_output=True, text=True, check=False, timeout=60,
                                 env={**self.bus.environment, "CONFIGURATION_DIRECTORY": directory,
                                      "RUNTIME_DIRECTORY": directory + "/none", **environment})
@@ -280,6 +280,9 @@ class Idctl(unittest.TestCase):
         findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/nowhere.pem")}, "--config", status=1)
         self.found(findings, "failed", "Anchors=/nowhere.pem cannot be read", "one")
         findings = self.check({"one": self.CONFIG.replace("%(anchors)s", "/etc/passwd")}, "--config", status=1)
+        self.found(findings, "failed", "holds no certificates", "one")
+        # identityd reads PEM alone.
+        findings = self.check({"one": self.CONFIG.replace("%(anchors)s", self.path("root.der"))}, "--config", status=1)
         self.found(findings, "failed", "holds no certificates", "one")
         linked = self.CONFIG.replace("[Access]", "Authenticate=identity:nobody\n[Access]")
         findings = self.check({"one": linked}, "--config", status=1)

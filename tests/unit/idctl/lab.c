@@ -40,14 +40,22 @@ void lab_certificate_clear(LabCertificate *certificate) {
     gnutls_x509_privkey_deinit(certificate->key);
 }
 
-void lab_chain(Certificates *ret, size_t count, const LabCertificate *const *certificates) {
-    Bytes *list = calloc(count + 1, sizeof list[0]);
+Certificate *lab_certificate_read(const LabCertificate *certificate) {
+    gnutls_datum_t der;
+    Certificate *read;
+    Failure failure = FAILURE_INIT;
 
-    assert_non_null(list);
+    assert_true(gnutls_x509_crt_export2(certificate->certificate, GNUTLS_X509_FMT_DER, &der) >= 0);
+    if (certificate_from_der((BytesView) { der.data, der.size }, &read, &failure) < 0)
+        fail_msg("%s", failure.text);
+    gnutls_free(der.data);
+    return read;
+}
+
+void lab_chain(CertificateList *ret, size_t count, const LabCertificate *const *certificates) {
+    CertificateList list = { 0 };
+
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(certificate_to_der(certificates[i]->certificate, &list[i]), 0);
-    assert_int_equal(certificates_from_der(list, count, ret), 0);
-    for (size_t i = 0; i < count; i++)
-        bytes_clear(&list[i]);
-    free(list);
+        assert_int_equal(certificate_list_add(&list, lab_certificate_read(certificates[i])), 0);
+    *ret = list;
 }

@@ -2,7 +2,7 @@
 /* Certificates with software keys for the unit tests of idctl. */
 #pragma once
 
-#include "idctl/certificates.h"
+#include "pki/certificate.h"
 
 #include <gnutls/abstract.h>
 
@@ -16,5 +16,7 @@ void lab_certificate_new(const char *common_name, bool ca, gnutls_pk_algorithm_t
                          const LabCertificate *issuer, LabCertificate *ret);
 void lab_certificate_clear(LabCertificate *certificate);
 
+/* As the programs read it; the caller frees. */
+Certificate *lab_certificate_read(const LabCertificate *certificate);
 /* Takes nothing: the list gets copies. */
-void lab_chain(Certificates *ret, size_t count, const LabCertificate *const *certificates);
+void lab_chain(CertificateList *ret, size_t count, const LabCertificate *const *certificates);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files of certificates in every form and order, and what is refused; chains against anchors, names and time. */
+/* Files of certificates in every form and order, what is left out of them and what is refused. */
 #include "idctl/certificates.h"
-#include "idctl/trust.h"
 
 #include "lab.h"
 
@@ -9,11 +8,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 typedef struct Lab {
-    LabCertificate root, intermediate, leaf, expired;
+    LabCertificate root, intermediate, leaf, expired, stranger;
 } Lab;
 
 static void append_pem(Bytes *bytes, const LabCertificate *certificate) {
@@ -23,9 +24,16 @@ static void append_pem(Bytes *bytes, const LabCertificate *certificate) {
     gnutls_free(pem.data);
 }
 
-static void assert_subject(gnutls_x509_crt_t certificate, const char *expected) {
-    _cleanup_free_ char *subject = certificate_subject(certificate);
-    assert_string_equal(subject, expected);
+static int parse(BytesView data, CertificateList *ret) {
+    Failure failure = FAILURE_INIT;
+    LeftOut left_out;
+
+    int r = certificates_parse(data, ret, &left_out, &failure);
+    if (r < 0)
+        assert_true(failure.text[0]);
+    else
+        assert_int_equal(left_out.count, 0);
+    return r;
 }
 
 static void test_pem_in_any_order(void **state) {
@@ -35,27 +43,27 @@ static void test_pem_in_any_order(void **state) {
                                           { &lab->intermediate, &lab->leaf, &lab->root } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(orders); i++) {
-        _cleanup_certificates_ Certificates certificates = { 0 };
+        _cleanup_certificates_ CertificateList certificates = { 0 };
         _cleanup_bytes_ Bytes pem = BYTES_NULL;
         assert_int_equal(bytes_append(&pem, bytes_view_string("# a remark\n")), 0);
         for (size_t k = 0; k < 3; k++)
             append_pem(&pem, orders[i][k]);
-        assert_int_equal(certificates_parse(bytes_view(&pem), &certificates), 0);
+        assert_int_equal(parse(bytes_view(&pem), &certificates), 0);
         assert_int_equal(certificates.count, 3);
         certificates_leaf_first(&certificates);
-        assert_subject(certificates.list[0], "CN=leaf");
+        assert_string_equal(certificates.list[0]->subject, "CN=leaf");
     }
 }
 
 /* A CA's own chain has no leaf that is no CA: the one that issued none of the others goes first. */
 static void test_chain_of_cas(void **state) {
     const Lab *lab = *state;
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
 
     lab_chain(&certificates, 2, (const LabCertificate *[]) { &lab->root, &lab->intermediate });
     certificates_leaf_first(&certificates);
-    assert_subject(certificates.list[0], "CN=intermediate");
-    assert_subject(certificates.list[1], "CN=root");
+    assert_string_equal(certificates.list[0]->subject, "CN=intermediate");
+    assert_string_equal(certificates.list[1]->subject, "CN=root");
 }
 
 static void make_pkcs7(const Lab *lab, gnutls_x509_crt_fmt_t format, Bytes *ret) {
@@ -75,67 +83,99 @@ static void test_pkcs7_and_der(void **state) {
     const Lab *lab = *state;
 
     for (int format = GNUTLS_X509_FMT_DER; format <= GNUTLS_X509_FMT_PEM; format++) {
-        _cleanup_certificates_ Certificates certificates = { 0 };
+        _cleanup_certificates_ CertificateList certificates = { 0 };
         _cleanup_bytes_ Bytes data = BYTES_NULL;
         make_pkcs7(lab, (gnutls_x509_crt_fmt_t) format, &data);
-        assert_int_equal(certificates_parse(bytes_view(&data), &certificates), 0);
+        assert_int_equal(parse(bytes_view(&data), &certificates), 0);
         assert_int_equal(certificates.count, 3);
         certificates_leaf_first(&certificates);
-        assert_subject(certificates.list[0], "CN=leaf");
+        assert_string_equal(certificates.list[0]->subject, "CN=leaf");
     }
-    _cleanup_certificates_ Certificates single = { 0 };
+    _cleanup_certificates_ CertificateList single = { 0 };
     _cleanup_bytes_ Bytes der = BYTES_NULL;
-    assert_int_equal(certificate_to_der(lab->root.certificate, &der), 0);
-    assert_int_equal(certificates_parse(bytes_view(&der), &single), 0);
+    _cleanup_certificate_ Certificate *root = lab_certificate_read(&lab->root);
+    assert_int_equal(bytes_copy(bytes_view(&root->der), &der), 0);
+    assert_int_equal(parse(bytes_view(&der), &single), 0);
     certificates_leaf_first(&single);
-    assert_subject(single.list[0], "CN=root");
+    assert_string_equal(single.list[0]->subject, "CN=root");
 }
 
 static void test_refusals(void **state) {
-    _cleanup_certificates_ Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
     _cleanup_free_ char *huge = malloc(CERTIFICATES_FILE_MAX + 1);
     static const char *const bad[] = { "", "hello", "0",
                                        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                                        "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        assert_int_equal(certificates_parse(bytes_view_string(bad[i]), &certificates), -EBADMSG);
+        assert_int_equal(parse(bytes_view_string(bad[i]), &certificates), -EBADMSG);
     assert_non_null(huge);
     memset(huge, 'x', CERTIFICATES_FILE_MAX + 1);
-    assert_int_equal(certificates_parse((BytesView) { (uint8_t *) huge, CERTIFICATES_FILE_MAX + 1 }, &certificates),
-                     -E2BIG);
+    assert_int_equal(parse((BytesView) { (uint8_t *) huge, CERTIFICATES_FILE_MAX + 1 }, &certificates), -EBADMSG);
     assert_int_equal(certificates.count, 0);
 }
 
-static void check(const Trust *trust, const Lab *lab, const LabCertificate *leaf, const char *name,
-                  const char *reason) {
-    _cleanup_certificates_ Certificates chain = { 0 };
-    _cleanup_verdict_ Verdict verdict = { 0 };
+static void write_file(const char *path, const Bytes *data) {
+    FILE *file = fopen(path, "we");
 
-    lab_chain(&chain, 2, (const LabCertificate *[]) { leaf, &lab->intermediate });
-    trust_verify(trust, &chain, name, NULL, &verdict);
-    assert_int_equal(verdict.good, reason == NULL);
-    if (reason && !strstr(verdict.reason, reason))
-        fail_msg("expected \"%s\" in \"%s\"", reason, verdict.reason);
+    assert_non_null(file);
+    assert_int_equal(fwrite(data->data, 1, data->size, file), data->size);
+    assert_int_equal(fclose(file), 0);
 }
 
-static void test_verification(void **state) {
+/* What cannot be read is left out; where it may be the leaf, the file is refused instead of another one being taken for
+ * it. */
+static void test_left_out(void **state) {
     const Lab *lab = *state;
-    _cleanup_certificates_ Certificates anchors = { 0 }, others = { 0 }, none = { 0 };
-    _cleanup_trust_ Trust *trust = NULL, *strangers = NULL;
-    _cleanup_verdict_ Verdict verdict = { 0 };
+    static const char unreadable[] = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    char path[] = "/tmp/identityd-test.XXXXXX";
+    int fd = mkstemp(path);
 
-    lab_chain(&anchors, 1, (const LabCertificate *[]) { &lab->root });
-    lab_chain(&others, 1, (const LabCertificate *[]) { &lab->expired });
-    assert_int_equal(trust_new(&anchors, &trust), 0);
-    assert_int_equal(trust_new(&others, &strangers), 0);
-    check(trust, lab, &lab->leaf, NULL, NULL);
-    check(trust, lab, &lab->leaf, "host.example", NULL);
-    check(trust, lab, &lab->leaf, "other.example", "name");
-    check(trust, lab, &lab->expired, NULL, "expired");
-    check(strangers, lab, &lab->leaf, NULL, "issuer is unknown");
-    trust_verify(trust, &none, NULL, NULL, &verdict);
-    assert_false(verdict.good);
+    assert_true(fd >= 0);
+    (void) close(fd);
+    for (int first = 0; first < 2; first++) {
+        _cleanup_certificates_ CertificateList any = { 0 }, chain = { 0 };
+        _cleanup_bytes_ Bytes pem = BYTES_NULL;
+        if (first)
+            assert_int_equal(bytes_append(&pem, bytes_view_string(unreadable)), 0);
+        append_pem(&pem, &lab->leaf);
+        if (!first)
+            assert_int_equal(bytes_append(&pem, bytes_view_string(unreadable)), 0);
+        append_pem(&pem, &lab->intermediate);
+        write_file(path, &pem);
+        assert_int_equal(certificates_read(path, &any), EXIT_OK);
+        assert_int_equal(any.count, 2);
+        assert_int_equal(certificates_read_chain(path, &chain), first ? EXIT_FAILED : EXIT_OK);
+        assert_int_equal(chain.count, first ? 0 : 2);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A CA beside certificates that it did not issue may be the leaf itself. */
+static void test_leaf_first(void **state) {
+    const Lab *lab = *state;
+    static const struct {
+        const char *places, *leaf;
+    } orders[] = { { "l", "CN=leaf" },       { "ri", "CN=intermediate" }, { "ir", "CN=intermediate" },
+                   { "lx", "CN=leaf" },      { "xl", "CN=expired" },      { "sl", "CN=leaf" },
+                   { "sr", "CN=stranger" },  { "rs", "CN=root" },         { "rlx", "CN=root" },
+                   { "srix", "CN=expired" }, { "iri", "CN=intermediate" } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(orders); i++) {
+        _cleanup_certificates_ CertificateList list = { 0 };
+        for (const char *place = orders[i].places; *place; place++) {
+            const LabCertificate *one = *place == 'l'   ? &lab->leaf
+                                        : *place == 'i' ? &lab->intermediate
+                                        : *place == 'r' ? &lab->root
+                                        : *place == 's' ? &lab->stranger
+                                                        : &lab->expired;
+            assert_int_equal(certificate_list_add(&list, lab_certificate_read(one)), 0);
+        }
+        certificates_leaf_first(&list);
+        if (strcmp(list.list[0]->subject, orders[i].leaf) != 0)
+            fail_msg("%s: %s", orders[i].places, list.list[0]->subject);
+        assert_int_equal(list.count, strlen(orders[i].places));
+    }
 }
 
 static int setup(void **state) {
@@ -147,13 +187,14 @@ static int setup(void **state) {
     lab_certificate_new("intermediate", true, GNUTLS_PK_ECDSA, curve, 100, &lab->root, &lab->intermediate);
     lab_certificate_new("leaf", false, GNUTLS_PK_ECDSA, curve, 100, &lab->intermediate, &lab->leaf);
     lab_certificate_new("expired", false, GNUTLS_PK_ECDSA, curve, -1, &lab->intermediate, &lab->expired);
+    lab_certificate_new("stranger", true, GNUTLS_PK_ECDSA, curve, 100, NULL, &lab->stranger);
     *state = lab;
     return 0;
 }
 
 static int teardown(void **state) {
     Lab *lab = *state;
-    LabCertificate *all[] = { &lab->root, &lab->intermediate, &lab->leaf, &lab->expired };
+    LabCertificate *all[] = { &lab->root, &lab->intermediate, &lab->leaf, &lab->expired, &lab->stranger };
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         lab_certificate_clear(all[i]);
     free(lab);
@@ -164,7 +205,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pem_in_any_order), cmocka_unit_test(test_chain_of_cas),
         cmocka_unit_test(test_pkcs7_and_der),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_verification),
+        cmocka_unit_test(test_left_out),         cmocka_unit_test(test_leaf_first),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -44,10 +44,11 @@ static bool openssl_accepts(const Lab *lab) {
     return WEXITSTATUS(status) == 0;
 }
 
-static void make_cms(const LabCertificate *leaf, const Certificates *chain, const SignatureScheme *scheme, int64_t time,
-                     Bytes *ret) {
+static void make_cms(const LabCertificate *leaf, const CertificateList *chain, const SignatureScheme *scheme,
+                     int64_t time, Bytes *ret) {
     _cleanup_bytes_ Bytes attributes = BYTES_NULL;
     uint8_t digest[64];
+    _cleanup_certificate_ Certificate *own = lab_certificate_read(leaf);
     gnutls_privkey_t key;
     gnutls_datum_t signature;
 
@@ -69,9 +70,8 @@ static void make_cms(const LabCertificate *leaf, const Certificates *chain, cons
         : scheme->hash == SCHEME_SHA384       ? GNUTLS_SIGN_RSA_PSS_RSAE_SHA384
                                               : GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
     assert_true(gnutls_privkey_sign_data2(key, algorithm, 0, &data, &signature) >= 0);
-    assert_int_equal(signature_verify(leaf->certificate, scheme, bytes_view(&attributes),
-                                      (BytesView) { signature.data, signature.size }),
-                     0);
+    assert_int_equal(
+        signature_check(own, scheme, bytes_view(&attributes), (BytesView) { signature.data, signature.size }), 0);
     assert_int_equal(cms_signed_data(&(CmsSignature) { scheme, chain, bytes_view(&attributes),
                                                        (BytesView) { signature.data, signature.size } },
                                      ret),
@@ -80,18 +80,32 @@ static void make_cms(const LabCertificate *leaf, const Certificates *chain, cons
     gnutls_privkey_deinit(key);
 }
 
-static void trust_of(const LabCertificate *anchor, Trust **ret) {
-    _cleanup_certificates_ Certificates anchors = { 0 };
+/* The subject of the one signer, the caller's; NULL: not verified, and why is in `ret`. */
+static char *signer_of(const LabCertificate *anchor, const Bytes *cms, const char *text, Verdict *ret) {
+    _cleanup_certificates_ CertificateList anchors = { 0 };
+    _cleanup_strings_ char **signers = NULL;
+
     lab_chain(&anchors, 1, (const LabCertificate *[]) { anchor });
-    assert_int_equal(trust_new(&anchors, ret), 0);
+    const VerifyRequest request = { .anchors = &anchors, .now = time(NULL) };
+    assert_int_equal(trust_verify_cms(&request, bytes_view(cms), bytes_view_string(text), ret, &signers), 0);
+    assert_true(ret->failure.text[0]);
+    assert_int_equal(signers != NULL, ret->kind == VERDICT_GOOD);
+    if (!signers)
+        return NULL;
+    assert_null(signers[1]);
+    return strdup(signers[0]);
+}
+
+static void assert_refused(const LabCertificate *anchor, const Bytes *cms, const char *text) {
+    Verdict verdict;
+
+    assert_null(signer_of(anchor, cms, text, &verdict));
 }
 
 static void check_scheme(const Lab *lab, const LabCertificate *leaf, const char *name) {
-    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_certificates_ CertificateList chain = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
-    _cleanup_trust_ Trust *trust = NULL, *strangers = NULL;
-    _cleanup_verdict_ Verdict verdict = { 0 };
-    _cleanup_strings_ char **signers = NULL, **nobody = NULL;
+    Verdict verdict;
     const SignatureScheme *scheme = scheme_by_name(name);
 
     assert_non_null(scheme);
@@ -101,27 +115,19 @@ static void check_scheme(const Lab *lab, const LabCertificate *leaf, const char 
     write_file(lab, "content", bytes_view_string(content));
     assert_true(openssl_accepts(lab));
 
-    trust_of(&lab->root, &trust);
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signers), 0);
-    if (!verdict.good)
-        fail_msg("%s: %s", name, verdict.reason);
-    assert_string_equal(signers[0], "CN=leaf");
-    assert_null(signers[1]);
+    _cleanup_free_ char *signer = signer_of(&lab->root, &cms, content, &verdict);
+    if (!signer)
+        fail_msg("%s: %s", name, verdict.failure.text);
+    assert_string_equal(signer, "CN=leaf");
 
     /* Another content, other anchors, another signature. */
     write_file(lab, "content", bytes_view_string("line one\nline 2\r\n"));
     assert_false(openssl_accepts(lab));
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string("line 1"), &verdict, &nobody), 0);
-    assert_false(verdict.good);
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(""), &verdict, &nobody), 0);
-    assert_false(verdict.good);
-    trust_of(&lab->stranger, &strangers);
-    assert_int_equal(trust_verify_cms(strangers, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
-    assert_false(verdict.good);
+    assert_refused(&lab->root, &cms, "line 1");
+    assert_refused(&lab->root, &cms, "");
+    assert_refused(&lab->stranger, &cms, content);
     cms.data[cms.size - 2] ^= 1;
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
-    assert_false(verdict.good);
-    assert_null(nobody);
+    assert_refused(&lab->root, &cms, content);
 }
 
 static void test_every_scheme(void **state) {
@@ -138,7 +144,7 @@ static void test_every_scheme(void **state) {
 /* From 2050 on signingTime is a GeneralizedTime; what cannot be written is refused. */
 static void test_signing_time(void **state) {
     const Lab *lab = *state;
-    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_certificates_ CertificateList chain = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL, attributes = BYTES_NULL;
     uint8_t digest[32] = { 0 };
 
@@ -179,70 +185,60 @@ static void forge(const LabCertificate *leaf, const LabCertificate *false_issuer
 static void test_forged_name(void **state) {
     const Lab *lab = *state;
     LabCertificate false_intermediate, forged;
-    _cleanup_trust_ Trust *trust = NULL;
 
     lab_certificate_new("intermediate", true, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 100,
                         NULL, &false_intermediate);
     forge(&lab->p256, &false_intermediate, &forged);
-    trust_of(&lab->root, &trust);
     const LabCertificate *orders[][4] = {
         { &forged, &lab->p256, &lab->intermediate, &false_intermediate },
         { &lab->p256, &forged, &false_intermediate, &lab->intermediate },
     };
     for (size_t i = 0; i < ARRAY_LENGTH(orders); i++) {
-        _cleanup_certificates_ Certificates chain = { 0 };
+        _cleanup_certificates_ CertificateList chain = { 0 };
         _cleanup_bytes_ Bytes cms = BYTES_NULL;
-        _cleanup_verdict_ Verdict verdict = { 0 };
-        _cleanup_strings_ char **signers = NULL;
+        Verdict verdict;
         lab_chain(&chain, 4, orders[i]);
         make_cms(&lab->p256, &chain, scheme_by_id(0x0403), time(NULL), &cms);
-        assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &signers), 0);
-        assert_true(verdict.good);
-        assert_string_equal(signers[0], "CN=leaf");
+        _cleanup_free_ char *signer = signer_of(&lab->root, &cms, content, &verdict);
+        assert_non_null(signer);
+        assert_string_equal(signer, "CN=leaf");
     }
-    _cleanup_certificates_ Certificates alone = { 0 };
+    _cleanup_certificates_ CertificateList alone = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
-    _cleanup_verdict_ Verdict verdict = { 0 };
-    _cleanup_strings_ char **nobody = NULL;
     lab_chain(&alone, 2, (const LabCertificate *[]) { &forged, &false_intermediate });
     make_cms(&lab->p256, &alone, scheme_by_id(0x0403), time(NULL), &cms);
-    assert_int_equal(trust_verify_cms(trust, bytes_view(&cms), bytes_view_string(content), &verdict, &nobody), 0);
-    assert_false(verdict.good);
-    assert_null(nobody);
+    assert_refused(&lab->root, &cms, content);
     lab_certificate_clear(&forged);
     lab_certificate_clear(&false_intermediate);
 }
 
 static void test_refusals(void **state) {
     const Lab *lab = *state;
-    _cleanup_certificates_ Certificates none = { 0 };
-    _cleanup_trust_ Trust *trust = NULL;
-    _cleanup_verdict_ Verdict verdict = { 0 };
+    _cleanup_certificates_ CertificateList none = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
     _cleanup_strings_ char **nobody = NULL;
+    _cleanup_certificate_ Certificate *p256 = lab_certificate_read(&lab->p256);
+    const VerifyRequest request = { .anchors = &none };
+    Verdict verdict;
     uint8_t byte = 0x31;
 
     assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0403), &none, { &byte, 1 }, { &byte, 1 } }, &cms),
                      -EINVAL);
-    _cleanup_certificates_ Certificates chain = { 0 };
+    _cleanup_certificates_ CertificateList chain = { 0 };
     lab_chain(&chain, 1, (const LabCertificate *[]) { &lab->rsa });
     assert_int_equal(
         cms_signed_data(&(CmsSignature) { scheme_by_id(0x0805), &chain, { &byte, 1 }, { &byte, 1 } }, &cms), -EINVAL);
-    assert_int_equal(trust_new(&none, &trust), -EINVAL);
-    trust_of(&lab->root, &trust);
     assert_int_equal(
-        trust_verify_cms(trust, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, &nobody),
+        trust_verify_cms(&request, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, &nobody),
         -EBADMSG);
-    assert_int_equal(trust_verify_cms(trust, (BytesView) { 0 }, bytes_view_string(content), &verdict, &nobody),
+    assert_int_equal(trust_verify_cms(&request, (BytesView) { 0 }, bytes_view_string(content), &verdict, &nobody),
                      -EBADMSG);
     assert_false(trust_is_cms(bytes_view_string("-----BEGIN CMS-----\nAAAA\n-----END CMS-----\n")));
     /* A scheme of another key. */
-    assert_int_equal(
-        signature_verify(lab->p256.certificate, scheme_by_id(0x0503), bytes_view_string("x"), (BytesView) { &byte, 1 }),
-        -ENOTSUP);
-    assert_int_equal(
-        signature_verify(lab->p256.certificate, scheme_by_id(0x0403), bytes_view_string("x"), (BytesView) { &byte, 1 }),
-        -EBADMSG);
+    assert_int_equal(signature_check(p256, scheme_by_id(0x0503), bytes_view_string("x"), (BytesView) { &byte, 1 }),
+                     -ENOTSUP);
+    assert_int_equal(signature_check(p256, scheme_by_id(0x0403), bytes_view_string("x"), (BytesView) { &byte, 1 }),
+                     -EBADMSG);
 }
 
 static int setup(void **state) {

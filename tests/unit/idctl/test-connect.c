@@ -148,7 +148,7 @@ static void test_we_refuse(void **state) {
     Server server = SERVER("server.pem", VERIFYING);
 
     assert_int_equal(CONNECT("", S("demo"), server.endpoint, S("--name=other.example"), S("--check")), EXIT_FAILED);
-    assert_output("name       BAD: the certificate does not carry the name other.example");
+    assert_output("name       BAD: ");
     assert_output("chain      good");
     assert_int_equal(
         CONNECT("", S("demo"), server.endpoint, S("--name=host.example"), S("--anchors=stranger.pem"), S("--check")),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Times as idctl shows them, exit statuses and complaints by error, and text from elsewhere that must not act on a
- * terminal. */
+/* Times as idctl shows and reads them, exit statuses and complaints by error, and text from elsewhere that must not act
+ * on a terminal. */
 #include "idctl/bus.h"
 #include "idctl/findings.h"
 #include "idctl/output.h"
+#include "idctl/time-text.h"
 
 #include "said.h"
 
@@ -25,6 +26,62 @@ static void test_texts(void **state) {
     _cleanup_json_ json_t *none = time_to_json(0), *some = time_to_json(UINT64_C(1700000000000000));
     assert_true(json_is_null(none));
     assert_string_equal(json_string_value(some), "2023-11-14T22:13:20Z");
+}
+
+static void test_times_read(void **state) {
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } good[] = {
+        { "@0", 0 },
+        { "@1772366400", 1772366400 },
+        { "@253402300799", 253402300799 },
+        { "2026-03-01T12:00:00Z", 1772366400 },
+        { "2026-03-01t12:00:00z", 1772366400 },
+        { "2026-03-01 12:00:00 UTC", 1772366400 },
+        { "2026-03-01T12:00:00.999Z", 1772366400 },
+        { "2026-03-01T13:30:00+01:30", 1772366400 },
+        { "2026-03-01T07:00:00-05:00", 1772366400 },
+        { "2026-03-01", 1772323200 },
+        { "2024-02-29", 1709164800 },
+        { "9999-12-31T23:59:59Z", 253402300799 },
+    };
+    static const char *const bad[] = {
+        "",
+        "@",
+        "@-1",
+        "@1x",
+        "@253402300800",
+        "now",
+        "2026-03-01T12:00:00",
+        "2026-03-01T12:00Z",
+        "2026-3-1",
+        "2025-02-29",
+        "2026-13-01",
+        "2026-00-10",
+        "2026-03-00",
+        "2026-03-01T24:00:00Z",
+        "2026-03-01T12:60:00Z",
+        "2026-03-01T12:00:60Z",
+        "2026-03-01T12:00:00.Z",
+        "2026-03-01T12:00:00+1:00",
+        "2026-03-01T12:00:00+24:00",
+        "2026-03-01T12:00:00Z ",
+        "1969-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-01:00",
+        "2026-03-01 12:00:00 CET",
+    };
+    int64_t seconds;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        if (time_from_text(good[i].text, &seconds) < 0)
+            fail_msg("%s is refused", good[i].text);
+        assert_int_equal(seconds, good[i].seconds);
+    }
+    seconds = 7;
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
+        if (time_from_text(bad[i], &seconds) != -EINVAL || seconds != 7)
+            fail_msg("\"%s\" is taken for %lld", bad[i], (long long) seconds);
 }
 
 static void test_exit_codes(void **state) {
@@ -182,6 +239,7 @@ static void test_findings(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_times_read),
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_complaints),
         cmocka_unit_test(test_errors_without_name),
