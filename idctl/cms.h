@@ -13,8 +13,9 @@
  * written. */
 int cms_signed_attributes(BytesView digest, int64_t signing_time, Bytes *ret);
 
-/* Whether a scheme can be used in CMS: all but RSA-PSS with SHA-384 and SHA-512, which GnuTLS (3.7.9) takes for SHA-256
- * when it verifies, so that idctl and every other program on GnuTLS would call a good signature bad. */
+/* Whether a scheme can be used in CMS: all but RSA-PSS with SHA-384 and SHA-512. `idctl verify` knows them, but
+ * GnuTLS's own verification (3.7.9) takes them for SHA-256, so that programs which use it would call a good signature
+ * bad. */
 bool cms_scheme_is_usable(const SignatureScheme *scheme);
 
 typedef struct CmsSignature {

@@ -104,8 +104,8 @@ int time_from_text(const char *text, int64_t *ret) {
     const struct tm wanted = parts;
     int64_t seconds = (int64_t) timegm(&parts);
     /* timegm() makes the 1st of March of the 30th of February. */
-    if (parts.tm_mday != wanted.tm_mday || parts.tm_mon != wanted.tm_mon || parts.tm_hour != wanted.tm_hour ||
-        parts.tm_min != wanted.tm_min || parts.tm_sec != wanted.tm_sec)
+    if (parts.tm_mon != wanted.tm_mon || parts.tm_hour != wanted.tm_hour || parts.tm_min != wanted.tm_min ||
+        parts.tm_sec != wanted.tm_sec)
         return -EINVAL;
     seconds -= offset;
     if (seconds < 0 || seconds > SECONDS_MAX)

@@ -2,6 +2,7 @@
 /* Options, anchors, CRLs and chains: see verification.h. */
 #include "idctl/verification.h"
 
+#include "common/distinguished-name.h"
 #include "common/oid.h"
 #include "config/values.h"
 #include "idctl/certificates.h"
@@ -22,7 +23,10 @@ void verification_clear(Verification *verification) {
     crl_set_clear(&verification->crl_set);
     certificate_list_clear(&verification->given);
     certificate_list_clear(&verification->chain);
-    strings_free(verification->signers);
+    bytes_clear(&verification->signer_name);
+    signed_data_verdict_clear(&verification->signed_verdict);
+    signed_data_free(verification->signed_data);
+    certificate_free(verification->own);
 }
 
 void verification_say(Verification *verification, bool good, const char *format, ...) {
@@ -71,6 +75,41 @@ static ExitCode read_depth(Verification *verification) {
     return EXIT_OK;
 }
 
+/* The SHA-256 of a certificate, with "sha256:" before it or without; or a name as RFC 4514 writes it. */
+static ExitCode read_signer(Verification *verification) {
+    const char *signer = command_value(verification->command, "signer");
+    char text[128];
+    Failure failure = FAILURE_INIT;
+
+    if (!signer)
+        return EXIT_OK;
+    (void) snprintf(text, sizeof text, "%s%s", strncmp(signer, "sha256:", 7) == 0 ? "" : "sha256:", signer);
+    if (value_fingerprint(text, verification->signer_sha256) == 0) {
+        verification->has_signer_sha256 = true;
+        return EXIT_OK;
+    }
+    if (!strchr(signer, '=')) {
+        complain("--signer is a subject as RFC 4514 writes it (\"CN=release,O=Example\"), or the SHA-256 of a "
+                 "certificate in 64 hexadecimal digits, not \"%s\".",
+                 signer);
+        return EXIT_USAGE;
+    }
+    if (distinguished_name_encode(signer, &verification->signer_name, &failure) < 0) {
+        complain("--signer cannot be read: %s.", failure.text);
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
+ExitCode verification_refuse_options(const Verification *verification, const char *const *names, const char *what) {
+    for (; *names; names++)
+        if (command_has(verification->command, *names)) {
+            complain("--%s changes nothing for %s: leave it out.", *names, what);
+            return EXIT_USAGE;
+        }
+    return EXIT_OK;
+}
+
 ExitCode verification_read_options(Verification *verification) {
     const Command *command = verification->command;
     VerifyRequest *request = &verification->request;
@@ -97,6 +136,8 @@ ExitCode verification_read_options(Verification *verification) {
     ExitCode code = read_usage(verification);
     if (code == EXIT_OK)
         code = read_depth(verification);
+    if (code == EXIT_OK)
+        code = read_signer(verification);
     request->purposes = verification->purposes[0] ? verification->purposes : NULL;
     return code;
 }
@@ -191,12 +232,15 @@ static void judge(Verification *verification, const VerifyRequest *request) {
 }
 
 ExitCode verification_of_chain(Verification *verification) {
+    static const char *const of_files[] = { "signer", "scheme", NULL };
     const char *peer = command_value(verification->command, "peer");
     VerifyRequest request;
     _cleanup_endpoint_ Endpoint endpoint = { 0 };
 
     verification->kind = peer ? "peer" : "chain";
-    ExitCode code = peer ? endpoint_parse(peer, &endpoint) : EXIT_OK;
+    ExitCode code = verification_refuse_options(verification, of_files, "a chain, which signs no file");
+    if (code == EXIT_OK && peer)
+        code = endpoint_parse(peer, &endpoint);
     if (code == EXIT_OK)
         code = verification_load(verification);
     if (code != EXIT_OK)

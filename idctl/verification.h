@@ -3,7 +3,7 @@
 #pragma once
 
 #include "idctl/identity.h"
-#include "pki/verify.h"
+#include "pki/signed-data.h"
 
 typedef struct Verification {
     const Command *command;
@@ -15,6 +15,9 @@ typedef struct Verification {
     CrlList crls;
     const char *purposes[2]; /* of --usage, NULL-terminated */
     VerifyRequest request;   /* all but the leaf and the candidates */
+    Bytes signer_name;       /* of --signer, a DER Name; or empty, and */
+    bool has_signer_sha256;  /* that of the certificate */
+    uint8_t signer_sha256[32];
     /* ---- what came of it ---- */
     const char *kind; /* "raw", "cms", "chain" or "peer" */
     bool good;
@@ -22,8 +25,10 @@ typedef struct Verification {
     Verdict verdict;              /* of the verifier; without a rule where it was not asked */
     CertificateList given, chain; /* what a file or a peer showed, leaf first; what was found in it */
     const Certificate *anchor;    /* that the chain ends in; borrowed from the anchors */
-    char **signers;               /* subjects of those whose signature is good; or NULL */
-    const char *scheme;           /* of a raw signature */
+    SignedData *signed_data;      /* of CMS, and what is said of its signers */
+    SignedDataVerdict signed_verdict;
+    Certificate *own;   /* of the identity, where a raw signature is by it; or NULL */
+    const char *scheme; /* of that signature */
 } Verification;
 
 void verification_clear(Verification *verification);
@@ -34,6 +39,10 @@ ExitCode verification_read_options(Verification *verification);
 
 /* The anchors of --anchors or of the identity, and the CRLs of --crls; complains. */
 ExitCode verification_load(Verification *verification);
+
+/* Refuses options that would change nothing for what is verified: EXIT_USAGE with a complaint. `names` ends with NULL.
+ */
+ExitCode verification_refuse_options(const Verification *verification, const char *const *names, const char *what);
 
 /* Says what came of it, without the verifier. */
 void verification_say(Verification *verification, bool good, const char *format, ...) _printf_(3, 4);

@@ -8,16 +8,32 @@
 
 #include <stdio.h>
 
-static json_t *signers_to_json(char *const *signers) {
-    json_t *array = json_array();
-
-    for (; signers && *signers; signers++)
-        (void) json_array_append_new(array, text_to_json(*signers));
-    return array;
-}
-
 static json_t *certificate_or_null(const Certificate *certificate) {
     return certificate ? certificate_to_json(certificate) : json_null();
+}
+
+static json_t *signer_to_json(const SignerVerdict *signer) {
+    json_t *object = certificate_to_json(signer->certificate);
+    uint64_t claimed = signer->claimed_time > 0 ? (uint64_t) signer->claimed_time * 1000000U : 0;
+
+    if (object && (json_object_set_new(object, "chain", certificates_to_json(&signer->chain)) < 0 ||
+                   json_object_set_new(object, "anchor", certificate_or_null(signer->anchor)) < 0 ||
+                   json_object_set_new(object, "claimed_time", time_to_json(claimed)) < 0)) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *signers_to_json(const Verification *verification) {
+    const SignedDataVerdict *verdict = &verification->signed_verdict;
+    json_t *array = json_array();
+
+    if (verification->own)
+        (void) json_array_append_new(array, certificate_to_json(verification->own));
+    for (size_t i = 0; i < verdict->count; i++)
+        (void) json_array_append_new(array, signer_to_json(&verdict->signers[i]));
+    return array;
 }
 
 /* What was found; where nothing was, what was shown. */
@@ -34,8 +50,8 @@ static json_t *verification_to_json(const Verification *verification) {
                      judged ? verdict_kind_name(verdict->kind) : NULL, "rule",
                      judged && verdict->rule[0] ? verdict->rule : NULL, "at_fault",
                      certificate_or_null(verdict->at_fault), "chain", certificates_to_json(chain_of(verification)),
-                     "anchor", certificate_or_null(verification->anchor), "signers",
-                     signers_to_json(verification->signers), "scheme", verification->scheme);
+                     "anchor", certificate_or_null(verification->anchor), "signers", signers_to_json(verification),
+                     "scheme", verification->scheme);
 }
 
 static void print_certificate(const char *label, const Certificate *certificate) {
@@ -49,16 +65,26 @@ static void print_certificate(const char *label, const Certificate *certificate)
            sha256 ? sha256 : "");
 }
 
+static void print_signer(const SignerVerdict *signer) {
+    char when[CERTIFICATE_TIME_MAX];
+
+    print_certificate("signer", signer->certificate);
+    if (signer->claimed_time > 0)
+        printf("   says that it signed at %s, for which nobody vouches\n",
+               certificate_time(signer->claimed_time, when));
+    certificates_print(&signer->chain, stdout, "   ");
+    print_certificate("anchor", signer->anchor);
+}
+
 static void print_verification(const Verification *verification) {
     bool good = verification->good;
     const char *rule = verification->verdict.rule;
 
     certificates_print(chain_of(verification), stdout, "");
     print_certificate("anchor", verification->anchor);
-    for (char **signer = verification->signers; signer && *signer; signer++) {
-        _cleanup_free_ char *text = printable_copy(*signer);
-        printf("signer: %s\n", text ? text : "");
-    }
+    print_certificate("signer", verification->own);
+    for (size_t i = 0; i < verification->signed_verdict.count; i++)
+        print_signer(&verification->signed_verdict.signers[i]);
     print_certificate("at fault", verification->verdict.at_fault);
     _cleanup_free_ char *reason = printable_copy(verification->reason.text);
     printf("%s%s%s: %s\n", colour_of(stdout, good ? COLOUR_GOOD : COLOUR_BAD), good ? "verified" : "NOT verified",
@@ -73,8 +99,11 @@ static ExitCode report(const Verification *verification) {
 
     if (command_has(command, "json"))
         return json_print(verification_to_json(verification), false) < 0 ? EXIT_FAILED : code;
-    if (!command_has(command, "quiet"))
-        print_verification(verification);
+    if (command_has(command, "quiet"))
+        return code;
+    print_verification(verification);
+    if (!verification->good && verification->verdict.kind == VERDICT_TIME && !command_has(command, "at"))
+        complain("with --at TIME it is judged by another time, such as that of the signature if you know it.");
     return code;
 }
 
@@ -137,6 +166,7 @@ static const Option verify_options[] = {
     { "uri", 0, "URI", "URI that the leaf must carry" },
     { "at", 0, "TIME", "Judge by this time instead of now" },
     { "max-depth", 0, "N", "At most so many CA certificates between leaf and anchor" },
+    { "signer", 0, "WHO", "Subject or SHA-256 of the certificate that must have signed the file" },
     { "scheme", 0, "NAME", "Take a raw signature only with this scheme" },
     { "json", 'j', NULL, "An object instead of text" },
     { NULL },

@@ -101,6 +101,33 @@ bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorit
     return gnutls_pubkey_verify_data2(key, algorithm, flags, &data_datum, &signature_datum) >= 0;
 }
 
+static void spki_p(gnutls_x509_spki_t *spki) {
+    if (*spki)
+        gnutls_x509_spki_deinit(*spki);
+}
+
+bool signature_verify_salted(const Certificate *signer, gnutls_sign_algorithm_t algorithm, int salt, BytesView data,
+                             BytesView signature) {
+    _cleanup_(pubkey_p) gnutls_pubkey_t key = NULL;
+    _cleanup_(spki_p) gnutls_x509_spki_t parameters = NULL;
+    gnutls_datum_t data_datum = datum_from_view(data), signature_datum = datum_from_view(signature);
+    const char *reason;
+
+    if (salt < 0)
+        return signature_verify(signer, algorithm, data, signature, false);
+    if (!signature_is_acceptable(algorithm) || !key_is_acceptable(signer, &reason) || gnutls_pubkey_init(&key) < 0 ||
+        gnutls_pubkey_import_x509(key, signer->crt, 0) < 0 || gnutls_x509_spki_init(&parameters) < 0)
+        return false;
+    /* Without parameters at the key GnuTLS takes the salt to be as long as the hash. A key that is for RSA-PSS alone
+     * has its own, and GnuTLS does not let them be changed. */
+    if (gnutls_pubkey_get_pk_algorithm(key, NULL) == GNUTLS_PK_RSA) {
+        gnutls_x509_spki_set_rsa_pss_params(parameters, gnutls_sign_get_hash_algorithm(algorithm), (unsigned) salt);
+        if (gnutls_pubkey_set_spki(key, parameters, 0) < 0)
+            return false;
+    }
+    return gnutls_pubkey_verify_data2(key, algorithm, 0, &data_datum, &signature_datum) >= 0;
+}
+
 bool certificate_is_signed_by(const Certificate *certificate, const Certificate *signer, bool weak_too) {
     return certificate->algorithm != GNUTLS_SIGN_UNKNOWN &&
            signature_verify(signer, certificate->algorithm, certificate->signed_part, certificate->signature, weak_too);

@@ -22,5 +22,8 @@ bool key_is_acceptable(const Certificate *certificate, const char **ret_reason);
  * for signatures that nothing depends on. */
 bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorithm, BytesView data, BytesView signature,
                       bool weak_too);
+/* The same, strictly, with the salt that an RSA-PSS signature says it has, in bytes; -1: it is none. */
+bool signature_verify_salted(const Certificate *signer, gnutls_sign_algorithm_t algorithm, int salt, BytesView data,
+                             BytesView signature);
 /* The same for the signature of a certificate. Names are not compared. */
 bool certificate_is_signed_by(const Certificate *certificate, const Certificate *signer, bool weak_too);

@@ -40,6 +40,7 @@ const char *verdict_kind_name(VerdictKind kind) {
         [VERDICT_MALFORMED] = "malformed", [VERDICT_WEAK] = "weak",       [VERDICT_CONSTRAINT] = "constraint",
         [VERDICT_TIME] = "time",           [VERDICT_REVOKED] = "revoked", [VERDICT_UNCOVERED] = "uncovered",
         [VERDICT_USAGE] = "usage",         [VERDICT_NAME] = "name",       [VERDICT_WORK] = "work",
+        [VERDICT_SIGNATURE] = "signature",
     };
 
     return names[kind];

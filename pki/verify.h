@@ -52,6 +52,7 @@ typedef enum VerdictKind {
     VERDICT_USAGE,     /* the leaf's own */
     VERDICT_NAME,      /* the leaf has not the name that was asked for */
     VERDICT_WORK,      /* too many ways, names or policies to look at */
+    VERDICT_SIGNATURE, /* of a file: not made of it by the key of its signer (signed-data.h) */
     _VERDICT_COUNT,
 } VerdictKind;
 

@@ -220,7 +220,9 @@ class Idctl(unittest.TestCase):
             self.openssl("cms", "-sign", "-binary", "-in", message, "-signer", self.path("root.pem"), "-inkey",
                          self.path("root.key"), "-outform", form, "-out", cms)
             result = self.verify("evil", message, cms, good=True)
-            self.assertEqual((result["kind"], result["signers"]), ("cms", ["CN=root"]))
+            self.assertEqual((result["kind"], [signer["subject"] for signer in result["signers"]]), ("cms", ["CN=root"]))
+            self.verify("evil", message, cms, "--signer", "CN=root", good=True)
+            self.verify("evil", message, cms, "--signer", "CN=leaf", good=False)
             self.verify("evil", forged, cms, good=False)
             self.verify("evil", self.path("empty"), cms, good=False)
             self.verify("evil", message, cms, "--anchors", self.path("leaf.pem"), good=False)
@@ -228,6 +230,8 @@ class Idctl(unittest.TestCase):
                      self.path("leaf.key"), "-outform", "DER", "-out", cms)
         self.verify("evil", message, cms, good=False)
         self.refused(1, "no certificate to verify", "verify", "empty", message, raw)
+        self.refused(2, "--signer changes nothing for a raw signature", "verify", "evil", message, raw, "--signer", "CN=leaf")
+        self.refused(2, "has to be named", "verify", message, raw, "--anchors", self.path("root.pem"))
         self.refused(1, "not a regular file", "verify", "evil", "/dev/null", raw)
 
     def test_verify_chains(self):

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CMS as idctl writes it: OpenSSL must accept it with every scheme, and both OpenSSL and idctl must refuse what was
  * changed. */
-#include "config/values.h"
 #include "idctl/cms.h"
 #include "idctl/signature.h"
-#include "idctl/trust.h"
+#include "pki/signed-data.h"
 
 #include "lab.h"
 
@@ -83,17 +82,26 @@ static void make_cms(const LabCertificate *leaf, const CertificateList *chain, c
 /* The subject of the one signer, the caller's; NULL: not verified, and why is in `ret`. */
 static char *signer_of(const LabCertificate *anchor, const Bytes *cms, const char *text, Verdict *ret) {
     _cleanup_certificates_ CertificateList anchors = { 0 };
-    _cleanup_strings_ char **signers = NULL;
+    _cleanup_signed_data_ SignedData *signed_data = NULL;
+    _cleanup_(signed_data_verdict_clear) SignedDataVerdict verdict;
+    Failure failure = FAILURE_INIT;
+    char *subject = NULL;
 
     lab_chain(&anchors, 1, (const LabCertificate *[]) { anchor });
-    const VerifyRequest request = { .anchors = &anchors, .now = time(NULL) };
-    assert_int_equal(trust_verify_cms(&request, bytes_view(cms), bytes_view_string(text), ret, &signers), 0);
-    assert_true(ret->failure.text[0]);
-    assert_int_equal(signers != NULL, ret->kind == VERDICT_GOOD);
-    if (!signers)
-        return NULL;
-    assert_null(signers[1]);
-    return strdup(signers[0]);
+    const SignedDataRequest request = { .content = bytes_view_string(text),
+                                        .chain = { .anchors = &anchors, .now = time(NULL) } };
+    assert_true(signed_data_is(bytes_view(cms)));
+    if (signed_data_parse(bytes_view(cms), &signed_data, &failure) < 0)
+        fail_msg("%s", failure.text);
+    int r = signed_data_verify(signed_data, &request, &verdict);
+    *ret = verdict.verdict;
+    assert_int_equal(r == 0, ret->kind == VERDICT_GOOD);
+    assert_int_equal(r == 0, ret->failure.text[0] == '\0');
+    if (r == 0) {
+        assert_int_equal(verdict.count, 1);
+        subject = strdup(verdict.signers[0].certificate->subject);
+    }
+    return subject;
 }
 
 static void assert_refused(const LabCertificate *anchor, const Bytes *cms, const char *text) {
@@ -216,10 +224,7 @@ static void test_refusals(void **state) {
     const Lab *lab = *state;
     _cleanup_certificates_ CertificateList none = { 0 };
     _cleanup_bytes_ Bytes cms = BYTES_NULL;
-    _cleanup_strings_ char **nobody = NULL;
     _cleanup_certificate_ Certificate *p256 = lab_certificate_read(&lab->p256);
-    const VerifyRequest request = { .anchors = &none };
-    Verdict verdict;
     uint8_t byte = 0x31;
 
     assert_int_equal(cms_signed_data(&(CmsSignature) { scheme_by_id(0x0403), &none, { &byte, 1 }, { &byte, 1 } }, &cms),
@@ -228,12 +233,6 @@ static void test_refusals(void **state) {
     lab_chain(&chain, 1, (const LabCertificate *[]) { &lab->rsa });
     assert_int_equal(
         cms_signed_data(&(CmsSignature) { scheme_by_id(0x0805), &chain, { &byte, 1 }, { &byte, 1 } }, &cms), -EINVAL);
-    assert_int_equal(
-        trust_verify_cms(&request, bytes_view_string("0 nonsense"), bytes_view_string(content), &verdict, &nobody),
-        -EBADMSG);
-    assert_int_equal(trust_verify_cms(&request, (BytesView) { 0 }, bytes_view_string(content), &verdict, &nobody),
-                     -EBADMSG);
-    assert_false(trust_is_cms(bytes_view_string("-----BEGIN CMS-----\nAAAA\n-----END CMS-----\n")));
     /* A scheme of another key. */
     assert_int_equal(signature_check(p256, scheme_by_id(0x0503), bytes_view_string("x"), (BytesView) { &byte, 1 }),
                      -ENOTSUP);
