@@ -194,10 +194,15 @@ static ExitCode load_crls(Verification *verification) {
     if (code != EXIT_OK)
         return code;
     int r = parse_crls(bytes_view(&data), &verification->crl_set, &left_out, &failure);
-    if (r < 0) {
+    /* None at all is no set of CRLs that revokes nothing, but the wrong file. */
+    if (r < 0 || verification->crl_set.count == 0) {
+        const char *why = failure.text[0]      ? failure.text
+                          : r < 0              ? strerror(-r)
+                          : left_out.count > 0 ? left_out.first.text
+                                               : "there is none in it";
         complain("%s holds no CRLs that can be read: %s. Expected is PEM (\"-----BEGIN X509 CRL-----\"), or one CRL in "
                  "DER.",
-                 path, failure.text[0] ? failure.text : strerror(-r));
+                 path, why);
         return EXIT_FAILED;
     }
     if (left_out.count > 0)

@@ -65,6 +65,14 @@ class Idctl(unittest.TestCase):
             "-out", "/dev/null")
         verified = json.loads(idctl("verify", "--json", "demo-data", large, large + ".p7s").stdout)
         self.assertEqual((verified["verified"], verified["kind"]), (True, "cms"))
+        # On another device, which has the root alone.
+        signer, = verified["signers"]
+        self.assertEqual(signer["subject"], show("demo-data")["subject"])
+        for who in (signer["subject"], signer["sha256"]):
+            idctl("verify", "--anchors", ROOT, "--signer", who, large, large + ".p7s", DBUS_SYSTEM_BUS_ADDRESS="unix:path=/none")
+        other = idctl("verify", "--anchors", ROOT, "--signer", "CN=somebody else", large, large + ".p7s", status=1)
+        self.assertIn("not by the signer that was asked for", other.stdout)
+        idctl("verify", "--anchors", ROOT, "--chain", chain, "--usage", "client", DBUS_SYSTEM_BUS_ADDRESS="unix:path=/none")
         for signature in (message + ".sig", large + ".p7s"):
             forged = self.path("forged", b"a forged message\n")
             self.assertIn("NOT verified", idctl("verify", "demo-data", forged, signature, status=1).stdout)

@@ -91,7 +91,10 @@ static void test_files(void **state) {
         { "--chain empty --anchors root.pem", 1, NULL, "empty holds no certificates that can be read" },
         { "--chain chain.pem --anchors empty", 1, NULL, "empty holds no certificates that can be read" },
         { CHAIN " --crls der", 1, NULL, "der holds no CRLs that can be read" },
-        { CHAIN " --crls empty", 0, "verified", NULL },
+        { CHAIN " --crls empty", 1, NULL, "empty holds no CRLs that can be read: there is none in it" },
+        { CHAIN " --crls root.pem", 1, NULL, "root.pem holds no CRLs that can be read" },
+        { CHAIN " --crls bad-crl", 1, NULL, "bad-crl holds no CRLs that can be read" },
+        { "--chain revoked.pem --anchors root.pem --crls crl.der" AT, 1, "revoked", NULL },
         /* What cannot be read is left out and told of; not where it may be the leaf. */
         { "--chain left-out.pem --anchors root.pem" AT, 0, "verified", "left out is what cannot be read, 1 in number" },
         { "--chain bad-leaf.pem --anchors root.pem" AT, 1, NULL, "may be the very certificate" },
@@ -107,7 +110,8 @@ static void test_files(void **state) {
     write_file(".", "empty", (BytesView) { 0 });
     write_file(".", "der", (BytesView) { (const uint8_t *) "0\0", 2 });
     free(run(NULL, "cat chain.pem bad >left-out.pem; cat bad intermediate.pem >bad-leaf.pem; "
-                   "cat bad root.pem >left-out-root.pem; cat bad-crl crl.pem >left-out-crl.pem"));
+                   "openssl crl -in crl.pem -outform DER -out crl.der; cat bad root.pem >left-out-root.pem; cat "
+                   "bad-crl crl.pem >left-out-crl.pem"));
     lab_check(lines, ARRAY_LENGTH(lines));
 }
 
