@@ -18,6 +18,7 @@ struct Device {
     Secret *owner_authorization, *endorsement_authorization, *serial;
     char machine_id[33];
     Domains *domains;
+    SharedFiles *shared_files;
     Signing *signing;
     TpmWatch *tpm;
     uint64_t next_id;
@@ -200,6 +201,8 @@ int device_new(sd_event *loop, const DeviceCallbacks *callbacks, Device **ret) {
     load_secrets(device);
     r = domains_new(device->directories.runtime_fd, &device->domains);
     if (r >= 0)
+        r = shared_files_new(&device->shared_files);
+    if (r >= 0)
         r = start_tpm(device);
     if (r < 0)
         return r;
@@ -217,6 +220,7 @@ Device *device_free(Device *device) {
     device_stop(device);
     tpm_watch_free(device->tpm);
     domains_free(device->domains);
+    shared_files_free(device->shared_files);
     daemon_config_free(device->config);
     secret_free(device->owner_authorization);
     secret_free(device->endorsement_authorization);
@@ -243,6 +247,10 @@ const Directories *device_directories(const Device *device) {
 
 Domains *device_domains(const Device *device) {
     return device->domains;
+}
+
+SharedFiles *device_shared_files(const Device *device) {
+    return device->shared_files;
 }
 
 TpmWatch *device_tpm(const Device *device) {

@@ -7,6 +7,7 @@
 #include "config/daemon-config.h"
 #include "device/directories.h"
 #include "device/domains.h"
+#include "device/shared-files.h"
 #include "device/tpm-watch.h"
 #include "signing/signing.h"
 
@@ -37,6 +38,7 @@ sd_event *device_loop(const Device *device);
 const DaemonConfig *device_config(const Device *device);
 const Directories *device_directories(const Device *device);
 Domains *device_domains(const Device *device);
+SharedFiles *device_shared_files(const Device *device);
 TpmWatch *device_tpm(const Device *device);
 Signing *device_signing(const Device *device);
 const char *device_machine_id(const Device *device); /* %m; "" where there is none */

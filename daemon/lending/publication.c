@@ -19,6 +19,7 @@ static const BackoffPolicy patience = { 1, 60 };
 typedef struct Publication {
     Backoff backoff;
     bool must_tell_signing; /* that could not be told for want of memory */
+    SharedFile *anchors;    /* what was told last */
 } Publication;
 
 static int write_files(const Identity *identity, Failure *ret_failure) {
@@ -56,23 +57,38 @@ static int publish_memfd(const char *name, BytesView content, int *ret) {
     return 0;
 }
 
-static int tell_signing(const Identity *identity) {
-    _cleanup_bytes_ Bytes chain = BYTES_NULL, anchors = BYTES_NULL;
-    _cleanup_close_ int chain_fd = -1, anchors_fd = -1, crls_fd = -1, ocsp_fd = -1;
+/* One file for all identities that have the same. */
+static int share_anchors(Identity *identity) {
+    Publication *publication = identity_part(identity, &publication_duty);
+    const CertificateList *anchors = identity_peer_anchors(identity);
+    _cleanup_bytes_ Bytes pem = BYTES_NULL;
+    SharedFile *fresh = NULL;
+    int r = anchors->count > 0 ? certificate_list_to_pem(anchors, &pem) : 0;
+
+    if (r >= 0 && pem.size > 0)
+        r = shared_file_get(device_shared_files(identity_context(identity)->device), "identityd-anchors",
+                            bytes_view(&pem), &fresh);
+    if (r < 0)
+        return r;
+    shared_file_unref(publication->anchors);
+    publication->anchors = fresh;
+    return 0;
+}
+
+static int tell_signing(Identity *identity) {
+    const Publication *publication = identity_part(identity, &publication_duty);
+    _cleanup_bytes_ Bytes chain = BYTES_NULL;
+    _cleanup_close_ int chain_fd = -1, ocsp_fd = -1;
     const Certificate *leaf = identity_leaf(identity);
     Failure blocked = FAILURE_INIT;
 
     if (identity_require_ready(identity, &blocked) >= 0)
         blocked.kind = FAILURE_NONE;
     int r = identity_chain(identity)->count > 0 ? certificate_list_to_pem(identity_chain(identity), &chain) : 0;
-    if (r >= 0 && identity_peer_anchors(identity)->count > 0)
-        r = certificate_list_to_pem(identity_peer_anchors(identity), &anchors);
+    if (r >= 0)
+        r = share_anchors(identity);
     if (r >= 0)
         r = publish_memfd("identityd-chain", bytes_view(&chain), &chain_fd);
-    if (r >= 0)
-        r = publish_memfd("identityd-anchors", bytes_view(&anchors), &anchors_fd);
-    if (r >= 0)
-        r = publish_memfd("identityd-crls", identity_crls(identity), &crls_fd);
     if (r >= 0)
         r = publish_memfd("identityd-ocsp", identity_staple(identity), &ocsp_fd);
     if (r < 0)
@@ -86,8 +102,8 @@ static int tell_signing(const Identity *identity) {
         .key = identity_key(identity),
         .not_after = leaf ? (uint64_t) leaf->not_after * USEC_PER_SECOND : 0,
         .chain_fd = chain_fd,
-        .anchors_fd = anchors_fd,
-        .crls_fd = crls_fd,
+        .anchors_fd = shared_file_fd(publication->anchors),
+        .crls_fd = identity_crls_fd(identity),
         .ocsp_fd = ocsp_fd,
     };
     return signing_set_identity(device_signing(identity_context(identity)->device), &view);
@@ -161,6 +177,12 @@ static void publication_hear(Identity *identity, unsigned changes) {
         publish(identity);
 }
 
+static void publication_clear(void *part) {
+    Publication *publication = part;
+
+    publication->anchors = shared_file_unref(publication->anchors);
+}
+
 void publication_withdraw(const Device *device, const char *name) {
     Failure failure = FAILURE_INIT;
 
@@ -173,6 +195,7 @@ void publication_withdraw(const Device *device, const char *name) {
 const Duty publication_duty = {
     .name = "publication",
     .part_size = sizeof(Publication),
+    .clear = publication_clear,
     .when = publication_when,
     .begin = publication_begin,
     .hear = publication_hear,

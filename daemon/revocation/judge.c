@@ -6,6 +6,7 @@
 #include "device/log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const Certificate *judge_issuer_of(const Identity *identity, size_t position) {
     const CertificateList *chain = identity_chain(identity), *anchors = identity_anchors(identity);
@@ -162,8 +163,14 @@ bool judge_stored(Identity *identity, Findings *findings) {
         if (judge_one_stored(identity, *id, findings, &pem) < 0)
             return false;
     lift_hold(identity, findings);
-    identity_set_crls(identity, &pem);
-    return true;
+    int r = identity_set_crls(identity, &pem);
+    if (r < 0)
+        log_entry(
+            LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(identity),
+            "Programs keep the CRLs that they have for their peers, since the newer ones could not be handed out: "
+            "%s. That is tried again with the next check.",
+            strerror(-r));
+    return r >= 0;
 }
 
 /* ---- OCSP ---- */

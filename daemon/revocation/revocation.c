@@ -163,7 +163,7 @@ static void forget_statements(Identity *identity) {
     Bytes none = BYTES_NULL;
 
     part_of(identity)->crl_until = 0;
-    identity_set_crls(identity, &none);
+    (void) identity_set_crls(identity, &none);
     identity_drop_staple(identity);
 }
 

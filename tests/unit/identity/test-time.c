@@ -145,6 +145,23 @@ static void test_domains(void **state) {
 
 /* ---- statements ---- */
 
+/* However many identities have them, they are there once. */
+static void test_statements_are_shared(void **state) {
+    Machine *machine = *state;
+    Identity *one = start(state), *other = (machine_configure(machine, "other", ""), machine_add(machine, "other"));
+    Bytes crls = BYTES_NULL;
+
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(bytes_copy(bytes_view_string("crl"), &crls), 0);
+        assert_int_equal(identity_set_crls(i == 0 ? one : other, &crls), 0);
+    }
+    assert_true(identity_crls_fd(one) >= 0);
+    assert_int_equal(identity_crls_fd(one), identity_crls_fd(other));
+    assert_int_equal(identity_set_crls(one, &crls), 0); /* none any more */
+    assert_int_equal(identity_crls_fd(one), -1);
+    assert_true(bytes_view_equal(identity_crls(other), bytes_view_string("crl")));
+}
+
 static void test_statements(void **state) {
     Identity *identity = start(state);
     Bytes crls = BYTES_NULL;
@@ -152,15 +169,15 @@ static void test_statements(void **state) {
     assert_int_equal(identity_crls(identity).size, 0);
     assert_int_equal(identity_staple(identity).size, 0);
     assert_int_equal(bytes_copy(bytes_view_string("crl"), &crls), 0);
-    identity_set_crls(identity, &crls);
+    assert_int_equal(identity_set_crls(identity, &crls), 0);
     assert_null(crls.data);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
     assert_true(bytes_view_equal(identity_crls(identity), bytes_view_string("crl")));
     assert_int_equal(bytes_copy(bytes_view_string("crl"), &crls), 0);
-    identity_set_crls(identity, &crls); /* the same again is no change, and taken all the same */
+    assert_int_equal(identity_set_crls(identity, &crls), 0); /* the same again is no change, and taken all the same */
     assert_null(crls.data);
     assert_int_equal(identity_flush(identity), 0);
-    identity_set_crls(identity, &crls);
+    assert_int_equal(identity_set_crls(identity, &crls), 0);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
     assert_int_equal(identity_crls(identity).size, 0);
 
@@ -179,8 +196,15 @@ static void test_statements(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_now),   TEST(test_learned_over_a_boot), TEST(test_a_lie),   TEST(test_verify_and_judge),
-        TEST(test_reset), TEST(test_floor_is_bounded),    TEST(test_domains), TEST(test_statements),
+        TEST(test_now),
+        TEST(test_learned_over_a_boot),
+        TEST(test_a_lie),
+        TEST(test_verify_and_judge),
+        TEST(test_reset),
+        TEST(test_floor_is_bounded),
+        TEST(test_domains),
+        TEST(test_statements),
+        TEST(test_statements_are_shared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
