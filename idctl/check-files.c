@@ -168,6 +168,7 @@ void check_anchors(const IdentityConfig *config, const FileReader *reader, int64
         { "[Enrollment] Anchors=", config->anchors },
         { "[Enrollment] ServerAnchors=", config->server_anchors },
         { "[Peers] Anchors=", config->peers_anchors },
+        { "[Peers] Intermediates=", config->peers_intermediates },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bundles); i++) {

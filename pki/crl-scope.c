@@ -314,16 +314,12 @@ bool crl_is_signed_by(const Crl *crl, const Certificate *issuer) {
 
 /* ---- for who asks about one list and one certificate ---- */
 
-int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
-              Failure *ret_failure) {
-    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX], when[CERTIFICATE_TIME_MAX];
-    const char *reason;
+int crl_check_signer(const Crl *crl, const Certificate *issuer, int64_t now, Failure *ret_failure) {
+    char whose[CERTIFICATE_DESCRIPTION_MAX], when[CERTIFICATE_TIME_MAX];
 
-    certificate_describe(certificate, who);
     certificate_describe(issuer, whose);
-    if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&issuer->subject_form)) ||
-        !bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
-        return REJECT("the CRL is not about %s: it is not by its issuer, %s", who, whose);
+    if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&issuer->subject_form)))
+        return REJECT("the CRL is not by %s", whose);
     if (!(issuer->key_usage & GNUTLS_KEY_CRL_SIGN))
         return REJECT("the key usage of %s does not allow it to sign CRLs", whose);
     if (!signature_is_acceptable((gnutls_sign_algorithm_t) crl->algorithm))
@@ -334,6 +330,22 @@ int crl_check(const Crl *crl, const Certificate *certificate, const Certificate 
     if (crl->this_update > now + REVOCATION_SKEW)
         return REJECT("the CRL of %s is from the future: its thisUpdate is %s", whose,
                       certificate_time(crl->this_update, when));
+    return 0;
+}
+
+int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
+              Failure *ret_failure) {
+    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
+    const char *reason;
+
+    certificate_describe(certificate, who);
+    certificate_describe(issuer, whose);
+    if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&issuer->subject_form)) ||
+        !bytes_view_equal(bytes_view(&certificate->issuer_form), bytes_view(&issuer->subject_form)))
+        return REJECT("the CRL is not about %s: it is not by its issuer, %s", who, whose);
+    int r = crl_check_signer(crl, issuer, now, ret_failure);
+    if (r < 0)
+        return r;
     if (crl_scope(crl, certificate, &reason) == 0)
         return REJECT("the CRL is not about %s: %s", who, reason);
     return 0;

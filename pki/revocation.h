@@ -73,6 +73,10 @@ DEFINE_CLEANUP(Crl, crl_free)
 int crl_check(const Crl *crl, const Certificate *certificate, const Certificate *issuer, int64_t now,
               Failure *ret_failure);
 
+/* The same without a certificate: whether `issuer` has made it, and before now. Whom it speaks for is for whoever has a
+ * certificate to find out. */
+int crl_check_signer(const Crl *crl, const Certificate *issuer, int64_t now, Failure *ret_failure);
+
 /* Whether `fresh` may replace `old` (may be NULL): thisUpdate never goes back, nor does the CRL number within one scope
  * (issuingDistributionPoint); the issuer is the same. -ESTALE with the reason. */
 int crl_supersedes(const Crl *fresh, const Crl *old, Failure *ret_failure);

@@ -237,5 +237,6 @@ const sd_bus_vtable identity_vtable[] = {
     IDENTITY_PROPERTY("PublicKey", "ay"),
     IDENTITY_PROPERTY("Certificates", "aay"),
     IDENTITY_PROPERTY("Anchors", "aay"),
+    IDENTITY_PROPERTY("PeerCRLs", "a(ssttts)"),
     SD_BUS_VTABLE_END,
 };

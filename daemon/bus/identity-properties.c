@@ -43,6 +43,29 @@ static int append_text(sd_bus_message *reply, const char *text) {
     return sd_bus_message_append(reply, "s", clean.text);
 }
 
+/* URLs and names are from certificates, too. */
+static int append_peer_crl(sd_bus_message *reply, const PeerCrlShown *crl) {
+    int r = sd_bus_message_open_container(reply, 'r', "ssttts");
+
+    if (r >= 0)
+        r = append_text(reply, crl->url);
+    if (r >= 0)
+        r = append_text(reply, crl->issuer);
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "ttt", crl->this_update, crl->next_update, crl->next_fetch);
+    if (r >= 0)
+        r = append_text(reply, crl->error);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_peer_crls(sd_bus_message *reply, const IdentityView *view) {
+    int r = sd_bus_message_open_container(reply, 'a', "(ssttts)");
+
+    for (size_t i = 0; r >= 0 && i < view->peer_crl_count; i++)
+        r = append_peer_crl(reply, &view->peer_crls[i]);
+    return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static const struct {
     const char *name;
     size_t offset;
@@ -85,5 +108,7 @@ int identity_property(sd_bus *connection, const char *path, const char *interfac
         return sd_bus_message_append_array(reply, 'y', view->public_key.data, view->public_key.size);
     if (strcmp(name, "Certificates") == 0)
         return append_list(reply, view->certificates, view->certificate_count);
+    if (strcmp(name, "PeerCRLs") == 0)
+        return append_peer_crls(reply, view);
     return append_list(reply, view->anchors, view->anchor_count);
 }

@@ -123,6 +123,16 @@ static int parse_check(const Setting *setting, void *target) {
     return 0;
 }
 
+/* Of peers: what they staple, programs see for themselves. */
+static int parse_peers_check(const Setting *setting, void *target) {
+    bool is_crl = strcmp(setting->value, "crl") == 0;
+
+    if (!is_crl && strcmp(setting->value, "none") != 0)
+        return setting_refuse(setting);
+    ((IdentityConfig *) target)->peers_check_crl = is_crl;
+    return 0;
+}
+
 /* ---- names and templates ---- */
 
 /* A name that nothing may be asked for with. What is certified already has names of its own. */
@@ -387,8 +397,10 @@ static int parse_access(const Setting *setting, void *target) {
     return r;
 }
 
-#define BOOLEAN_ACCEPTED  "must be yes or no"
-#define PATH_ACCEPTED     "must be an absolute path without \"..\", \".\" and \"//\""
+#define BOOLEAN_ACCEPTED "must be yes or no"
+#define PATH_ACCEPTED    "must be an absolute path without \"..\", \".\" and \"//\""
+#define CRLS_ACCEPTED                                                                                                  \
+    "must be one or several http or https URLs with a path, without user and fragment, each at most 2000 bytes"
 #define INTERVAL_ACCEPTED "must be a number with a unit (s, min, h, d, w) from 1s to 52w, such as 6h"
 #define AUTHENTICATE_ACCEPTED                                                                                          \
     "must be identity:NAME, or credential:NAME for a user's password in a systemd credential, or one of each"
@@ -426,12 +438,14 @@ static const SettingKey keys[] = {
     { "Renewal", "User", parse_user, NULL, offsetof(IdentityConfig, renewal_authenticate) },
     { "Renewal", "AnchorsInterval", parse_interval, INTERVAL_ACCEPTED, offsetof(IdentityConfig, anchors_interval) },
     { "Revocation", "Check", parse_check, "must be crl, ocsp, crl,ocsp or none", 0 },
-    { "Revocation", "CRL", parse_crls,
-      "must be one or several http or https URLs with a path, without user and fragment, each at most 2000 bytes",
-      offsetof(IdentityConfig, crl_urls) },
+    { "Revocation", "CRL", parse_crls, CRLS_ACCEPTED, offsetof(IdentityConfig, crl_urls) },
     { "Revocation", "Interval", parse_interval, INTERVAL_ACCEPTED, offsetof(IdentityConfig, revocation_interval) },
     { "Revocation", "AfterRevocation", parse_after_revocation, "must be wait or enroll", 0 },
     { "Peers", "Anchors", parse_path, PATH_ACCEPTED, offsetof(IdentityConfig, peers_anchors) },
+    { "Peers", "Check", parse_peers_check, "must be crl or none", 0 },
+    { "Peers", "CRL", parse_crls, CRLS_ACCEPTED, offsetof(IdentityConfig, peers_crl_urls) },
+    { "Peers", "Intermediates", parse_path, PATH_ACCEPTED, offsetof(IdentityConfig, peers_intermediates) },
+    { "Peers", "Interval", parse_interval, INTERVAL_ACCEPTED, offsetof(IdentityConfig, peers_interval) },
     { "Access", "tls-client", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_CLIENT]) },
     { "Access", "tls-server", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_SERVER]) },
     { "Access", "data", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA]) },
@@ -447,6 +461,7 @@ static void set_defaults(IdentityConfig *config) {
     config->rotate_key = true;
     config->anchors_interval = ANCHORS_INTERVAL_DEFAULT;
     config->revocation_interval = REVOCATION_INTERVAL_DEFAULT;
+    config->peers_interval = REVOCATION_INTERVAL_DEFAULT;
     config->after_revocation = AFTER_REVOCATION_WAIT;
 }
 
@@ -565,6 +580,8 @@ IdentityConfig *identity_config_free(IdentityConfig *config) {
     free(config->proxy_credential);
     (void) strings_free(config->crl_urls);
     free(config->peers_anchors);
+    free(config->peers_intermediates);
+    (void) strings_free(config->peers_crl_urls);
     free(config);
     return NULL;
 }

@@ -79,7 +79,11 @@ typedef struct IdentityConfig {
     uint64_t revocation_interval; /* seconds; `Interval=`, default 6 h */
     AfterRevocation after_revocation;
     /* [Peers] */
-    char *peers_anchors; /* absolute path or NULL: enrolment anchors */
+    char *peers_anchors;       /* absolute path or NULL: enrolment anchors */
+    char *peers_intermediates; /* absolute path or NULL: of CAs below those that peers' chains may have */
+    bool peers_check_crl;      /* keep the CRLs of all these CAs for programs; default no */
+    char **peers_crl_urls;     /* `CRL=`: beside those that the CAs' certificates name; http or https */
+    uint64_t peers_interval;   /* seconds; `Interval=`, default 6 h */
     /* [Access] */
     AccessRules access[_PURPOSE_COUNT];
 } IdentityConfig;

@@ -140,6 +140,20 @@ static int check_revocation(const Judge *judge) {
     return 0;
 }
 
+static int check_peers(const Judge *judge) {
+    static const char *const keys[] = { "Intermediates", "CRL", "Interval" };
+
+    for (size_t i = 0; !judge->config->peers_check_crl && i < ARRAY_LENGTH(keys); i++) {
+        if (!is_set(judge, "Peers", keys[i]))
+            continue;
+        int r = setting_complain(setting(judge, "Peers", keys[i]), true,
+                                 "has no effect without Check=crl in the same section: no CRLs of peers' CAs are kept");
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 /* docs/design.md §8: what may sign data must not sign handshakes. */
 static int check_access(const Judge *judge) {
     const AccessRules *access = judge->config->access;
@@ -168,7 +182,8 @@ static int check_access(const Judge *judge) {
 int identity_rules_check(const IdentityConfig *config, const Settings *settings) {
     const Judge judge = { config, settings };
     static int (*const rules[])(const Judge *judge) = {
-        check_names, check_anchors, check_proxy, check_tls12, check_renewal, check_revocation, check_access,
+        check_names,   check_anchors,    check_proxy, check_tls12,
+        check_renewal, check_revocation, check_peers, check_access,
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(rules); i++) {

@@ -14,7 +14,8 @@ struct SharedFile {
     int fd;
     void *data; /* mapped */
     size_t size;
-    uint8_t digest[32];
+    uint8_t digest[SHARED_KEY_SIZE], key[SHARED_KEY_SIZE];
+    bool has_key;
     SharedFile *next;
 };
 
@@ -69,7 +70,7 @@ static int make(const char *name, BytesView content, SharedFile **ret) {
 }
 
 int shared_file_get(SharedFiles *files, const char *name, BytesView content, SharedFile **ret) {
-    uint8_t digest[32];
+    uint8_t digest[SHARED_KEY_SIZE];
     SharedFile *made = NULL;
 
     if (gnutls_hash_fast(GNUTLS_DIG_SHA256, content.data, content.size, digest) < 0)
@@ -88,6 +89,20 @@ int shared_file_get(SharedFiles *files, const char *name, BytesView content, Sha
     files->first = made;
     *ret = made;
     return 0;
+}
+
+SharedFile *shared_file_find(SharedFiles *files, const uint8_t key[static SHARED_KEY_SIZE]) {
+    for (SharedFile *file = files->first; file; file = file->next)
+        if (file->has_key && memcmp(file->key, key, SHARED_KEY_SIZE) == 0)
+            return shared_file_ref(file);
+    return NULL;
+}
+
+void shared_file_set_key(SharedFile *file, const uint8_t key[static SHARED_KEY_SIZE]) {
+    if (file->has_key)
+        return;
+    memcpy(file->key, key, SHARED_KEY_SIZE);
+    file->has_key = true;
 }
 
 SharedFile *shared_file_ref(SharedFile *file) {

@@ -8,6 +8,8 @@
 typedef struct SharedFile SharedFile;
 typedef struct SharedFiles SharedFiles;
 
+#define SHARED_KEY_SIZE 32U
+
 /* -ENOMEM. */
 int shared_files_new(SharedFiles **ret);
 /* After the last of its files was given back. */
@@ -17,6 +19,11 @@ DEFINE_CLEANUP(SharedFiles, shared_files_free)
 /* The file with this content, made where there is none; `name` is only for /proc. The caller owns a reference.
  * `content` is not empty. -ENOMEM, -EIO, or why there can be no memfd. */
 int shared_file_get(SharedFiles *files, const char *name, BytesView content, SharedFile **ret);
+
+/* The same for content that is known by a digest of what it is made from, so that it need not be made to be found. A
+ * file has one such key, the first that it is given; NULL: none has this one. The caller owns a reference. */
+SharedFile *shared_file_find(SharedFiles *files, const uint8_t key[static SHARED_KEY_SIZE]);
+void shared_file_set_key(SharedFile *file, const uint8_t key[static SHARED_KEY_SIZE]);
 
 SharedFile *shared_file_ref(SharedFile *file);
 SharedFile *shared_file_unref(SharedFile *file); /* takes NULL, returns NULL */

@@ -17,6 +17,7 @@
 struct Anchors {
     CertificateList own;
     CertificateList peers; /* empty: own */
+    CertificateList intermediates;
 };
 
 int anchors_new(Identity *identity) {
@@ -29,6 +30,7 @@ void anchors_free(Identity *identity) {
         return;
     certificate_list_clear(&identity->anchors->own);
     certificate_list_clear(&identity->anchors->peers);
+    certificate_list_clear(&identity->anchors->intermediates);
     free(identity->anchors);
     identity->anchors = NULL;
 }
@@ -39,6 +41,10 @@ const CertificateList *identity_anchors(const Identity *identity) {
 
 const CertificateList *identity_peer_anchors(const Identity *identity) {
     return identity->anchors->peers.count > 0 ? &identity->anchors->peers : &identity->anchors->own;
+}
+
+const CertificateList *identity_peer_intermediates(const Identity *identity) {
+    return &identity->anchors->intermediates;
 }
 
 void identity_tell_left_out(const Identity *identity, const char *where, const LeftOut *left_out) {
@@ -243,17 +249,25 @@ static int load_own(Identity *identity, Failure *ret_failure) {
     return 0;
 }
 
-static int load_peers(Identity *identity, Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList peers = { 0 };
+static void replace(CertificateList *list, CertificateList *fresh /* taken */) {
+    certificate_list_clear(list);
+    *list = *fresh;
+    *fresh = (CertificateList) { 0 };
+}
 
-    if (identity_config(identity)->peers_anchors) {
-        int r = read_anchor_file(identity, identity_config(identity)->peers_anchors, &peers, ret_failure);
-        if (r < 0)
-            return r;
-    }
-    certificate_list_clear(&identity->anchors->peers);
-    identity->anchors->peers = peers;
-    peers = (CertificateList) { 0 };
+static int load_peers(Identity *identity, Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList peers = { 0 }, intermediates = { 0 };
+    const IdentityConfig *config = identity_config(identity);
+    int r = 0;
+
+    if (config->peers_anchors)
+        r = read_anchor_file(identity, config->peers_anchors, &peers, ret_failure);
+    if (r >= 0 && config->peers_intermediates && config->peers_check_crl)
+        r = read_anchor_file(identity, config->peers_intermediates, &intermediates, ret_failure);
+    if (r < 0)
+        return r;
+    replace(&identity->anchors->peers, &peers);
+    replace(&identity->anchors->intermediates, &intermediates);
     return 0;
 }
 

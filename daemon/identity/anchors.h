@@ -12,6 +12,10 @@ const CertificateList *identity_anchors(const Identity *identity);
 /* What programs are given: [Peers] Anchors=, else those above. */
 const CertificateList *identity_peer_anchors(const Identity *identity);
 
+/* [Peers] Intermediates=: of CAs that peers' chains may have. Trusted for nothing before they have verified to the
+ * above. */
+const CertificateList *identity_peer_intermediates(const Identity *identity);
+
 /* After a bootstrap or a rollover: keeps them, on the disk too. The list is emptied. kind STORAGE or INTERNAL. */
 int identity_set_anchors(Identity *identity, CertificateList *anchors, Failure *ret_failure);
 

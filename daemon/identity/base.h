@@ -14,6 +14,7 @@ typedef struct Device Device;
 typedef struct Duty Duty;
 typedef struct Identity Identity;
 typedef struct IdentitySet IdentitySet;
+typedef struct PeerPool PeerPool;
 typedef struct Work Work;
 
 /* What all identities are given; outlives them. */
@@ -22,6 +23,7 @@ typedef struct IdentityContext {
     Work *work;
     IdentitySet *set;
     const Duty *const *duties; /* NULL-terminated; see duties.h */
+    PeerPool *peer_pool;       /* of the duty that keeps CRLs of peers' CAs */
 } IdentityContext;
 
 const char *identity_name(const Identity *identity);

@@ -9,6 +9,7 @@
 #include "identity/forgotten.h"
 #include "identity/identity.h"
 #include "manager/timer.h"
+#include "revocation/peers.h"
 #include "revocation/revocation.h"
 #include "work/work.h"
 
@@ -20,8 +21,8 @@
 /* The table of duties, in the order in which those that are due at one instant begin: a revocation that is known
  * already comes before a renewal. */
 static const Duty *const duties[] = {
-    &loading_duty, &standing_duty,    &revocation_duty, &enrolment_duty, &rollover_duty, &manual_duty,
-    &inquiry_duty, &publication_duty, &signatures_duty, &tidy_duty,      NULL,
+    &loading_duty, &standing_duty, &revocation_duty,  &peers_duty,      &enrolment_duty, &rollover_duty,
+    &manual_duty,  &inquiry_duty,  &publication_duty, &signatures_duty, &tidy_duty,      NULL,
 };
 
 struct Manager {
@@ -30,6 +31,7 @@ struct Manager {
     Device *device;
     Work *work;
     Lending *lending;
+    PeerPool *peer_pool;
     IdentitySet *set;
     IdentityContext context;
     Timer *timer;
@@ -244,9 +246,11 @@ static int bring_up(Manager *manager) {
         r = work_new(manager->device, &manager->work);
     if (r >= 0)
         r = lending_new(manager->device, &manager->lending);
+    if (r >= 0)
+        r = peer_pool_new(manager->device, &manager->peer_pool);
     if (r < 0)
         return r;
-    manager->context = (IdentityContext) { manager->device, manager->work, manager->set, duties };
+    manager->context = (IdentityContext) { manager->device, manager->work, manager->set, duties, manager->peer_pool };
     const TimerOptions options = { manager->loop, manager->set, on_clock_set, on_flush, manager };
     return timer_new(&options, &manager->timer);
 }
@@ -281,6 +285,7 @@ Manager *manager_free(Manager *manager) {
     manager->callbacks = (ManagerCallbacks) { 0 };
     timer_free(manager->timer);
     identity_set_clear(manager->set);
+    peer_pool_free(manager->peer_pool);
     if (manager->device)
         device_stop(manager->device);
     lending_free(manager->lending);

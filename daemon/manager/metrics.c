@@ -5,6 +5,7 @@
 #include "enrolment/enrolment.h"
 #include "identity/identity.h"
 #include "manager/manager.h"
+#include "revocation/peers.h"
 #include "revocation/revocation.h"
 
 #include <assert.h>
@@ -101,6 +102,45 @@ static void put_attempts(const IdentitySet *set, FILE *f) {
     fprintf(f, "identityd_revocation_checks_failed_total %" PRIu64 "\n", failures);
 }
 
+/* Sources without a CRL that is current. */
+static size_t missing_peer_crls(const Identity *identity) {
+    size_t missing = 0;
+
+    for (size_t i = 0; i < peers_count(identity); i++) {
+        PeerCrlView peer;
+        peers_view(identity, i, &peer);
+        missing += !peer.issuer[0] || (peer.next_update > 0 && peer.next_update < identity_now(identity));
+    }
+    return missing;
+}
+
+/* Of those that are kept, the first that ends. */
+static int64_t peer_crls_until(const Identity *identity) {
+    int64_t until = 0;
+
+    for (size_t i = 0; i < peers_count(identity); i++) {
+        PeerCrlView peer;
+        peers_view(identity, i, &peer);
+        if (peer.next_update > 0 && (until == 0 || peer.next_update < until))
+            until = peer.next_update;
+    }
+    return until;
+}
+
+static void put_peer_crls(const IdentitySet *set, FILE *f) {
+    put(f, "peer_crls_missing", "gauge", "Places of CRLs of peers' CAs of which no current CRL is at hand.");
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        if (peers_count(identity_set_at(set, i)) > 0)
+            fprintf(f, "identityd_peer_crls_missing{identity=\"%s\"} %zu\n", identity_name(identity_set_at(set, i)),
+                    missing_peer_crls(identity_set_at(set, i)));
+    put_times(set, f, "peer_crl_next_update_seconds",
+              "When the first of the CRLs of peers' CAs ends, seconds since the epoch.", peer_crls_until);
+    put(f, "peer_crl_fetches_failed", "counter", "Fetches of CRLs of peers' CAs that brought nothing usable.");
+    for (size_t i = 0; i < identity_set_count(set); i++)
+        fprintf(f, "identityd_peer_crl_fetches_failed_total{identity=\"%s\"} %" PRIu64 "\n",
+                identity_name(identity_set_at(set, i)), peers_failures(identity_set_at(set, i)));
+}
+
 static void put_access(const Manager *manager, FILE *f) {
     AccessCounters counters = access_log_counters(lending_log(manager_lending(manager)));
 
@@ -162,6 +202,7 @@ int manager_metrics(const Manager *manager, char **ret) {
     put_behind(set, f);
     put_states(set, f);
     put_attempts(set, f);
+    put_peer_crls(set, f);
     put_access(manager, f);
     put_signing(manager, f);
     fputs("# EOF\n", f);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Asks the parts of an identity, and its enrolment. */
+/* Asks the parts of an identity, its enrolment, and what is kept for its peers. */
 #include "manager/view.h"
 
 #include "device/device.h"
 #include "enrolment/enrolment.h"
+#include "revocation/peers.h"
 
 #define USEC_PER_SECOND 1000000ULL
 
@@ -20,6 +21,27 @@ static int list_certificates(const CertificateList *list, BytesView **ret, size_
         views[i] = bytes_view(&list->list[i]->der);
     *ret = views;
     *ret_count = list->count;
+    return 0;
+}
+
+static int list_peer_crls(const Identity *identity, IdentityView *view) {
+    size_t count = peers_count(identity);
+    PeerCrlShown *list = calloc(count + 1U, sizeof *list);
+
+    if (!list)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        PeerCrlView peer;
+        peers_view(identity, i, &peer);
+        list[i] = (PeerCrlShown) { peer.url,
+                                   peer.issuer,
+                                   peer.error,
+                                   to_usec(peer.this_update),
+                                   to_usec(peer.next_update),
+                                   to_usec(peer.next_fetch) };
+    }
+    view->peer_crls = list;
+    view->peer_crl_count = count;
     return 0;
 }
 
@@ -81,6 +103,8 @@ int identity_view(const Identity *identity, IdentityView *ret) {
     int r = list_certificates(identity_chain(identity), &view.certificates, &view.certificate_count);
     if (r >= 0)
         r = list_certificates(identity_peer_anchors(identity), &view.anchors, &view.anchor_count);
+    if (r >= 0)
+        r = list_peer_crls(identity, &view);
     if (r < 0)
         return r;
     *ret = view;
@@ -91,5 +115,6 @@ int identity_view(const Identity *identity, IdentityView *ret) {
 void identity_view_clear(IdentityView *view) {
     free(view->certificates);
     free(view->anchors);
+    free(view->peer_crls);
     *view = (IdentityView) { .certificates = NULL };
 }

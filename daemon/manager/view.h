@@ -4,7 +4,13 @@
 
 #include "identity/identity.h"
 
-/* Borrowed from the identity, but for the two lists, which are the view's own; until the loop turns. */
+/* A place where CRLs of peers' CAs are (revocation/peers.h); times in µs, 0: none. */
+typedef struct PeerCrlShown {
+    const char *url, *issuer, *error;
+    uint64_t this_update, next_update, next_fetch;
+} PeerCrlShown;
+
+/* Borrowed from the identity, but for the three lists, which are the view's own; until the loop turns. */
 typedef struct IdentityView {
     const char *name, *state, *activity, *last_error;
     bool ready_by_itself;
@@ -16,6 +22,8 @@ typedef struct IdentityView {
     BytesView public_key;
     BytesView *certificates, *anchors; /* DER */
     size_t certificate_count, anchor_count;
+    PeerCrlShown *peer_crls;
+    size_t peer_crl_count;
 } IdentityView;
 
 /* 0 or -ENOMEM. */

@@ -91,6 +91,15 @@ int store_discard(Store *store, Place place, const char *name, Failure *ret_fail
 /* A generation's directory, PATH in `ret_path`: a descriptor or -errno. */
 int store_open_generation(Store *store, uint32_t number, char **ret_path);
 
+/* ID.crl of one directory; in store-crls.c. -EINVAL for what is no id. */
+#define CRL_SUFFIX    ".crl"
+#define CRL_ID_MAX    64U
+#define CRL_NAME_SIZE (CRL_ID_MAX + sizeof(CRL_SUFFIX))
+int crl_file_name(const char *where, const char *id, char ret[static CRL_NAME_SIZE], Failure *ret_failure);
+int crl_file_remove(Place place, const char *id, Failure *ret_failure); /* 0 also where there is none */
+/* The ids, sorted, NULL-terminated, owned by the caller; of no directory (a negative descriptor) none. */
+int crl_files_list(Place place, char ***ret_ids, Failure *ret_failure);
+
 /* A TPM Name as a line of hex. `ret_line`: that line, for its checksum: what the name makes again need not be it, since
  * digits of either case are read. */
 int parent_name_read(Place place, Bytes *ret, Bytes *ret_line, Failure *ret_failure);

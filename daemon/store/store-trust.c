@@ -9,9 +9,6 @@
 #include <sys/stat.h>
 
 #define CRL_DIRECTORY "crls"
-#define CRL_SUFFIX    ".crl"
-#define CRL_ID_MAX    64U
-#define CRL_NAME_SIZE (CRL_ID_MAX + sizeof(CRL_SUFFIX))
 
 /* Makes it, and puts aside what is there and is none. */
 static int make_directory(Store *store, Place place, const char *name, int *ret_fd, Failure *ret_failure) {
@@ -134,105 +131,36 @@ int store_anchors_drop(Store *store, Failure *ret_failure) {
     return fd < 0 ? fd : store_discard(store, (Place) { fd, path }, anchors_file.name, ret_failure);
 }
 
-static bool crl_id_is_valid(const char *id) {
-    size_t length = strlen(id);
-
-    return length > 0 && length <= CRL_ID_MAX && strspn(id, "0123456789abcdef") == length;
-}
-
-/* Its file name; -EINVAL for what is no id. */
-static int crl_name(Store *store, const char *id, char ret[static CRL_NAME_SIZE], Failure *ret_failure) {
-    if (!crl_id_is_valid(id))
-        return failure_set(ret_failure, -EINVAL, FAILURE_STORAGE,
-                           "%s/" TRUST "/" CRL_DIRECTORY ": \"%s\" is no id of a CRL", store->path, id);
-    (void) snprintf(ret, CRL_NAME_SIZE, "%s" CRL_SUFFIX, id);
-    return 0;
-}
-
 int store_crl_load(Store *store, const char *id, Bytes *ret_der, Failure *ret_failure) {
     char name[CRL_NAME_SIZE];
+    int r = crl_file_name(store->path, id, name, ret_failure);
 
-    int r = crl_name(store, id, name, ret_failure);
     return r < 0 ? r : load(store, &(TrustFile) { true, name, STORE_CRL_MAX }, ret_der, ret_failure);
 }
 
 int store_crl_save(Store *store, const char *id, BytesView der, Failure *ret_failure) {
     char name[CRL_NAME_SIZE];
+    int r = crl_file_name(store->path, id, name, ret_failure);
 
-    int r = crl_name(store, id, name, ret_failure);
     return r < 0 ? r : save(store, &(TrustFile) { true, name, STORE_CRL_MAX }, der, ret_failure);
 }
 
 int store_crl_remove(Store *store, const char *id, Failure *ret_failure) {
     _cleanup_free_ char *path = NULL;
-    char name[CRL_NAME_SIZE];
-
-    int r = crl_name(store, id, name, ret_failure);
-    if (r < 0)
-        return r;
     _cleanup_close_ int fd = open_trust(store, true, false, &path, ret_failure);
+
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
-        return place_failure((Place) { fd, path }, name, -errno, "removed", ret_failure);
-    return 0;
-}
-
-/* ---- listing ---- */
-
-typedef struct Ids {
-    char **list; /* NULL-terminated */
-    size_t count;
-} Ids;
-
-static void ids_clear(Ids *ids) {
-    for (size_t i = 0; i < ids->count; i++)
-        free(ids->list[i]);
-    free(ids->list);
-}
-
-static int add_id(Place place, const char *name, void *data) {
-    Ids *ids = data;
-    size_t length = strlen(name), suffix = strlen(CRL_SUFFIX);
-
-    if (length <= suffix || strcmp(name + length - suffix, CRL_SUFFIX) != 0)
-        return 0;
-    _cleanup_free_ char *id = strndup(name, length - suffix);
-    if (!id)
-        return -ENOMEM;
-    if (!crl_id_is_valid(id))
-        return 0;
-    char **grown = reallocarray(ids->list, ids->count + 2, sizeof(*grown));
-    if (!grown)
-        return -ENOMEM;
-    ids->list = grown;
-    grown[ids->count++] = TAKE_PTR(id);
-    grown[ids->count] = NULL;
-    return 0;
-}
-
-static int compare_ids(const void *a, const void *b) {
-    return strcmp(*(char *const *) a, *(char *const *) b);
+    return crl_file_remove((Place) { fd, path }, id, ret_failure);
 }
 
 int store_crl_list(Store *store, char ***ret_ids, Failure *ret_failure) {
-    _cleanup_(ids_clear) Ids ids = { calloc(1, sizeof(char *)), 0 };
     _cleanup_free_ char *path = NULL;
-
-    if (!ids.list)
-        return failure_errno(ret_failure, -ENOMEM, store->path);
     _cleanup_close_ int fd = open_trust(store, true, false, &path, ret_failure);
+
     if (fd < 0 && fd != -ENOENT)
         return fd;
-    if (fd >= 0) {
-        int r = place_each((Place) { fd, path }, add_id, &ids);
-        if (r < 0)
-            return place_failure(store_place(store), TRUST "/" CRL_DIRECTORY, r, "listed", ret_failure);
-    }
-    qsort(ids.list, ids.count, sizeof(*ids.list), compare_ids);
-    *ret_ids = TAKE_PTR(ids.list);
-    ids.count = 0;
-    return 0;
+    return crl_files_list((Place) { fd, path }, ret_ids, ret_failure);
 }
 
 /* ---- OCSP ---- */

@@ -138,6 +138,14 @@ int store_erase(int state_fd, const char *name, Failure *ret_failure);
 /* Goes on with removals that were cut off. */
 void store_finish_erasing(int state_fd);
 
+/* ---- `.peer-crls/` of the state directory: CRLs of peers' CAs, which belong to no identity ---- */
+
+/* As store_crl_load and so on: ID.crl, DER, ids of [0-9a-f]{1,64}. -ENOENT without a text: none. */
+int store_peer_crl_load(int state_fd, const char *id, Bytes *ret_der, Failure *ret_failure);
+int store_peer_crl_save(int state_fd, const char *id, BytesView der, Failure *ret_failure);
+int store_peer_crl_remove(int state_fd, const char *id, Failure *ret_failure); /* 0 also where there is none */
+int store_peer_crl_list(int state_fd, char ***ret_ids, Failure *ret_failure);
+
 /* ---- the file `.device` of the state directory: what is known of the TPM, of which a disk's clone has another ---- */
 
 #define STORE_ENDORSEMENT_MAX 1024U

@@ -171,7 +171,7 @@ class Configuration(unittest.TestCase):
                     os.makedirs(os.path.dirname(path), exist_ok=True)
                     with open(path, "w", encoding="utf-8") as file:
                         file.write(text)
-            self.assertEqual(sorted(os.listdir(os.path.join(directory, "identities"))), ["factory.conf", "mqtt.conf"])
+            self.assertEqual(sorted(os.listdir(os.path.join(directory, "identities"))), ["factory.conf", "gateway.conf", "mqtt.conf"])
             environment = dict(os.environ, CONFIGURATION_DIRECTORY=directory, RUNTIME_DIRECTORY=directory + "/run")
             done = subprocess.run([IDCTL, "check", "--config"], capture_output=True, text=True, check=False, env=environment)
             self.assertIn("mqtt", done.stdout)

@@ -43,7 +43,7 @@ static void test_one_view_for_all(void **state) {
 
     ask(world, HAND, "org.freedesktop.DBus.Properties", "GetAll", &reply);
     assert_int_equal(views, 1);
-    assert_int_equal(count_properties(reply.message), 19);
+    assert_int_equal(count_properties(reply.message), 20);
     reply_clear(&reply);
     ask(world, IDENTITYD_MANAGER_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &reply);
     assert_int_equal(views, 2); /* one for each identity */

@@ -216,7 +216,8 @@ void machine_start_parts(Machine *machine, const Duty *const *duties) {
     assert_int_equal(identity_set_new(&machine->set), 0);
     assert_int_equal(device_new(machine->loop, &callbacks, &machine->device), 0);
     assert_int_equal(work_new(machine->device, &machine->work), 0);
-    machine->context = (IdentityContext) { machine->device, machine->work, machine->set, duties };
+    assert_int_equal(peer_pool_new(machine->device, &machine->peer_pool), 0);
+    machine->context = (IdentityContext) { machine->device, machine->work, machine->set, duties, machine->peer_pool };
     machine->looked = 0;
     device_look_at_tpm(machine->device);
     machine_until(machine, machine->looked > 0);
@@ -241,6 +242,7 @@ Identity *machine_start_alone(Machine *machine, const char *more, const Duty *co
 void machine_stop(Machine *machine) {
     machine->manager = manager_free(machine->manager);
     identity_set_clear(machine->set);
+    machine->peer_pool = peer_pool_free(machine->peer_pool);
     if (machine->work) {
         device_stop(machine->device);
         machine->work = work_free(machine->work);

@@ -9,6 +9,7 @@
 #include "fakes/swtpm.h"
 #include "identity/identity.h"
 #include "manager/manager.h"
+#include "revocation/peer-pool.h"
 #include "tests/unit/common/test.h"
 #include "tests/unit/device/enroller.h"
 #include "work/work.h"
@@ -26,6 +27,7 @@ typedef struct Machine {
     Device *device;
     Work *work; /* this and what follows: of machine_start_parts */
     IdentitySet *set;
+    PeerPool *peer_pool;
     IdentityContext context;
     bool by_hand;                                      /* nobody flushes identities or begins what is due */
     unsigned looked, tpm_changed;                      /* calls of DeviceCallbacks */

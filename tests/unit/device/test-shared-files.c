@@ -56,10 +56,28 @@ static void test_gone_with_its_last_holder(void **state) {
     assert_int_equal(shared_file_view(NULL).size, 0);
 }
 
+static void test_keys(void **state) {
+    const uint8_t key[SHARED_KEY_SIZE] = { 1 }, another[SHARED_KEY_SIZE] = { 2 };
+    SharedFile *file = get(*state, "content"), *other = get(*state, "without a key");
+
+    assert_null(shared_file_find(*state, key));
+    shared_file_set_key(file, key);
+    shared_file_set_key(file, another); /* it has one */
+    assert_null(shared_file_find(*state, another));
+    SharedFile *found = shared_file_find(*state, key);
+    assert_ptr_equal(found, file);
+    shared_file_unref(file);
+    assert_true(bytes_view_equal(shared_file_view(found), bytes_view_string("content")));
+    shared_file_unref(found);
+    assert_null(shared_file_find(*state, key));
+    shared_file_unref(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_for_one_content, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_with_its_last_holder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

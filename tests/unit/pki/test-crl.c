@@ -226,6 +226,30 @@ static void test_entry_extensions(void **state) {
     }
 }
 
+/* Without a certificate the signer alone is looked at, and the time. */
+static void test_signer_alone(void **state) {
+    SETTING;
+    _cleanup_entity_ Entity impostor = ENTITY(.subject = "CN=CA", .ca = true),
+                            other = ENTITY(.subject = "CN=Other", .ca = true, .key = ca.key),
+                            mute = ENTITY(.subject = "CN=CA", .ca = true, .key = ca.key,
+                                          .usage = GNUTLS_KEY_KEY_CERT_SIGN);
+    _cleanup_crl_ Crl *good = CRL(&ca, revoked_leaf),
+                      *part = CRL(&ca, .extensions = "issuingDistributionPoint=critical,@i\n[i]\n"
+                                                     "fullname=URI:http://another.example/part.crl");
+    Failure failure = FAILURE_INIT;
+
+    assert_ok(crl_check_signer(good, ca.certificate, NOW, &failure), failure);
+    assert_ok(crl_check_signer(part, ca.certificate, NOW, &failure), failure);
+    assert_failure(crl_check_signer(good, impostor.certificate, NOW, &failure), EKEYREJECTED, failure,
+                   "was not made by the key of CN=CA");
+    assert_failure(crl_check_signer(good, other.certificate, NOW, &failure), EKEYREJECTED, failure,
+                   "the CRL is not by CN=Other");
+    assert_failure(crl_check_signer(good, mute.certificate, NOW, &failure), EKEYREJECTED, failure,
+                   "does not allow it to sign CRLs");
+    assert_failure(crl_check_signer(good, ca.certificate, good->this_update - REVOCATION_SKEW - 1, &failure),
+                   EKEYREJECTED, failure, "from the future");
+}
+
 static void test_signer(void **state) {
     SETTING;
     _cleanup_entity_ Entity impostor = ENTITY(.subject = "CN=CA", .ca = true),
@@ -409,6 +433,7 @@ int main(void) {
         cmocka_unit_test(test_partial_kinds),
         cmocka_unit_test(test_entry_extensions),
         cmocka_unit_test(test_signer),
+        cmocka_unit_test(test_signer_alone),
         cmocka_unit_test(test_scope),
         cmocka_unit_test(test_spelling),
         cmocka_unit_test(test_never_back),

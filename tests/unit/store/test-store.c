@@ -229,6 +229,37 @@ static void test_trust(void **state) {
     (void) store_free(store);
 }
 
+/* They belong to no identity. */
+static void test_peer_crls(void **state) {
+    const StoreFixture *fixture = *state;
+    Bytes content = BYTES_NULL;
+    char **ids = NULL;
+
+    assert_int_equal(store_peer_crl_load(fixture->fd, "ab", &content, NULL), -ENOENT);
+    assert_int_equal(store_peer_crl_remove(fixture->fd, "ab", NULL), 0);
+    assert_int_equal(store_peer_crl_list(fixture->fd, &ids, NULL), 0);
+    assert_null(ids[0]);
+    free(ids);
+    assert_false(exists(fixture, ".peer-crls")); /* looking makes nothing */
+    assert_int_equal(store_peer_crl_save(fixture->fd, "ff00", content_of('r', 'x'), NULL), 0);
+    assert_int_equal(store_peer_crl_save(fixture->fd, "ff00", content_of('r', 'y'), NULL), 0);
+    assert_int_equal(store_peer_crl_save(fixture->fd, "0a", content_of('r', 'z'), NULL), 0);
+    assert_int_equal(store_peer_crl_save(fixture->fd, "../x", content_of('r', 'z'), NULL), -EINVAL);
+    assert_int_equal(store_peer_crl_load(fixture->fd, "ff00", &content, NULL), 0);
+    assert_true(bytes_view_equal(bytes_view(&content), content_of('r', 'y')));
+    bytes_clear(&content);
+    assert_int_equal(store_peer_crl_remove(fixture->fd, "ff00", NULL), 0);
+    assert_int_equal(store_peer_crl_load(fixture->fd, "ff00", &content, NULL), -ENOENT);
+    assert_int_equal(store_peer_crl_list(fixture->fd, &ids, NULL), 0);
+    assert_string_equal(ids[0], "0a");
+    assert_null(ids[1]);
+    free(ids[0]);
+    free(ids);
+    assert_int_equal(store_names(fixture->fd, &ids, NULL), 0); /* and are none */
+    assert_null(ids[0]);
+    free(ids);
+}
+
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static void test_ocsp(void **state) {
@@ -518,6 +549,7 @@ int main(void) {
         TEST(test_pending),
         TEST(test_sizes),
         TEST(test_trust),
+        TEST(test_peer_crls),
         TEST(test_ocsp),
         TEST(test_state),
         TEST(test_malformed_files),
