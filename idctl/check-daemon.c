@@ -182,6 +182,7 @@ void check_identity(Bus *bus, const char *identity, CheckTerms *terms, Findings 
     terms->ca_failure = ca_failure;
     check_state(&properties, terms, findings);
     terms->ca_failure = NULL;
+    check_peer_crls(&properties, terms, findings);
     if (properties.certificates.count == 0)
         return;
     check_certificate(&properties, terms, findings);

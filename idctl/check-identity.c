@@ -157,6 +157,34 @@ void check_renewal(const IdentityProperties *properties, const CheckTerms *terms
 
 /* ---- key and chain ---- */
 
+/* One finding for each place: a peer whose certificate was revoked gets in where nobody knows of that. */
+void check_peer_crls(const IdentityProperties *properties, const CheckTerms *terms, Findings *findings) {
+    const FindingAbout about = { "CRL of peers", properties->name };
+    uint64_t now = terms->now;
+
+    for (size_t i = 0; i < properties->peer_crls.count; i++) {
+        const PeerCrl *crl = &properties->peer_crls.list[i];
+        _cleanup_free_ char *end = time_to_text(crl->next_update, now);
+        const char *error = crl->error[0] ? crl->error : "it was not fetched yet";
+        if (!crl->issuer[0])
+            findings_add(
+                findings, about, FINDING_WARNING,
+                "Programs take peers of this CA unchecked, unless they demand a CRL. Is CRL= in [Peers] right, "
+                "and has [Peers] Anchors= or Intermediates= the CA?",
+                "there is none from %s: %s", crl->url, error);
+        else if (crl->next_update > 0 && crl->next_update <= now)
+            findings_add(findings, about, FINDING_WARNING,
+                         "Programs do not know what was revoked since. Does the CA still issue CRLs there?",
+                         "that of %s from %s has ended at %s: %s", crl->issuer, crl->url, end ? end : "", error);
+        else if (crl->error[0])
+            findings_add(findings, about, FINDING_WARNING, "The one at hand counts on; it is tried again.",
+                         "no newer one came from %s: %s", crl->url, crl->error);
+        else
+            findings_add(findings, about, FINDING_OK, NULL, "%s%s%s", crl->issuer,
+                         crl->next_update > 0 ? ", until " : "", crl->next_update > 0 && end ? end : "");
+    }
+}
+
 /* SubjectPublicKeyInfo of a certificate, DER. */
 static int certificate_spki(const Bytes *der, Bytes *ret) {
     _cleanup_certificate_ Certificate *certificate = NULL;

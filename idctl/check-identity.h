@@ -18,6 +18,8 @@ typedef struct CheckTerms {
 
 void check_state(const IdentityProperties *properties, const CheckTerms *terms, Findings *findings);
 void check_certificate(const IdentityProperties *properties, const CheckTerms *terms, Findings *findings);
+/* The CRLs that are kept for its peers: a finding for each place. */
+void check_peer_crls(const IdentityProperties *properties, const CheckTerms *terms, Findings *findings);
 void check_key(const IdentityProperties *properties, Findings *findings);
 void check_renewal(const IdentityProperties *properties, const CheckTerms *terms, Findings *findings);
 

@@ -9,7 +9,15 @@
 #include <stddef.h>
 #include <string.h>
 
-typedef enum FieldKind { FIELD_STRING, FIELD_BOOLEAN, FIELD_U32, FIELD_TIME, FIELD_BYTES, FIELD_BYTES_ARRAY } FieldKind;
+typedef enum FieldKind {
+    FIELD_STRING,
+    FIELD_BOOLEAN,
+    FIELD_U32,
+    FIELD_TIME,
+    FIELD_BYTES,
+    FIELD_BYTES_ARRAY,
+    FIELD_PEER_CRLS
+} FieldKind;
 
 /* In the order in which `show --json` has them. */
 static const struct Field {
@@ -39,6 +47,7 @@ static const struct Field {
     FIELD("PublicKey", "public_key", FIELD_BYTES, "ay", public_key),
     FIELD("Certificates", "certificates", FIELD_BYTES_ARRAY, "aay", certificates),
     FIELD("Anchors", "anchors", FIELD_BYTES_ARRAY, "aay", anchors),
+    FIELD("PeerCRLs", "peer_crls", FIELD_PEER_CRLS, "a(ssttts)", peer_crls),
 #undef FIELD
 };
 
@@ -53,6 +62,16 @@ void bytes_array_clear(BytesArray *array) {
     *array = (BytesArray) { 0 };
 }
 
+static void peer_crls_clear(PeerCrlArray *array) {
+    for (size_t i = 0; i < array->count; i++) {
+        free(array->list[i].url);
+        free(array->list[i].issuer);
+        free(array->list[i].error);
+    }
+    free(array->list);
+    *array = (PeerCrlArray) { 0 };
+}
+
 void identity_properties_clear(IdentityProperties *properties) {
     for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
         switch (fields[i].kind) {
@@ -64,6 +83,9 @@ void identity_properties_clear(IdentityProperties *properties) {
             break;
         case FIELD_BYTES_ARRAY:
             bytes_array_clear(field_in(&fields[i], properties));
+            break;
+        case FIELD_PEER_CRLS:
+            peer_crls_clear(field_in(&fields[i], properties));
             break;
         case FIELD_BOOLEAN:
         case FIELD_U32:
@@ -96,6 +118,42 @@ int bytes_array_read(sd_bus_message *message, BytesArray *ret) {
         return r;
     *ret = array;
     array = (BytesArray) { 0 };
+    return 0;
+}
+
+static int read_peer_crl(sd_bus_message *message, PeerCrlArray *array) {
+    const char *url, *issuer, *error;
+    PeerCrl crl = { 0 };
+
+    int r = sd_bus_message_read(message, "(ssttts)", &url, &issuer, &crl.this_update, &crl.next_update, &crl.next_fetch,
+                                &error);
+    if (r <= 0)
+        return r;
+    if (array->count == IDENTITY_PEER_CRLS_MAX)
+        return -E2BIG;
+    crl.url = strdup(url);
+    crl.issuer = strdup(issuer);
+    crl.error = strdup(error);
+    array->list[array->count++] = crl;
+    return crl.url && crl.issuer && crl.error ? 1 : -ENOMEM;
+}
+
+static int read_peer_crls(sd_bus_message *message, PeerCrlArray *target) {
+    _cleanup_(peer_crls_clear) PeerCrlArray array = { 0 };
+
+    int r = sd_bus_message_enter_container(message, 'a', "(ssttts)");
+    if (r < 0)
+        return r;
+    array.list = calloc(IDENTITY_PEER_CRLS_MAX, sizeof array.list[0]);
+    if (!array.list)
+        return -ENOMEM;
+    while ((r = read_peer_crl(message, &array)) > 0)
+        ;
+    if (r < 0 || (r = sd_bus_message_exit_container(message)) < 0)
+        return r;
+    peer_crls_clear(target);
+    *target = array;
+    array = (PeerCrlArray) { 0 };
     return 0;
 }
 
@@ -151,6 +209,8 @@ static int read_field(sd_bus_message *message, const struct Field *field, Identi
         bytes_array_clear(field_in(field, properties));
         *(BytesArray *) field_in(field, properties) = array;
         return 0;
+    case FIELD_PEER_CRLS:
+        return read_peer_crls(message, field_in(field, properties));
     }
     return -EINVAL;
 }
@@ -216,6 +276,23 @@ ExitCode identity_properties_get(Bus *bus, const char *identity, IdentityPropert
     return EXIT_OK;
 }
 
+static json_t *peer_crls_to_json(const PeerCrlArray *crls) {
+    json_t *array = json_array();
+
+    for (size_t i = 0; array && i < crls->count; i++) {
+        const PeerCrl *crl = &crls->list[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "url", json_string(crl->url));
+        json_object_set_new(object, "issuer", crl->issuer[0] ? json_string(crl->issuer) : json_null());
+        json_object_set_new(object, "this_update", time_to_json(crl->this_update));
+        json_object_set_new(object, "next_update", time_to_json(crl->next_update));
+        json_object_set_new(object, "next_fetch", time_to_json(crl->next_fetch));
+        json_object_set_new(object, "error", crl->error[0] ? json_string(crl->error) : json_null());
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
 static json_t *field_to_json(const struct Field *field, const IdentityProperties *properties) {
     const void *value = field_in(field, properties);
 
@@ -230,6 +307,8 @@ static json_t *field_to_json(const struct Field *field, const IdentityProperties
         return time_to_json(*(const uint64_t *) value);
     case FIELD_BYTES:
         return pem_to_json("PUBLIC KEY", bytes_view(value));
+    case FIELD_PEER_CRLS:
+        return peer_crls_to_json(value);
     case FIELD_BYTES_ARRAY:
         break;
     }

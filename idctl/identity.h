@@ -14,6 +14,19 @@ typedef struct BytesArray {
     size_t count;
 } BytesArray;
 
+#define IDENTITY_PEER_CRLS_MAX 64U
+
+/* A place where identityd fetches CRLs of peers' CAs. Times in µs since the epoch, 0: none. */
+typedef struct PeerCrl {
+    char *url, *issuer, *error; /* issuer "": nothing is kept; error "": all is well */
+    uint64_t this_update, next_update, next_fetch;
+} PeerCrl;
+
+typedef struct PeerCrlArray {
+    PeerCrl *list;
+    size_t count;
+} PeerCrlArray;
+
 typedef struct IdentityProperties {
     char *name, *state, *activity, *last_error, *subject, *serial_number, *issuer, *key_algorithm,
         *clock_source;    /* NULL: not told yet */
@@ -22,6 +35,7 @@ typedef struct IdentityProperties {
     uint64_t not_before, not_after, next_attempt, next_renewal, clock_floor; /* µs since the epoch, 0: none */
     Bytes public_key;                                                        /* DER SubjectPublicKeyInfo */
     BytesArray certificates, anchors;                                        /* DER */
+    PeerCrlArray peer_crls;
 } IdentityProperties;
 
 void identity_properties_clear(IdentityProperties *properties);

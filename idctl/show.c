@@ -67,6 +67,24 @@ static void print_alternative_names(const Bytes *der) {
     }
 }
 
+static void print_peer_crl(const PeerCrl *crl) {
+    uint64_t now = time_now();
+    _cleanup_free_ char *end = crl->next_update > 0 ? time_to_text(crl->next_update, now) : NULL,
+                        *next = crl->next_fetch > 0 ? time_to_text(crl->next_fetch, now) : NULL, *text = NULL;
+
+    print_field("Peers' CRL", crl->url, COLOUR_NONE);
+    if (asprintf(&text, "%s%s%s%s%s", crl->issuer[0] ? "of " : "none yet", crl->issuer, end ? ", until " : "",
+                 end ? end : "", next ? "" : "; it is fetched now") < 0) {
+        text = NULL; /* undefined by asprintf(3) */
+        return;
+    }
+    print_field("", text, crl->issuer[0] && (!end || crl->next_update > now) ? COLOUR_NONE : COLOUR_BAD);
+    if (next)
+        print_field("next fetch", next, COLOUR_NONE);
+    if (crl->error[0])
+        print_field("", crl->error, COLOUR_BAD);
+}
+
 static void print_identity(const IdentityProperties *properties, const char *tpm_problem) {
     char number[32];
 
@@ -94,6 +112,8 @@ static void print_identity(const IdentityProperties *properties, const char *tpm
     print_time("It is past", properties->clock_floor);
     if (properties->clock_source[0])
         print_field("as is known by", properties->clock_source, COLOUR_NONE);
+    for (size_t i = 0; i < properties->peer_crls.count; i++)
+        print_peer_crl(&properties->peer_crls.list[i]);
     print_field("Key", properties->key_algorithm, COLOUR_NONE);
     if (properties->certificates.count > 0)
         print_fingerprint(&properties->certificates.list[0]);

@@ -31,6 +31,14 @@ def byte_arrays(list_of_bytes):
     return dbus.Array([dbus.ByteArray(b) for b in list_of_bytes], signature="ay")
 
 
+# As an identity has them: one that is well, one that has ended, one that never came.
+PEER_CRLS = [
+    ("http://crl.example/good.crl", "CN=good", 1700000000000000, 4000000000000000, 3900000000000000, ""),
+    ("http://crl.example/late.crl", "CN=late", 1600000000000000, 1700000000000000, 3900000000000000, "status 503"),
+    ("http://crl.example/never.crl", "", 0, 0, 0, "no such \x1b[31mhost"),
+]
+
+
 class Identity(dbus.service.Object):
     def __init__(self, bus, name, chain):
         super().__init__(bus, "/org/identityd1/identity/" + name)
@@ -47,7 +55,9 @@ class Identity(dbus.service.Object):
             "NextAttempt": u64(0), "NextRenewal": u64(3900000000000000 if ready else 0),
             "ClockFloor": u64(1700000000000000), "ClockSource": "the CRL of CN=root",
             "KeyAlgorithm": "ecdsa-p256", "PublicKey": dbus.ByteArray(b""),
-            "Certificates": byte_arrays(chain[:1] if ready else []), "Anchors": byte_arrays(chain[1:])}
+            "Certificates": byte_arrays(chain[:1] if ready else []), "Anchors": byte_arrays(chain[1:]),
+            "PeerCRLs": dbus.Array([(url, issuer, u64(begin), u64(end), u64(fetch), error) for url, issuer, begin, end, fetch, error in
+                                    (PEER_CRLS if name == "evil" else [])], signature="(ssttts)")}
         if name == "broken":
             del self.values["KeyAlgorithm"]
 

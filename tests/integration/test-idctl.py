@@ -69,6 +69,17 @@ class Idctl(unittest.TestCase):
         self.refused(1, "no certificate yet", "show", "empty", "--chain")
         self.refused(1, "did not tell the property KeyAlgorithm", "show", "broken")
 
+    def test_show_crls_of_peers(self):
+        good, late, never = json.loads(self.idctl("show", "evil", "--json").stdout)["peer_crls"]
+        self.assertEqual(good, {"url": "http://crl.example/good.crl", "issuer": "CN=good", "this_update": "2023-11-14T22:13:20Z",
+                                "next_update": "2096-10-02T07:06:40Z", "next_fetch": "2093-08-01T21:20:00Z", "error": None})
+        self.assertEqual((late["error"], never["issuer"], never["next_update"], never["next_fetch"]), ("status 503", None, None, None))
+        text = self.idctl("show", "evil").stdout
+        for part in ("http://crl.example/good.crl", "of CN=good, until 2096", "of CN=late, until 2023", "status 503",
+                     "none yet; it is fetched now", "no such ?[31mhost"):
+            self.assertIn(part, text)
+        self.assertNotIn("Peers' CRL", self.idctl("show", "ready").stdout)
+
     def test_control_characters_do_not_pass(self):
         text = self.idctl("show", "evil").stdout
         self.assertIn("bad?[31mthing? ü", text)
@@ -345,6 +356,9 @@ class Idctl(unittest.TestCase):
         self.found(findings, "ok", "ends at 2096", "evil")
         self.found(findings, "ok", "planned for 2093", "evil")
         self.found(findings, "warning", "empty", "empty")
+        self.found(findings, "ok", "^CN=good, until 2096", "evil")
+        self.found(findings, "warning", "CN=late from http://crl.example/late.crl has ended at 2023.*: status 503", "evil")
+        self.found(findings, "warning", "there is none from http://crl.example/never.crl: no such", "evil")
         self.assertIn("no identity", self.check({"one": self.CONFIG}, "nope", status=3))
 
     def test_metrics_and_version(self):
