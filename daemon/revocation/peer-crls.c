@@ -109,7 +109,8 @@ static PeerCrl *add(PeerCrls *crls, const PeerCrlPlace *place, const char *id) {
     if (!crl)
         return NULL;
     crl->issuer = strdup(place->ca->subject);
-    if (!crl->issuer) {
+    if (!crl->issuer || certificate_fingerprint(place->ca, crl->ca) < 0) {
+        free(crl->issuer);
         free(crl);
         return NULL;
     }

@@ -16,7 +16,8 @@ typedef struct PeerCrl {
     uint8_t digest[32]; /* SHA-256 of its DER, of … */
     size_t size;        /* … so many bytes */
     char *issuer;
-    Bytes unsaved; /* the DER that the disk did not take */
+    uint8_t ca[32]; /* SHA-256 of the certificate of the CA */
+    Bytes unsaved;  /* the DER that the disk did not take */
     /* for peer-crls.c */
     PeerCrls *owner;
     char id[PEER_CRL_ID_SIZE];

@@ -35,6 +35,21 @@ static bool has(const Parts *parts, const PeerCrl *crl) {
     return false;
 }
 
+/* A newer one of the same CA and about the same, from another place, says all that this one says, and what is no more:
+ * a hold that was lifted. */
+static bool is_outdone_by(const PeerCrl *crl, const PeerCrl *other) {
+    return memcmp(crl->ca, other->ca, sizeof crl->ca) == 0 && other->crl->this_update > crl->crl->this_update &&
+           bytes_view_equal(bytes_view(&crl->crl->distribution_point), bytes_view(&other->crl->distribution_point));
+}
+
+static bool is_outdone(const PeerCrl *crl, PeerSource *const *sources, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < sources[i]->kept_count; k++)
+            if (peer_crl_counts(sources[i]->kept[k], sources[i]->identity) && is_outdone_by(crl, sources[i]->kept[k]))
+                return true;
+    return false;
+}
+
 static void leave_out(PeerSource *source, const PeerCrl *crl) {
     if (!source->is_left_out)
         log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(source->identity),
@@ -43,15 +58,20 @@ static void leave_out(PeerSource *source, const PeerCrl *crl) {
     source->is_left_out = true;
 }
 
-static void add_source(Parts *parts, PeerSource *source, size_t room) {
+typedef struct Sources {
+    PeerSource *const *list;
+    size_t count, room; /* bytes of PEM */
+} Sources;
+
+static void add_source(Parts *parts, const Sources *all, PeerSource *source) {
     bool was_left_out = source->is_left_out;
     size_t left_out = 0;
 
     for (size_t i = 0; i < source->kept_count; i++) {
         PeerCrl *crl = source->kept[i];
-        if (!peer_crl_counts(crl, source->identity) || has(parts, crl))
+        if (!peer_crl_counts(crl, source->identity) || has(parts, crl) || is_outdone(crl, all->list, all->count))
             continue;
-        if (parts->count == PARTS_MAX || parts->size + pem_size(crl) > room) {
+        if (parts->count == PARTS_MAX || parts->size + pem_size(crl) > all->room) {
             leave_out(source, crl);
             left_out++;
             continue;
@@ -116,10 +136,11 @@ static int load_parts(void *userdata, Bytes *ret_pem) {
 int peer_handout(Identity *identity, PeerSource *const *sources, size_t count) {
     _cleanup_free_ Parts *parts = calloc(1, sizeof *parts);
     PeerStatements statements = { .userdata = parts };
+    const Sources all = { sources, count, HANDLE_CRLS_MAX - identity_own_crls_size(identity) };
     int r = parts ? 0 : -ENOMEM;
 
     for (size_t i = 0; r >= 0 && i < count; i++)
-        add_source(parts, sources[i], HANDLE_CRLS_MAX - identity_own_crls_size(identity));
+        add_source(parts, &all, sources[i]);
     if (r >= 0 && parts->count > 0) {
         qsort(parts->list, parts->count, sizeof parts->list[0], compare_parts);
         statements.load = load_parts;
