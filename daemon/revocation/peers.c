@@ -13,6 +13,7 @@
 typedef struct Peers {
     PeerSource *list[PEER_SOURCES_MAX];
     size_t count;
+    bool is_collected; /* what it wants is known, if anything */
     uint64_t failures; /* of sources that are gone */
     Instant hand_out;  /* what is kept is to be handed out again, since it could not be */
 } Peers;
@@ -57,13 +58,14 @@ PeerPool *peer_pool_free(PeerPool *pool) {
     return NULL;
 }
 
-/* While one identity is out of use, or not read yet, nobody knows what it will want. */
+/* While one identity is out of use, or has not been asked yet, nobody knows what it will want. */
 static bool all_are_known(const Identity *identity) {
     const IdentitySet *set = identity_context(identity)->set;
 
     for (size_t i = 0; i < identity_set_count(set); i++) {
         const Identity *one = identity_set_at(set, i);
-        if (!identity_config(one) || !identity_store(one) || identity_state(one) == STATE_MISCONFIGURED)
+        if (!part_of(one)->is_collected || !identity_config(one) || !identity_store(one) ||
+            identity_state(one) == STATE_MISCONFIGURED)
             return false;
     }
     return true;
@@ -154,6 +156,7 @@ static void collect(Identity *identity) {
     if (r >= 0 && is_configured(identity))
         r = peer_urls_collect(identity, &cas, &urls);
     if (r >= 0) {
+        part_of(identity)->is_collected = true;
         set_sources(identity, &urls);
         for (size_t i = 0; i < part_of(identity)->count; i++)
             peer_source_find_kept(part_of(identity)->list[i], &cas);

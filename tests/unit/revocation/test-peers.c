@@ -376,6 +376,25 @@ static void test_forgotten(void **state) {
     assert_int_equal(peers_count(x), 0);
 }
 
+/* At a start the first identity that is asked wants none of what the last one does. */
+static void test_start_forgets_nothing(void **state) {
+    Scene *scene = *state;
+    Machine *machine = scene->machine;
+    BytesView crl = crl_of(scene, (CrlIs) { .begins = -100 });
+
+    (void) start_with(scene, URL_A, crl);
+    machine_stop(machine);
+    machine_configure(machine, "a", "");
+    enroller_script_fetch(machine->enroller, &(Reply) { .kind = REPLY_HOLD });
+    machine->by_hand = true;
+    (void) start_again(scene);
+    const Identity *a = machine_add(machine, "a");
+    assert_ptr_equal(identity_set_at(machine->set, 0), a);
+    machine->by_hand = false;
+    machine_until(machine, gets(machine_identity(machine, "x"), crl));
+    assert_int_equal(kept_files(scene), 1);
+}
+
 /* A reload is a new try. */
 static void test_reload(void **state) {
     Scene *scene = *state;
@@ -401,7 +420,8 @@ int main(void) {
         TEST(test_shared),           TEST(test_one_goes_meanwhile),
         TEST(test_hanging),          TEST(test_too_much),
         TEST(test_full_disk),        TEST(test_damaged),
-        TEST(test_forgotten),        TEST(test_reload),
+        TEST(test_forgotten),        TEST(test_start_forgets_nothing),
+        TEST(test_reload),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
