@@ -52,7 +52,7 @@ static bool is_outdone(const PeerCrl *crl, PeerSource *const *sources, size_t co
 
 static void leave_out(PeerSource *source, const PeerCrl *crl) {
     if (!source->is_left_out)
-        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(source->identity),
+        log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(source->identity),
                   "The CRLs for programs are more than %u MB: they do not get that of %s from %s, of %zu bytes.",
                   HANDLE_CRLS_MAX >> 20, crl->issuer, source->urls[0], crl->size);
     source->is_left_out = true;
@@ -149,7 +149,7 @@ int peer_handout(Identity *identity, PeerSource *const *sources, size_t count) {
     if (r >= 0)
         r = identity_set_peer_crls(identity, &statements);
     if (r < 0)
-        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(identity),
+        log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(identity),
                   "The CRLs of peers' CAs could not be handed out: %s. Programs keep those that they have; it is tried "
                   "again.",
                   strerror(-r));

@@ -87,7 +87,7 @@ static BackoffPolicy patience_of(const PeerSource *source) {
     return (BackoffPolicy) { interval < RETRY_MIN ? interval : RETRY_MIN, interval < RETRY_MAX ? interval : RETRY_MAX };
 }
 
-static Instant ask_when(const PeerSource *source) {
+Instant peer_source_ask_when(const PeerSource *source) {
     int64_t now = identity_now(source->identity);
 
     if (source->wait)
@@ -113,7 +113,7 @@ static Instant tell_when(const PeerSource *source) {
 }
 
 Instant peer_source_when(const PeerSource *source) {
-    return instant_earlier(ask_when(source), tell_when(source));
+    return instant_earlier(peer_source_ask_when(source), tell_when(source));
 }
 
 /* Before it ends, however long the interval is. */
@@ -142,7 +142,7 @@ static void failed(PeerSource *source, const Failure *failure) {
     const BackoffPolicy patience = patience_of(source);
 
     if (!source->error || strcmp(source->error, failure->text) != 0)
-        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(source->identity),
+        log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(source->identity),
                   "No new CRL of a peers' CA came from %s (it is tried again, and meanwhile %s): %s", source->urls[0],
                   peer_source_newest(source) ? "programs go on with the one that is kept"
                                              : "programs take its certificates unchecked, unless they demand a CRL",
@@ -227,7 +227,7 @@ static void tell_ended(PeerSource *source) {
     char when[CERTIFICATE_TIME_MAX];
 
     source->told_ended = newest->crl->next_update;
-    log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(source->identity),
+    log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(source->identity),
               "The CRL of %s from %s has ended on %s, and no newer one came: what it lists stays revoked, but of what "
               "the CA has revoked since programs do not know.",
               newest->issuer, source->urls[0], certificate_time(newest->crl->next_update, when));
@@ -241,7 +241,7 @@ void peer_source_begin(PeerSource *source, PeerDownloads *downloads) {
 
     if (instant_is_due(tell_when(source), now))
         tell_ended(source);
-    if (!instant_is_due(ask_when(source), now))
+    if (!instant_is_due(peer_source_ask_when(source), now))
         return;
     int r = peer_wait_start(downloads, &(PeerWaitStart) { source->identity, source->urls, &callbacks, source },
                             &source->wait);

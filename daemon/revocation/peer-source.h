@@ -34,6 +34,9 @@ void peer_source_find_kept(PeerSource *source, const PeerCas *cas);
 /* The newest of what is kept and counts; NULL: nothing does. */
 const PeerCrl *peer_source_newest(const PeerSource *source);
 
+/* When it is asked next; never while something is on its way. */
+Instant peer_source_ask_when(const PeerSource *source);
+/* That, or when there is something to say. */
 Instant peer_source_when(const PeerSource *source);
 /* Asks, where it is due; says that a CRL has ended, where it has. */
 void peer_source_begin(PeerSource *source, PeerDownloads *downloads);

@@ -161,10 +161,10 @@ static void collect(Identity *identity) {
         for (size_t i = 0; i < part_of(identity)->count; i++)
             peer_source_find_kept(part_of(identity)->list[i], &cas);
         if (urls.is_cut)
-            log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(identity),
+            log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(identity),
                       "More than %u CRLs of peers' CAs are to be fetched; the others are left out.", PEER_SOURCES_MAX);
     } else
-        log_entry(LOG_WARNING, MESSAGE_CHECK_FAILED, identity_name(identity),
+        log_entry(LOG_WARNING, MESSAGE_PEER_CRL, identity_name(identity),
                   "CRLs of peers' CAs: what is to be fetched could not be found out: %s. It stays as it was.",
                   strerror(-r));
     peer_cas_clear(&cas);
@@ -260,7 +260,7 @@ void peers_view(const Identity *identity, size_t index, PeerCrlView *ret) {
         .issuer = newest ? newest->issuer : "",
         .this_update = newest ? newest->crl->this_update : 0,
         .next_update = newest ? newest->crl->next_update : 0,
-        .next_fetch = source->wait ? 0 : instant_to_seconds(peer_source_when(source), identity_now(identity)),
+        .next_fetch = source->wait ? 0 : instant_to_seconds(peer_source_ask_when(source), identity_now(identity)),
         .error = error_of(source),
     };
 }
