@@ -39,6 +39,7 @@ static bool has(const Parts *parts, const PeerCrl *crl) {
  * a hold that was lifted. */
 static bool is_outdone_by(const PeerCrl *crl, const PeerCrl *other) {
     return memcmp(crl->ca, other->ca, sizeof crl->ca) == 0 && other->crl->this_update > crl->crl->this_update &&
+           (crl->crl->base_number.size > 0) == (other->crl->base_number.size > 0) &&
            bytes_view_equal(bytes_view(&crl->crl->distribution_point), bytes_view(&other->crl->distribution_point));
 }
 

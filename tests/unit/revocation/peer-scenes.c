@@ -77,14 +77,10 @@ static Bytes sign(const FakeCa *ca, BytesView tbs, BytesView algorithm) {
     return whole;
 }
 
-/* The same with many entries. */
-static Bytes large_crl(const FakeCa *ca, BytesView small, unsigned lines) {
+static Bytes many_entries(unsigned lines) {
     enum { LINE = 2 + 2 + 20 + 15 };
     _cleanup_free_ uint8_t *entries = malloc((size_t) lines * LINE);
-    _cleanup_bytes_ Bytes list = BYTES_NULL, tbs = BYTES_NULL;
-    BytesView content, tbs_content, parts[8];
-    DerItem old_tbs, algorithm, item;
-    size_t count = 0;
+    Bytes list = BYTES_NULL;
 
     assert_non_null(entries);
     for (unsigned i = 0; i < lines; i++) {
@@ -99,16 +95,50 @@ static Bytes large_crl(const FakeCa *ca, BytesView small, unsigned lines) {
     }
     const BytesView all = { entries, (size_t) lines * LINE };
     assert_int_equal(asn1_sequence(&all, 1, &list), 0);
+    return list;
+}
+
+/* The extensions with a delta indicator behind. */
+static Bytes with_indicator(BytesView explicit) {
+    static const uint8_t indicator[] = "\x30\x0d\x06\x03\x55\x1d\x1b\x01\x01\xff\x04\x03\x02\x01\x01";
+    _cleanup_bytes_ Bytes inner = BYTES_NULL;
+    Bytes outer = BYTES_NULL;
+    DerItem wrapper, list;
+
+    assert_int_equal(der_next(&explicit, &wrapper), 1);
+    assert_int_equal(der_next(&wrapper.content, &list), 1);
+    const BytesView parts[] = { list.content, { indicator, sizeof indicator - 1 } };
+    assert_int_equal(asn1_sequence(parts, 2, &inner), 0);
+    const BytesView whole = bytes_view(&inner);
+    assert_int_equal(asn1_sequence(&whole, 1, &outer), 0);
+    outer.data[0] = 0xa0;
+    return outer;
+}
+
+/* The same with what GnuTLS does not write. */
+static Bytes changed_crl(const FakeCa *ca, BytesView small, const CrlIs *is) {
+    _cleanup_bytes_ Bytes list = BYTES_NULL, extensions = BYTES_NULL, tbs = BYTES_NULL;
+    BytesView content, tbs_content, parts[8];
+    DerItem old_tbs, algorithm, item;
+    size_t count = 0;
+
     assert_int_equal(der_open_sequence(small, &content), 0);
     assert_int_equal(der_next(&content, &old_tbs), 1);
     assert_int_equal(der_next(&content, &algorithm), 1);
     tbs_content = old_tbs.content;
     while (der_next(&tbs_content, &item) > 0) {
         assert_true(count < ARRAY_LENGTH(parts));
-        parts[count] = count == 5 ? bytes_view(&list) : item.whole;
-        count++;
+        parts[count++] = item.whole;
     }
     assert_int_equal(count, 7);
+    if (is->more_lines > 0) {
+        list = many_entries(is->more_lines);
+        parts[5] = bytes_view(&list);
+    }
+    if (is->is_delta) {
+        extensions = with_indicator(parts[6]);
+        parts[6] = bytes_view(&extensions);
+    }
     assert_int_equal(asn1_sequence(parts, count, &tbs), 0);
     return sign(ca, bytes_view(&tbs), algorithm.whole);
 }
@@ -117,10 +147,10 @@ BytesView crl_of(Scene *scene, CrlIs is) {
     const FakeCa *ca = is.ca ? is.ca : scene->peers;
     Bytes crl = small_crl(ca, &is);
 
-    if (is.more_lines > 0) {
-        Bytes large = large_crl(ca, bytes_view(&crl), is.more_lines);
+    if (is.more_lines > 0 || is.is_delta) {
+        Bytes changed = changed_crl(ca, bytes_view(&crl), &is);
         bytes_clear(&crl);
-        crl = large;
+        crl = changed;
     }
     assert_true(scene->made_count < ARRAY_LENGTH(scene->made));
     scene->made[scene->made_count++] = crl;

@@ -23,6 +23,7 @@ typedef struct CrlIs {
     unsigned number;     /* 0: 1 */
     unsigned serial;     /* of a certificate that is revoked; 0: none is */
     unsigned more_lines; /* entries of 39 bytes beside that */
+    bool is_delta;       /* of CRL number 1 */
 } CrlIs;
 /* DER, the scene's. */
 BytesView crl_of(Scene *scene, CrlIs is);

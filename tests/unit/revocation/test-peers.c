@@ -192,6 +192,24 @@ static void test_newest_of_all_places(void **state) {
     assert_int_equal(kept_files(scene), 2);
 }
 
+/* What tells only of changes is handed out beside what it changes, and never takes its place. */
+static void test_delta(void **state) {
+    Scene *scene = *state;
+    BytesView whole = crl_of(scene, (CrlIs) { .begins = -200 }),
+              delta = crl_of(scene, (CrlIs) { .begins = -100, .number = 2, .serial = 5, .is_delta = true });
+
+    next_brings(scene, whole);
+    next_brings(scene, delta);
+    const Identity *x = start_with(scene, "Interval=1h\nCRL=" A_CRL " " B_CRL "\n", (BytesView) { NULL, 0 });
+    machine_until(scene->machine, gets(x, whole) && gets(x, delta));
+    next_brings(scene, delta);
+    next_brings(scene, delta);
+    machine_pass(scene->machine, 3700);
+    machine_until(scene->machine, peers_failures(x) == 1);
+    assert_non_null(strstr(view_of(x, A_CRL).error, "the CRL is a delta, and a whole one came from this place before"));
+    assert_true(gets(x, whole) && gets(x, delta));
+}
+
 /* ---- when ---- */
 
 static void test_before_it_ends(void **state) {
@@ -412,15 +430,25 @@ static void test_reload(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_handed_out),       TEST(test_moves_no_clock),
-        TEST(test_without_check),    TEST(test_bad_beside_good),
-        TEST(test_older_is_refused), TEST(test_others_are_refused),
-        TEST(test_intermediates),    TEST(test_newest_of_all_places),
-        TEST(test_before_it_ends),   TEST(test_three_refreshes),
-        TEST(test_shared),           TEST(test_one_goes_meanwhile),
-        TEST(test_hanging),          TEST(test_too_much),
-        TEST(test_full_disk),        TEST(test_damaged),
-        TEST(test_forgotten),        TEST(test_start_forgets_nothing),
+        TEST(test_handed_out),
+        TEST(test_moves_no_clock),
+        TEST(test_without_check),
+        TEST(test_bad_beside_good),
+        TEST(test_older_is_refused),
+        TEST(test_others_are_refused),
+        TEST(test_intermediates),
+        TEST(test_newest_of_all_places),
+        TEST(test_delta),
+        TEST(test_before_it_ends),
+        TEST(test_three_refreshes),
+        TEST(test_shared),
+        TEST(test_one_goes_meanwhile),
+        TEST(test_hanging),
+        TEST(test_too_much),
+        TEST(test_full_disk),
+        TEST(test_damaged),
+        TEST(test_forgotten),
+        TEST(test_start_forgets_nothing),
         TEST(test_reload),
     };
 
