@@ -176,7 +176,10 @@ static int parse_time(const char *text, bool utc, int64_t *ret) {
     tm.tm_sec = rest[4];
     if (rest[0] < 1 || rest[0] > 12 || rest[1] < 1 || rest[1] > 31 || rest[2] > 23 || rest[3] > 59 || rest[4] > 60)
         return -EBADMSG;
-    *ret = (int64_t) timegm(&tm);
+    int64_t when = (int64_t) timegm(&tm);
+    if (tm.tm_mday != rest[1] || tm.tm_sec != rest[4]) /* made into another day or minute: there is none such */
+        return -EBADMSG;
+    *ret = when;
     return 0;
 }
 

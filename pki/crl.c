@@ -93,14 +93,24 @@ static int read_entry_extensions(BytesView extensions, bool is_indirect, CrlEntr
     return r;
 }
 
+/* A number in one form only, the one that crl_find looks for: a certificate's number is in it as well. */
+static bool serial_is_der(const DerItem *item) {
+    BytesView number = item->content;
+
+    return der_is(item, ASN1_TAG_INTEGER) && number.size > 0 &&
+           item->whole.size == number.size + (number.size < 128   ? 2
+                                              : number.size < 256 ? 3
+                                                                  : 4) &&
+           (number.size == 1 || !(number.data[0] == (number.data[1] & 0x80 ? 0xff : 0)));
+}
+
 int crl_next_entry(const Crl *crl, BytesView *entries, CrlEntry *ret, const char **ret_reason) {
     DerItem entry, item;
     int r = der_next(entries, &entry);
 
     if (r <= 0)
         return r;
-    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !der_is(&item, ASN1_TAG_INTEGER) ||
-        item.content.size == 0)
+    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !serial_is_der(&item))
         return -EBADMSG;
     *ret = (CrlEntry) { .serial = item.content };
     if (der_next(&entry.content, &item) <= 0 || !is_time(&item))

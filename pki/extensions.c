@@ -20,9 +20,9 @@ static const char *const understood[] = {
     GNUTLS_X509EXT_OID_SAN,
     GNUTLS_X509EXT_OID_NAME_CONSTRAINTS,
     GNUTLS_X509EXT_OID_CRT_POLICY,
-    "2.5.29.33", /* policyMappings */
-    "2.5.29.36", /* policyConstraints */
-    "2.5.29.54", /* inhibitAnyPolicy; GnuTLS has another number */
+    OID_POLICY_MAPPINGS,
+    OID_POLICY_CONSTRAINTS,
+    OID_INHIBIT_ANY,
     GNUTLS_X509EXT_OID_AUTHORITY_KEY_ID,
     GNUTLS_X509EXT_OID_SUBJECT_KEY_ID,
     GNUTLS_X509EXT_OID_CRL_DIST_POINTS,
@@ -124,13 +124,18 @@ static int read_key_identifier(Certificate *certificate, BytesView value) {
 /* AuthorityKeyIdentifier ::= SEQUENCE { keyIdentifier [0] OPTIONAL, authorityCertIssuer [1] and its number [2] }: the
  * latter two are a hint, and the signature decides. */
 static int read_authority_key_identifier(Certificate *certificate, BytesView value) {
+    unsigned long least = 0;
     BytesView rest;
     DerItem item;
     int r = der_open_sequence(value, &rest);
 
-    while (r >= 0 && (r = der_next(&rest, &item)) > 0)
+    while (r >= 0 && (r = der_next(&rest, &item)) > 0) {
+        if (!(item.class & ASN1_CLASS_CONTEXT_SPECIFIC) || item.tag < least)
+            return -EBADMSG;
+        least = item.tag + 1;
         if (item.class == ASN1_CLASS_CONTEXT_SPECIFIC && item.tag == 0)
             certificate->authority_key_identifier = item.content;
+    }
     return r;
 }
 
@@ -145,6 +150,13 @@ static int read_list(Certificate *certificate _unused_, BytesView value) {
     return r;
 }
 
+/* An INTEGER, which its reader looks at (policy.c). */
+static int read_number(Certificate *certificate _unused_, BytesView value) {
+    DerItem item;
+
+    return der_next(&value, &item) > 0 && value.size == 0 && der_is(&item, ASN1_TAG_INTEGER) ? 0 : -EBADMSG;
+}
+
 static const struct {
     const char *oid, *what;
     int (*read)(Certificate *certificate, BytesView value);
@@ -156,6 +168,12 @@ static const struct {
     { GNUTLS_X509EXT_OID_EXTENDED_KEY_USAGE, "extended key usage", read_list },
     { GNUTLS_X509EXT_OID_SAN, "subject alternative names", read_list },
     { GNUTLS_X509EXT_OID_CRL_DIST_POINTS, "CRL distribution points", read_list },
+    { GNUTLS_X509EXT_OID_NAME_CONSTRAINTS, "name constraints", read_list },
+    { GNUTLS_X509EXT_OID_CRT_POLICY, "certificate policies", read_list },
+    { OID_POLICY_MAPPINGS, "policy mappings", read_list },
+    { OID_POLICY_CONSTRAINTS, "policy constraints", read_list },
+    { OID_INHIBIT_ANY, "inhibitAnyPolicy", read_number },
+    { GNUTLS_X509EXT_OID_TLSFEATURES, "TLS features", read_list },
 };
 
 static int read_known(Certificate *certificate, Failure *ret_failure) {

@@ -4,6 +4,11 @@
 
 #include "pki/certificate.h"
 
+/* Those that GnuTLS has no name for; its inhibitAnyPolicy is another number. */
+#define OID_POLICY_MAPPINGS    "2.5.29.33"
+#define OID_POLICY_CONSTRAINTS "2.5.29.36"
+#define OID_INHIBIT_ANY        "2.5.29.54"
+
 /* Fills in what a Certificate has of its extensions. `extensions`: the content of the SEQUENCE OF Extension, within its
  * DER; may be empty. -ENOMEM, or -EBADMSG with the reason. */
 int extensions_read(Certificate *certificate, BytesView extensions, Failure *ret_failure);

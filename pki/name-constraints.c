@@ -107,6 +107,7 @@ static int read_list(const DerItem *list, Constraints *constraints, Judged *judg
 
 /* NameConstraints ::= SEQUENCE { permittedSubtrees [0] OPTIONAL, excludedSubtrees [1] OPTIONAL }, not both missing. */
 static int read_constraints(Constraints *constraints, Judged *judged) {
+    unsigned long least = 0;
     BytesView content;
     DerItem list;
     int r;
@@ -114,6 +115,9 @@ static int read_constraints(Constraints *constraints, Judged *judged) {
     if (der_open_sequence(constraints->der, &content) < 0 || content.size == 0)
         return -EBADMSG;
     while ((r = der_next(&content, &list)) > 0) {
+        if (list.tag < least)
+            return -EBADMSG;
+        least = list.tag + 1;
         r = read_list(&list, constraints, judged);
         if (r < 0)
             return r;

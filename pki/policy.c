@@ -5,15 +5,12 @@
 #include "pki/policy.h"
 
 #include "pki/asn1.h"
+#include "pki/extensions.h"
 
 #include <string.h>
 
 #define POLICIES_MAX 64U  /* in one certificate; and mappings */
 #define EDGES_MAX    256U /* in one level */
-
-#define OID_POLICY_MAPPINGS    "2.5.29.33"
-#define OID_POLICY_CONSTRAINTS "2.5.29.36"
-#define OID_INHIBIT_ANY        "2.5.29.54"
 
 static const uint8_t any_policy_bytes[] = { 0x55, 0x1d, 0x20, 0x00 };
 static const BytesView any_policy = { any_policy_bytes, sizeof(any_policy_bytes) };
@@ -55,7 +52,8 @@ static bool is_oid(const DerItem *item) {
 
 /* SkipCerts: a number so large counts like the length of a path. */
 static int read_skip(BytesView content, unsigned *ret) {
-    if (content.size == 0 || content.data[0] & 0x80)
+    if (content.size == 0 || content.data[0] & 0x80 ||
+        (content.size > 1 && content.data[0] == 0 && !(content.data[1] & 0x80)))
         return -EBADMSG;
     *ret = content.size > 1 ? 255 : content.data[0];
     return 0;
@@ -118,6 +116,7 @@ static int read_mappings(const Certificate *certificate, Said *said) {
  */
 static int read_constraints(const Certificate *certificate, Said *said) {
     const CertificateExtension *extension = certificate_extension(certificate, OID_POLICY_CONSTRAINTS);
+    unsigned long least = 0;
     BytesView rest;
     DerItem item;
     int r;
@@ -127,8 +126,9 @@ static int read_constraints(const Certificate *certificate, Said *said) {
     if (der_open_sequence(extension->value, &rest) < 0 || rest.size == 0)
         return -EBADMSG;
     while ((r = der_next(&rest, &item)) > 0) {
-        if (item.class != ASN1_CLASS_CONTEXT_SPECIFIC || item.tag > 1)
+        if (item.class != ASN1_CLASS_CONTEXT_SPECIFIC || item.tag > 1 || item.tag < least)
             return -EBADMSG;
+        least = item.tag + 1;
         bool is_require = item.tag == 0;
         if (read_skip(item.content, is_require ? &said->require : &said->inhibit_mapping) < 0)
             return -EBADMSG;

@@ -68,6 +68,34 @@ static bool time_exists(BytesView text, bool utc) {
     return day <= days[month - 1] + (month == 2 && is_leap(year));
 }
 
+/* The bits behind the last one are there to fill a byte, and are zeros. */
+static bool bits_are_clean(BytesView content) {
+    uint8_t unused = content.size > 0 ? content.data[0] : 8;
+
+    return unused <= 7 && (content.size > 1 ? !(content.data[content.size - 1] & ((1U << unused) - 1)) : unused == 0);
+}
+
+/* Each number ends with a byte below 0x80, and does not begin with zeros, or one OID could be written as another. */
+static bool oid_is_shortest(BytesView content) {
+    bool begins = true;
+
+    for (size_t i = 0; i < content.size; i++) {
+        if (begins && content.data[i] == 0x80)
+            return false;
+        begins = !(content.data[i] & 0x80);
+    }
+    return content.size > 0 && begins;
+}
+
+/* SEQUENCE and SET are made of values, and so are two types that no certificate has; all others are whole. */
+static bool form_fits_type(const DerItem *item) {
+    bool is_structured = item->class & ASN1_CLASS_STRUCTURED,
+         of_values = item->tag == ASN1_TAG_SEQUENCE || item->tag == ASN1_TAG_SET || item->tag == 8 || item->tag == 11;
+
+    return (item->class & ~ASN1_CLASS_STRUCTURED) != ASN1_CLASS_UNIVERSAL ||
+           (item->tag != 0 && is_structured == of_values);
+}
+
 static const char *fault_of_primitive(const DerItem *item) {
     if (item->class != ASN1_CLASS_UNIVERSAL)
         return NULL;
@@ -86,8 +114,11 @@ static const char *fault_of_primitive(const DerItem *item) {
                                                  : "a GeneralizedTime is no time that exists, in the form "
                                                    "YYYYMMDDHHMMSSZ";
     case ASN1_TAG_OBJECT_ID:
-        return item->content.size > 0 && !(item->content.data[item->content.size - 1] & 0x80) ? NULL
-                                                                                              : "an OID is cut off";
+        return oid_is_shortest(item->content) ? NULL : "an OID is cut off or not in its shortest form";
+    case ASN1_TAG_BIT_STRING:
+        return bits_are_clean(item->content) ? NULL : "a BIT STRING has bits behind its last one";
+    case ASN1_TAG_NULL:
+        return item->content.size == 0 ? NULL : "a NULL has content";
     default:
         return NULL;
     }
@@ -102,6 +133,8 @@ static const char *fault_of(BytesView rest, unsigned depth) {
     while ((r = der_next(&rest, &item)) > 0) {
         if (!header_is_shortest(&item))
             return "a tag or length is not in its shortest form";
+        if (!form_fits_type(&item))
+            return "a string is in pieces, or a list is not made of values";
         const char *fault =
             item.class & ASN1_CLASS_STRUCTURED ? fault_of(item.content, depth + 1) : fault_of_primitive(&item);
         if (fault)

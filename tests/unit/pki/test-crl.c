@@ -176,6 +176,31 @@ static void test_malformed(void **state) {
     refuse_parse(copy, "is not one in DER");
 }
 
+static void refuse_patched(const Bytes *der, BytesView from, BytesView to, const char *reason) {
+    Bytes copy = BYTES_NULL;
+
+    assert_int_equal(bytes_copy(bytes_view(der), &copy), 0);
+    uint8_t *place = memmem(copy.data, copy.size, from.data, from.size);
+    assert_non_null(place);
+    memcpy(place, to.data, to.size);
+    refuse_parse(copy, reason);
+}
+
+/* A serial number that is written in another way than a certificate writes its own would never be found, and a day that
+ * there is not be another day. */
+static void test_not_der(void **state) {
+    SETTING;
+    _cleanup_bytes_ Bytes der = CRL_BYTES(&ca, "R\t270101000000Z\t250610120000Z\t123456\tunknown\t/CN=leaf\n");
+    const BytesView serial = { (const uint8_t *) "\x02\x03\x12\x34\x56", 5 };
+
+    refuse_patched(&der, serial, (BytesView) { (const uint8_t *) "\x02\x03\x00\x34\x56", 5 }, "entry 1");
+    refuse_patched(&der, serial, (BytesView) { (const uint8_t *) "\x02\x03\xff\x84\x56", 5 }, "entry 1");
+    refuse_patched(&der, serial, (BytesView) { (const uint8_t *) "\x02\x81\x02\x34\x56", 5 }, "entry 1");
+    refuse_patched(&der, bytes_view_string("250615000000Z"), bytes_view_string("250230000000Z"), "times of the CRL");
+    refuse_patched(&der, bytes_view_string("250616000000Z"), bytes_view_string("250631000000Z"), "times of the CRL");
+    refuse_patched(&der, bytes_view_string("250616000000Z"), bytes_view_string("250616000060Z"), "times of the CRL");
+}
+
 /* docs/facts.md, "Revocation": GnuTLS takes each of these for a complete CRL. */
 static void test_partial_kinds(void **state) {
     SETTING;
@@ -427,17 +452,10 @@ static void test_spelling(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_fields_and_pem),
-        cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_partial_kinds),
-        cmocka_unit_test(test_entry_extensions),
-        cmocka_unit_test(test_signer),
-        cmocka_unit_test(test_signer_alone),
-        cmocka_unit_test(test_scope),
-        cmocka_unit_test(test_spelling),
-        cmocka_unit_test(test_never_back),
-        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_fields_and_pem), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_not_der),  cmocka_unit_test(test_partial_kinds),  cmocka_unit_test(test_entry_extensions),
+        cmocka_unit_test(test_signer),   cmocka_unit_test(test_signer_alone),   cmocka_unit_test(test_scope),
+        cmocka_unit_test(test_spelling), cmocka_unit_test(test_never_back),     cmocka_unit_test(test_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
