@@ -14,10 +14,13 @@
 static void consume(const Question *question, bool *ret_verified, char ret_reason[static 1024]) {
     identityd_snapshot snapshot = { .identity = (char[]) { "x" }, .state = (char[]) { "ready" } };
     gnutls_datum_t *chain = calloc(question->certificate_count + 1, sizeof *chain);
+    gnutls_datum_t staple = { question->staple.data, (unsigned) question->staple.size };
     VerifyWanted wanted = {
         .host = question->uri ?: question->host,
         .is_server = question->usage && question->usage[0] == 's',
         .any_usage = !question->usage,
+        .in_handshake = question->must_staple,
+        .ocsp = question->staple.size > 0 ? &staple : NULL,
         .flags = question->require_crl ? IDENTITYD_VERIFY_CRL_HARD : 0,
         .depth_limit = (unsigned) (question->depth + 1),
     };

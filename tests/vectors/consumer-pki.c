@@ -49,7 +49,8 @@ static void consume(const Question *question, bool *ret_verified, char ret_reaso
         .host = question->host,
         .uri = question->uri,
         .crls = &list,
-        .flags = question->require_crl ? VERIFY_CRL_REQUIRED : 0,
+        .staple = bytes_view(&question->staple),
+        .flags = (question->require_crl ? VERIFY_CRL_REQUIRED : 0U) | (question->must_staple ? VERIFY_STAPLE : 0U),
         .depth_limit = (unsigned) (question->depth + 1),
     };
     *ret_verified = verify(&request, NULL, NULL, &verdict) == 0;

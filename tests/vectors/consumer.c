@@ -27,7 +27,8 @@ static void read_pem(const json_t *value, Bytes *ret) {
 }
 
 static void answer(Consumer consume, const json_t *object) {
-    const json_t *certificates = json_object_get(object, "certificates"), *depth = json_object_get(object, "depth");
+    const json_t *certificates = json_object_get(object, "certificates"), *depth = json_object_get(object, "depth"),
+                 *staple = json_object_get(object, "staple");
     char reason[1024] = "";
     bool verified = false;
     Question question = {
@@ -37,6 +38,7 @@ static void answer(Consumer consume, const json_t *object) {
         .usage = json_string_value(json_object_get(object, "usage")),
         .now = json_integer_value(json_object_get(object, "now")),
         .require_crl = json_is_true(json_object_get(object, "require_crl")),
+        .must_staple = json_is_true(json_object_get(object, "must_staple")),
         .depth = depth ? (int) json_integer_value(depth) : -1,
     };
 
@@ -45,6 +47,8 @@ static void answer(Consumer consume, const json_t *object) {
         question.certificates[i] = read_base64(json_array_get(certificates, i));
     read_pem(json_object_get(object, "anchors"), &question.anchors_pem);
     read_pem(json_object_get(object, "crls"), &question.crls_pem);
+    if (staple)
+        question.staple = read_base64(staple);
     consume(&question, &verified, reason);
     json_t *result = json_pack("{s:b, s:s}", "verified", verified, "reason", reason);
     char *line = result ? json_dumps(result, JSON_COMPACT) : NULL;
@@ -57,6 +61,7 @@ static void answer(Consumer consume, const json_t *object) {
     free(question.certificates);
     bytes_clear(&question.anchors_pem);
     bytes_clear(&question.crls_pem);
+    bytes_clear(&question.staple);
 }
 
 int consumer_main(Consumer consume) {

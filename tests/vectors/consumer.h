@@ -12,9 +12,10 @@ typedef struct Question {
     Bytes *certificates; /* DER, leaf first */
     size_t certificate_count;
     Bytes anchors_pem, crls_pem;
+    Bytes staple;                   /* DER; empty: none */
     const char *host, *uri, *usage; /* usage: "server", "client" or NULL; the others may be NULL */
     int64_t now;
-    bool require_crl;
+    bool require_crl, must_staple;
     int depth; /* -1: not bounded */
 } Question;
 
