@@ -293,15 +293,24 @@ int crl_find(const Crl *crl, const Certificate *certificate, int *ret_reason, in
 
 enum { SIGNER_UNKNOWN, SIGNER_IS_WRITTEN, SIGNER_KNOWN };
 
+bool crl_signer_is_known(const Crl *crl, const Certificate *issuer) {
+    Crl *cache = (Crl *) (uintptr_t) crl; /* atomic_load wants it so */
+    uint8_t key[32];
+
+    return atomic_load(&cache->known_signer_state) == SIGNER_KNOWN &&
+           gnutls_hash_fast(GNUTLS_DIG_SHA256, issuer->spki.data, issuer->spki.size, key) >= 0 &&
+           memcmp(crl->known_signer, key, sizeof key) == 0;
+}
+
 bool crl_is_signed_by(const Crl *crl, const Certificate *issuer) {
     Crl *cache = (Crl *) (uintptr_t) crl; /* what is remembered is not what the list says */
     uint8_t key[32];
     int unknown = SIGNER_UNKNOWN;
 
+    if (crl_signer_is_known(crl, issuer))
+        return true;
     if (gnutls_hash_fast(GNUTLS_DIG_SHA256, issuer->spki.data, issuer->spki.size, key) < 0)
         return false;
-    if (atomic_load(&cache->known_signer_state) == SIGNER_KNOWN && memcmp(crl->known_signer, key, sizeof key) == 0)
-        return true;
     if (!signature_verify(issuer, (gnutls_sign_algorithm_t) crl->algorithm, crl->signed_part,
                           bytes_view(&crl->signature), false))
         return false;

@@ -29,6 +29,8 @@ unsigned crl_scope(const Crl *crl, const Certificate *certificate, const char **
 /* The entry about the certificate: 1, 0 if there is none. `ret_when`: 0 where it cannot be read. */
 int crl_find(const Crl *crl, const Certificate *certificate, int *ret_reason, int64_t *ret_when);
 
+/* Whether crl_is_signed_by is known to say so, and so costs nothing. */
+bool crl_signer_is_known(const Crl *crl, const Certificate *issuer);
 /* Whether the key of `issuer` made the signature. What was found good once is remembered, for one key. Thread-safe. */
 bool crl_is_signed_by(const Crl *crl, const Certificate *issuer);
 

@@ -13,14 +13,11 @@
 
 enum { PERMITTED = 0, EXCLUDED = 1 };
 
-/* Each name is compared with each base of its kind: so many comparisons for one certificate and one issuer. */
-#define COMPARISONS_MAX 65536U
-
-/* One issuer's constraints, and how much may still be compared. */
+/* One issuer's constraints, and how much may still be compared: each name is with each base of its kind. */
 typedef struct Constraints {
     BytesView der;
     bool is_constrained[NAME_KINDS], has_permitted[NAME_KINDS];
-    unsigned left;
+    unsigned *left;
 } Constraints;
 
 /* A name that is looked at, and what the bases of its kind so far made of it. */
@@ -79,9 +76,9 @@ static int read_subtree(BytesView subtree, unsigned list, Constraints *constrain
         return -EBADMSG;
     constraints->is_constrained[base.tag] = true;
     constraints->has_permitted[base.tag] = constraints->has_permitted[base.tag] || list == PERMITTED;
-    if (constraints->left == 0)
+    if (*constraints->left == 0)
         return -E2BIG;
-    constraints->left--;
+    --*constraints->left;
     if (base.tag == judged->kind && judged->name.data)
         judge(judged, base.content, list);
     return 0;
@@ -228,21 +225,21 @@ static NamesVerdict judge_subject(Constraints *constraints, const Certificate *c
 /* ---- all of it ---- */
 
 /* 0; -ENOENT: there are none; -EBADMSG, -E2BIG. */
-static int open_constraints(const Certificate *issuer, Constraints *ret) {
+static int open_constraints(const Certificate *issuer, unsigned *left, Constraints *ret) {
     const CertificateExtension *extension = certificate_extension(issuer, GNUTLS_X509EXT_OID_NAME_CONSTRAINTS);
     Judged none = { 0 };
 
     if (!extension)
         return -ENOENT;
-    *ret = (Constraints) { .der = extension->value, .left = COMPARISONS_MAX };
+    *ret = (Constraints) { .der = extension->value, .left = left };
     return read_constraints(ret, &none);
 }
 
 NamesVerdict name_constraints_judge(const Certificate *issuer, const Certificate *certificate, bool is_leaf,
-                                    const char **ret_reason) {
+                                    unsigned *left, const char **ret_reason) {
     Constraints constraints;
     bool has_alternatives = false;
-    int r = open_constraints(issuer, &constraints);
+    int r = open_constraints(issuer, left, &constraints);
 
     if (r == -ENOENT)
         return NAMES_ALLOWED;
@@ -256,8 +253,9 @@ NamesVerdict name_constraints_judge(const Certificate *issuer, const Certificate
 }
 
 bool name_constraints_are_readable(const Certificate *certificate) {
+    unsigned left = CERTIFICATE_MAX; /* no more bases than bytes */
     Constraints constraints;
-    int r = open_constraints(certificate, &constraints);
+    int r = open_constraints(certificate, &left, &constraints);
 
     return r >= 0 || r == -ENOENT;
 }

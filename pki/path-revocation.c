@@ -16,30 +16,44 @@
 typedef struct Look {
     const VerifyRequest *request;
     const Path *path;
-    unsigned *work;
+    Work *work;
+    bool ran_out; /* of work, where a CRL might say something */
     VerifyCrlIssuer verify_issuer;
     void *userdata;
 } Look;
 
-static bool may_have_signed(const Look *look, const Crl *crl, const Certificate *candidate) {
+static bool may_have_signed(Look *look, const Crl *crl, const Certificate *candidate) {
     if (!bytes_view_equal(bytes_view(&crl->issuer_form), bytes_view(&candidate->subject_form)) ||
-        !(candidate->key_usage & GNUTLS_KEY_CRL_SIGN) || *look->work == 0)
+        !(candidate->key_usage & GNUTLS_KEY_CRL_SIGN))
         return false;
-    --*look->work;
+    if (crl_signer_is_known(crl, candidate))
+        return true;
+    if (look->work->signatures == 0) {
+        look->ran_out = true;
+        return false;
+    }
+    look->work->signatures--;
     return crl_is_signed_by(crl, candidate);
 }
 
+static bool is_used_up(const Work *work) {
+    return work->signatures == 0 || work->paths == 0 || work->comparisons == 0;
+}
+
 /* Mostly the issuer itself; else a certificate that ends in the same anchor (RFC 5280 §6.3.3 (f)). */
-static bool is_authentic(const Look *look, const Crl *crl, const Certificate *issuer) {
+static bool is_authentic(Look *look, const Crl *crl, const Certificate *issuer) {
     const Certificate *anchor = look->path->list[look->path->count - 1];
     const CertificateList *candidates = look->request->candidates;
 
     if (may_have_signed(look, crl, issuer) || (anchor != issuer && may_have_signed(look, crl, anchor)))
         return true;
-    for (size_t i = 0; candidates && i < candidates->count; i++)
-        if (may_have_signed(look, crl, candidates->list[i]) &&
-            look->verify_issuer(candidates->list[i], anchor, look->userdata))
+    for (size_t i = 0; candidates && i < candidates->count; i++) {
+        if (!may_have_signed(look, crl, candidates->list[i]))
+            continue;
+        if (look->verify_issuer(candidates->list[i], anchor, look->userdata))
             return true;
+        look->ran_out = look->ran_out || is_used_up(look->work);
+    }
     return false;
 }
 
@@ -48,7 +62,7 @@ static bool has_begun(const Look *look, const Crl *crl) {
 }
 
 /* The latest delta that tells changes since `base`; NULL: none. */
-static const Crl *find_delta(const Look *look, const Crl *base, const Certificate *issuer) {
+static const Crl *find_delta(Look *look, const Crl *base, const Certificate *issuer) {
     const Crl *best = NULL;
 
     for (size_t i = 0; i < look->request->crls->count; i++) {
@@ -61,7 +75,7 @@ static const Crl *find_delta(const Look *look, const Crl *base, const Certificat
 }
 
 /* -1: taken off the list again; 0: not listed; 1: listed. */
-static int find_listed(const Look *look, const Crl *crl, const Certificate *certificate, const Certificate *issuer,
+static int find_listed(Look *look, const Crl *crl, const Certificate *certificate, const Certificate *issuer,
                        int64_t *ret_when) {
     const Crl *delta = find_delta(look, crl, issuer);
     int reason = 0;
@@ -72,7 +86,7 @@ static int find_listed(const Look *look, const Crl *crl, const Certificate *cert
 }
 
 /* One certificate of the path. */
-static bool certificate_is_unrevoked(const Look *look, size_t i, Verdict *ret) {
+static bool certificate_is_unrevoked(Look *look, size_t i, Verdict *ret) {
     static const char rule[] = "RFC 5280 §6.1.3 (a) (3)";
     const Certificate *certificate = look->path->list[i], *issuer = look->path->list[i + 1];
     char who[CERTIFICATE_DESCRIPTION_MAX], when[CERTIFICATE_TIME_MAX];
@@ -98,6 +112,10 @@ static bool certificate_is_unrevoked(const Look *look, size_t i, Verdict *ret) {
         if (request->now <= crl->next_update && crl->is_numbered)
             covered |= reasons;
     }
+    if (look->ran_out)
+        return FAULT(VERDICT_WORK, certificate, "RFC 5280 §6.3.3",
+                     "there were too many signatures to look at before it was known whether %s is revoked: gave up",
+                     who);
     if (!(request->flags & VERIFY_CRL_REQUIRED) || covered == CRL_REASONS_ALL)
         return true;
     return FAULT(VERDICT_UNCOVERED, certificate, "RFC 5280 §6.3.3",
@@ -142,9 +160,11 @@ static bool staple_is_good(const Look *look, Verdict *ret) {
     return true;
 }
 
-bool path_is_unrevoked(const VerifyRequest *request, const Path *path, unsigned *work, VerifyCrlIssuer verify_issuer,
+bool path_is_unrevoked(const VerifyRequest *request, const Path *path, Work *work, VerifyCrlIssuer verify_issuer,
                        void *userdata, Verdict *ret) {
-    const Look look = { request, path, work, verify_issuer, userdata };
+    Look look = {
+        .request = request, .path = path, .work = work, .verify_issuer = verify_issuer, .userdata = userdata
+    };
 
     for (size_t i = 0; i + 1 < path->count; i++)
         if (!certificate_is_unrevoked(&look, i, ret))

@@ -95,7 +95,7 @@ static bool time_is_right(const Certificate *certificate, int64_t now, Verdict *
 }
 
 /* RFC 5280 §6.1.3 (b) and (c); a self-issued CA is not a name of its own. */
-static bool names_are_allowed(const Path *path, size_t i, Verdict *ret) {
+static bool names_are_allowed(const Path *path, size_t i, Work *work, Verdict *ret) {
     char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
     const Certificate *issuer = path->list[i];
     const char *reason = "";
@@ -104,7 +104,7 @@ static bool names_are_allowed(const Path *path, size_t i, Verdict *ret) {
         const Certificate *certificate = path->list[k];
         if (k > 0 && certificate->self_issued)
             continue;
-        NamesVerdict names = name_constraints_judge(issuer, certificate, k == 0, &reason);
+        NamesVerdict names = name_constraints_judge(issuer, certificate, k == 0, &work->comparisons, &reason);
         if (names != NAMES_ALLOWED)
             return FAULT(names == NAMES_TOO_MANY ? VERDICT_WORK : VERDICT_CONSTRAINT,
                          names == NAMES_OUTSIDE ? certificate : issuer, "RFC 5280 §6.1.3 (b), (c)",
@@ -162,7 +162,7 @@ static bool depth_is_allowed(const VerifyRequest *request, const Path *path, Ver
                  request->depth_limit - 1);
 }
 
-bool path_is_valid(const VerifyRequest *request, const Path *path, Verdict *ret) {
+bool path_is_valid(const VerifyRequest *request, const Path *path, Work *work, Verdict *ret) {
     if (!depth_is_allowed(request, path, ret))
         return false;
     for (size_t i = 0; i < path->count; i++)
@@ -170,7 +170,7 @@ bool path_is_valid(const VerifyRequest *request, const Path *path, Verdict *ret)
             !certificate_is_allowed(path->list[i], i + 1 == path->count, ret))
             return false;
     for (size_t i = 1; i < path->count; i++)
-        if (!names_are_allowed(path, i, ret) || !purposes_are_allowed(request, path, i, ret))
+        if (!names_are_allowed(path, i, work, ret) || !purposes_are_allowed(request, path, i, ret))
             return false;
     if (!policies_are_allowed(path, ret))
         return false;

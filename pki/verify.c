@@ -11,13 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIGNATURES_MAX 200U /* looked at in one search, those of CRLs included */
-#define NESTED_MAX     2U   /* searches for signers of CRLs within the search */
+#define SIGNATURES_MAX  200U /* looked at in one search, those of CRLs included */
+#define PATHS_MAX       64U  /* judged in one search */
+#define COMPARISONS_MAX (1U << 18)
+#define NESTED_MAX      2U /* searches for signers of CRLs within the search */
 
 typedef struct Search {
     const VerifyRequest *request;
     Path path; /* without an anchor while it is built */
-    unsigned *signatures_left;
+    Work *work;
     unsigned nested;
     Verdict best;
     int best_rank;
@@ -66,21 +68,24 @@ static bool note(Search *search, const Verdict *verdict, int more) {
         note(search, &_verdict, more);                                                                                 \
     })
 
+static const char signature_rule[] = "RFC 5280 §6.1.3 (a) (1)", issuer_rule[] = "RFC 5280 §6.1.3 (a) (4)",
+                  strength_rule[] = "RFC 9325 §4.5", work_rule[] = "RFC 4158 §2.4.2";
+
 static bool crl_issuer_verifies(const Certificate *issuer, const Certificate *anchor, void *userdata);
 
 static bool path_is_good(Search *search) {
     Verdict verdict;
 
-    if (path_is_valid(search->request, &search->path, &verdict) &&
-        path_is_unrevoked(search->request, &search->path, search->signatures_left, crl_issuer_verifies, search,
-                          &verdict) &&
+    if (search->work->paths == 0)
+        return NOTE(0, VERDICT_WORK, search->path.list[0], work_rule,
+                    "more than %u chains could be built, and none of those looked at is good", PATHS_MAX);
+    search->work->paths--;
+    if (path_is_valid(search->request, &search->path, search->work, &verdict) &&
+        path_is_unrevoked(search->request, &search->path, search->work, crl_issuer_verifies, search, &verdict) &&
         path_leaf_fits(search->request, search->path.list[0], &verdict))
         return true;
     return note(search, &verdict, 0);
 }
-
-static const char signature_rule[] = "RFC 5280 §6.1.3 (a) (1)", issuer_rule[] = "RFC 5280 §6.1.3 (a) (4)",
-                  strength_rule[] = "RFC 9325 §4.5", work_rule[] = "RFC 4158 §2.4.2";
 
 /* Whether `issuer` made the last certificate of the path. */
 static bool links(Search *search, const Certificate *issuer) {
@@ -97,9 +102,9 @@ static bool links(Search *search, const Certificate *issuer) {
                     "%s names another key of its issuer than the one that %s has", who, whose);
     if (!key_is_acceptable(issuer, &reason))
         return NOTE(0, VERDICT_WEAK, issuer, strength_rule, "%s, who signed %s, is refused: %s", whose, who, reason);
-    if (*search->signatures_left == 0)
+    if (search->work->signatures == 0)
         return NOTE(0, VERDICT_WORK, last, work_rule, "there are too many ways to build a chain for %s: gave up", who);
-    --*search->signatures_left;
+    search->work->signatures--;
     if (!certificate_is_signed_by(last, issuer, false))
         return NOTE(NEARER_BY_NAME, VERDICT_NO_PATH, last, signature_rule,
                     "the signature of %s was not made by the key of %s", who, whose);
@@ -175,7 +180,7 @@ static bool crl_issuer_verifies(const Certificate *issuer, const Certificate *an
     *search = (Search) {
         .request = &request,
         .path = { { issuer }, 1 },
-        .signatures_left = outer->signatures_left,
+        .work = outer->work,
         .nested = outer->nested + 1,
     };
     bool found = extend(search);
@@ -197,8 +202,8 @@ static int copy_path(const Path *path, CertificateList *ret) {
 }
 
 int verify(const VerifyRequest *request, CertificateList *ret_chain, const Certificate **ret_anchor, Verdict *ret) {
-    unsigned signatures = SIGNATURES_MAX;
-    Search search = { .request = request, .path = { { request->leaf }, 1 }, .signatures_left = &signatures };
+    Work work = { .signatures = SIGNATURES_MAX, .paths = PATHS_MAX, .comparisons = COMPARISONS_MAX };
+    Search search = { .request = request, .path = { { request->leaf }, 1 }, .work = &work };
 
     if (!extend(&search)) {
         *ret = search.best;
