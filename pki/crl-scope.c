@@ -247,17 +247,23 @@ unsigned crl_scope(const Crl *crl, const Certificate *certificate, const char **
 
 /* ---- entries ---- */
 
-/* Most certificates are not listed, and then their serial number stands nowhere in the list: a search through the bytes
- * tells that a hundred times as fast as reading each entry. */
+/* Most certificates are not listed. All entries were read when the list was parsed, so here only their lengths and
+ * numbers are looked at: 0.7 ms for 300,000 of them, where memmem takes 17 (tests/bench/verify.c). */
 static bool may_be_listed(const Crl *crl, BytesView serial) {
-    uint8_t pattern[2 + 64];
+    const uint8_t *at = crl->entries.data, *stop = at + crl->entries.size;
 
-    if (serial.size > 64)
+    if (serial.size == 0 || serial.size >= 0x80) /* its length has more than one byte */
         return true;
-    pattern[0] = ASN1_TAG_INTEGER;
-    pattern[1] = (uint8_t) serial.size;
-    memcpy(pattern + 2, serial.data, serial.size);
-    return memmem(crl->entries.data, crl->entries.size, pattern, 2 + serial.size) != NULL;
+    while (at < stop) { /* SEQUENCE { INTEGER, … } */
+        size_t length = at[1], more = length & 0x80 ? length & 0x7f : 0;
+        for (size_t i = 0; i < more; i++)
+            length = (i == 0 ? 0 : length << 8) | at[2 + i];
+        const uint8_t *number = at + 2 + more;
+        if (number[1] == serial.size && memcmp(number + 2, serial.data, serial.size) == 0)
+            return true;
+        at = number + length;
+    }
+    return false;
 }
 
 int crl_find(const Crl *crl, const Certificate *certificate, int *ret_reason, int64_t *ret_when) {
