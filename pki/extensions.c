@@ -77,6 +77,19 @@ bool certificate_unknown_critical(const Certificate *certificate, char *ret_oid,
     return false;
 }
 
+bool certificate_has_tls_feature(const Certificate *certificate, BytesView number) {
+    const CertificateExtension *extension = certificate_extension(certificate, GNUTLS_X509EXT_OID_TLSFEATURES);
+    BytesView rest;
+    DerItem item;
+
+    if (!extension || der_open_sequence(extension->value, &rest) < 0)
+        return false;
+    while (der_next(&rest, &item) > 0)
+        if (bytes_view_equal(item.content, number))
+            return true;
+    return false;
+}
+
 /* ---- those that are read at once ---- */
 
 /* BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */

@@ -16,6 +16,9 @@ int extensions_read(Certificate *certificate, BytesView extensions, Failure *ret
 /* The OID of a critical extension that nothing here understands, or false. */
 bool certificate_unknown_critical(const Certificate *certificate, char *ret_oid, size_t size);
 
+/* Whether the certificate lists a TLS feature (RFC 7633): the content of an INTEGER. */
+bool certificate_has_tls_feature(const Certificate *certificate, BytesView number);
+
 /* Whether it is what RFC 5280 §4 demands of a certificate, as far as verifiers differ where it is not; `ret_reason`
  * (static) on false. Anchors are taken for what they are but in a few things. */
 bool certificate_keeps_profile(const Certificate *certificate, bool is_anchor, const char **ret_reason);

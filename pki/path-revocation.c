@@ -3,15 +3,13 @@
  * for it, in deltas first, and the reasons for which something current speaks are added up until all are covered. */
 #include "pki/path.h"
 
-#include "pki/asn1.h"
 #include "pki/crl.h"
+#include "pki/extensions.h"
 #include "pki/signature.h"
 
 #include <string.h>
 
 #define FAULT(kind, certificate, rule, ...) verdict_set(ret, kind, certificate, rule, __VA_ARGS__)
-
-#define TLS_FEATURE_STATUS_REQUEST 5
 
 typedef struct Look {
     const VerifyRequest *request;
@@ -127,16 +125,9 @@ static bool certificate_is_unrevoked(Look *look, size_t i, Verdict *ret) {
 /* ---- a stapled response ---- */
 
 static bool demands_staple(const Certificate *leaf) {
-    const CertificateExtension *extension = certificate_extension(leaf, GNUTLS_X509EXT_OID_TLSFEATURES);
-    BytesView rest;
-    DerItem item;
+    static const uint8_t status_request[] = { 5 };
 
-    if (!extension || der_open_sequence(extension->value, &rest) < 0)
-        return false;
-    while (der_next(&rest, &item) > 0)
-        if (item.content.size == 1 && item.content.data[0] == TLS_FEATURE_STATUS_REQUEST)
-            return true;
-    return false;
+    return certificate_has_tls_feature(leaf, (BytesView) { status_request, sizeof status_request });
 }
 
 /* A response that does not verify is as if there were none: a peer could leave it out, too. */

@@ -130,6 +130,24 @@ static bool purposes_are_allowed(const VerifyRequest *request, const Path *path,
     return true;
 }
 
+/* RFC 7633 §4.2.2: what a CA lists, each certificate that it issues must list, too. */
+static bool tls_features_are_passed_on(const Path *path, size_t i, Verdict *ret) {
+    const Certificate *issuer = path->list[i], *certificate = path->list[i - 1];
+    const CertificateExtension *extension = certificate_extension(issuer, GNUTLS_X509EXT_OID_TLSFEATURES);
+    char who[CERTIFICATE_DESCRIPTION_MAX], whose[CERTIFICATE_DESCRIPTION_MAX];
+    BytesView rest;
+    DerItem item;
+
+    if (!extension || der_open_sequence(extension->value, &rest) < 0)
+        return true;
+    while (der_next(&rest, &item) > 0)
+        if (!certificate_has_tls_feature(certificate, item.content))
+            return FAULT(VERDICT_CONSTRAINT, certificate, "RFC 7633 §4.2.2",
+                         "%s lists a TLS feature (as must-staple is one) that all below it must list, and %s does not",
+                         certificate_describe(issuer, whose), certificate_describe(certificate, who));
+    return true;
+}
+
 static bool policies_are_allowed(const Path *path, Verdict *ret) {
     static const char *const texts[] = {
         [POLICY_MISSING] =
@@ -170,7 +188,8 @@ bool path_is_valid(const VerifyRequest *request, const Path *path, Work *work, V
             !certificate_is_allowed(path->list[i], i + 1 == path->count, ret))
             return false;
     for (size_t i = 1; i < path->count; i++)
-        if (!names_are_allowed(path, i, work, ret) || !purposes_are_allowed(request, path, i, ret))
+        if (!names_are_allowed(path, i, work, ret) || !purposes_are_allowed(request, path, i, ret) ||
+            !tls_features_are_passed_on(path, i, ret))
             return false;
     if (!policies_are_allowed(path, ret))
         return false;

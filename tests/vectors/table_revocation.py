@@ -243,6 +243,16 @@ def staples(add):
     staple("signed-with-sha1", lambda about: ocsp(about, weak, "revoked", algorithm="rsa-sha1"), "good", "uncovered",
            chain=([plain, weak], [demanding, weak]))
     add("staple-demanded-and-not-asked-about", "good", "RFC 7633 §4.2.3", [must, one], [root])
+    for name, verdict, above, below in (
+            ("passed-on", "good", True, True), ("not-passed-on", "constraint", True, False), ("added-below", "good", False, True)):
+        issuer = ca("CN=int", root, staple=above)
+        add(f"staple-demand-of-the-ca-{name}", verdict, "RFC 7633 §4.2.2", [leaf(issuer, staple=below), issuer], [root])
+    top = ca("CN=demanding root", staple=True)
+    middle, gap = ca("CN=int", top, staple=True), ca("CN=int", top, key="gap")
+    add("staple-demand-of-the-anchor-passed-on", "good", "RFC 7633 §4.2.2", [leaf(middle, staple=True), middle], [top])
+    add("staple-demand-of-the-anchor-left-out-between", "constraint", "RFC 7633 §4.2.2", [leaf(gap, staple=True), gap], [top])
+    more = ca("CN=int", root, extensions=[("features", False, der.sequence(der.integer(5), der.integer(17)))])
+    add("staple-demand-one-of-two-features", "constraint", "RFC 7633 §4.2.2", [leaf(more, staple=True), more], [root])
     add("staple-good-and-listed", "revoked", LISTED, [must, one], [root], staple=ocsp(must, one), must_staple=True, crls=[crl(one, entry(must))])
     add("staple-revoked-and-not-listed", "revoked", STAPLE, [end, one], [root], staple=ocsp(end, one, "revoked"), crls=[crl(one)])
 
