@@ -5,6 +5,7 @@
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
 #include "pki/signature.h"
+#include "pki/strict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -94,14 +95,10 @@ static int read_entry_extensions(BytesView extensions, bool is_indirect, CrlEntr
 }
 
 /* A number in one form only, the one that crl_find looks for: a certificate's number is in it as well. */
-static bool serial_is_der(const DerItem *item) {
-    BytesView number = item->content;
+static bool is_der_integer(const DerItem *item) {
+    const char *reason;
 
-    return der_is(item, ASN1_TAG_INTEGER) && number.size > 0 &&
-           item->whole.size == number.size + (number.size < 128   ? 2
-                                              : number.size < 256 ? 3
-                                                                  : 4) &&
-           (number.size == 1 || !(number.data[0] == (number.data[1] & 0x80 ? 0xff : 0)));
+    return der_is(item, ASN1_TAG_INTEGER) && der_is_strict(item->whole, &reason);
 }
 
 int crl_next_entry(const Crl *crl, BytesView *entries, CrlEntry *ret, const char **ret_reason) {
@@ -110,7 +107,7 @@ int crl_next_entry(const Crl *crl, BytesView *entries, CrlEntry *ret, const char
 
     if (r <= 0)
         return r;
-    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !serial_is_der(&item))
+    if (!der_is_sequence(&entry) || der_next(&entry.content, &item) <= 0 || !is_der_integer(&item))
         return -EBADMSG;
     *ret = (CrlEntry) { .serial = item.content };
     if (der_next(&entry.content, &item) <= 0 || !is_time(&item))
