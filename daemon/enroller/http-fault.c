@@ -71,6 +71,27 @@ static int fault_large(const HttpSession *session, EnrollFault *ret_fault) {
     return http_fault(ret_fault, -EFBIG, false, false);
 }
 
+/* libcurl says how long it tried, which is another number each time: one failure would be told as many. */
+static const char *without_duration(const char *text, char buffer[static CURL_ERROR_SIZE]) {
+    static const char after[] = " after ";
+    const char *at = strstr(text, after);
+    size_t digits = at ? strspn(at + strlen(after), "0123456789") : 0;
+    const char *rest = digits > 0 ? at + strlen(after) + digits : NULL;
+
+    if (!rest || strncmp(rest, " ms", 3) != 0)
+        return text;
+    (void) snprintf(buffer, CURL_ERROR_SIZE, "%.*s%s", (int) (at - text), text, rest + 3);
+    return buffer;
+}
+
+static int fault_reach(const HttpSession *session, CURLcode code, EnrollFault *ret_fault) {
+    char buffer[CURL_ERROR_SIZE];
+
+    (void) failure_set(&ret_fault->failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
+                       session->error[0] ? without_duration(session->error, buffer) : curl_easy_strerror(code));
+    return http_fault(ret_fault, -ECONNREFUSED, true, false);
+}
+
 int http_fault_from_curl(const HttpSession *session, CURLcode code, EnrollFault *ret_fault) {
     const Failure *signing = session->settings->client ? client_key_failure(session->settings->client) : NULL;
     Failure *failure = &ret_fault->failure;
@@ -107,9 +128,7 @@ int http_fault_from_curl(const HttpSession *session, CURLcode code, EnrollFault 
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
-        (void) failure_set(failure, -ECONNREFUSED, FAILURE_ENROLLMENT_FAILED, "the server was not reached (%s)",
-                           session->error[0] ? session->error : curl_easy_strerror(code));
-        return http_fault(ret_fault, -ECONNREFUSED, true, false);
+        return fault_reach(session, code, ret_fault);
     case CURLE_OPERATION_TIMEDOUT:
         return fault_timeout(session, ret_fault);
     case CURLE_SSL_CONNECT_ERROR:

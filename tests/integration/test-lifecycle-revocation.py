@@ -246,10 +246,13 @@ class Crl(Lifecycle):
 
         def stored():
             return [f"{place}/{name}" for name in os.listdir(place) if not name.startswith(".")] if os.path.isdir(place) else []
-        wait_until(lambda: len(stored()) == 2, "the CRLs of both issuers on the disk", 60)
-        one.get("State")  # answered after the turn of the loop in which the check ended
-        with open(stored()[0], "wb") as file:
-            file.write(b"no CRL")
+        def spoil():
+            wait_until(lambda: len(stored()) == 2 and all(os.path.getsize(name) > 10 for name in stored()),
+                       "the CRLs of both issuers on the disk", 60)
+            one.get("State")  # answered after the turn of the loop in which the check ended
+            with open(stored()[0], "wb") as file:
+                file.write(b"no CRL")
+        spoil()
 
         def read_again():
             return self.logged().count("A stored CRL is left out")
@@ -258,6 +261,7 @@ class Crl(Lifecycle):
         self.assertEqual(read_again(), 0)
         self.configure("one", text("crl,ocsp"))
         self.assertEqual(read_again(), 1)
+        spoil()  # another Check= has them fetched again at once
         self.configure("one", text("crl,ocsp") + "# the same\n")
         self.assertEqual(read_again(), 1)
         run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", os.devnull, "-subj",
