@@ -241,6 +241,57 @@ static void test_random_bytes(void **state) {
     }
 }
 
+/* RFC 3629 §3 by another way than the reader's: the code point that the bits make, and whether it may be written so. */
+static bool is_utf8(const uint8_t *p, size_t size) {
+    static const struct {
+        uint8_t mask, head;
+        uint32_t least;
+    } forms[] = { { 0x80, 0x00, 0x00 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
+
+    while (size > 0) {
+        size_t n = 0;
+        while (n < ARRAY_LENGTH(forms) && (p[0] & forms[n].mask) != forms[n].head)
+            n++;
+        if (n == ARRAY_LENGTH(forms) || n >= size)
+            return false;
+        uint32_t point = p[0] & (uint8_t) ~forms[n].mask;
+        for (size_t i = 1; i <= n; i++) {
+            if ((p[i] & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | (p[i] & 0x3f);
+        }
+        if (point < forms[n].least || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+            return false;
+        p += n + 1;
+        size -= n + 1;
+    }
+    return true;
+}
+
+/* Each pair of bytes, alone and with one and two more behind it, which are at the edges of what may follow. */
+static void test_utf8(void **state) {
+    static const uint8_t more[][2] = { { 0x80, 0x80 }, { 0xbf, 0xbf }, { 0x7e, 0x80 }, { 0x80, 0xc2 }, { 0xc0, 0x80 } };
+
+    for (unsigned pair = 0x2121; pair < 0x10000; pair++)
+        for (size_t i = 0; i < ARRAY_LENGTH(more) && pair >> 8 >= 0x7e; i++)
+            for (size_t length = 2; length <= 4; length++) {
+                const uint8_t value[] = { (uint8_t) (pair >> 8), (uint8_t) pair, more[i][0], more[i][1] };
+                uint8_t text[] = "[A]\nK=xxxx";
+                _cleanup_problems_ Problems problems = { 0 };
+                _cleanup_ini_file_ IniFile *file = NULL;
+                if ((i > 0 && length == 2) || value[0] == 0x7f || value[1] < 0x21 || value[1] == 0x7f ||
+                    value[1] == '\\')
+                    continue; /* what is no text for another reason, or was there */
+                memcpy(text + 6, value, length);
+                assert_int_equal(ini_parse("f", (BytesView) { text, 6 + length }, &problems, &file), 0);
+                if (is_utf8(value, length) != (problems.count == 0))
+                    fail_msg("%02x %02x %02x %02x, %zu of them: %s", value[0], value[1], value[2], value[3], length,
+                             problems.count > 0 ? problems.list[0].text : "taken");
+                if (problems.count == 0)
+                    assert_memory_equal(value_of(file, "A", "K"), value, length);
+            }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
@@ -248,6 +299,7 @@ int main(void) {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_key_outside),
         cmocka_unit_test(test_keys_of_faulty_section),
+        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_problems_are_bounded),
         cmocka_unit_test(test_unreadable),

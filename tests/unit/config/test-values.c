@@ -80,7 +80,8 @@ static void test_percent(void **state) {
     static const struct {
         const char *text;
         uint32_t permille;
-    } good[] = { { "0%", 0 }, { "66%", 660 }, { "12.5%", 125 }, { "100%", 1000 }, { "100.0%", 1000 }, { "0.1%", 1 } };
+    } good[] = { { "0%", 0 },        { "66%", 660 }, { "12.5%", 125 }, { "100%", 1000 },
+                 { "100.0%", 1000 }, { "0.1%", 1 },  { "0.9%", 9 } };
     static const char *const bad[] = { "",    "66",  "%",    "101%", "100.1%", "12.55%", "12.%",
                                        ".5%", "-1%", "066%", "6 %",  "66%%",   "1e1%" };
     uint32_t value;
@@ -188,6 +189,7 @@ static void test_url_server(void **state) {
         "https://ca.example:8443x/",
         "https://ca.example:-1/",
         "https://ca.example/a?b",
+        "https://ca.example/a?",
         "https://ca.example?b",
         "https://ca.example/#f",
         "https://ca.example#f",
@@ -247,6 +249,7 @@ static void test_url_others(void **state) {
     expect_url(URL_FETCH, "http://crl.example/a.crl", "http://crl.example/a.crl");
     expect_url(URL_FETCH, "https://crl.example/", "https://crl.example/");
     expect_url(URL_FETCH, "http://crl.example/a?b=c&d=/e?", "http://crl.example/a?b=c&d=/e?");
+    expect_url(URL_FETCH, "http://crl.example/a?", "http://crl.example/a?");
     expect_url(URL_FETCH, "http://crl.example", NULL);
     expect_url(URL_FETCH, "http://crl.example?a", NULL);
     expect_url(URL_FETCH, "ldap://crl.example/cn=a", NULL);
@@ -258,6 +261,8 @@ static void test_url_others(void **state) {
     expect_url(URL_PROXY, "https://proxy.example:3128", NULL);
     expect_url(URL_PROXY, "socks5://proxy.example:3128", NULL);
     expect_url(URL_PROXY, "http://proxy.example:3128/a", NULL);
+    expect_url(URL_PROXY, "http://proxy.example:3128/?", NULL);
+    expect_url(URL_PROXY, "http://proxy.example:3128?", NULL);
     expect_url(URL_PROXY, "http://u:p@proxy.example:3128", NULL);
 
     size_t head = strlen(longest);
