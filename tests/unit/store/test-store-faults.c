@@ -72,7 +72,9 @@ int unlinkat(int fd, const char *name, int flags) {
     return fails(CALL_UNLINK) ? -1 : (int) syscall(SYS_unlinkat, fd, name, flags);
 }
 
+/* None is open to others before it is whole, also what is published. */
 int mkdirat(int fd, const char *name, mode_t mode) {
+    assert_int_equal(mode, 0700);
     return fails(CALL_MKDIR) ? -1 : (int) syscall(SYS_mkdirat, fd, name, mode);
 }
 
