@@ -119,6 +119,25 @@ static void test_unreadable_directory(void **state) {
     expect_problem(fixture, &problems, false, "etc/identities", 0, "cannot be read: Not a directory");
 }
 
+/* As many files as one directory may have, and one more: of those that are not read an error tells. */
+static void test_too_many_files(void **state) {
+    const Fixture *fixture = *state;
+    _cleanup_problems_ Problems problems = { 0 };
+    char **names = NULL, path[64];
+
+    for (unsigned i = 0; i < 1024; i++) {
+        (void) snprintf(path, sizeof(path), "etc/identities/i%u.conf", i);
+        fixture_write(fixture, path, "x");
+    }
+    assert_int_equal(config_list_identities(&fixture->directories, &problems, &names), 0);
+    assert_int_equal(strings_count(names), 1024);
+    names = strings_free(names);
+    fixture_write(fixture, "etc/identities/more.conf", "x");
+    assert_int_equal(config_list_identities(&fixture->directories, &problems, &names), 1);
+    names = strings_free(names);
+    expect_problem(fixture, &problems, false, "etc/identities", 0, "holds more than 1024 configuration files");
+}
+
 static void test_directories(void **state) {
     ConfigDirectories directories = { 0 };
 
@@ -225,7 +244,7 @@ static void test_daemon_config_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_order),       TEST(test_list),          TEST(test_unreadable_directory),
+        TEST(test_order),       TEST(test_list),          TEST(test_unreadable_directory),   TEST(test_too_many_files),
         TEST(test_directories), TEST(test_daemon_config), TEST(test_daemon_config_refusals),
     };
 

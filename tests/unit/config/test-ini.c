@@ -195,6 +195,7 @@ static void expect_unreadable(const char *path, int r, const char *text) {
     assert_null(file);
     assert_int_equal(problems.count, 1);
     assert_string_equal(problems.list[0].file, path);
+    assert_false(problems.list[0].warning);
     assert_non_null(strstr(problems.list[0].text, text));
 }
 

@@ -68,8 +68,12 @@ int asprintf(char **ret, const char *format, ...) {
     "[Revocation]\nCRL=http://a/b\n[Peers]\nAnchors=/p\n[Access]\ntls-client=user:a unit:b.service\n"
 /* One fault for each way to say so. */
 #define BAD                                                                                                            \
-    "stray\n[Identity]\nSubject=CN=%x\nSubjectAltName=dns:%d dns:a dns:a foo\nColour=red\n[Enrollment]\n"              \
-    "Server=http://a\nUser=a:b\n[Renewal]\nAt=x\nAt=y\n[Nothing]\n"
+    "stray\n[Identity]\nSubject=CN=%x\nSubjectAltName=dns:%d dns:a dns:a "                                             \
+    "foo\nKind=x\nColour=red\n[Key]\nAlgorithm=x\n"                                                                    \
+    "[Enrollment]\nProtocol=x\nServer=http://a\nAnchors=x\nAnchorsFingerprint=x\nProxy=x\nProxyUser=a:b\n"             \
+    "ProxyCredential=a/"                                                                                               \
+    "b\nAuthenticate=x\nUser=a:b\nAllowTLS12=x\nNames=x\n[Renewal]\nAt=x\nAt=y\nJitter=x\nRotateKey=x\n"               \
+    "AnchorsInterval=x\n[Revocation]\nCheck=x\nCRL=x\nAfterRevocation=x\n[Access]\ndata=x\n[Nothing]\n"
 #define DAEMON     "[TPM]\nTCTI=device\nOwnerAuthCredential=o\nDeviceIdSalt=s\n[Limits]\nHandles=5\n"
 #define BAD_DAEMON "[TPM]\nTCTI=/x\nParentHandle=1\nDeviceIdSalt=s\n[Limits]\nHandles=0\nIdentities=x\n"
 
@@ -146,8 +150,8 @@ static void test_bad(void **state) {
     fixture_write(fixture, "etc/identityd.conf", BAD_DAEMON);
     fixture_write(fixture, "etc/identities/x.conf", BAD);
     fixture_write(fixture, "etc/identities/Bad.conf", GOOD);
-    fail_each(fixture, false, -EINVAL, 16);
-    fail_each(fixture, true, -EINVAL, 16);
+    fail_each(fixture, false, -EINVAL, 34);
+    fail_each(fixture, true, -EINVAL, 34);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)

@@ -140,6 +140,10 @@ static void test_values(void **state) {
         { PLACE_URI, "https://%H/", "evil/x", NULL, name },
         { PLACE_URI, "https://a.example/%s", "b/c", "https://a.example/b%2Fc", NULL },
         { PLACE_URI, "https://a.example?%s", "b&c=d", "https://a.example?b%26c%3Dd", NULL },
+        /* Two slashes begin an authority only where the scheme ends, and a value does not end one. */
+        { PLACE_URI, "x:%s//%s", "a.b", "x:a.b//a.b", NULL },
+        { PLACE_URI, "x:/%s/%s", "a.b", "x:/a.b/a.b", NULL },
+        { PLACE_URI, "https://%H.%s/", "a.b", NULL, label },
         { PLACE_HARDWARE_MODULE, "1.3/%s", "a/b c", "1.3/a/b c", NULL },
         { PLACE_HARDWARE_MODULE, "1.3/%s", "a\x01", NULL, control },
         { PLACE_USER, "device-%s", "a b@c", "device-a b@c", NULL },
