@@ -184,6 +184,36 @@ static void test_remove_in_place(void **state) {
     assert_false(exists(fixture, "1") || exists(fixture, "file"));
 }
 
+/* ---- files that cannot be opened ---- */
+
+/* A socket, which open(2) refuses, is no file; but that nothing can be opened now says nothing of the file. */
+static void test_unopened(void **state) {
+    const StoreFixture *fixture = *state;
+    StoredGeneration generation = { 0 };
+    Failure failure = FAILURE_INIT;
+    Store *store = open_demo(fixture->fd);
+    struct rlimit before, one;
+
+    save_pending(store, 'a', true);
+    assert_int_equal(commit(store, 'a'), 1);
+    int lowest = dup(fixture->fd);
+    (void) close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    one = (struct rlimit) { (rlim_t) lowest + 1, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one), 0);
+    int r = store_load(store, 1, &generation, &failure);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_non_null(strstr(failure.text, "demo/generations/1/key.pem cannot be opened: Too many open files"));
+    expect_generation(store, 1, 'a', 'a');
+
+    assert_int_equal(unlink(path_in(fixture, "demo/generations/1/key.pem")), 0);
+    assert_int_equal(mknod(path_in(fixture, "demo/generations/1/key.pem"), S_IFSOCK | 0600, 0), 0);
+    assert_int_equal(store_load(store, 1, &generation, &failure), -EBADMSG);
+    assert_non_null(strstr(failure.text, "demo/generations/1/key.pem: is not a regular file"));
+    (void) store_free(store);
+}
+
 /* ---- how large a file may be ---- */
 
 static int load_generation(Store *store, Failure *failure) {
@@ -280,6 +310,7 @@ int main(void) {
         TEST(test_erase),
         TEST(test_finish_erasing),
         TEST(test_remove_in_place),
+        TEST(test_unopened),
         TEST(test_bounds),
     };
 
