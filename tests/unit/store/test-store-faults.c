@@ -3,12 +3,14 @@
  * or did what it was asked for; what is there afterwards is the old or the new, and once the disk works again the same
  * operation succeeds. The calls are those of this file, which the linker takes before libc's. */
 #include "store-fixture.h"
+#include "store/store-internal.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -520,6 +522,28 @@ static void test_each_call_of_a_copy_fails(void **state) {
             printf("%u calls failed\n", fail_each(*state, &operations[i], true, &passed_over));
 }
 
+/* A copy that cannot be opened is no copy. */
+static void test_copy_that_cannot_be_opened(void **state) {
+    const StoreFixture *fixture = *state;
+    const Place place = { fixture->fd, fixture->root };
+    struct rlimit before, one;
+
+    assert_int_equal(mkdir(path_in(fixture, "from"), 0700), 0);
+    write_raw(fixture, "from/key.pem", "x");
+    int lowest = dup(fixture->fd);
+    (void) close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    one = (struct rlimit) { (rlim_t) lowest + 1, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one), 0);
+    fault = (struct Fault) { .directories = true };
+    int r = place_move_directory(place, "from", place, "to");
+    fault = (struct Fault) { 0 };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_true(exists(fixture, "from/key.pem"));
+    assert_false(exists(fixture, "to"));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, store_fixture_setup, store_fixture_teardown)
 
 int main(void) {
@@ -528,6 +552,7 @@ int main(void) {
         TEST(test_no_exchange),
         TEST(test_directories_that_stay),
         TEST(test_each_call_of_a_copy_fails),
+        TEST(test_copy_that_cannot_be_opened),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

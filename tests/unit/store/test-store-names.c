@@ -214,6 +214,27 @@ static void test_unopened(void **state) {
     (void) store_free(store);
 }
 
+/* ---- work that is done already ---- */
+
+/* What is not there is discarded without a trash/, and a request whose checksum is listed is not listed once more. */
+static void test_nothing_to_do(void **state) {
+    const StoreFixture *fixture = *state;
+    Store *store = open_demo(fixture->fd);
+    struct stat first, second;
+
+    assert_int_equal(store_pending_drop(store, NULL), 0);
+    assert_false(exists(fixture, "demo/trash"));
+    save_pending(store, 'a', false);
+    save_pending(store, 'a', true);
+    assert_int_equal(stat(path_in(fixture, "demo/pending/checksum.pending"), &first), 0);
+    assert_int_equal(unlink(path_in(fixture, "demo/pending/request.der")), 0); /* as if the power had gone before it */
+    save_pending(store, 'a', true);
+    assert_true(exists(fixture, "demo/pending/request.der"));
+    assert_int_equal(stat(path_in(fixture, "demo/pending/checksum.pending"), &second), 0);
+    assert_int_equal(first.st_size, second.st_size);
+    (void) store_free(store);
+}
+
 /* ---- how large a file may be ---- */
 
 static int load_generation(Store *store, Failure *failure) {
@@ -311,6 +332,7 @@ int main(void) {
         TEST(test_finish_erasing),
         TEST(test_remove_in_place),
         TEST(test_unopened),
+        TEST(test_nothing_to_do),
         TEST(test_bounds),
     };
 
