@@ -113,25 +113,26 @@ static int on_owner(sd_bus_message *message, void *userdata, sd_bus_error *error
     return 0;
 }
 
-static int on_listed(Bus *bus, Monitor *monitor) {
-    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-    const char *name;
+static int print_listed(sd_bus_message *reply, const Monitor *monitor) {
+    const char *name, *state, *activity;
 
-    if (bus_call_manager(bus, "ListIdentities", "list the identities", &reply) != EXIT_OK)
-        return -EIO;
     int r = sd_bus_message_enter_container(reply, 'a', "(sosstt)");
     if (r < 0)
         return r;
-    while (sd_bus_message_enter_container(reply, 'r', "sosstt") > 0) {
-        const char *state, *activity;
-        if (sd_bus_message_read(reply, "s", &name) < 0 || sd_bus_message_skip(reply, "o") < 0 ||
-            sd_bus_message_read(reply, "ss", &state, &activity) < 0 || sd_bus_message_skip(reply, "tt") < 0 ||
-            sd_bus_message_exit_container(reply) < 0)
-            return -EBADMSG;
+    while ((r = sd_bus_message_read(reply, "(sosstt)", &name, NULL, &state, &activity, NULL, NULL)) > 0)
         if (!monitor->identity || strcmp(monitor->identity, name) == 0)
             print_line(monitor, name, "is", json_pack("{s:s, s:s}", "state", state, "activity", activity));
-    }
-    return 0;
+    return r;
+}
+
+static ExitCode list(Bus *bus, const Monitor *monitor) {
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+
+    ExitCode code = bus_call_manager(bus, "ListIdentities", "list the identities", &reply);
+    if (code != EXIT_OK)
+        return code;
+    int r = print_listed(reply, monitor);
+    return r < 0 ? bus_complain(NULL, r, "understand identityd's answer") : EXIT_OK;
 }
 
 static int subscribe(sd_bus *bus, Monitor *monitor) {
@@ -166,8 +167,9 @@ static ExitCode monitor_run(const Command *command) {
     int r = subscribe(bus.bus, &monitor);
     if (r < 0)
         return bus_complain(NULL, r, "subscribe to changes");
-    if (on_listed(&bus, &monitor) < 0)
-        return EXIT_FAILED;
+    code = list(&bus, &monitor);
+    if (code != EXIT_OK)
+        return code;
     while (monitor.result == 0 && !ferror(stdout)) {
         r = sd_bus_process(bus.bus, NULL);
         if (r == 0)
