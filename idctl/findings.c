@@ -89,9 +89,9 @@ json_t *findings_to_json(const Findings *findings) {
 
     for (size_t i = 0; array && i < findings->count; i++) {
         const Finding *finding = &findings->list[i];
-        json_array_append_new(array, json_pack("{s:s, s:s?, s:s, s:s, s:s?}", "check", finding->check, "identity",
+        json_array_append_new(array, json_pack("{s:s, s:s?, s:s, s:o, s:s?}", "check", finding->check, "identity",
                                                finding->identity, "verdict", verdicts[finding->verdict].word, "text",
-                                               finding->text, "advice",
+                                               text_to_json(finding->text), "advice",
                                                finding->verdict == FINDING_OK ? NULL : finding->advice));
     }
     return array;

@@ -35,7 +35,9 @@ static void test_findings(void **state) {
     assert_true(json_is_null(json_object_get(json_array_get(array, 0), "advice"))); /* nothing is to be done */
     assert_string_equal(json_string_value(json_object_get(json_array_get(array, 1), "advice")), "do it");
     assert_string_equal(json_string_value(json_object_get(json_array_get(array, 2), "verdict")), "skipped");
-    findings_add(&findings, (FindingAbout) { "key", "a" }, FINDING_FAILED, NULL, "d");
+    findings_add(&findings, (FindingAbout) { "key", "a" }, FINDING_FAILED, NULL, "d: \xff");
+    _cleanup_json_ json_t *strange = findings_to_json(&findings); /* a name of a file need not be UTF-8 */
+    assert_string_equal(json_string_value(json_object_get(json_array_get(strange, 3), "text")), "d: ?");
     assert_int_equal(findings_exit_code(&findings), EXIT_FAILED);
     findings_clear(&findings);
     findings.incomplete = true; /* who was not told all is not told that all is well */
