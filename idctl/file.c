@@ -78,19 +78,33 @@ static int write_existing(const char *path, BytesView data) {
     return fd < 0 ? -errno : write_all(fd, data);
 }
 
-ExitCode file_write(const char *path, BytesView data, bool binary) {
-    struct stat status;
-    int r;
+/* Standard output or error, where the path is a link that leads to it, as /dev/stdout is; else -1. Redirected to a
+ * file, such a link looks like one to a file, and renaming would replace the link itself. */
+static int stream_of(const char *path) {
+    struct stat link, status, stream;
 
-    if (strcmp(path, "-") == 0) {
-        if (binary && isatty(STDOUT_FILENO)) {
-            complain("the result is binary and standard output is a terminal: name a file with --out, or use a pipe.");
+    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || stat(path, &status) < 0)
+        return -1;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &stream) == 0 && stream.st_dev == status.st_dev && stream.st_ino == status.st_ino)
+            return fd;
+    return -1;
+}
+
+ExitCode file_write(const char *path, BytesView data, bool binary) {
+    int r, stream = strcmp(path, "-") == 0 ? STDOUT_FILENO : stream_of(path);
+    struct stat status;
+
+    if (stream >= 0) {
+        if (binary && isatty(stream)) {
+            complain("the result is binary and %s is a terminal: name a file with --out, or use a pipe.",
+                     stream == STDOUT_FILENO ? "standard output" : "standard error");
             return EXIT_USAGE;
         }
         fflush(stdout);
-        r = write_all(STDOUT_FILENO, data);
+        r = write_all(stream, data);
     } else if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-        r = write_existing(path, data); /* /dev/stdout, a fifo */
+        r = write_existing(path, data); /* a fifo, a device */
     else
         r = write_replacing(path, data);
     if (r < 0) {

@@ -12,5 +12,6 @@ ExitCode file_read(const char *path, size_t maximum, Bytes *ret);
 ExitCode file_open(const char *path, int *ret);
 
 /* Writes the whole, replacing what is there; a file that could not be written whole is not left behind as if it were.
- * `binary` refuses a terminal. */
+ * "-" and a link to a standard stream, such as /dev/stdout, are that stream: `binary` refuses it where it is a terminal
+ * (EXIT_USAGE). Any other link is replaced, not followed. Complains. */
 ExitCode file_write(const char *path, BytesView data, bool binary);
