@@ -98,7 +98,8 @@ void connect_report_print(const ConnectReport *report, FILE *stream) {
 }
 
 static json_t *verdict_to_json(const ConnectVerdict *verdict) {
-    return verdict->reason ? json_pack("{s:b, s:s}", "good", verdict->good, "reason", verdict->reason) : json_null();
+    return verdict->reason ? json_pack("{s:b, s:o}", "good", verdict->good, "reason", text_to_json(verdict->reason))
+                           : json_null();
 }
 
 ExitCode connect_report_json(const ConnectReport *report) {

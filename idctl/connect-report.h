@@ -26,7 +26,7 @@ typedef struct ConnectReport {
     ConnectVerdict handshake;
     char *description;          /* "TLS1.3 …", after a handshake */
     bool asked_for_certificate; /* the peer asked for ours */
-    const char *alert;          /* the peer's, by its name in the standards; NULL: none */
+    const char *alert;          /* the peer's, as GnuTLS names the constant; NULL: none */
 } ConnectReport;
 
 void connect_report_clear(ConnectReport *report);
