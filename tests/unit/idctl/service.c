@@ -6,6 +6,8 @@
 #include "common/macros.h"
 #include "common/names.h"
 #include "fakes/test-bus.h"
+#include "idctl/certificates.h"
+#include "idctl/identity.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -124,6 +126,19 @@ static void append_reply(Service *service, const char *member, sd_bus_message *r
         service->reloaded = true;
 }
 
+static void note_chain(const char *member, sd_bus_message *call, char *ret, size_t room) {
+    BytesArray chain = { 0 };
+    Certificates certificates = { 0 };
+
+    assert(bytes_array_read(call, &chain) >= 0);
+    assert(certificates_from_der(chain.list, chain.count, &certificates) >= 0);
+    unsigned ca = 1;
+    bool leaf_first = gnutls_x509_crt_get_basic_constraints(certificates.list[0], NULL, &ca, NULL) >= 0 && !ca;
+    (void) snprintf(ret, room, "%s %s first, %zu;", member, leaf_first ? "leaf" : "CA", chain.count);
+    certificates_clear(&certificates);
+    bytes_array_clear(&chain);
+}
+
 /* Notes a method that does something, as "Member argument;". */
 static void note(Service *service, const char *member, sd_bus_message *call) {
     size_t used = strlen(service->asked);
@@ -140,15 +155,9 @@ static void note(Service *service, const char *member, sd_bus_message *call) {
             (void) snprintf(end, room, "%s;", member);
     } else if (sd_bus_message_has_signature(call, "s") && sd_bus_message_read(call, "s", &text) > 0)
         (void) snprintf(end, room, "%s %s;", member, text);
-    else if (sd_bus_message_has_signature(call, "aay")) {
-        const void *data;
-        size_t size;
-        unsigned count = 0;
-        assert(sd_bus_message_enter_container(call, 'a', "ay") >= 0);
-        while (sd_bus_message_read_array(call, 'y', &data, &size) > 0)
-            count++;
-        (void) snprintf(end, room, "%s of %u;", member, count);
-    } else
+    else if (sd_bus_message_has_signature(call, "aay"))
+        note_chain(member, call, end, room);
+    else
         (void) snprintf(end, room, "%s;", member);
 }
 
