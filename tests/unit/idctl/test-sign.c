@@ -6,14 +6,10 @@
 
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
+#include "said.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
 #include <sys/wait.h>
-#include <cmocka.h>
 
 typedef struct Lab {
     FakeIdentityd *fake;
@@ -118,6 +114,90 @@ static void test_refusals(void **state) {
     assert_true(shell("grep -qx old refused.sig"));
 }
 
+/* What is said of a signature, and of why there is none: one line, with the words that lead on. */
+static void test_told(void **state) {
+    static const struct {
+        char *arguments[6];
+        ExitCode code;
+        const char *words;
+    } cases[] = {
+        { { S("p256"), S("told") },
+          EXIT_OK,
+          "told.sig: ecdsa_secp256r1_sha256 signature of told by p256, generation 1\n" },
+        { { S("rsa"), S("--cms"), S("told") }, EXIT_OK, "told.p7s: CMS signature of told by rsa, generation 1\n" },
+        { { S("p256"), S("--scheme=rot13"), S("told") },
+          EXIT_USAGE,
+          ": the key of p256 does not sign with \"rot13\", but with: ecdsa_secp256r1_sha256" },
+        { { S("rsa"), S("--cms"), S("--scheme=rsa_pss_rsae_sha384"), S("told") },
+          EXIT_USAGE,
+          ": the key of rsa does not sign with \"rsa_pss_rsae_sha384\" in CMS, but with: " },
+        { { S("Not.A.Name"), S("told") }, EXIT_USAGE, ": \"Not.A.Name\" cannot be the name of an identity.\n" },
+        { { S("p256"), S("--pem"), S("told") }, EXIT_USAGE, ": --pem goes with --cms: " },
+        { { S("p256"), S("--cms"), S("--raw"), S("told") }, EXIT_USAGE, ": --raw and --cms exclude each other.\n" },
+        { { S("p256"), S("above") },
+          EXIT_FAILED,
+          ": above is larger than 65536 bytes, the most that can be signed whole: "
+          "use --cms" },
+        { { S("p256"), S(".") }, EXIT_FAILED, ": cannot read .: Is a directory.\n" },
+        { { S("p256"), S("--cms"), S(".") }, EXIT_FAILED, ": cannot read .: Is a directory.\n" },
+        { { S("p256"), S("absent") }, EXIT_FAILED, ": cannot open absent: No such file or directory.\n" },
+        { { S("stranger"), S("told") },
+          EXIT_NOT_FOUND,
+          ": cannot open stranger for data: There is no identity 'stranger'.\n" },
+        { { S("p256"), S("-o"), S("absent/out"), S("told") },
+          EXIT_FAILED,
+          ": cannot write absent/out: No such file or directory.\n" },
+    };
+
+    write_text("told", "to be told\n");
+    assert_true(shell("head -c 65537 /dev/zero >above"));
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        Said said;
+        said_begin(stderr, &said);
+        ExitCode code = sign(cases[i].arguments);
+        const char *text = said_end(&said);
+        if (code != cases[i].code || !strstr(text, cases[i].words) || strcmp(strchr(text, '\n'), "\n") != 0)
+            fail_msg("case %zu: status %d, %s", i, (int) code, text);
+    }
+}
+
+/* From standard input to standard output, in silence; PEM is text. */
+static void test_streams(void **state) {
+    Said out, err;
+    int input = open("told", O_RDONLY | O_CLOEXEC), saved = dup(STDIN_FILENO);
+
+    assert_true(dup2(input, STDIN_FILENO) >= 0);
+    said_begin(stdout, &out);
+    said_begin(stderr, &err);
+    ExitCode code = SIGN(S("p256"), S("--cms"), S("--pem"), S("-"));
+    (void) said_end(&err);
+    (void) said_end(&out);
+    assert_true(dup2(saved, STDIN_FILENO) >= 0);
+    close(saved);
+    close(input);
+    assert_int_equal(code, EXIT_OK);
+    assert_string_equal(err.text, "");
+    assert_ptr_equal(strstr(out.text, "-----BEGIN CMS-----\n"), out.text);
+    write_text("streamed.pem", out.text);
+    assert_true(shell("openssl cms -verify -binary -inform PEM -in streamed.pem -content told -CAfile root.pem "
+                      "-out /dev/null 2>/dev/null"));
+}
+
+/* A signature that does not verify is told as what it is, and whose fault it may be. */
+static void test_bad_signature_told(void **state) {
+    const Lab *lab = *state;
+    Said said;
+
+    fake_identityd_set_fault(lab->fake, FAKE_FAULT_BAD_SIGNATURE);
+    said_begin(stderr, &said);
+    ExitCode code = SIGN(S("p256"), S("told"));
+    const char *text = said_end(&said);
+    fake_identityd_set_fault(lab->fake, FAKE_FAULT_NONE);
+    assert_int_equal(code, EXIT_FAILED);
+    assert_non_null(strstr(text, ": identityd's signature does not verify with its certificate: nothing is written."));
+    assert_non_null(strstr(text, "\"idctl check\""));
+}
+
 static void add_identity(Lab *lab, size_t place, const char *name, FakeKeyType type) {
     char file[32];
 
@@ -166,8 +246,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_raw),   cmocka_unit_test(test_cms),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_usage), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_raw),      cmocka_unit_test(test_cms),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_told),
+        cmocka_unit_test(test_streams),  cmocka_unit_test(test_bad_signature_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
