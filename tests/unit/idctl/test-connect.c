@@ -7,17 +7,12 @@
 
 #include "fakes/fake-identityd.h"
 #include "fakes/fake-pki.h"
+#include "said.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <cmocka.h>
 
 typedef struct Lab {
     FakeIdentityd *fake;
@@ -196,6 +191,73 @@ static void test_other_refusals(void **state) {
     assert_int_equal(CONNECT("", S("demo"), server.endpoint), EXIT_FAILED);
 }
 
+/* Where the report goes: to standard output with --check, beside the session without, and nowhere when it is good and
+ * only results are wanted. */
+static void test_streams(void **state) {
+    Server server = SERVER("server.pem", VERIFYING);
+    static const struct {
+        char *options[3];
+        const char *name;
+        ExitCode code;
+        bool out, err;
+    } cases[] = {
+        { { S("--check") }, "host.example", EXIT_OK, true, false },
+        { { S("--check"), S("-q") }, "host.example", EXIT_OK, false, false },
+        { { S("--check"), S("-q") }, "other.example", EXIT_FAILED, true, false },
+        { { NULL }, "host.example", EXIT_OK, false, true },
+        { { S("-q") }, "host.example", EXIT_OK, false, false },
+        { { S("-q") }, "other.example", EXIT_FAILED, false, true },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_bytes_ Bytes out = BYTES_NULL;
+        char name[32];
+        Said said;
+        (void) snprintf(name, sizeof name, "--name=%s", cases[i].name);
+        said_begin(stderr, &said);
+        ExitCode code = CONNECT("", S("demo"), server.endpoint, name, cases[i].options[0], cases[i].options[1]);
+        const char *err = said_end(&said);
+        assert_int_equal(code, cases[i].code);
+        assert_int_equal(bytes_read_file("out", 65536, &out), 0);
+        assert_int_equal(memmem(out.data, out.size, "handshake  ", 11) != NULL, cases[i].out);
+        assert_int_equal(strstr(err, "handshake  ") != NULL, cases[i].err);
+        if (!cases[i].err)
+            assert_string_equal(err, "");
+    }
+    server_stop(&server);
+}
+
+/* One line each, which names what was wrong. */
+static void test_complaints(void **state) {
+    Server server = SERVER("server.pem", VERIFYING);
+    const struct {
+        char *arguments[4];
+        ExitCode code;
+        const char *words;
+    } cases[] = {
+        { { S("demo"), S("nowhere") }, EXIT_USAGE, ": \"nowhere\" is not HOST:PORT" },
+        { { S("demo"), S("::1:443") }, EXIT_USAGE, "an IPv6 address goes in brackets: [::1]:443" },
+        { { S("demo"), server.endpoint, S("--json") }, EXIT_USAGE, ": --json goes with --check: " },
+        { { S("No Name"), server.endpoint }, EXIT_USAGE, ": \"No Name\" cannot be the name of an identity.\n" },
+        { { S("nobody"), server.endpoint },
+          EXIT_NOT_FOUND,
+          ": cannot open nobody for tls-client: There is no identity 'nobody'.\n" },
+        { { S("demo"), server.endpoint, S("--anchors=absent") }, EXIT_FAILED, ": cannot open absent: No such file" },
+        { { S("demo"), server.endpoint, S("--anchors=server.key") }, EXIT_FAILED, "server.key" },
+        { { S("demo"), S("127.0.0.1:no port") }, EXIT_FAILED, ": cannot resolve 127.0.0.1 port no port: " },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        Said said;
+        said_begin(stderr, &said);
+        ExitCode code = run("", cases[i].arguments);
+        const char *text = said_end(&said);
+        if (code != cases[i].code || !strstr(text, cases[i].words) || strcmp(strchr(text, '\n'), "\n") != 0)
+            fail_msg("case %zu: status %d, %s", i, (int) code, text);
+    }
+    server_stop(&server);
+}
+
 static void write_text(const char *path, const char *text) {
     FILE *file = fopen(path, "we");
     assert_non_null(file);
@@ -265,8 +327,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted),  cmocka_unit_test(test_joined),    cmocka_unit_test(test_peer_refuses),
-        cmocka_unit_test(test_we_refuse), cmocka_unit_test(test_not_asked), cmocka_unit_test(test_other_refusals),
+        cmocka_unit_test(test_accepted),  cmocka_unit_test(test_joined),     cmocka_unit_test(test_peer_refuses),
+        cmocka_unit_test(test_we_refuse), cmocka_unit_test(test_not_asked),  cmocka_unit_test(test_other_refusals),
+        cmocka_unit_test(test_streams),   cmocka_unit_test(test_complaints),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
