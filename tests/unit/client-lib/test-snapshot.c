@@ -429,6 +429,27 @@ static void test_peer(void **state) {
     assert_null(identityd_peer_free(NULL));
 }
 
+/* What is no text is not handed on as one, and does not hide what is. */
+static void test_names_that_are_no_text(void **state) {
+    static const unsigned char bytes[] = { 0, '\n', 0x1f, 0x7f, 0x80, 0xff };
+    char *pem = fake_ca_issue(world.ca, world.key,
+                              &(FakeRequest) { .common_name = "x", .dns = "pump.example", .uri = "urn:pump:7" });
+    gnutls_datum_t der = fake_pem_to_der(pem);
+    unsigned char *uri = memmem(der.data, der.size, "urn:pump:7", 10);
+    identityd_peer *peer = NULL;
+
+    assert_non_null(uri);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        uri[5] = bytes[i];
+        assert_int_equal(peer_new(&der, &peer), 0);
+        assert_string_equal(identityd_peer_names(peer)[0], "dns:pump.example");
+        assert_null(identityd_peer_names(peer)[1]);
+        peer = identityd_peer_free(peer);
+    }
+    gnutls_free(der.data);
+    free(pem);
+}
+
 static void test_fingerprint(void **state) {
     gnutls_datum_t der = fake_pem_to_der(world.chain);
     uint8_t digest[32];
@@ -471,6 +492,7 @@ int main(void) {
         cmocka_unit_test(test_no_trust),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_names_that_are_no_text),
         cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_no_peer),
     };
