@@ -352,6 +352,64 @@ static void test_other_certificates(void **state) {
     EVP_PKEY_free(rsa);
 }
 
+static EVP_PKEY *import(const char *type, OSSL_PARAM *params) {
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(with_identities, type, "provider=identityd");
+    EVP_PKEY *key = NULL;
+
+    assert_int_equal(EVP_PKEY_fromdata_init(context), 1);
+    if (EVP_PKEY_fromdata(context, &key, EVP_PKEY_KEYPAIR, params) != 1)
+        assert_null(key);
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
+static void expect_ec_import(const char *group, size_t point_size, uint8_t form, bool secret, bool good) {
+    static uint8_t point[200];
+    uint8_t number[32] = { 1 };
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) (uintptr_t) group, strlen(group)),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, point_size),
+        secret ? (OSSL_PARAM) OSSL_PARAM_BN(OSSL_PKEY_PARAM_PRIV_KEY, number, sizeof(number))
+               : (OSSL_PARAM) OSSL_PARAM_END,
+        OSSL_PARAM_END,
+    };
+
+    point[0] = form;
+    EVP_PKEY *key = import("EC", params);
+    if ((key != NULL) != good)
+        fail_msg("%s with %zu bytes, form %u: %s", group, point_size, form, key ? "taken" : "refused");
+    EVP_PKEY_free(key);
+}
+
+/* Keys come in to be compared and to verify: public ones, whole, and as OpenSSL exports them. */
+static void test_import(void **state) {
+    static uint8_t number[600];
+
+    expect_ec_import("P-256", 65, 4, false, true);
+    expect_ec_import("prime256v1", 65, 4, false, true);
+    expect_ec_import("secp384r1", 97, 4, false, true);
+    expect_ec_import("P-256", 65, 4, true, false); /* with a private half, which stays with its owner */
+    expect_ec_import("P-256", 33, 2, false, false);
+    expect_ec_import("P-256", 65, 6, false, false);
+    expect_ec_import("P-256", 64, 4, false, false);
+    expect_ec_import("P-256", 97, 4, false, false);
+    expect_ec_import("P-384", 65, 4, false, false);
+    expect_ec_import("P-521", 133, 4, false, false);
+    memset(number, 3, sizeof(number));
+    for (size_t size = 500; size < 530; size++) {
+        OSSL_PARAM params[] = {
+            OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, number, size),
+            OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, number, 3),
+            OSSL_PARAM_END,
+        };
+        EVP_PKEY *key = import("RSA", params);
+        assert_true((key != NULL) == (size <= 512));
+        EVP_PKEY_free(key);
+        params[1] = (OSSL_PARAM) OSSL_PARAM_END;
+        assert_null(import("RSA", params)); /* without an exponent */
+    }
+}
+
 static void test_private_half_does_not_come_out(void **state) {
     static const char *const names[] = { "mqtt", "rsa" };
     static const char *const secrets[] = { OSSL_PKEY_PARAM_PRIV_KEY, OSSL_PKEY_PARAM_RSA_D };
@@ -393,6 +451,7 @@ int main(void) {
         TEST(test_public_half),
         TEST(test_numbers),
         TEST(test_other_certificates),
+        TEST(test_import),
         TEST(test_private_half_does_not_come_out),
     };
 
