@@ -252,6 +252,27 @@ static void test_places(void **state) {
 }
 
 /* As a fork in the middle of a write would leave it. */
+/* Times are kept in halves of 32 bits, which must not be taken for one another's. */
+static void test_times_of_any_size(void **state) {
+    static const int64_t times[] = { INT64_C(-8589934592), -5, 0, 5, INT64_C(1) << 31, INT64_C(1) << 32,
+                                     INT64_C(5) << 32 };
+    VerifiedTable *table = calloc(1, sizeof(*table));
+    const VerifiedQuestion question = { .hash = { 7 } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(times); i++) {
+        const time_t now = (time_t) times[i];
+        verified_note(table, &question, now, now + 100);
+        assert_false(verified_before(table, &question, now - 1));
+        assert_true(verified_before(table, &question, now));
+        assert_true(verified_before(table, &question, now + 99));
+        assert_false(verified_before(table, &question, now + 100));
+        for (size_t j = 0; j < ARRAY_LENGTH(times); j++)
+            if (times[j] < times[i] || times[j] >= times[i] + 100)
+                assert_false(verified_before(table, &question, (time_t) times[j]));
+    }
+    free(table);
+}
+
 static void test_unfinished_place(void **state) {
     static VerifiedTable table;
     VerifiedQuestion question = { { 5, 1, 1, 1 } };
@@ -314,6 +335,7 @@ int main(void) {
         TEST(test_other_anchors_and_crls),
         cmocka_unit_test(test_where_parts_end_counts),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_times_of_any_size),
         cmocka_unit_test(test_unfinished_place),
         cmocka_unit_test(test_threads),
     };
