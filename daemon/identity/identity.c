@@ -187,14 +187,14 @@ static void load(Identity *identity) {
     }
     if (r < 0 && failure.kind != FAILURE_NONE && failure.kind != FAILURE_STORAGE && failure.kind != FAILURE_INTERNAL)
         definition_refuse(identity, failure.text);
-    else if (r < 0 && failure.kind == FAILURE_NONE && error_may_pass(r)) /* as `fault` says */
-        backoff_failed(&loading->backoff, &patience, realtime_seconds());
-    else if (r < 0 && failure.kind != FAILURE_NONE) {
+    else if (r < 0 && (failure.kind != FAILURE_NONE || error_may_pass(r))) {
         backoff_failed(&loading->backoff, &patience, identity_now(identity));
+        is_again = true;
+    }
+    if (is_again && failure.kind != FAILURE_NONE) { /* of a configuration that cannot be read, its fault has told */
         standing_set_storage_fault(identity, failure.text);
         identity_set_error(identity, failure.text);
         log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s It is tried again.", failure.text);
-        is_again = true;
     }
     if (!is_again)
         backoff_succeeded(&loading->backoff);
