@@ -88,3 +88,9 @@ bool text_is_clean(const char *text, size_t size) {
     }
     return true;
 }
+
+const char *text_full_stop(const char *text) {
+    size_t length = strlen(text);
+
+    return length > 0 && text[length - 1] == '.' ? "" : ".";
+}

@@ -13,3 +13,6 @@ void text_sanitize(char *text, size_t size, bool cut);
 
 /* Whether text_sanitize would leave these bytes as they are: valid UTF-8 that acts on nobody who reads it. */
 bool text_is_clean(const char *text, size_t size);
+
+/* What `text` lacks before another sentence follows it: "." or, where it ends with one, "". A constant. */
+const char *text_full_stop(const char *text);

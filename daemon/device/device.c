@@ -2,6 +2,7 @@
 /* Puts together what all identities share. */
 #include "device/device.h"
 
+#include "common/text.h"
 #include "device/log.h"
 
 #include <string.h>
@@ -111,8 +112,8 @@ static void on_tpm_trouble(const Failure *failure, void *userdata) {
     Device *device = userdata;
 
     if (tpm_watch_note(device->tpm, failure))
-        log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s The TPM is looked at.",
-                  failure->text);
+        log_entry(LOG_WARNING, MESSAGE_TPM_CHANGED, NULL, "A signature failed: %s%s The TPM is looked at.",
+                  failure->text, text_full_stop(failure->text));
 }
 
 static void on_handle_closed(uint64_t handle_id, void *userdata) {

@@ -2,6 +2,7 @@
 /* Looks at the TPM on the signing thread, and keeps what was seen. */
 #include "device/tpm-watch.h"
 
+#include "common/text.h"
 #include "device/domains.h"
 #include "device/log.h"
 #include "rules/backoff.h"
@@ -56,8 +57,8 @@ static void say_change(const TpmWatch *watch, bool first, bool was_ready) {
     if (!first && was_ready == is_ready)
         return;
     if (!is_ready)
-        log_entry(LOG_ERR, MESSAGE_TPM_CHANGED, NULL, "The TPM cannot be used: %s It is tried again until it can.",
-                  watch->failure.text);
+        log_entry(LOG_ERR, MESSAGE_TPM_CHANGED, NULL, "The TPM cannot be used: %s%s It is tried again until it can.",
+                  watch->failure.text, text_full_stop(watch->failure.text));
     else
         log_entry(LOG_INFO, MESSAGE_TPM_CHANGED, NULL, "The TPM is ready: %s, firmware %s.", now->vendor,
                   now->firmware);

@@ -2,6 +2,7 @@
 /* Reads identities/NAME.conf and says what is wrong with it. */
 #include "identity/definition.h"
 
+#include "common/text.h"
 #include "config/daemon-config.h"
 #include "device/device.h"
 #include "device/log.h"
@@ -57,9 +58,10 @@ bool identity_is_misconfigured(const Identity *identity, Failure *ret_failure) {
 
     if (!definition->fault && definition->config)
         return false;
+    const char *why = definition->fault ? definition->fault : "its configuration was not read yet";
     (void) failure_set(ret_failure, -EBADMSG, FAILURE_NOT_READY,
-                       "%s is out of use: %s Mend that, then run `idctl reload`.", identity->name,
-                       definition->fault ? definition->fault : "its configuration was not read yet.");
+                       "%s is out of use: %s%s Mend that, then run `idctl reload`.", identity->name, why,
+                       text_full_stop(why));
     return true;
 }
 
@@ -73,7 +75,7 @@ void definition_refuse(Identity *identity, const char *why) {
     }
     identity_note(identity, CHANGED_CONFIGURATION);
     log_entry(LOG_ERR, MESSAGE_CONFIGURATION, identity->name,
-              "%s This identity is out of use until that is mended; the others go on.", why);
+              "%s%s This identity is out of use until that is mended; the others go on.", why, text_full_stop(why));
 }
 
 /* ---- what is another ---- */

@@ -2,6 +2,7 @@
 /* The present generation in memory. */
 #include "identity/generation.h"
 
+#include "common/text.h"
 #include "device/device.h"
 #include "device/log.h"
 #include "identity/anchors.h"
@@ -150,9 +151,9 @@ static int find_path(const Identity *identity, const CertificateList *chain, Cer
 static void tell_no_path(const Identity *identity, uint32_t number, const Failure *why) {
     log_entry(LOG_WARNING, MESSAGE_ANCHORS_CHANGED, identity->name,
               "The chain of generation %" PRIu32
-              " does not end in the anchors that count now: %s It stays in use; peers "
+              " does not end in the anchors that count now: %s%s It stays in use; peers "
               "with these anchors refuse it. `idctl renew %s` gets another one.",
-              number, why->text, identity->name);
+              number, why->text, text_full_stop(why->text), identity->name);
 }
 
 /* With a checksum it is what was verified when it was committed, whatever has become of the anchors since. Without one

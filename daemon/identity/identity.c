@@ -2,6 +2,7 @@
 /* Puts the parts together, and does what concerns several of them. */
 #include "identity/identity.h"
 
+#include "common/text.h"
 #include "device/device.h"
 #include "device/log.h"
 #include "identity/parts.h"
@@ -194,7 +195,8 @@ static void load(Identity *identity) {
     if (is_again && failure.kind != FAILURE_NONE) { /* of a configuration that cannot be read, its fault has told */
         standing_set_storage_fault(identity, failure.text);
         identity_set_error(identity, failure.text);
-        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s It is tried again.", failure.text);
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name, "%s%s It is tried again.", failure.text,
+                  text_full_stop(failure.text));
     }
     if (!is_again)
         backoff_succeeded(&loading->backoff);

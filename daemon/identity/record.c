@@ -2,6 +2,7 @@
 /* The state file in memory, and who may change what of it. */
 #include "identity/record.h"
 
+#include "common/text.h"
 #include "device/device.h"
 #include "device/log.h"
 #include "identity/parts.h"
@@ -55,10 +56,11 @@ int record_load(Identity *identity, Failure *ret_failure) {
     if (r < 0)
         return r;
     if (r == STORE_SALVAGED) {
-        log_entry(
-            LOG_ERR, MESSAGE_STORAGE, identity->name,
-            "%s What can be read of it counts, on the side of caution%s; the rest is made anew.", ret_failure->text,
-            state.hold ? ": it is on hold until the CA says that it is not revoked, or `idctl enroll --new-key`" : "");
+        log_entry(LOG_ERR, MESSAGE_STORAGE, identity->name,
+                  "%s%s What can be read of it counts, on the side of caution%s; the rest is made anew.",
+                  ret_failure->text, text_full_stop(ret_failure->text),
+                  state.hold ? ": it is on hold until the CA says that it is not revoked, or `idctl enroll --new-key`"
+                             : "");
         *ret_failure = FAILURE_INIT;
     }
     store_free(record->store);

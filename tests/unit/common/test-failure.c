@@ -2,6 +2,7 @@
 /* common/failure: the text is one line of valid UTF-8 whatever goes in; names and numbers are fixed. */
 #include "common/failure.h"
 
+#include "common/text.h"
 #include "tests/unit/common/test.h"
 
 #include <string.h>
@@ -97,11 +98,18 @@ static void names_both_ways(void **state) {
     assert_string_equal(failure_dbus_name((FailureKind) 99), "org.freedesktop.DBus.Error.Failed");
 }
 
+static void has_a_full_stop(void **state) {
+    assert_string_equal(text_full_stop("It cannot be read"), ".");
+    assert_string_equal(text_full_stop("It cannot be read."), "");
+    assert_string_equal(text_full_stop("."), "");
+    assert_string_equal(text_full_stop(""), ".");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_and_prefixes),   cmocka_unit_test(sanitizes),
         cmocka_unit_test(cuts_at_a_character), cmocka_unit_test(numbers_are_a_protocol),
-        cmocka_unit_test(names_both_ways),
+        cmocka_unit_test(names_both_ways),     cmocka_unit_test(has_a_full_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

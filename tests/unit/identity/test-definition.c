@@ -60,10 +60,10 @@ static void test_fault(void **state) {
         assert_non_null(strstr(identity_fault(identity), cases[i].said));
         assert_true(identity_is_misconfigured(identity, &failure));
         expect_failure(&failure, FAILURE_NOT_READY, cases[i].said);
-        expect_failure(&failure, FAILURE_NOT_READY, "Mend that, then run `idctl reload`.");
+        expect_failure(&failure, FAILURE_NOT_READY, ". Mend that, then run `idctl reload`.");
         assert_int_equal(identity_state(identity), STATE_MISCONFIGURED);
         assert_string_equal(identity_error(identity), identity_fault(identity));
-        machine_expect_log(machine, "This identity is out of use until that is mended", 1);
+        machine_expect_log(machine, ". This identity is out of use until that is mended", 1);
         assert_int_equal(identity_flush(identity) & (CHANGED_CONFIGURATION | CHANGED_STATE),
                          CHANGED_CONFIGURATION | (i == 0 ? CHANGED_STATE : 0));
     }

@@ -153,7 +153,7 @@ static void test_damaged(void **state) {
         Failure failure = FAILURE_INIT;
         assert_int_equal(generation_load(identity, &failure), -EBADMSG);
         expect_failure(&failure, FAILURE_STORAGE, cases[i].said);
-        machine_expect_log(machine, "What is there cannot be used; nothing was deleted.", 1);
+        machine_expect_log(machine, ". What is there cannot be used; nothing was deleted.", 1);
         machine_expect_log(machine, cases[i].said, 1);
         assert_non_null(strstr(identity_error(identity), "`idctl enroll --new-key x`"));
         after = machine_read(machine, path);

@@ -120,7 +120,7 @@ static void test_disk_away(void **state) {
     assert_int_equal(identity_state(identity), STATE_UNAVAILABLE);
     assert_null(identity_store(identity));
     assert_true(identity_error(identity)[0]);
-    machine_expect_log(machine, "It is tried again.", 1);
+    machine_expect_log(machine, ". It is tried again.", 1);
     assert_null(identity_fault(identity)); /* it is no fault of the configuration */
     Failure failure = FAILURE_INIT;
     assert_int_equal(identity_retire(identity, &failure), -EBADMSG);
@@ -175,10 +175,10 @@ static void test_disk_away_and_clock_behind(void **state) {
     take_disk(machine);
     clock_set(-realtime_seconds());
     identity = start(state);
-    machine_expect_log(machine, "It is tried again.", 1);
+    machine_expect_log(machine, ". It is tried again.", 1);
     for (unsigned i = 0; i < 3; i++)
         identity_run_due(identity);
-    machine_expect_log(machine, "It is tried again.", 1);
+    machine_expect_log(machine, ". It is tried again.", 1);
     clock_pass(2);
     identity_run_due(identity);
     machine_expect_log(machine, "It is tried again.", 2);

@@ -174,7 +174,8 @@ static void test_damaged(void **state) {
     machine_stop(machine);
     machine_write(machine, "state/x/state", "nonsense\n");
     identity = start(state);
-    machine_expect_log(machine, "What can be read of it counts, on the side of caution: it is on hold until the CA", 1);
+    machine_expect_log(machine, ". What can be read of it counts, on the side of caution: it is on hold until the CA",
+                       1);
     assert_int_equal(identity_generation(identity), 1);
     assert_int_equal(identity_state(identity), STATE_REVOKED);
     assert_true(identity_revocation(identity).hold);
