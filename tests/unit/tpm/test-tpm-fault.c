@@ -497,6 +497,37 @@ static void least_recently_used_goes(void **state) {
     assert_int_equal(count_lines(bench, "trace", "Load"), 1);
 }
 
+/* What may be otherwise the next time is asked again, and what was said of it is past; an authorization is not guessed
+ * at again. */
+static void device_id_later(void **state) {
+    Bench *bench = *state;
+    TpmInformation information;
+
+    inject(bench, "CreatePrimary rc 0x101 1\nCreatePrimary rc 0x9a2 1\n");
+    assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
+    assert_int_equal(information.state, TPM_STATE_READY); /* keys work without */
+    assert_string_equal(information.device_id, "");
+    assert_non_null(strstr(information.device_id_problem, "no device ID: "));
+    trace(bench);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
+        assert_int_equal(information.state, TPM_STATE_READY);
+        assert_string_equal(information.device_id, "");
+        assert_non_null(strstr(information.device_id_problem, "no device ID: "));
+        assert_int_equal(count_lines(bench, "trace", "CreatePrimary"), 1);
+    }
+    bench->tpm = tpm_free(bench->tpm);
+    bench->tpm = open_tcti(bench->tcti);
+    inject(bench, "CreatePrimary rc 0x101 1\n");
+    assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
+    assert_string_equal(information.device_id, "");
+    assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
+    assert_int_equal(strlen(information.device_id), 64);
+    assert_string_equal(information.device_id_problem, "");
+    assert_success(tpm_probe(bench->tpm, NULL, &information, failure)); /* known, it is not asked for again */
+    assert_int_equal(count_lines(bench, "trace", "CreatePrimary"), 3);
+}
+
 static void *sign_in_thread(void *data) {
     Failure failure = FAILURE_INIT;
 
@@ -543,6 +574,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(wrong_arguments, start, stop),
         cmocka_unit_test_setup_teardown(commands_are_few, start, stop),
         cmocka_unit_test_setup_teardown(least_recently_used_goes, start, stop),
+        cmocka_unit_test_setup_teardown(device_id_later, start, stop),
         cmocka_unit_test_setup_teardown(silent, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
