@@ -477,6 +477,15 @@ static void commands_are_few(void **state) {
     tpm_key_unload(bench->tpm, bench->key);
     bench_sign(bench);
     assert_int_equal(count_lines(bench, "trace", NULL), 14); /* FlushContext, Load, Sign */
+    bench->tpm = tpm_free(bench->tpm);
+    assert_int_equal(count_lines(bench, "trace", NULL), 16); /* the key and the session */
+    /* What was just opened is not checked once more, and what is not there not given back. */
+    bench->tpm = open_tcti(bench->tcti);
+    trace(bench);
+    assert_success(tpm_probe(bench->tpm, NULL, &information, failure));
+    assert_int_equal(count_lines(bench, "trace", NULL), 11); /* capabilities 4, whose TPM 2, parent 3, device ID 2 */
+    bench->tpm = tpm_free(bench->tpm);
+    assert_int_equal(count_lines(bench, "trace", NULL), 11);
 }
 
 /* Two places: the key that was used longer ago goes, so the other one needs no loading. */
