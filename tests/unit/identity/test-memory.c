@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Memory that runs out, at each place in turn: an identity is made as a whole or not at all, and one that could not be
- * loaded says so and tries again by itself. (The sanitizers look for what is lost on the way.) */
+/* Memory that runs out, at each place in turn: an identity is made as a whole or not at all, one that could not be
+ * loaded says so and tries again by itself, and what could not be listed is not said to be nothing. (The sanitizers
+ * look for what is lost on the way.) */
 #include "identity/identity.h"
 
 #include "identity/chosen.h"
+#include "identity/forgotten.h"
 #include "tests/unit/device/certify.h"
 #include "tests/unit/device/clock.h"
 #include "tests/unit/device/memory.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const Duty *const table[] = { &loading_duty, &standing_duty, NULL };
 
@@ -73,10 +79,37 @@ static void test_load(void **state) {
     assert_true(out > 10);
 }
 
+static void test_forgotten(void **state) {
+    Machine *machine = *state;
+    unsigned refused = 0;
+
+    (void) machine_start_alone(machine, "", table);
+    for (unsigned i = 0, fails = 1; fails; i++) {
+        _cleanup_strings_ char **names = NULL;
+        Failure listing = FAILURE_INIT, removing = FAILURE_INIT;
+
+        assert_true(mkdir(machine_path(machine, "state/gone"), 0700) == 0 || errno == EEXIST);
+        memory_fail_after(i);
+        int r = forgotten_list(machine->device, machine->set, &names, &listing);
+        fails = memory_is_back();
+        assert_true(r == 0 ? names && strings_contain(names, "gone") : fails && !names && listing.text[0]);
+        memory_fail_after(i);
+        r = forgotten_remove(machine->device, machine->set, "gone", &removing);
+        fails |= memory_is_back();
+        if (r < 0) {
+            refused++;
+            assert_int_not_equal(removing.kind, FAILURE_NONE);
+            assert_int_not_equal(removing.kind, FAILURE_NO_SUCH_IDENTITY);
+        } else
+            assert_true(access(machine_path(machine, "state/gone"), F_OK) < 0);
+    }
+    assert_true(refused > 5);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = { TEST(test_new), TEST(test_set), TEST(test_load) };
+    const struct CMUnitTest tests[] = { TEST(test_new), TEST(test_set), TEST(test_load), TEST(test_forgotten) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
