@@ -81,12 +81,13 @@ static void take(Tree *tree, const Said *said, unsigned depth, bool any_counts) 
             matched = true;
         }
         EACH_NODE(tree, i, depth - 1)
-        if (!matched && tree->nodes[i].valid == 0) add_node(tree, depth, policy, 1U << policy, (unsigned) i);
+        if (!matched && tree->nodes[i].valid == 0)
+            add_node(tree, depth, policy, 1U << policy, (unsigned) i);
     }
     if (said->policies & 1 && any_counts)
         EACH_NODE(tree, i, depth - 1)
-        for (unsigned policy = 0; policy < POLICIES;
-             policy++) if (tree->nodes[i].expected & 1U << policy && !has_child(tree, i, (int) policy))
+    for (unsigned policy = 0; policy < POLICIES; policy++)
+        if (tree->nodes[i].expected & 1U << policy && !has_child(tree, i, (int) policy))
             add_node(tree, depth, policy, 1U << policy, (unsigned) i);
     prune(tree, depth);
 }
