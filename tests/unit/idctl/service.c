@@ -128,14 +128,11 @@ static void append_reply(Service *service, const char *member, sd_bus_message *r
 
 static void note_chain(const char *member, sd_bus_message *call, char *ret, size_t room) {
     BytesArray chain = { 0 };
-    Certificates certificates = { 0 };
+    _cleanup_certificates_ CertificateList certificates = { 0 };
 
     assert(bytes_array_read(call, &chain) >= 0);
     assert(certificates_from_der(chain.list, chain.count, &certificates) >= 0);
-    unsigned ca = 1;
-    bool leaf_first = gnutls_x509_crt_get_basic_constraints(certificates.list[0], NULL, &ca, NULL) >= 0 && !ca;
-    (void) snprintf(ret, room, "%s %s first, %zu;", member, leaf_first ? "leaf" : "CA", chain.count);
-    certificates_clear(&certificates);
+    (void) snprintf(ret, room, "%s %s first, %zu;", member, certificates.list[0]->is_ca ? "CA" : "leaf", chain.count);
     bytes_array_clear(&chain);
 }
 

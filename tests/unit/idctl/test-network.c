@@ -84,7 +84,8 @@ static int port_new(bool listens, Endpoint *ret) {
 }
 
 /* One connection. What the server was asked for is in `server` afterwards. */
-static ExitCode fetch(const Lab *lab, Manner manner, const char *name, Server *server, Certificates *ret, Said *said) {
+static ExitCode fetch(const Lab *lab, Manner manner, const char *name, Server *server, CertificateList *ret,
+                      Said *said) {
     *server = (Server) { .lab = lab, .manner = manner };
     server->fd = port_new(true, &server->endpoint);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
@@ -109,22 +110,21 @@ static void test_chain(void **state) {
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-        _cleanup_certificates_ Certificates chain = { 0 };
+        _cleanup_certificates_ CertificateList chain = { 0 };
         Server server;
         Said said;
         ExitCode code = fetch(*state, cases[i].manner, cases[i].name, &server, &chain, &said);
         assert_string_equal(said.text, "");
         assert_int_equal(code, EXIT_OK);
         assert_int_equal(chain.count, 2);
-        _cleanup_free_ char *leaf = certificate_subject(chain.list[0]), *ca = certificate_subject(chain.list[1]);
-        assert_string_equal(leaf, "CN=server");
-        assert_string_equal(ca, "CN=the lab");
+        assert_string_equal(chain.list[0]->subject, "CN=server");
+        assert_string_equal(chain.list[1]->subject, "CN=the lab");
         assert_string_equal(server.name, cases[i].asked_for);
     }
 }
 
 static void test_no_tls(void **state) {
-    Certificates chain = { 0 };
+    CertificateList chain = { 0 };
     Server server;
     Said said;
 
@@ -188,8 +188,8 @@ static void test_report(void **state) {
     ConnectReport report = { .identity = "x", .state = "ready", .generation = 4, .not_after = 4102444800000000 };
     Said said;
 
-    verdict_set(&report.chain_verdict, true, "ends in an anchor");
-    verdict_set(&report.name_verdict, false, "not the name %s", "a\x1b[2J\xff");
+    connect_verdict_set(&report.chain, true, "ends in an anchor");
+    connect_verdict_set(&report.name, false, "not the name %s", "a\x1b[2J\xff");
     said_begin(stdout, &said);
     connect_report_print(&report, stdout);
     const char *text = said_end(&said);
@@ -198,7 +198,7 @@ static void test_report(void **state) {
     assert_null(strstr(text, "handshake")); /* it did not come to that */
     assert_null(strstr(text, "peer\n"));
     assert_null(strstr(text, "note"));
-    verdict_set(&report.handshake_verdict, true, "(TLS1.3)");
+    connect_verdict_set(&report.handshake, true, "(TLS1.3)");
     for (unsigned asked = 0; asked < 2; asked++) {
         report.asked_for_certificate = asked;
         said_begin(stdout, &said);
@@ -219,7 +219,7 @@ static void test_report_json(void **state) {
     ConnectReport report = { .identity = "x", .state = "ready", .generation = 4, .asked_for_certificate = true };
     Said said;
 
-    verdict_set(&report.name_verdict, false, "not the name %s", "\xff");
+    connect_verdict_set(&report.name, false, "not the name %s", "\xff");
     connect_report_refused(&report, GNUTLS_A_CERTIFICATE_REQUIRED);
     said_begin(stdout, &said);
     ExitCode code = connect_report_json(&report);
@@ -251,10 +251,9 @@ static int setup(void **state) {
     lab_certificate_new("the root", true, GNUTLS_PK_ECDSA, bits, 30, NULL, &lab->root);
     lab_certificate_new("the lab", true, GNUTLS_PK_ECDSA, bits, 20, &lab->root, &lab->ca);
     lab_certificate_new("server", false, GNUTLS_PK_ECDSA, bits, 10, &lab->ca, &lab->leaf);
-    _cleanup_certificates_ Certificates chain = { 0 };
-    lab_chain(&chain, 2, (const LabCertificate *[]) { &lab->leaf, &lab->ca });
+    gnutls_x509_crt_t chain[] = { lab->leaf.certificate, lab->ca.certificate };
     assert_true(gnutls_certificate_allocate_credentials(&lab->credentials) >= 0);
-    assert_true(gnutls_certificate_set_x509_key(lab->credentials, chain.list, 2, lab->leaf.key) >= 0);
+    assert_true(gnutls_certificate_set_x509_key(lab->credentials, chain, 2, lab->leaf.key) >= 0);
     *state = lab;
     return 0;
 }
