@@ -183,23 +183,6 @@ static int parse_time(const char *text, bool utc, int64_t *ret) {
     return 0;
 }
 
-int asn1_time(asn1_node node, const char *field, int64_t *ret) {
-    char choice[32], name[96], text[32];
-    int size = sizeof(choice), code;
-
-    code = asn1_read_value(node, field, choice, &size);
-    if (code != ASN1_SUCCESS)
-        return code == ASN1_MEM_ERROR ? -EBADMSG : asn1_errno(code);
-    code = snprintf(name, sizeof(name), "%s%s%s", field, *field ? "." : "", choice);
-    if (code < 0 || (size_t) code >= sizeof(name))
-        return -EBADMSG;
-    memset(text, 0, sizeof(text));
-    size = sizeof(text) - 1;
-    if (asn1_read_value(node, name, text, &size) != ASN1_SUCCESS)
-        return -EBADMSG;
-    return parse_time(text, strcmp(choice, "utcTime") == 0, ret);
-}
-
 static int write_errno(int code) {
     return code == ASN1_SUCCESS ? 0 : code == ASN1_MEM_ALLOC_ERROR ? -ENOMEM : -EINVAL;
 }

@@ -24,8 +24,6 @@ int asn1_oid(asn1_node node, const char *field, char ret[static ASN1_OID_MAX]);
 /* A BOOLEAN with a default of FALSE. -EBADMSG. */
 int asn1_boolean(asn1_node node, const char *field, bool *ret);
 int asn1_count(asn1_node node, const char *field, size_t *ret);
-/* A Time CHOICE in seconds since the epoch (RFC 5280 §4.1.2.5). -EBADMSG. */
-int asn1_time(asn1_node node, const char *field, int64_t *ret);
 
 /* Writers: 0, -EINVAL (the value is not one of its type), -ENOMEM. */
 int asn1_write(asn1_node node, const char *field, BytesView value);

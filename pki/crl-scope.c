@@ -15,15 +15,6 @@
 
 #define POINTS_MAX 64U /* distribution points of one certificate, and names of one point */
 
-unsigned crl_reasons(BytesView bits) {
-    unsigned reasons = 0;
-
-    for (unsigned i = 1; i <= 8; i++)
-        if (bits.size > 1 + i / 8 && bits.data[1 + i / 8] & (0x80U >> (i % 8)))
-            reasons |= 1U << i;
-    return reasons;
-}
-
 /* ---- names of distribution points ---- */
 
 /* A DistributionPointName: its choice, and what a relative one is relative to. */

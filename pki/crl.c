@@ -222,6 +222,15 @@ static int open_without_entries(const TbsParts *parts, const DerItem *algorithm,
     return 0;
 }
 
+unsigned crl_reasons(BytesView bits) {
+    unsigned reasons = 0;
+
+    for (unsigned i = 1; i <= 8; i++)
+        if (bits.size > 1 + i / 8 && bits.data[1 + i / 8] & (0x80U >> (i % 8)))
+            reasons |= 1U << i;
+    return reasons;
+}
+
 /* ReasonFlags, as far as there are names for them. */
 static int read_reasons(BytesView value, unsigned *ret) {
     DerItem item;

@@ -36,10 +36,6 @@ void statements_free(Identity *identity) {
     identity->statements = NULL;
 }
 
-BytesView identity_crls(const Identity *identity) {
-    return shared_file_view(identity->statements->crls);
-}
-
 int identity_crls_fd(const Identity *identity) {
     return shared_file_fd(identity->statements->crls);
 }

@@ -7,9 +7,7 @@
 #include "device/shared-files.h"
 #include "identity/base.h"
 
-/* PEM; empty: none. Borrowed. */
-BytesView identity_crls(const Identity *identity);
-/* The same as a sealed memfd; -1: none. Borrowed. */
+/* PEM in a sealed memfd; -1: none. Borrowed. */
 int identity_crls_fd(const Identity *identity);
 /* How many bytes of them are those of our own chain. */
 size_t identity_own_crls_size(const Identity *identity);

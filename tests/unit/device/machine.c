@@ -261,6 +261,16 @@ Identity *machine_identity(const Machine *machine, const char *name) {
     return identity;
 }
 
+BytesView machine_crls(const Identity *identity) {
+    static Bytes content;
+    int fd = identity_crls_fd(identity);
+
+    bytes_clear(&content);
+    if (fd >= 0)
+        assert_int_equal(bytes_from_memfd(fd, 1U << 26, &content), 0);
+    return bytes_view(&content);
+}
+
 /* ---- turns ---- */
 
 static void do_duties(Machine *machine) {

@@ -74,6 +74,8 @@ Identity *machine_start_alone(Machine *machine, const char *more, const Duty *co
 void machine_stop(Machine *machine);
 /* The identity of that name, which must be there. */
 Identity *machine_identity(const Machine *machine, const char *name);
+/* The CRLs that programs are given with it; good until the next call. */
+BytesView machine_crls(const Identity *identity);
 
 /* ---- turns of the loop ---- */
 

@@ -130,7 +130,7 @@ static void test_no_tls(void **state) {
 
     assert_int_equal(fetch(*state, HANGS_UP, "host.example", &server, &chain, &said), EXIT_FAILED);
     assert_non_null(strstr(said.text, ": 127.0.0.1 port "));
-    assert_non_null(strstr(said.text, " showed no certificate: "));
+    assert_non_null(strstr(said.text, " showed no certificate that can be verified: "));
     assert_int_equal(chain.count, 0);
 }
 
@@ -251,7 +251,8 @@ static int setup(void **state) {
     lab_certificate_new("the root", true, GNUTLS_PK_ECDSA, bits, 30, NULL, &lab->root);
     lab_certificate_new("the lab", true, GNUTLS_PK_ECDSA, bits, 20, &lab->root, &lab->ca);
     lab_certificate_new("server", false, GNUTLS_PK_ECDSA, bits, 10, &lab->ca, &lab->leaf);
-    gnutls_x509_crt_t chain[] = { lab->leaf.certificate, lab->ca.certificate };
+    _cleanup_certificate_ Certificate *leaf = lab_certificate_read(&lab->leaf), *ca = lab_certificate_read(&lab->ca);
+    gnutls_x509_crt_t chain[] = { leaf->crt, ca->crt };
     assert_true(gnutls_certificate_allocate_credentials(&lab->credentials) >= 0);
     assert_true(gnutls_certificate_set_x509_key(lab->credentials, chain, 2, lab->leaf.key) >= 0);
     *state = lab;

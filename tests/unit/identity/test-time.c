@@ -159,27 +159,27 @@ static void test_statements_are_shared(void **state) {
     assert_int_equal(identity_crls_fd(one), identity_crls_fd(other));
     assert_int_equal(identity_set_crls(one, &crls), 0); /* none any more */
     assert_int_equal(identity_crls_fd(one), -1);
-    assert_true(bytes_view_equal(identity_crls(other), bytes_view_string("crl")));
+    assert_true(bytes_view_equal(machine_crls(other), bytes_view_string("crl")));
 }
 
 static void test_statements(void **state) {
     Identity *identity = start(state);
     Bytes crls = BYTES_NULL;
 
-    assert_int_equal(identity_crls(identity).size, 0);
+    assert_int_equal(machine_crls(identity).size, 0);
     assert_int_equal(identity_staple(identity).size, 0);
     assert_int_equal(bytes_copy(bytes_view_string("crl"), &crls), 0);
     assert_int_equal(identity_set_crls(identity, &crls), 0);
     assert_null(crls.data);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
-    assert_true(bytes_view_equal(identity_crls(identity), bytes_view_string("crl")));
+    assert_true(bytes_view_equal(machine_crls(identity), bytes_view_string("crl")));
     assert_int_equal(bytes_copy(bytes_view_string("crl"), &crls), 0);
     assert_int_equal(identity_set_crls(identity, &crls), 0); /* the same again is no change, and taken all the same */
     assert_null(crls.data);
     assert_int_equal(identity_flush(identity), 0);
     assert_int_equal(identity_set_crls(identity, &crls), 0);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);
-    assert_int_equal(identity_crls(identity).size, 0);
+    assert_int_equal(machine_crls(identity).size, 0);
 
     assert_int_equal(identity_set_staple(identity, bytes_view_string("answer"), 5), 0);
     assert_int_equal(identity_flush(identity), CHANGED_STATEMENTS);

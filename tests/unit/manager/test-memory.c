@@ -28,7 +28,7 @@ static void test_view(void **state) {
         assert_int_equal(r, fails ? -ENOMEM : 0);
         assert_int_equal(view.generation, fails ? 77 : 1);
     }
-    assert_int_equal(failed, 3); /* two lists */
+    assert_int_equal(failed, 4); /* three lists */
 }
 
 static void nothing(void *userdata) {

@@ -203,7 +203,7 @@ unsigned fetches(const Scene *scene) {
 
 bool gets(const Identity *identity, BytesView crl) {
     gnutls_datum_t der = { (uint8_t *) (uintptr_t) crl.data, (unsigned) crl.size }, pem;
-    BytesView all = identity_crls(identity);
+    BytesView all = machine_crls(identity);
 
     assert_true(gnutls_pem_base64_encode2("X509 CRL", &der, &pem) >= 0);
     bool found = all.size > 0 && memmem(all.data, all.size, pem.data, pem.size);

@@ -32,7 +32,7 @@ static void test_several_addresses(void **state) {
     await_fetches(machine, 1);
     assert_string_equal(asked(machine), "http://down.example/a.crl " CRL_URL ";");
     assert_int_equal(revocation_failures(x), 0);
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
 }
 
 static void test_kinds(void **state) {
@@ -194,7 +194,7 @@ static void test_another_address(void **state) {
     machine_settle(machine);
     await_fetches(machine, 2);
     assert_string_equal(asked(machine), "http://c.example/wrong;http://c.example/right;");
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
     identity_load(x); /* and nothing in it is another */
     machine_settle(machine);
     await_fetches(machine, 2);

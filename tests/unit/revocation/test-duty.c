@@ -188,7 +188,7 @@ static void test_cannot_be_begun(void **state) {
     bring(machine, usual_crl(machine));
     machine_pass(machine, 61);
     await_fetches(machine, 1);
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
 }
 
 /* An answer of which nobody could say later how new it was counts for nothing. */
@@ -366,12 +366,12 @@ static void test_stored_is_damaged(void **state) {
     x = restart(machine, "[Revocation]\nCheck=crl\n");
     await_fetches(machine, 2);
     machine_expect_log(machine, "x: A stored CRL is left out: ", 2); /* at the start, and after the check */
-    assert_int_equal(identity_crls(x).size, 0);
+    assert_int_equal(machine_crls(x).size, 0);
     bring(machine, CRL(.ca = machine->ca, .made = -1000, .next = 10000));
     revocation_check_soon(x);
     machine_settle(machine);
     await_fetches(machine, 3);
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
     machine_expect_log(machine, "x: A stored CRL is left out: ", 2);
 }
 
@@ -404,7 +404,7 @@ static void test_nonsense(void **state) {
     await_fetches(machine, 6);
     machine_expect_log(machine, "could not be checked by CRL: ", 3);
     expect_state(x, STATE_READY, "");
-    assert_int_equal(identity_crls(x).size, 0);
+    assert_int_equal(machine_crls(x).size, 0);
     assert_int_equal(identity_staple(x).size, 0);
     assert_int_equal(revocation_failures(x), 6);
 }

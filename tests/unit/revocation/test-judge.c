@@ -99,7 +99,7 @@ static void test_whole_chain(void **state) {
     machine_expect_log(machine, "could not be checked", 0);
     expect_state(x, STATE_READY, "");
     /* Both are for programs. */
-    _cleanup_free_ char *crls = strndup((const char *) identity_crls(x).data, identity_crls(x).size);
+    _cleanup_free_ char *crls = strndup((const char *) machine_crls(x).data, machine_crls(x).size);
     const char *first = strstr(crls, "-----BEGIN X509 CRL-----");
     assert_non_null(first);
     assert_non_null(strstr(first + 1, "-----BEGIN X509 CRL-----"));
@@ -270,16 +270,16 @@ static void test_forgotten(void **state) {
     assert_null(ids[1]);
     assert_string_not_equal(ids[0], "abc");
     machine_expect_log(machine, "warning: x: \n", 0); /* that it went is no news */
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
     /* No check any more: nobody keeps it up to date either. */
     machine_configure(machine, "x", "");
     identity_load(x);
     machine_settle(machine);
-    assert_int_equal(identity_crls(x).size, 0);
+    assert_int_equal(machine_crls(x).size, 0);
     machine_configure(machine, "x", CHECK_CRL);
     identity_load(x);
     machine_settle(machine);
-    assert_true(identity_crls(x).size > 0);
+    assert_true(machine_crls(x).size > 0);
 }
 
 /* That of another CA is stored by nobody; should one be there, programs do not get it. */
@@ -293,7 +293,7 @@ static void test_of_another_ca(void **state) {
     assert_int_equal(store_crl_save(identity_store(x), "abc", bytes_view(&crl), &failure), 0);
     bring_failure(machine, "get: 503");
     await_fetches(machine, 1);
-    assert_int_equal(identity_crls(x).size, 0);
+    assert_int_equal(machine_crls(x).size, 0);
     expect_state(x, STATE_READY, "");
 }
 
@@ -307,7 +307,7 @@ static void test_too_much(void **state) {
     bring(machine, CRL(.ca = intermediate, .made = -10, .next = 10000, .padding = 7U << 20));
     bring(machine, CRL(.ca = machine->ca, .made = -10, .next = 10000, .padding = 7U << 20));
     await_fetches(machine, 2);
-    assert_true(identity_crls(x).size > 9U << 20 && identity_crls(x).size < 10U << 20);
+    assert_true(machine_crls(x).size > 9U << 20 && machine_crls(x).size < 10U << 20);
     machine_expect_log(machine, "x: The CRLs are more than 16 MB: programs do not get one of 73", 1);
     assert_int_equal(revocation_failures(x), 0); /* it was judged all the same */
     expect_state(x, STATE_READY, "");

@@ -389,7 +389,7 @@ static void test_forgotten(void **state) {
     machine_configure(scene->machine, "x", "");
     identity_load(x);
     machine_settle(scene->machine);
-    assert_int_equal(identity_crls(x).size, 0);
+    assert_int_equal(machine_crls(x).size, 0);
     assert_int_equal(kept_files(scene), 0);
     assert_int_equal(peers_count(x), 0);
 }

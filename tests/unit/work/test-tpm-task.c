@@ -238,6 +238,8 @@ static void test_end_of_patience(void **state) {
     machine_until(machine, seen.answers == 1);
     expect_failure(&seen.failure, FAILURE_TPM_UNAVAILABLE, TPM_HUNG_TEXT);
     machine_expect_log(machine, "The TPM has not answered for half a minute", 1);
+    assert_int_equal(swtpm_resume(machine->swtpm), 0);
+    machine_until(machine, seen.frees == 1); /* until then the thread writes into `seen` */
 }
 
 /* Who is answered may begin another at once; that is begun and not answered in the same breath. */
