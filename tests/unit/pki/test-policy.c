@@ -212,7 +212,7 @@ static void write_said(const Said *said, Written *written) {
 
 static PolicyVerdict judge(const Said *path, size_t length, size_t *ret_at_fault) {
     Written written[PATH_MAX_HERE];
-    const Certificate *certificates[PATH_MAX_HERE];
+    const Certificate *certificates[PATH_MAX_HERE] = { NULL };
 
     for (size_t i = 0; i < length; i++) {
         write_said(&path[i], &written[i]);
