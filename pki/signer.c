@@ -66,11 +66,38 @@ static int read_identifier(BytesView der, char ret_oid[static ASN1_OID_MAX], Byt
     return 0;
 }
 
+/* gnutls_oid_to_digest() and its like are declared const, as if they did not read the text that they are given: a
+ * compiler may call them before that is written, and does at -O3. So OIDs are compared the other way round. */
+static gnutls_digest_algorithm_t digest_of_oid(const char *oid) {
+    for (const gnutls_digest_algorithm_t *known = gnutls_digest_list(); *known != GNUTLS_DIG_UNKNOWN; known++) {
+        const char *its = gnutls_digest_get_oid(*known);
+        if (its && strcmp(its, oid) == 0)
+            return *known;
+    }
+    return GNUTLS_DIG_UNKNOWN;
+}
+
+/* Several algorithms share an OID: those that are acceptable first. */
+static gnutls_sign_algorithm_t sign_of_oid(const char *oid) {
+    gnutls_sign_algorithm_t other = GNUTLS_SIGN_UNKNOWN;
+
+    for (const gnutls_sign_algorithm_t *known = gnutls_sign_list(); *known != GNUTLS_SIGN_UNKNOWN; known++) {
+        const char *its = gnutls_sign_get_oid(*known);
+        if (!its || strcmp(its, oid) != 0)
+            continue;
+        if (signature_is_acceptable(*known))
+            return *known;
+        if (other == GNUTLS_SIGN_UNKNOWN)
+            other = *known;
+    }
+    return other;
+}
+
 static gnutls_digest_algorithm_t read_digest(BytesView der) {
     char oid[ASN1_OID_MAX];
     BytesView parameters;
 
-    return read_identifier(der, oid, &parameters) < 0 ? GNUTLS_DIG_UNKNOWN : gnutls_oid_to_digest(oid);
+    return read_identifier(der, oid, &parameters) < 0 ? GNUTLS_DIG_UNKNOWN : digest_of_oid(oid);
 }
 
 static bool digest_is_acceptable(gnutls_digest_algorithm_t digest) {
@@ -129,7 +156,7 @@ static bool read_signature_algorithm(const SignerInfo *info, SignerAlgorithm *re
         return false;
     if (strcmp(oid, OID_RSA_PSS) == 0)
         return read_pss(parameters, ret);
-    ret->sign = strcmp(oid, OID_RSA) == 0 ? gnutls_pk_to_sign(GNUTLS_PK_RSA, ret->digest) : gnutls_oid_to_sign(oid);
+    ret->sign = strcmp(oid, OID_RSA) == 0 ? gnutls_pk_to_sign(GNUTLS_PK_RSA, ret->digest) : sign_of_oid(oid);
     return ret->sign != GNUTLS_SIGN_UNKNOWN;
 }
 
