@@ -13,25 +13,17 @@
 #include <string.h>
 #include <time.h>
 
-/* The leaf must be readable. What else cannot be read is left out: a peer may send what it likes, and none of it is
- * trusted for being there. */
 static int import_chain(CertificateList *chain, const gnutls_datum_t *der, size_t count) {
+    Failure failure = FAILURE_INIT;
+
     if (count == 0)
         return client_error(-EKEYREJECTED, "the peer sent no certificate");
     if (count > SNAPSHOT_CHAIN_MAX)
         return client_error(-EKEYREJECTED, "the peer sent %zu certificates, more than %u", count, SNAPSHOT_CHAIN_MAX);
-    for (size_t i = 0; i < count; i++) {
-        Certificate *certificate = NULL;
-        Failure failure = FAILURE_INIT;
-
-        int r = certificate_from_der((BytesView) { der[i].data, der[i].size }, &certificate, &failure);
-        if (r < 0 && i == 0)
-            return client_error(r == -ENOMEM ? r : -EKEYREJECTED, "the peer's certificate does not parse: %s",
-                                failure.text);
-        if (r >= 0 && certificate_list_add(chain, certificate) < 0)
-            return client_errno(-ENOMEM, "verifying the peer");
-    }
-    return 0;
+    int r = certificate_list_from_peer(der, count, chain, &failure);
+    if (r == -ENOMEM)
+        return client_errno(r, "verifying the peer");
+    return r < 0 ? client_error(-EKEYREJECTED, "the peer's certificate does not parse: %s", failure.text) : 0;
 }
 
 /* ---- what verified before ---- */

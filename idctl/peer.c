@@ -19,25 +19,13 @@ bool peer_name_is_dns(const char *name) {
 }
 
 int peer_certificates(gnutls_session_t session, CertificateList *ret, Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList chain = { 0 };
     unsigned count = 0;
     const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &count);
 
     if (!list || count == 0)
         return failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, "it shows no certificate");
-    for (unsigned i = 0; i < count; i++) {
-        Certificate *certificate;
-        int r = certificate_from_der((BytesView) { list[i].data, list[i].size }, &certificate, ret_failure);
-        if (r == -EBADMSG && i > 0)
-            continue;
-        if (r >= 0)
-            r = certificate_list_add(&chain, certificate);
-        if (r < 0)
-            return r == -EBADMSG ? failure_prefix(ret_failure, r, "its certificate cannot be read") : r;
-    }
-    *ret = chain;
-    chain = (CertificateList) { 0 };
-    return 0;
+    int r = certificate_list_from_peer(list, count, ret, ret_failure);
+    return r == -EBADMSG ? failure_prefix(ret_failure, r, "its certificate cannot be read") : r;
 }
 
 typedef struct KeptChain {

@@ -51,6 +51,24 @@ void certificate_list_clear(CertificateList *list) {
     *list = (CertificateList) { NULL, 0 };
 }
 
+int certificate_list_from_peer(const gnutls_datum_t *der, size_t count, CertificateList *ret, Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList list = { 0 };
+
+    for (size_t i = 0; i < count; i++) {
+        Certificate *certificate;
+        int r = certificate_from_der(view_from_datum(&der[i]), &certificate, i == 0 ? ret_failure : NULL);
+        if (r == -EBADMSG && i > 0)
+            continue;
+        if (r >= 0)
+            r = certificate_list_add(&list, certificate);
+        if (r < 0)
+            return r == -ENOMEM ? failure_errno(ret_failure, r, "reading a peer's certificates") : r;
+    }
+    *ret = list;
+    list = (CertificateList) { 0 };
+    return 0;
+}
+
 /* ---- PEM ---- */
 
 static const char begin_marker[] = "-----BEGIN ", end_marker[] = "-----END ", marker_tail[] = "-----";

@@ -103,6 +103,9 @@ bool certificate_list_contains(const CertificateList *list, const Certificate *c
  * ended is for the verification to find out. */
 int64_t certificate_list_begun(const CertificateList *list, int64_t time);
 void certificate_list_clear(CertificateList *list);
+/* What a peer shows, DER and the leaf first. The leaf must be readable; what else cannot be read is left out, since
+ * none of it is trusted for being there. -EBADMSG with what is wrong with the leaf; -ENOMEM. `ret` is overwritten. */
+int certificate_list_from_peer(const gnutls_datum_t *der, size_t count, CertificateList *ret, Failure *ret_failure);
 #define _cleanup_certificates_ _cleanup_(certificate_list_clear)
 
 /* PEM: every block must be a CERTIFICATE, text between blocks is skipped; at least one, at most `maximum`, at most

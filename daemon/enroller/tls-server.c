@@ -9,7 +9,6 @@
 
 /* What the peer presented, leaf first; not empty. */
 static int server_certificates(gnutls_session_t session, CertificateList *ret, Failure *ret_failure) {
-    _cleanup_certificates_ CertificateList list = { 0 };
     unsigned count = 0;
 
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &count);
@@ -19,21 +18,8 @@ static int server_certificates(gnutls_session_t session, CertificateList *ret, F
     if (count > CHAIN_MAX)
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
                            "the server presented %u certificates; at most %u are accepted", count, CHAIN_MAX);
-    for (unsigned i = 0; i < count; i++) {
-        Certificate *certificate = NULL;
-
-        int r = certificate_from_der((BytesView) { raw[i].data, raw[i].size }, &certificate, ret_failure);
-        if (r < 0 && i > 0 && r != -ENOMEM)
-            continue; /* none of them is trusted for being there */
-        if (r < 0)
-            return failure_prefix(ret_failure, r, "the server's certificate");
-        r = certificate_list_add(&list, certificate);
-        if (r < 0)
-            return failure_errno(ret_failure, r, "Keeping the server's certificates");
-    }
-    *ret = list;
-    list = (CertificateList) { 0 };
-    return 0;
+    int r = certificate_list_from_peer(raw, count, ret, ret_failure);
+    return r < 0 ? failure_prefix(ret_failure, r, "the server's certificate") : 0;
 }
 
 static int server_chain(const CertificateList *presented, const TlsServerPolicy *policy, Failure *ret_failure) {
