@@ -65,22 +65,8 @@ PeerCrl *peer_crl_unref(PeerCrl *crl) {
 
 /* ---- finding ---- */
 
-static int id_of(const PeerCrlPlace *place, char ret[static PEER_CRL_ID_SIZE]) {
-    _cleanup_bytes_ Bytes both = BYTES_NULL;
-    uint8_t digest[32];
-    int r = bytes_append(&both, bytes_view(&place->ca->der));
-
-    if (r >= 0)
-        r = bytes_append(&both, bytes_view_string(place->url));
-    if (r < 0)
-        return r;
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, both.data, both.size, digest) < 0)
-        return -EIO;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
-    if (!hex)
-        return -ENOMEM;
-    memcpy(ret, hex, PEER_CRL_ID_SIZE);
-    return 0;
+static int id_of(const PeerCrlPlace *place, char ret[static CRL_ID_SIZE]) {
+    return crl_id(bytes_view(&place->ca->der), place->url, ret);
 }
 
 static PeerCrl *in_memory(const PeerCrls *crls, const char *id) {
@@ -114,7 +100,7 @@ static PeerCrl *add(PeerCrls *crls, const PeerCrlPlace *place, const char *id) {
         free(crl);
         return NULL;
     }
-    memcpy(crl->id, id, PEER_CRL_ID_SIZE);
+    memcpy(crl->id, id, CRL_ID_SIZE);
     crl->owner = crls;
     crl->next = crls->first;
     crls->first = crl;
@@ -151,7 +137,7 @@ static int read_from_disk(const PeerCrls *crls, const PeerCrlPlace *place, const
 
 PeerCrl *peer_crls_find(PeerCrls *crls, const PeerCrlPlace *place) {
     Failure failure = FAILURE_INIT;
-    char id[PEER_CRL_ID_SIZE];
+    char id[CRL_ID_SIZE];
     uint8_t digest[32];
     Crl *content = NULL;
 
@@ -212,7 +198,7 @@ static int replace(PeerCrl *crl, const PeerCrlPlace *place, const Crl *fresh, co
 
 int peer_crls_keep(PeerCrls *crls, const PeerCrlPlace *place, const Crl *fresh, const uint8_t digest[static 32],
                    PeerCrl **ret, Failure *ret_failure) {
-    char id[PEER_CRL_ID_SIZE];
+    char id[CRL_ID_SIZE];
     PeerCrl *crl = peer_crls_find(crls, place); /* what is on the disk alone is to be compared with, too */
     int r = crl ? 0 : id_of(place, id);
 

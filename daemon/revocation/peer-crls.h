@@ -6,8 +6,7 @@
 
 #include "identity/identity.h"
 #include "pki/revocation.h"
-
-#define PEER_CRL_ID_SIZE 65U
+#include "revocation/crl-id.h"
 
 typedef struct PeerCrls PeerCrls;
 
@@ -20,7 +19,7 @@ typedef struct PeerCrl {
     Bytes unsaved;  /* the DER that the disk did not take */
     /* for peer-crls.c */
     PeerCrls *owner;
-    char id[PEER_CRL_ID_SIZE];
+    char id[CRL_ID_SIZE];
     unsigned references;
     struct PeerCrl *next;
 } PeerCrl;

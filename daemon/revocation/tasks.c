@@ -5,31 +5,12 @@
 #include "device/log.h"
 #include "revocation/judge.h"
 
-#include <gnutls/crypto.h>
 #include <string.h>
 
 void tasks_clear(CheckTasks *tasks) {
     for (size_t i = 0; i < tasks->count; i++)
         strings_free(tasks->list[i].urls);
     *tasks = (CheckTasks) { .count = 0 };
-}
-
-static int crl_id(const Certificate *certificate, const char *url, char ret[static CRL_ID_SIZE]) {
-    _cleanup_bytes_ Bytes both = BYTES_NULL;
-    uint8_t digest[32];
-
-    int r = bytes_append(&both, bytes_view(&certificate->issuer_raw));
-    if (r >= 0)
-        r = bytes_append(&both, bytes_view_string(url));
-    if (r < 0)
-        return r;
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, both.data, both.size, digest) < 0)
-        return -EIO;
-    _cleanup_free_ char *hex = bytes_to_hex((BytesView) { digest, sizeof digest });
-    if (!hex)
-        return -ENOMEM;
-    strcpy(ret, hex);
-    return 0;
 }
 
 /* What is more than can be asked is left out, and said. */
@@ -50,7 +31,7 @@ static int add_crl(const Identity *identity, CheckTasks *tasks, const CheckTask 
     }
     CheckTask *added = &tasks->list[tasks->count++];
     *added = *task;
-    return crl_id(identity_chain(identity)->list[task->position], task->urls[0], added->id);
+    return crl_id(bytes_view(&identity_chain(identity)->list[task->position]->issuer_raw), task->urls[0], added->id);
 }
 
 /* CRL= of the configuration, unless it is what the leaf names itself. */

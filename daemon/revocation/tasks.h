@@ -3,9 +3,9 @@
 #pragma once
 
 #include "identity/identity.h"
+#include "revocation/crl-id.h"
 
-#define TASKS_MAX   16U
-#define CRL_ID_SIZE 65U
+#define TASKS_MAX 16U
 
 typedef struct CheckTask {
     size_t position;      /* in the chain */
