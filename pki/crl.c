@@ -4,6 +4,7 @@
 
 #include "pki/asn1.h"
 #include "pki/directory-name.h"
+#include "pki/extensions.h"
 #include "pki/signature.h"
 #include "pki/strict.h"
 
@@ -42,51 +43,26 @@ static bool is_time(const DerItem *item) {
     return der_is(item, ASN1_TAG_UTCTime) || der_is(item, ASN1_TAG_GENERALIZEDTime);
 }
 
-/* Extension ::= SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }. The OID's content. */
-static int read_extension(BytesView *extensions, BytesView *ret_oid, bool *ret_critical, BytesView *ret_value) {
-    DerItem extension, item;
-    int r = der_next(extensions, &extension);
-
-    if (r <= 0)
-        return r;
-    if (!der_is_sequence(&extension) || der_next(&extension.content, &item) <= 0 || !der_is(&item, ASN1_TAG_OBJECT_ID))
-        return -EBADMSG;
-    *ret_oid = item.content;
-    if (der_next(&extension.content, &item) <= 0)
-        return -EBADMSG;
-    *ret_critical = false;
-    if (der_is(&item, ASN1_TAG_BOOLEAN)) {
-        *ret_critical = item.content.size != 1 || item.content.data[0] != 0;
-        if (der_next(&extension.content, &item) <= 0)
-            return -EBADMSG;
-    }
-    if (!der_is(&item, ASN1_TAG_OCTET_STRING) || extension.content.size > 0)
-        return -EBADMSG;
-    *ret_value = item.content;
-    return 1;
-}
-
 static int read_entry_extensions(BytesView extensions, bool is_indirect, CrlEntry *entry, const char **ret_reason) {
     static const uint8_t reason_code[] = { 0x55, 0x1d, 0x15 }, invalidity_date[] = { 0x55, 0x1d, 0x18 },
                          certificate_issuer[] = { 0x55, 0x1d, 0x1d };
-    BytesView oid, value;
-    bool critical;
+    CertificateExtension next;
     int r;
 
-    while ((r = read_extension(&extensions, &oid, &critical, &value)) > 0) {
-        if (bytes_view_equal(oid, (BytesView) { reason_code, 3 })) {
+    while ((r = extension_next(&extensions, &next)) > 0) {
+        if (bytes_view_equal(next.oid, (BytesView) { reason_code, 3 })) {
             DerItem item;
-            if (der_next(&value, &item) <= 0 || value.size > 0 || !der_is(&item, ASN1_TAG_ENUMERATED) ||
+            if (der_next(&next.value, &item) <= 0 || next.value.size > 0 || !der_is(&item, ASN1_TAG_ENUMERATED) ||
                 item.content.size != 1)
                 return -EBADMSG;
             entry->reason = item.content.data[0];
-        } else if (bytes_view_equal(oid, (BytesView) { certificate_issuer, 3 })) {
+        } else if (bytes_view_equal(next.oid, (BytesView) { certificate_issuer, 3 })) {
             if (!is_indirect) {
                 *ret_reason = "one of its entries is about a certificate of another issuer (indirect CRL)";
                 return -EKEYREJECTED;
             }
-            entry->issuer = value;
-        } else if (critical && !bytes_view_equal(oid, (BytesView) { invalidity_date, 3 })) {
+            entry->issuer = next.value;
+        } else if (next.critical && !bytes_view_equal(next.oid, (BytesView) { invalidity_date, 3 })) {
             *ret_reason = "one of its entries has a critical extension that identityd does not understand";
             return -EKEYREJECTED;
         }

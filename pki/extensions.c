@@ -207,24 +207,27 @@ static int read_known(Certificate *certificate, Failure *ret_failure) {
 /* ---- the list ---- */
 
 /* Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING } */
-static int read_extension(DerItem *item, CertificateExtension *ret) {
-    DerItem part;
+int extension_next(BytesView *extensions, CertificateExtension *ret) {
+    DerItem item, part;
+    int r = der_next(extensions, &item);
 
-    if (!der_is_sequence(item) || der_next(&item->content, &part) <= 0 || !der_is(&part, ASN1_TAG_OBJECT_ID))
+    if (r <= 0)
+        return r;
+    if (!der_is_sequence(&item) || der_next(&item.content, &part) <= 0 || !der_is(&part, ASN1_TAG_OBJECT_ID))
         return -EBADMSG;
     ret->oid = part.content;
     ret->critical = false;
-    if (der_next(&item->content, &part) <= 0)
+    if (der_next(&item.content, &part) <= 0)
         return -EBADMSG;
     if (der_is(&part, ASN1_TAG_BOOLEAN)) {
         ret->critical = part.content.size != 1 || part.content.data[0] != 0;
-        if (der_next(&item->content, &part) <= 0)
+        if (der_next(&item.content, &part) <= 0)
             return -EBADMSG;
     }
-    if (!der_is(&part, ASN1_TAG_OCTET_STRING) || item->content.size > 0)
+    if (!der_is(&part, ASN1_TAG_OCTET_STRING) || item.content.size > 0)
         return -EBADMSG;
     ret->value = part.content;
-    return 0;
+    return 1;
 }
 
 /* RFC 5280 §4.2: an extension appears once. GnuTLS and others would each act on another one of two. */
@@ -241,24 +244,22 @@ static int check_once(const CertificateExtension *list, size_t count, Failure *r
 
 int extensions_read(Certificate *certificate, BytesView extensions, Failure *ret_failure) {
     CertificateExtension list[CERTIFICATE_EXTENSIONS_MAX];
+    CertificateExtension next;
     size_t count = 0;
-    DerItem item;
     int r;
 
     certificate->path_length = -1;
     certificate->key_usage = ~0U;
-    while ((r = der_next(&extensions, &item)) > 0) {
+    while ((r = extension_next(&extensions, &next)) > 0) {
         if (count == ARRAY_LENGTH(list))
             return REJECT("the certificate has more than %u extensions", CERTIFICATE_EXTENSIONS_MAX);
-        r = read_extension(&item, &list[count++]);
-        if (r < 0)
-            return REJECT("extension %zu of the certificate cannot be read", count);
+        list[count++] = next;
         r = check_once(list, count, ret_failure);
         if (r < 0)
             return r;
     }
     if (r < 0)
-        return REJECT("the extensions of the certificate cannot be read");
+        return REJECT("extension %zu of the certificate cannot be read", count + 1);
     if (count == 0)
         return 0;
     certificate->extensions = calloc(count, sizeof list[0]);

@@ -9,6 +9,10 @@
 #define OID_POLICY_CONSTRAINTS "2.5.29.36"
 #define OID_INHIBIT_ANY        "2.5.29.54"
 
+/* Takes the next Extension off the content of an Extensions, of a certificate or a CRL's entry: 1, 0 at the end,
+ * -EBADMSG. `ret` borrows. */
+int extension_next(BytesView *extensions, CertificateExtension *ret);
+
 /* Fills in what a Certificate has of its extensions. `extensions`: the content of the SEQUENCE OF Extension, within its
  * DER; may be empty. -ENOMEM, or -EBADMSG with the reason. */
 int extensions_read(Certificate *certificate, BytesView extensions, Failure *ret_failure);

@@ -72,14 +72,14 @@ static const Crl *find_delta(Look *look, const Crl *base, const Certificate *iss
     return best;
 }
 
-/* -1: taken off the list again; 0: not listed; 1: listed. */
-static int find_listed(Look *look, const Crl *crl, const Certificate *certificate, const Certificate *issuer,
-                       int64_t *ret_when) {
+/* What a delta says goes before the list: also that it was taken off it again. */
+static bool is_listed(Look *look, const Crl *crl, const Certificate *certificate, const Certificate *issuer,
+                      int64_t *ret_when) {
     const Crl *delta = find_delta(look, crl, issuer);
     int reason = 0;
 
     if (delta && crl_find(delta, certificate, &reason, ret_when) > 0)
-        return reason == CRL_REASON_REMOVE ? -1 : 1;
+        return reason != CRL_REASON_REMOVE;
     return crl_find(crl, certificate, &reason, ret_when) > 0 && reason != CRL_REASON_REMOVE;
 }
 
@@ -100,7 +100,7 @@ static bool certificate_is_unrevoked(Look *look, size_t i, Verdict *ret) {
             crl->base_number.size > 0 || !has_begun(look, crl) ? 0 : crl_scope(crl, certificate, &reason);
         if (reasons == 0 || !is_authentic(look, crl, issuer))
             continue;
-        if (find_listed(look, crl, certificate, issuer, &since) > 0) {
+        if (is_listed(look, crl, certificate, issuer, &since)) {
             FAULT(VERDICT_REVOKED, certificate, rule, "%s is revoked%s%s", who, since ? " since " : "",
                   since ? certificate_time(since, when) : "");
             ret->revoked_at = since;

@@ -59,17 +59,23 @@ static int read_skip(BytesView content, unsigned *ret) {
     return 0;
 }
 
-/* certificatePolicies ::= SEQUENCE SIZE (1..MAX) OF SEQUENCE { policyIdentifier, policyQualifiers OPTIONAL } */
-static int read_policies(const Certificate *certificate, Said *said) {
-    const CertificateExtension *extension = certificate_extension(certificate, GNUTLS_X509EXT_OID_CRT_POLICY);
-    BytesView rest;
-    DerItem item, oid;
-    int r;
+/* The content of an extension that is a SEQUENCE SIZE (1..MAX): 1, 0 where there is none, -EBADMSG. */
+static int open_list(const Certificate *certificate, const char *oid, BytesView *ret) {
+    const CertificateExtension *extension = certificate_extension(certificate, oid);
 
     if (!extension)
         return 0;
-    if (der_open_sequence(extension->value, &rest) < 0 || rest.size == 0)
-        return -EBADMSG;
+    return der_open_sequence(extension->value, ret) < 0 || ret->size == 0 ? -EBADMSG : 1;
+}
+
+/* certificatePolicies ::= SEQUENCE SIZE (1..MAX) OF SEQUENCE { policyIdentifier, policyQualifiers OPTIONAL } */
+static int read_policies(const Certificate *certificate, Said *said) {
+    BytesView rest;
+    DerItem item, oid;
+    int r = open_list(certificate, GNUTLS_X509EXT_OID_CRT_POLICY, &rest);
+
+    if (r <= 0)
+        return r;
     said->has_policies = true;
     while ((r = der_next(&rest, &item)) > 0) {
         if (!der_is_sequence(&item) || der_next(&item.content, &oid) <= 0 || !is_oid(&oid))
@@ -91,15 +97,12 @@ static int read_policies(const Certificate *certificate, Said *said) {
 
 /* policyMappings ::= SEQUENCE SIZE (1..MAX) OF SEQUENCE { issuerDomainPolicy, subjectDomainPolicy } */
 static int read_mappings(const Certificate *certificate, Said *said) {
-    const CertificateExtension *extension = certificate_extension(certificate, OID_POLICY_MAPPINGS);
     BytesView rest;
     DerItem item, from, to;
-    int r;
+    int r = open_list(certificate, OID_POLICY_MAPPINGS, &rest);
 
-    if (!extension)
-        return 0;
-    if (der_open_sequence(extension->value, &rest) < 0 || rest.size == 0)
-        return -EBADMSG;
+    if (r <= 0)
+        return r;
     while ((r = der_next(&rest, &item)) > 0) {
         if (!der_is_sequence(&item) || der_next(&item.content, &from) <= 0 || der_next(&item.content, &to) <= 0 ||
             item.content.size > 0 || !is_oid(&from) || !is_oid(&to) || bytes_view_equal(from.content, any_policy) ||
@@ -115,16 +118,13 @@ static int read_mappings(const Certificate *certificate, Said *said) {
 /* policyConstraints ::= SEQUENCE { requireExplicitPolicy [0] OPTIONAL, inhibitPolicyMapping [1] OPTIONAL }, not empty.
  */
 static int read_constraints(const Certificate *certificate, Said *said) {
-    const CertificateExtension *extension = certificate_extension(certificate, OID_POLICY_CONSTRAINTS);
     unsigned long least = 0;
     BytesView rest;
     DerItem item;
-    int r;
+    int r = open_list(certificate, OID_POLICY_CONSTRAINTS, &rest);
 
-    if (!extension)
-        return 0;
-    if (der_open_sequence(extension->value, &rest) < 0 || rest.size == 0)
-        return -EBADMSG;
+    if (r <= 0)
+        return r;
     while ((r = der_next(&rest, &item)) > 0) {
         if (item.class != ASN1_CLASS_CONTEXT_SPECIFIC || item.tag > 1 || item.tag < least)
             return -EBADMSG;

@@ -174,18 +174,13 @@ static bool crl_issuer_verifies(const Certificate *issuer, const Certificate *an
 
     if (outer->nested >= NESTED_MAX)
         return false;
-    Search *search = calloc(1, sizeof *search);
-    if (!search)
-        return false;
-    *search = (Search) {
+    Search search = {
         .request = &request,
         .path = { { issuer }, 1 },
         .work = outer->work,
         .nested = outer->nested + 1,
     };
-    bool found = extend(search);
-    free(search);
-    return found;
+    return extend(&search);
 }
 
 static int copy_path(const Path *path, CertificateList *ret) {
