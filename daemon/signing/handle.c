@@ -154,33 +154,36 @@ static int set_flushing(Handle *handle, bool flushing) {
     return 0;
 }
 
-static int write_state(Handle *handle, const ServedIdentity *identity) {
-    _cleanup_bytes_ Bytes body = BYTES_NULL;
-    int fds[SERVED_FILES_MAX];
-    size_t fd_count;
+int handle_show(Handle *handle, const ServedIdentity *identity) {
+    const ServedView view = { handle->purpose, atomic_load(&handle->signing->pss_unusable) };
+    ServedState state;
 
-    int r = served_state(identity, handle->purpose, &body, fds, &fd_count);
+    int r = served_state(identity, &view, &state);
     if (r < 0)
         return r;
     const PacketHeader header = { .type = HANDLE_STATE,
                                   .serial = handle->state_serial,
                                   .generation = identity->generation };
-    r = packet_send(handle->socket, &header, bytes_view(&body), fds, fd_count);
+    r = packet_send(handle->socket, &header, bytes_view(&state.body), state.fds, state.fd_count);
+    bytes_clear(&state.body);
     if (r < 0)
         return r;
     handle->state_pending = false;
     handle->state_serial = 0;
+    handle->pss_shown = view.pss_unusable;
     generation_hold_shown(&handle->hold, identity->generation);
-    return 1;
+    return 0;
 }
 
 /* 1: sent; 0: the holder has yet to read; else the handle is to be closed. */
 static int send_state(Handle *handle) {
     int unread, r = unread_by_holder(handle, &unread);
 
-    if (r < 0)
-        return r;
-    return unread >= QUEUE_EMPTY ? 0 : write_state(handle, handle->identity);
+    if (r >= 0 && unread >= QUEUE_EMPTY)
+        return 0;
+    if (r >= 0)
+        r = handle_show(handle, handle->identity);
+    return r < 0 ? r : 1;
 }
 
 /* Why a handle is closed, to its holder: a State that it was not told yet. Without files where it has yet to read, for
@@ -191,7 +194,7 @@ static void send_last_state(Handle *handle) {
     if (!handle->state_pending || send_state(handle) != 0)
         return;
     memset(without_files.files, -1, sizeof without_files.files);
-    (void) write_state(handle, &without_files);
+    (void) handle_show(handle, &without_files);
 }
 
 static void push_state(Handle *handle) {
@@ -383,7 +386,7 @@ static int on_socket(sd_event_source *source, int fd, uint32_t events, void *use
 
 void handle_open(Handle *handle) {
     Signing *signing = handle->signing;
-    ServedIdentity *identity = served_find(signing, handle->identity_name);
+    ServedIdentity *identity = served_find(&signing->served, handle->identity_name);
 
     if (!identity || atomic_load(&signing->stopping) ||
         sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN, on_socket, handle) < 0) {
@@ -396,5 +399,8 @@ void handle_open(Handle *handle) {
         handle->next->previous = handle;
     identity->handles = handle;
     atomic_fetch_add(&signing->handles_open, 1);
-    push_state(handle);
+    /* The first State is out: main sent it when it opened the handle, of just this identity, since what it said of it
+     * before has been heard here, and nothing that it said later. But we may have learned something. */
+    if (served_pss_matters(identity, handle->pss_shown ^ atomic_load(&signing->pss_unusable)))
+        push_state(handle);
 }

@@ -92,8 +92,8 @@ ServedIdentity *served_identity_free(ServedIdentity *identity) {
     return NULL;
 }
 
-ServedIdentity *served_find(Signing *signing, const char *name) {
-    for (ServedIdentity *identity = signing->identities; identity; identity = identity->next)
+ServedIdentity *served_find(const ServedSet *set, const char *name) {
+    for (ServedIdentity *identity = set->first; identity; identity = identity->next)
         if (strcmp(identity->name, name) == 0)
             return identity;
     return NULL;
@@ -106,37 +106,6 @@ ServedGeneration *served_generation(const ServedIdentity *identity, uint32_t num
         if (generation->number == number)
             return generation;
     return NULL;
-}
-
-/* Whether PSS works with this key on this TPM, asked of the TPM at most once per key. 0 or a Failure. */
-static int served_pss(Signing *signing, ServedGeneration *generation, bool *ret, Failure *ret_failure) {
-    bool usable;
-
-    if (generation->pss == PSS_UNKNOWN) {
-        thread_busy_begin(signing);
-        int r = tpm_key_pss_is_usable(signing->tpm, generation->key, &usable, ret_failure);
-        thread_busy_end(signing);
-        if (r < 0)
-            return r;
-        generation->pss = usable ? PSS_USABLE : PSS_UNUSABLE;
-    }
-    *ret = generation->pss == PSS_USABLE;
-    return 0;
-}
-
-/* The TPM is asked only while the identity can sign: a chip that is gone or hangs must not be waited for here. */
-static void learn_pss(Signing *signing, ServedIdentity *identity) {
-    ServedGeneration *current = served_generation(identity, 0);
-    bool usable;
-
-    if (!current || identity->blocked != FAILURE_NONE || atomic_load(&signing->stopping))
-        return;
-    KeyAlgorithm algorithm = tpm_key_algorithm(current->key);
-    if (algorithm != KEY_RSA_2048 && algorithm != KEY_RSA_3072)
-        return;
-    Failure failure = FAILURE_INIT;
-    if (served_pss(signing, current, &usable, &failure) < 0)
-        thread_tell_trouble(signing, &failure);
 }
 
 static bool file_is_same(int a, int b) {
@@ -163,7 +132,7 @@ static void swap_strings(char **a, char **b) {
 }
 
 /* Adopts the generation of `fresh` unless the same key is known by that number already. True if it is new. */
-static bool adopt_generation(Signing *signing, ServedIdentity *identity, ServedIdentity *fresh) {
+static bool adopt_generation(const ServedSet *set, ServedIdentity *identity, ServedIdentity *fresh) {
     bool changed = identity->generation != fresh->generation;
     ServedGeneration *offered = fresh->generations, **place = &identity->generations;
 
@@ -177,7 +146,7 @@ static bool adopt_generation(Signing *signing, ServedIdentity *identity, ServedI
         if (bytes_view_equal(tpm_key_name(known->key), tpm_key_name(offered->key)))
             return changed;
         *place = known->next;
-        generation_free(signing->tpm, known);
+        generation_free(set->tpm, known);
     }
     fresh->generations = NULL;
     offered->next = *place;
@@ -185,19 +154,16 @@ static bool adopt_generation(Signing *signing, ServedIdentity *identity, ServedI
     return true;
 }
 
-bool served_merge(Signing *signing, ServedIdentity *fresh, ServedIdentity **ret) {
-    ServedIdentity *identity = served_find(signing, fresh->name);
+bool served_merge(ServedSet *set, ServedIdentity *fresh, ServedIdentity **ret) {
+    ServedIdentity *identity = served_find(set, fresh->name);
 
     if (!identity) {
-        fresh->next = signing->identities;
-        signing->identities = fresh;
-        learn_pss(signing, fresh);
+        fresh->next = set->first;
+        set->first = fresh;
         *ret = fresh;
         return true;
     }
-    const ServedGeneration *current = served_generation(identity, 0);
-    PssSupport pss_before = current ? current->pss : PSS_UNKNOWN;
-    bool changed = adopt_generation(signing, identity, fresh);
+    bool changed = adopt_generation(set, identity, fresh);
     changed = changed || strcmp(identity->state, fresh->state) != 0 || identity->not_after != fresh->not_after;
     for (size_t i = 0; i < SERVED_FILES_MAX; i++)
         if (!file_is_same(identity->files[i], fresh->files[i])) {
@@ -211,49 +177,55 @@ bool served_merge(Signing *signing, ServedIdentity *fresh, ServedIdentity **ret)
     identity->blocked = fresh->blocked;
     identity->not_after = fresh->not_after;
     served_identity_free(fresh);
-    learn_pss(signing, identity);
-    current = served_generation(identity, 0);
     *ret = identity;
-    return changed || (current && current->pss != pss_before);
+    return changed;
 }
 
-void served_remove(Signing *signing, ServedIdentity *identity) {
-    ServedIdentity **place = &signing->identities;
+void served_remove(ServedSet *set, ServedIdentity *identity) {
+    ServedIdentity **place = &set->first;
 
     while (*place != identity)
         place = &(*place)->next;
     *place = identity->next;
-    for (ServedGeneration *generation = identity->generations; generation; generation = generation->next)
-        tpm_key_unload(signing->tpm, generation->key);
+    for (ServedGeneration *generation = identity->generations; set->tpm && generation; generation = generation->next)
+        tpm_key_unload(set->tpm, generation->key);
     served_identity_free(identity);
 }
 
-void served_forget(Signing *signing, ServedIdentity *identity, uint32_t generation) {
+void served_forget(const ServedSet *set, ServedIdentity *identity, uint32_t generation) {
     for (ServedGeneration **place = &identity->generations; *place; place = &(*place)->next) {
         ServedGeneration *found = *place;
         if (found->number != generation || generation == identity->generation)
             continue;
         *place = found->next;
-        generation_free(signing->tpm, found);
+        generation_free(set->tpm, found);
         return;
     }
 }
 
-static int append_schemes(Bytes *body, const ServedIdentity *identity, Purpose purpose) {
+static int append_schemes(Bytes *body, const ServedIdentity *identity, const ServedView *view) {
     const SignatureScheme *schemes[SCHEMES_PER_KEY_MAX];
     const ServedGeneration *current = served_generation(identity, 0);
-    size_t count = current ? scheme_list(tpm_key_algorithm(current->key), schemes) : 0, size = 0;
+    KeyAlgorithm algorithm = current ? tpm_key_algorithm(current->key) : _KEY_ALGORITHM_INVALID;
+    size_t count = current ? scheme_list(algorithm, schemes) : 0, size = 0;
+    bool is_tls = view->purpose == PURPOSE_TLS_CLIENT || view->purpose == PURPOSE_TLS_SERVER;
     uint8_t encoded[2 * SCHEMES_PER_KEY_MAX];
 
     for (size_t i = 0; i < count; i++) {
-        if ((purpose == PURPOSE_TLS_CLIENT || purpose == PURPOSE_TLS_SERVER) && !schemes[i]->tls)
+        if (is_tls && !schemes[i]->tls)
             continue;
-        if (schemes[i]->padding == SCHEME_RSA_PSS && current->pss != PSS_USABLE)
+        if (schemes[i]->padding == SCHEME_RSA_PSS && (view->pss_unusable & (1U << algorithm)))
             continue;
         encoded[size++] = (uint8_t) schemes[i]->id;
         encoded[size++] = (uint8_t) (schemes[i]->id >> 8);
     }
     return tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView) { encoded, size });
+}
+
+bool served_pss_matters(const ServedIdentity *identity, unsigned algorithms) {
+    const ServedGeneration *current = served_generation(identity, 0);
+
+    return current && (algorithms & (1U << tpm_key_algorithm(current->key)));
 }
 
 static uint32_t oldest_generation(const ServedIdentity *identity) {
@@ -264,8 +236,7 @@ static uint32_t oldest_generation(const ServedIdentity *identity) {
     return oldest;
 }
 
-int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_body, int ret_fds[static SERVED_FILES_MAX],
-                 size_t *ret_fd_count) {
+int served_state(const ServedIdentity *identity, const ServedView *view, ServedState *ret) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
     uint8_t kinds[SERVED_FILES_MAX];
     int fds[SERVED_FILES_MAX];
@@ -277,16 +248,16 @@ int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_bod
             kinds[count++] = (uint8_t) (i + 1);
         }
     if (tlv_append_string(&body, HANDLE_STATE_IDENTITY, identity->name) < 0 ||
-        tlv_append_string(&body, HANDLE_STATE_PURPOSE, purpose_to_string(purpose)) < 0 ||
+        tlv_append_string(&body, HANDLE_STATE_PURPOSE, purpose_to_string(view->purpose)) < 0 ||
         tlv_append_string(&body, HANDLE_STATE_STATE, identity->state) < 0 ||
-        append_schemes(&body, identity, purpose) < 0 ||
+        append_schemes(&body, identity, view) < 0 ||
         tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, identity->not_after) < 0 ||
         tlv_append(&body, HANDLE_STATE_FILES, (BytesView) { kinds, count }) < 0 ||
         tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0)
         return -ENOMEM;
-    memcpy(ret_fds, fds, count * sizeof(fds[0]));
-    *ret_fd_count = count;
-    *ret_body = body;
+    memcpy(ret->fds, fds, count * sizeof(fds[0]));
+    ret->fd_count = count;
+    ret->body = body;
     body = BYTES_NULL;
     return 0;
 }
@@ -295,7 +266,7 @@ static int on_review(sd_event_source *source, uint64_t time, void *userdata) {
     Signing *signing = userdata;
 
     signing->review_at = UINT64_MAX;
-    for (ServedIdentity *identity = signing->identities; identity; identity = identity->next)
+    for (ServedIdentity *identity = signing->served.first; identity; identity = identity->next)
         served_review(signing, identity);
     return 0;
 }

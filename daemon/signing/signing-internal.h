@@ -19,10 +19,18 @@ typedef struct ServedIdentity ServedIdentity;
 
 #define SERVED_FILES_MAX SIGNING_DESCRIPTORS_MAX
 
+/* Identities as they were told of by main. There are two sets: the thread's, whose handles sign, and a copy that main
+ * makes the first State of a handle from, for which nobody should wait until the thread is back from the TPM. */
+typedef struct ServedSet {
+    ServedIdentity *first;
+    Tpm *tpm; /* in which keys may be loaded; NULL in main's */
+} ServedSet;
+
 struct Signing {
     /* main's alone */
     SigningCallbacks callbacks;
     pthread_t thread;
+    ServedSet shown;
     Mailbox *to_main;   /* posted to by the thread */
     Mailbox *to_thread; /* posted to by main; freed by the thread */
 
@@ -32,7 +40,7 @@ struct Signing {
     sd_event_source *review_timer;
     uint64_t review_at; /* UINT64_MAX: the timer is off */
     uint64_t grace;     /* µs */
-    ServedIdentity *identities;
+    ServedSet served;
     Handle *lingering; /* closed, and not read to the end */
     Closer *closer;
     PacketBuffer buffer;
@@ -40,6 +48,7 @@ struct Signing {
     /* both: atomic, or lent back and forth as the flag beside it says */
     atomic_bool stopping, ping_is_out, trouble_is_out;
     atomic_uint_fast64_t busy_since, heartbeat;
+    atomic_uint pss_unusable; /* a bit for each KeyAlgorithm: this TPM is known to make PSS in another way */
     atomic_uint_fast64_t signatures, refused, tpm_errors, handles_open, latency_sum;
     atomic_uint_fast64_t latency_bucket[8];
     Failure trouble;
@@ -63,17 +72,10 @@ int thread_tell_generation(Signing *signing, const char *identity, uint32_t gene
 
 /* ---- served.c ---- */
 
-typedef enum PssSupport {
-    PSS_UNKNOWN,
-    PSS_USABLE,
-    PSS_UNUSABLE,
-} PssSupport;
-
 struct ServedGeneration {
     ServedGeneration *next; /* the next older */
     uint32_t number;
     TpmKey *key;
-    PssSupport pss; /* RSA only */
     bool used_said, unused_said;
 };
 
@@ -95,19 +97,33 @@ int served_identity_new(Signing *signing, const SigningIdentity *identity, Serve
 ServedIdentity *served_identity_free(ServedIdentity *identity);
 DEFINE_CLEANUP(ServedIdentity, served_identity_free)
 
-ServedIdentity *served_find(Signing *signing, const char *name);
+ServedIdentity *served_find(const ServedSet *set, const char *name);
 /* Takes over `fresh`: makes it known, or moves what is new in it into the identity of that name. True: its handles are
  * to be told. */
-bool served_merge(Signing *signing, ServedIdentity *fresh, ServedIdentity **ret);
-void served_remove(Signing *signing, ServedIdentity *identity); /* it has no handles any more */
-void served_forget(Signing *signing, ServedIdentity *identity, uint32_t generation);
+bool served_merge(ServedSet *set, ServedIdentity *fresh, ServedIdentity **ret);
+void served_remove(ServedSet *set, ServedIdentity *identity); /* it has no handles any more */
+void served_forget(const ServedSet *set, ServedIdentity *identity, uint32_t generation);
 
 /* The generation that a request names, NULL if it cannot sign (any more). 0 names the current one. */
 ServedGeneration *served_generation(const ServedIdentity *identity, uint32_t number);
 
-/* The body of a State for a handle of `purpose`, and the descriptors that go with it (lent). */
-int served_state(const ServedIdentity *identity, Purpose purpose, Bytes *ret_body, int ret_fds[static SERVED_FILES_MAX],
-                 size_t *ret_fd_count);
+/* What a State depends on beside the identity. */
+typedef struct ServedView {
+    Purpose purpose;
+    unsigned pss_unusable;
+} ServedView;
+
+typedef struct ServedState {
+    Bytes body;
+    int fds[SERVED_FILES_MAX]; /* lent */
+    size_t fd_count;
+} ServedState;
+
+/* Makes a State, of which the caller owns the body. 0 or -ENOMEM. */
+int served_state(const ServedIdentity *identity, const ServedView *view, ServedState *ret);
+
+/* Whether its schemes are others where `pss_unusable` is another in these bits. */
+bool served_pss_matters(const ServedIdentity *identity, unsigned algorithms);
 
 /* Says to main which generations no handle holds (any more), and sets the timer for those held for a grace time. */
 void served_review(Signing *signing, ServedIdentity *identity);
@@ -129,11 +145,14 @@ struct Handle {
     bool flushing;         /* waits for the holder to read; nothing is read from it meanwhile */
     bool state_pending;    /* the one flag "state changed" */
     uint32_t state_serial; /* of the GetState that the pending State answers, 0: unasked */
+    unsigned pss_shown;    /* what of `pss_unusable` the last State was made with */
     GenerationHold hold;
     Mail mail;
 };
 
 int handle_new(Signing *signing, const SigningHandle *description, Handle **ret); /* on any thread; takes descriptors */
+/* Sends the State of an identity now. On main as long as the handle was not posted. 0 or -errno: close it. */
+int handle_show(Handle *handle, const ServedIdentity *identity);
 void handle_open(Handle *handle);
 void handle_close(Handle *handle);               /* tells main, which frees it: now, or when nothing unread is left */
 void handle_close_all(ServedIdentity *identity); /* each is told the State that it was not told yet */

@@ -11,7 +11,7 @@
 
 static void remove_identity(Signing *signing, ServedIdentity *identity) {
     handle_close_all(identity);
-    served_remove(signing, identity);
+    served_remove(&signing->served, identity);
 }
 
 static void *run_thread(void *userdata) {
@@ -22,8 +22,8 @@ static void *run_thread(void *userdata) {
     if (sd_event_loop(signing->loop) < 0)
         abort();
     mailbox_free(signing->to_thread);
-    while (signing->identities)
-        remove_identity(signing, signing->identities);
+    while (signing->served.first)
+        remove_identity(signing, signing->served.first);
     while (signing->lingering)
         handle_end_lingering(signing->lingering);
     closer_free(signing->closer);
@@ -77,7 +77,7 @@ int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks
         r = closer_new(&signing->closer);
     if (r < 0)
         return r;
-    signing->tpm = tpm;
+    signing->tpm = signing->served.tpm = tpm;
     r = start_thread(signing);
     if (r < 0)
         return r;
@@ -92,6 +92,8 @@ Signing *signing_free(Signing *signing) {
     mailbox_post_mail(signing->to_thread, &signing->stop_mail, stop, signing);
     (void) pthread_join(signing->thread, NULL);
     mailbox_free(signing->to_main); /* delivers what the thread had still to say */
+    while (signing->shown.first)
+        served_remove(&signing->shown, signing->shown.first);
     free(signing);
     return NULL;
 }
@@ -178,22 +180,55 @@ void signing_counters(Signing *signing, SigningCounters *ret) {
 
 /* ---- identities and handles ---- */
 
+/* What PSS this TPM makes with keys like that one, asked of it at most once in its life. While the identity cannot sign
+ * it is not asked: a chip that is gone or hangs must not be waited for here. Until something is known, States offer
+ * PSS: nearly every TPM makes it as TLS 1.3 wants it, and an RSA identity has nothing else to offer there. The
+ * bits of `pss_unusable` that have changed. */
+static unsigned learn_pss(Signing *signing, const ServedIdentity *identity) {
+    const ServedGeneration *current = served_generation(identity, 0);
+    Failure failure = FAILURE_INIT;
+    bool usable;
+
+    if (!current || identity->blocked != FAILURE_NONE || atomic_load(&signing->stopping))
+        return 0;
+    thread_busy_begin(signing);
+    int r = tpm_key_pss_is_usable(signing->tpm, current->key, &usable, &failure);
+    thread_busy_end(signing);
+    if (r < 0) {
+        thread_tell_trouble(signing, &failure);
+        return 0;
+    }
+    unsigned bit = 1U << tpm_key_algorithm(current->key), before = atomic_load(&signing->pss_unusable),
+             now = usable ? before & ~bit : before | bit;
+    atomic_store(&signing->pss_unusable, now); /* nobody else writes it */
+    return now ^ before;
+}
+
 static void do_set_identity(void *data) {
     ServedIdentity *fresh = data, *identity;
     Signing *signing = fresh->signing;
 
-    if (served_merge(signing, fresh, &identity))
+    if (served_merge(&signing->served, fresh, &identity))
         handle_push_all(identity);
     served_review(signing, identity);
+    unsigned changed = learn_pss(signing, identity);
+    for (identity = changed ? signing->served.first : NULL; identity; identity = identity->next)
+        if (served_pss_matters(identity, changed))
+            handle_push_all(identity);
 }
 
 int signing_set_identity(Signing *signing, const SigningIdentity *identity) {
-    ServedIdentity *fresh;
-    int r = served_identity_new(signing, identity, &fresh);
+    _cleanup_(served_identity_free_p) ServedIdentity *fresh = NULL;
+    ServedIdentity *shown;
 
+    int r = served_identity_new(signing, identity, &fresh);
+    if (r >= 0)
+        r = served_identity_new(signing, identity, &shown);
     if (r < 0)
         return r;
+    (void) served_merge(&signing->shown, shown, &shown);
     mailbox_post_mail(signing->to_thread, &fresh->mail, do_set_identity, fresh);
+    (void) TAKE_PTR(fresh);
     return 0;
 }
 
@@ -221,26 +256,36 @@ static int post_order(Signing *signing, MailFunction function, const char *name,
 
 static void do_forget_generation(void *data) {
     _cleanup_free_ Order *order = data;
-    ServedIdentity *identity = served_find(order->signing, order->name);
+    ServedIdentity *identity = served_find(&order->signing->served, order->name);
 
     if (identity)
-        served_forget(order->signing, identity, order->generation);
+        served_forget(&order->signing->served, identity, order->generation);
 }
 
 int signing_forget_generation(Signing *signing, const char *name, uint32_t generation) {
-    return post_order(signing, do_forget_generation, name, generation, 0);
+    ServedIdentity *shown = served_find(&signing->shown, name);
+    int r = post_order(signing, do_forget_generation, name, generation, 0);
+
+    if (r >= 0 && shown)
+        served_forget(&signing->shown, shown, generation);
+    return r;
 }
 
 static void do_remove_identity(void *data) {
     _cleanup_free_ Order *order = data;
-    ServedIdentity *identity = served_find(order->signing, order->name);
+    ServedIdentity *identity = served_find(&order->signing->served, order->name);
 
     if (identity)
         remove_identity(order->signing, identity);
 }
 
 int signing_remove_identity(Signing *signing, const char *name) {
-    return post_order(signing, do_remove_identity, name, 0, 0);
+    ServedIdentity *shown = served_find(&signing->shown, name);
+    int r = post_order(signing, do_remove_identity, name, 0, 0);
+
+    if (r >= 0 && shown)
+        served_remove(&signing->shown, shown);
+    return r;
 }
 
 static void do_open_handle(void *data) {
@@ -248,19 +293,23 @@ static void do_open_handle(void *data) {
 }
 
 int signing_open_handle(Signing *signing, const SigningHandle *description) {
-    Handle *handle;
-    int r = handle_new(signing, description, &handle);
+    _cleanup_(handle_free_p) Handle *handle = NULL;
+    const ServedIdentity *shown = served_find(&signing->shown, description->identity);
 
+    int r = handle_new(signing, description, &handle);
+    if (r >= 0 && shown)
+        r = handle_show(handle, shown);
     if (r < 0)
         return r;
     mailbox_post_mail(signing->to_thread, &handle->mail, do_open_handle, handle);
+    (void) TAKE_PTR(handle);
     return 0;
 }
 
 static void do_close_handle(void *data) {
     _cleanup_free_ Order *order = data;
 
-    for (ServedIdentity *identity = order->signing->identities; identity; identity = identity->next)
+    for (ServedIdentity *identity = order->signing->served.first; identity; identity = identity->next)
         for (Handle *handle = identity->handles; handle; handle = handle->next)
             if (handle->id == order->handle_id) {
                 handle_close(handle);
@@ -274,7 +323,7 @@ int signing_close_handle(Signing *signing, uint64_t id) {
 
 static void do_close_identity(void *data) {
     _cleanup_free_ Order *order = data;
-    ServedIdentity *identity = served_find(order->signing, order->name);
+    ServedIdentity *identity = served_find(&order->signing->served, order->name);
 
     if (identity)
         handle_close_all(identity);

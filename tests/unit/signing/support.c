@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <gnutls/abstract.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,17 +62,25 @@ static void on_trouble(const Failure *failure, void *userdata) {
     bench->last_trouble = failure->kind;
 }
 
-static int start(void **state, bool rsa, uint64_t grace) {
+typedef struct BenchOptions {
+    bool rsa, faults;
+    uint64_t grace;
+} BenchOptions;
+
+static int start(void **state, const BenchOptions *wanted) {
     Bench *bench = calloc(1, sizeof(*bench));
     Failure failure = FAILURE_INIT;
+    char faults[512];
 
     if (swtpm_new(&bench->swtpm) < 0 || sd_event_new(&bench->loop) < 0)
         return -1;
+    snprintf(faults, sizeof(faults), "%s:%s/faults,%s", TCTI_FAULT_PATH, swtpm_directory(bench->swtpm),
+             swtpm_tcti(bench->swtpm));
     Tpm *tpm = NULL;
-    const TpmOptions options = { .tcti = swtpm_tcti(bench->swtpm) };
-    const SigningCallbacks callbacks = { on_closed, on_used, on_unused, on_trouble, bench, grace };
+    const TpmOptions options = { .tcti = wanted->faults ? faults : swtpm_tcti(bench->swtpm) };
+    const SigningCallbacks callbacks = { on_closed, on_used, on_unused, on_trouble, bench, wanted->grace };
     assert_int_equal(tpm_new(&options, &tpm), 0);
-    for (unsigned i = 0; i < (rsa ? 3 : 2); i++)
+    for (unsigned i = 0; i < (wanted->rsa ? 3 : 2); i++)
         if (tpm_key_create_under(tpm, i < 2 ? KEY_ECDSA_P256 : KEY_RSA_2048, (BytesView) { NULL, 0 }, &bench->keys[i],
                                  &failure) < 0)
             fail_msg("creating a key: %s", failure.text);
@@ -86,15 +95,19 @@ static int start(void **state, bool rsa, uint64_t grace) {
 }
 
 int bench_start(void **state) {
-    return start(state, false, 0);
+    return start(state, &(BenchOptions) { 0 });
 }
 
 int bench_start_with_rsa(void **state) {
-    return start(state, true, 0);
+    return start(state, &(BenchOptions) { .rsa = true });
 }
 
 int bench_start_with_grace(void **state, uint64_t grace) {
-    return start(state, false, grace);
+    return start(state, &(BenchOptions) { .grace = grace });
+}
+
+int bench_start_with_faults(void **state) {
+    return start(state, &(BenchOptions) { .rsa = true, .faults = true });
 }
 
 int bench_stop(void **state) {
@@ -124,12 +137,84 @@ SigningIdentity bench_identity(const Bench *bench, uint32_t generation) {
     };
 }
 
-int bench_open(Bench *bench, Purpose purpose) {
+int bench_open_of(Bench *bench, const char *identity, Purpose purpose) {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    const SigningHandle handle = { bench->next_id++, "demo", purpose, fds[0], 0, -1 };
+    const SigningHandle handle = { bench->next_id++, identity, purpose, fds[0], 0, -1 };
     assert_int_equal(signing_open_handle(bench->signing, &handle), 0);
     return fds[1];
+}
+
+int bench_open(Bench *bench, Purpose purpose) {
+    return bench_open_of(bench, "demo", purpose);
+}
+
+/* ---- the TPM ---- */
+
+static void replace(const Bench *bench, const char *name, const char *text) {
+    char path[300], fresh[310];
+    snprintf(path, sizeof(path), "%s/%s", swtpm_directory(bench->swtpm), name);
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    FILE *file = fopen(fresh, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(fresh, path), 0);
+}
+
+void bench_inject(Bench *bench, const char *faults) {
+    replace(bench, "faults.trace", "");
+    replace(bench, "faults", faults);
+}
+
+unsigned bench_commands(Bench *bench, const char *name) {
+    char path[300], line[64];
+    unsigned count = 0;
+    snprintf(path, sizeof(path), "%s/faults.trace", swtpm_directory(bench->swtpm));
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = 0;
+        count += strcmp(line, name) == 0;
+    }
+    fclose(file);
+    replace(bench, "faults.trace", "");
+    return count;
+}
+
+struct Hold {
+    sem_t held, let_go;
+    unsigned ended;
+};
+
+static void run_hold(Tpm *tpm, void *data) {
+    Hold *hold = data;
+    sem_post(&hold->held);
+    while (sem_wait(&hold->let_go) < 0)
+        ;
+}
+
+static void end_hold(void *data, bool cancelled) {
+    ((Hold *) data)->ended++;
+}
+
+Hold *bench_hold(Bench *bench) {
+    Hold *hold = calloc(1, sizeof(*hold));
+    assert_non_null(hold);
+    sem_init(&hold->held, 0, 0);
+    sem_init(&hold->let_go, 0, 0);
+    assert_int_equal(signing_run(bench->signing, run_hold, end_hold, hold), 0);
+    while (sem_wait(&hold->held) < 0)
+        ;
+    return hold;
+}
+
+void bench_let_go(Bench *bench, Hold *hold) {
+    sem_post(&hold->let_go);
+    bench_wait(bench, &hold->ended, 1);
+    sem_destroy(&hold->held);
+    sem_destroy(&hold->let_go);
+    free(hold);
 }
 
 void bench_wait(Bench *bench, const unsigned *counter, unsigned wanted) {

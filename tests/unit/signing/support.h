@@ -34,6 +34,7 @@ typedef struct Bench {
 int bench_start(void **state);
 int bench_start_with_rsa(void **state);
 int bench_start_with_grace(void **state, uint64_t grace);
+int bench_start_with_faults(void **state); /* with RSA, behind tcti-fault */
 int bench_stop(void **state);
 
 /* Describes "demo" with a generation's key (keys[generation - 1]); to be changed and passed to signing_set_identity. */
@@ -41,6 +42,19 @@ SigningIdentity bench_identity(const Bench *bench, uint32_t generation);
 
 /* Opens a handle of "demo"; the holder's end, and its id in bench->next_id - 1. */
 int bench_open(Bench *bench, Purpose purpose);
+
+/* Opens a handle of that identity; the holder's end. */
+int bench_open_of(Bench *bench, const char *identity, Purpose purpose);
+
+/* What tcti-fault.c does from now on, and how many commands of that name it has passed on since the last call of
+ * either. Only behind tcti-fault. */
+void bench_inject(Bench *bench, const char *faults);
+unsigned bench_commands(Bench *bench, const char *name);
+
+/* Holds the thread up, as a long TPM command does, from when this returns until it is let go. */
+typedef struct Hold Hold;
+Hold *bench_hold(Bench *bench);
+void bench_let_go(Bench *bench, Hold *hold);
 
 /* Turns main's loop until `*counter` is `wanted`; fails the test after ten seconds. */
 void bench_wait(Bench *bench, const unsigned *counter, unsigned wanted);
