@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Connections of credential handles. Each turn of the loop serves one packet of a connection. A request is read only
- * when the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is sent
- * only when the holder has read everything before it, so at most four descriptors are on their way to it. What a holder
- * does not read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes the
- * handle. A handle that was closed stays with us until its holder has read what was sent or has closed its end: till
- * then descriptors of ours are on their way to it. */
+/* Connections of credential handles. Each turn that one is given (queue.c) serves one of its packets. A request is read
+ * only when the kernel has room for its answer, so no answer is ever kept here; a State, which carries descriptors, is
+ * sent only when the holder has read everything before it, so at most four descriptors are on their way to it. What a
+ * holder does not read or sends too much of waits in its own socket. What is not as identityd-handle(7) has it closes
+ * the handle. A handle that was closed stays with us until its holder has read what was sent or has closed its end:
+ * till then descriptors of ours are on their way to it. */
 #include "signing/signing-internal.h"
 
 #include <linux/sockios.h>
@@ -34,7 +34,8 @@ int handle_new(Signing *signing, const SigningHandle *description, Handle **ret)
     handle->socket = TAKE_FD(socket);
     handle->first_sender_pidfd = description->first_sender > 0 ? TAKE_FD(pidfd) : -1;
     handle->identity_name = strdup(description->identity);
-    if (!handle->identity_name)
+    const SigningPayer payer = { SIGNING_FOR_USER, description->uid, description->identity };
+    if (!handle->identity_name || place_new(&payer, &handle->place) < 0)
         return -ENOMEM;
     if (setsockopt(handle->socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
         setsockopt(handle->socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
@@ -52,6 +53,7 @@ Handle *handle_free(Handle *handle) {
     sd_event_source_disable_unref(handle->source);
     close_safe(handle->socket);
     close_safe(handle->first_sender_pidfd);
+    place_clear(&handle->place);
     free(handle->identity_name);
     free(handle);
     return NULL;
@@ -135,6 +137,8 @@ void handle_close(Handle *handle) {
         if (handle->next)
             handle->next->previous = handle->previous;
         handle->identity = NULL;
+        client_rest(&handle->client);
+        queue_leave(TAKE_PTR(handle->client.lane), signing);
         atomic_fetch_sub(&signing->handles_open, 1);
         served_review(signing, identity);
     }
@@ -142,15 +146,19 @@ void handle_close(Handle *handle) {
         close_socket(handle);
 }
 
-/* Reading waits for packets (level-triggered); flushing waits for the holder to read (edge-triggered: writable is what
- * the socket nearly always is, and what counts is each packet that the holder takes). */
+/* Reading waits for packets, flushing for the holder to read: writable is what the socket nearly always is, and what
+ * counts is each packet that the holder takes. Both are told once (edge-triggered), also where it is so already: who
+ * has something to be read is known to the queue until there is nothing left, and would else be told of before each
+ * turn, all of them. */
 static int set_flushing(Handle *handle, bool flushing) {
     if (handle->flushing == flushing)
         return 0;
-    int r = sd_event_source_set_io_events(handle->source, flushing ? EPOLLOUT | EPOLLET : EPOLLIN);
+    int r = sd_event_source_set_io_events(handle->source, (flushing ? EPOLLOUT : EPOLLIN) | EPOLLET);
     if (r < 0)
         return r;
     handle->flushing = flushing;
+    if (flushing)
+        client_rest(&handle->client);
     return 0;
 }
 
@@ -353,34 +361,61 @@ static int serve(Handle *handle, const Packet *packet) {
     }
 }
 
-/* One turn: something unsent, or else one packet. */
-static int turn(Handle *handle) {
-    _cleanup_packet_ Packet packet = PACKET_INIT;
-    int unread, r;
+/* Nothing is read while much is unread: just what EPOLLOUT waits for. */
+static int has_room(Handle *handle) {
+    int unread, r = unread_by_holder(handle, &unread);
 
-    if (handle->state_pending) {
-        r = send_state(handle);
-        return r < 0 ? r : set_flushing(handle, handle->state_pending);
-    }
-    r = unread_by_holder(handle, &unread);
-    if (r < 0)
-        return r;
-    if (unread > handle->send_buffer / 4) /* just what EPOLLOUT waits for */
-        return set_flushing(handle, true);
-    r = packet_receive(handle->socket, &handle->signing->buffer, false, &packet);
+    return r < 0 ? r : unread <= handle->send_buffer / 4;
+}
+
+/* Sends what is unsent, if that can be now, and goes back to reading then. */
+static int flush(Handle *handle) {
+    int r = handle->state_pending ? send_state(handle) : has_room(handle);
+
+    return r < 0 ? r : set_flushing(handle, r == 0);
+}
+
+static int receive(Handle *handle, Packet *ret) {
+    Signing *signing = handle->signing;
+    int r = packet_receive(handle->socket, &signing->buffer, false, ret);
+
+    if (r == PACKET_NONE && client_await(&handle->client, signing, handle->socket))
+        r = packet_receive(handle->socket, &signing->buffer, false, ret);
+    return r;
+}
+
+/* Its turn: one packet. */
+static int turn(Client *client) {
+    Handle *handle = (Handle *) client;
+    _cleanup_packet_ Packet packet = PACKET_INIT;
+
+    int r = has_room(handle);
+    if (r <= 0)
+        return r < 0 ? r : set_flushing(handle, true);
+    r = receive(handle, &packet);
     if (r == PACKET_CLOSED)
         return -EPIPE;
-    if (r == PACKET_RECEIVED)
-        r = serve(handle, &packet);
-    return r < 0 ? r : set_flushing(handle, handle->state_pending);
+    if (r != PACKET_RECEIVED)
+        return r;
+    r = serve(handle, &packet);
+    if (r >= 0)
+        r = set_flushing(handle, handle->state_pending);
+    return r < 0 ? r : !handle->flushing;
+}
+
+static void end_turn(Client *client, int result) {
+    if (result < 0)
+        handle_close((Handle *) client);
 }
 
 static int on_socket(sd_event_source *source, int fd, uint32_t events, void *userdata) {
     Handle *handle = userdata;
 
     /* EPOLLHUP: nobody is left to take an answer, so what it still asked for is not worth the TPM's time. */
-    if (events & (EPOLLHUP | EPOLLERR) || turn(handle) < 0)
+    if (events & (EPOLLHUP | EPOLLERR) || (handle->flushing && flush(handle) < 0))
         handle_close(handle);
+    else if (events & EPOLLIN && !handle->flushing)
+        client_wait(&handle->client, handle->signing);
     return 0;
 }
 
@@ -389,7 +424,7 @@ void handle_open(Handle *handle) {
     ServedIdentity *identity = served_find(&signing->served, handle->identity_name);
 
     if (!identity || atomic_load(&signing->stopping) ||
-        sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN, on_socket, handle) < 0) {
+        sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN | EPOLLET, on_socket, handle) < 0) {
         handle_close(handle);
         return;
     }
@@ -398,6 +433,10 @@ void handle_open(Handle *handle) {
     if (handle->next)
         handle->next->previous = handle;
     identity->handles = handle;
+    handle->client.lane = queue_enter(signing, &handle->place);
+    handle->client.serve = turn;
+    handle->client.served = end_turn;
+    share_begin(&handle->client.share, &handle->client.lane->share);
     atomic_fetch_add(&signing->handles_open, 1);
     /* The first State is out: main sent it when it opened the handle, of just this identity, since what it said of it
      * before has been heard here, and nothing that it said later. But we may have learned something. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the files of this room share: who owns what on the signing thread. signing.c has the thread's life and the calls
- * from main, handle.c the connections, served.c the identities, thread.c what all of them need. But for `Signing`'s two
+ * from main, handle.c the connections, job.c the jobs, queue.c whose turn it is, served.c the identities, thread.c what
+ * all of them need. But for `Signing`'s two
  * marked parts everything here is touched by the signing thread alone. */
 #pragma once
 
 #include "common/packet.h"
+#include "rules/shares.h"
 #include "signing/closer.h"
 #include "signing/hold.h"
 #include "signing/mailbox.h"
@@ -14,6 +16,9 @@
 #include <stdatomic.h>
 
 typedef struct Handle Handle;
+typedef struct Job Job;
+typedef struct Lane Lane;
+typedef struct User User;
 typedef struct ServedGeneration ServedGeneration;
 typedef struct ServedIdentity ServedIdentity;
 
@@ -25,6 +30,24 @@ typedef struct ServedSet {
     ServedIdentity *first;
     Tpm *tpm; /* in which keys may be loaded; NULL in main's */
 } ServedSet;
+
+/* Who wants turns of the TPM: a handle, or a line of jobs. First in what it is made into, as its share is first in it.
+ */
+typedef struct Client Client;
+struct Client {
+    Share share;
+    Lane *lane; /* NULL: it is not in the queue, or is our own */
+    /* One turn. Positive: it may want another; 0: it wants none for now; negative: it is to be ended. */
+    int (*serve)(Client *client);
+    /* That turn has been charged, and this was its result. May free the client. */
+    void (*served)(Client *client, int result);
+};
+
+typedef struct JobLine {
+    Client client;
+    Signing *signing; /* NULL: it has not begun */
+    Job *first, *last;
+} JobLine;
 
 struct Signing {
     /* main's alone */
@@ -41,6 +64,10 @@ struct Signing {
     uint64_t review_at; /* UINT64_MAX: the timer is off */
     uint64_t grace;     /* µs */
     ServedSet served;
+    Shares shares;
+    User *users;
+    JobLine own_jobs; /* that go first */
+    sd_event_source *turn;
     Handle *lingering; /* closed, and not read to the end */
     Closer *closer;
     PacketBuffer buffer;
@@ -128,9 +155,60 @@ bool served_pss_matters(const ServedIdentity *identity, unsigned algorithms);
 /* Says to main which generations no handle holds (any more), and sets the timer for those held for a grace time. */
 void served_review(Signing *signing, ServedIdentity *identity);
 
+/* ---- queue.c ---- */
+
+struct User {
+    Share share;
+    User *next;
+    int64_t uid; /* or ourselves */
+    Lane *lanes;
+};
+
+/* One user's use of one identity. */
+struct Lane {
+    Share share;
+    User *user;
+    Lane *next;       /* of its user */
+    unsigned clients; /* handles, and jobs in the line */
+    JobLine jobs;
+    char identity[];
+};
+
+/* Room for what the queue may not know yet: made where it can fail, and taken where it must not. */
+typedef struct Place {
+    User *user;
+    Lane *lane;
+} Place;
+
+int place_new(const SigningPayer *payer, Place *ret); /* 0 or -ENOMEM; on any thread */
+void place_clear(Place *place);
+
+int queue_begin(Signing *signing); /* 0 or -errno */
+void queue_end(Signing *signing);  /* all clients have left */
+
+/* Makes a payer's lane known and counts one more in it; clears the place. */
+Lane *queue_enter(Signing *signing, Place *place);
+void queue_leave(Lane *lane, Signing *signing); /* one less; may free it */
+
+/* It wants a turn; it wants none. */
+void client_wait(Client *client, Signing *signing);
+void client_rest(Client *client);
+
+/* The client whose turn it is has nothing in its socket. Where it has had less than the next one it is given a moment,
+ * a small part of what it is behind by: a program that asks again as soon as it is answered would else be overtaken by
+ * what takes a hundred times as long, each time, and never catch up. True: there is something now. */
+bool client_await(const Client *client, Signing *signing, int socket);
+
+/* ---- job.c ---- */
+
+/* Cancels all that wait. */
+void jobs_cancel(Signing *signing);
+
 /* ---- handle.c ---- */
 
 struct Handle {
+    Client client;
+    Place place;             /* until it is open */
     Handle *previous, *next; /* in its identity, or among the lingering */
     Signing *signing;
     ServedIdentity *identity; /* NULL until it is open */

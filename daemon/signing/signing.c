@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signing thread: its life, the calls from main, and jobs. Every call posts a letter and
- * returns; the letters of a caller take effect in their order. Letters and connections have the same priority in the
- * loop, which serves the one that waited longest: neither jobs nor handles can starve the other. */
+/* The signing thread: its life, and the calls from main. Every call posts a letter and returns; the letters of a caller
+ * take effect in their order. Letters, and news of connections, go before turns of the TPM (queue.c), which so are
+ * given knowing all who want one; each costs next to nothing, and no connection has more news than requests served. */
 #include "signing/signing-internal.h"
 
 #include <signal.h>
@@ -22,10 +22,12 @@ static void *run_thread(void *userdata) {
     if (sd_event_loop(signing->loop) < 0)
         abort();
     mailbox_free(signing->to_thread);
+    jobs_cancel(signing);
     while (signing->served.first)
         remove_identity(signing, signing->served.first);
     while (signing->lingering)
         handle_end_lingering(signing->lingering);
+    queue_end(signing);
     closer_free(signing->closer);
     sd_event_source_disable_unref(signing->review_timer);
     sd_event_unref(signing->loop);
@@ -54,6 +56,7 @@ static Signing *discard(Signing *signing) {
     mailbox_free(signing->to_thread);
     mailbox_free(signing->to_main);
     closer_free(signing->closer);
+    queue_end(signing);
     sd_event_unref(signing->loop);
     free(signing);
     return NULL;
@@ -73,6 +76,8 @@ int signing_new(Tpm *tpm, sd_event *main_loop, const SigningCallbacks *callbacks
         r = mailbox_new(signing->loop, SD_EVENT_PRIORITY_NORMAL, &signing->to_thread);
     if (r >= 0)
         r = mailbox_new(main_loop, SD_EVENT_PRIORITY_NORMAL, &signing->to_main);
+    if (r >= 0)
+        r = queue_begin(signing);
     if (r >= 0)
         r = closer_new(&signing->closer);
     if (r < 0)
@@ -98,47 +103,7 @@ Signing *signing_free(Signing *signing) {
     return NULL;
 }
 
-/* ---- jobs ---- */
-
-typedef struct Job {
-    Signing *signing;
-    SigningJobRun run;
-    SigningJobDone done;
-    void *data;
-    bool cancelled;
-    Mail mail;
-} Job;
-
-static void finish_job(void *data) {
-    _cleanup_free_ Job *job = data;
-
-    job->done(job->data, job->cancelled);
-}
-
-static void run_job(void *data) {
-    Job *job = data;
-    Signing *signing = job->signing;
-
-    job->cancelled = atomic_load(&signing->stopping);
-    if (!job->cancelled) {
-        thread_busy_begin(signing);
-        job->run(signing->tpm, job->data);
-        thread_busy_end(signing);
-    }
-    mailbox_post_mail(signing->to_main, &job->mail, finish_job, job);
-}
-
-int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data) {
-    /* Whoever is told the last things, once the thread has ended, may want more of it. */
-    if (atomic_load(&signing->stopping))
-        return -ESHUTDOWN;
-    Job *job = malloc(sizeof(*job));
-    if (!job)
-        return -ENOMEM;
-    *job = (Job) { .signing = signing, .run = run, .done = done, .data = data };
-    mailbox_post_mail(signing->to_thread, &job->mail, run_job, job);
-    return 0;
-}
+/* ---- signs of life ---- */
 
 uint64_t signing_busy_since(Signing *signing) {
     return atomic_load_explicit(&signing->busy_since, memory_order_relaxed);

@@ -10,6 +10,7 @@
 #include "common/scheme.h"
 #include "tpm/tpm.h"
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 typedef struct Signing Signing;
@@ -50,11 +51,24 @@ DEFINE_CLEANUP(Signing, signing_free)
 
 /* ---- jobs: anything slow or one-off that needs the TPM ---- */
 
-/* `run` runs on the signing thread, between signatures, and may use `tpm`; `done` runs on main afterwards and owns
- * `data`; `cancelled` true: run was not called since the thread ends. 0; -ENOMEM, or -ESHUTDOWN from inside
- * signing_free: neither will be called. */
+/* Whose time of the TPM a job takes (docs/design.md §2, "Turns"). */
+typedef struct SigningPayer {
+    enum {
+        SIGNING_OWN,      /* ours: it goes first, up to half of the time. What others wait for, and is soon over */
+        SIGNING_OWN_SLOW, /* ours: an equal share, as if we were one more user. What may take long, as a key does */
+        SIGNING_FOR_USER, /* that user's, on that identity, as if it were one more handle */
+    } who;
+    uid_t uid;
+    const char *identity; /* by its name; copied */
+} SigningPayer;
+
+/* `run` runs on the signing thread, between signatures, when it is the payer's turn, and may use `tpm`; `done` runs on
+ * main afterwards and owns `data`; `cancelled` true: run was not called since the thread ends. Jobs of one payer run in
+ * their order. 0; -ENOMEM, or -ESHUTDOWN from inside signing_free: neither will be called. */
 typedef void (*SigningJobRun)(Tpm *tpm, void *data);
 typedef void (*SigningJobDone)(void *data, bool cancelled);
+int signing_run_for(Signing *signing, const SigningPayer *payer, SigningJobRun run, SigningJobDone done, void *data);
+/* The same, for SIGNING_OWN. */
 int signing_run(Signing *signing, SigningJobRun run, SigningJobDone done, void *data);
 
 /* Microseconds (CLOCK_MONOTONIC) since which the thread has been inside one TPM command or job, 0 if it is idle:
@@ -106,6 +120,7 @@ typedef struct SigningHandle {
     int socket;             /* our end, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK: taken, also on failure */
     pid_t first_sender;     /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
     int first_sender_pidfd; /* … and this pidfd must still be alive then; taken; -1 without */
+    uid_t uid;              /* whose time of the TPM its signatures take: who opened it, as the bus has it */
 } SigningHandle;
 /* 0, or -errno: then handle_closed is not called. The kernel counts all descriptors that are on their way against
  * RLIMIT_NOFILE and refuses any beyond it, which closes the handle: there must be room for SIGNING_DESCRIPTORS_MAX of

@@ -137,12 +137,20 @@ SigningIdentity bench_identity(const Bench *bench, uint32_t generation) {
     };
 }
 
-int bench_open_of(Bench *bench, const char *identity, Purpose purpose) {
+static int open_handle(Bench *bench, const char *identity, Purpose purpose, uid_t uid) {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    const SigningHandle handle = { bench->next_id++, identity, purpose, fds[0], 0, -1 };
+    const SigningHandle handle = { bench->next_id++, identity, purpose, fds[0], 0, -1, uid };
     assert_int_equal(signing_open_handle(bench->signing, &handle), 0);
     return fds[1];
+}
+
+int bench_open_of(Bench *bench, const char *identity, Purpose purpose) {
+    return open_handle(bench, identity, purpose, 0);
+}
+
+int bench_open_for(Bench *bench, const char *identity, uid_t uid) {
+    return open_handle(bench, identity, PURPOSE_DATA, uid);
 }
 
 int bench_open(Bench *bench, Purpose purpose) {

@@ -45,6 +45,8 @@ int bench_open(Bench *bench, Purpose purpose);
 
 /* Opens a handle of that identity; the holder's end. */
 int bench_open_of(Bench *bench, const char *identity, Purpose purpose);
+/* The same for `data`, for that user. */
+int bench_open_for(Bench *bench, const char *identity, uid_t uid);
 
 /* What tcti-fault.c does from now on, and how many commands of that name it has passed on since the last call of
  * either. Only behind tcti-fault. */
