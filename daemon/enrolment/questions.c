@@ -146,7 +146,9 @@ static int make_signature(Attempt *attempt, const JobQuestion *question, Failure
     int r = check_authenticator(attempt, ret_failure);
     if (r < 0)
         return r;
-    const SignOrder order = { attempt->authenticator_key, question->scheme, { digest, (size_t) size } };
+    const SignOrder order = { .key = attempt->authenticator_key,
+                              .scheme = question->scheme,
+                              .digest = { digest, (size_t) size } };
     r = sign_task_start(identity_context(attempt->identity)->work, &order, on_signed, attempt, &attempt->task);
     return r < 0 ? failure_errno(ret_failure, r, "Signing for the enroller") : 0;
 }

@@ -74,7 +74,10 @@ static int begin(const SignatureRequest *request, const Digest *digest, Operatio
     Work *work = identity_context(identity)->work;
     Signatures *signatures = identity_part(identity, &signatures_duty);
     _cleanup_free_ Signature *signature = calloc(1, sizeof *signature);
-    const SignOrder order = { identity_key(identity), digest->scheme, { digest->bytes, digest->size } };
+    const SignOrder order = { .key = identity_key(identity),
+                              .scheme = digest->scheme,
+                              .digest = { digest->bytes, digest->size },
+                              .payer = { SIGNING_FOR_USER, request->caller->uid, identity_name(identity) } };
 
     if (!signature)
         return -ENOMEM;

@@ -48,12 +48,14 @@ int key_task_start(Work *work, KeyAlgorithm algorithm, KeyDone done, void *userd
 
     if (!task)
         return -ENOMEM;
-    *task = (KeyTask) {
-        .task = { .run = key_task_run, .answer = key_task_answer, .free = key_task_free, .patience = KEY_PATIENCE },
-        .algorithm = algorithm,
-        .done = done,
-        .userdata = userdata
-    };
+    *task = (KeyTask) { .task = { .run = key_task_run,
+                                  .answer = key_task_answer,
+                                  .free = key_task_free,
+                                  .patience = KEY_PATIENCE,
+                                  .payer = { .who = SIGNING_OWN_SLOW } },
+                        .algorithm = algorithm,
+                        .done = done,
+                        .userdata = userdata };
     /* The parent that this daemon has looked at: an identity whose key has another one is `replaced` and gets its new
      * key here only when somebody asks for it. */
     memcpy(task->parent_name, parent.data, parent.size);
@@ -108,11 +110,13 @@ int sign_task_start(Work *work, const SignOrder *order, BytesDone done, void *us
     SignTask *task = malloc(sizeof *task);
     if (!task)
         return -ENOMEM;
-    *task = (SignTask) { .task = { .run = sign_task_run, .answer = sign_task_answer, .free = sign_task_free },
-                         .scheme = order->scheme,
-                         .digest_size = order->digest.size,
-                         .done = done,
-                         .userdata = userdata };
+    *task = (SignTask) {
+        .task = { .run = sign_task_run, .answer = sign_task_answer, .free = sign_task_free, .payer = order->payer },
+        .scheme = order->scheme,
+        .digest_size = order->digest.size,
+        .done = done,
+        .userdata = userdata
+    };
     memcpy(task->digest, order->digest.data, order->digest.size);
     int r = tpm_key_copy(order->key, &task->key);
     if (r >= 0)

@@ -17,7 +17,8 @@ typedef void (*BytesDone)(const Failure *failure, BytesView bytes, void *userdat
 typedef struct SignOrder {
     const TpmKey *key;
     const SignatureScheme *scheme;
-    BytesView digest; /* of the scheme's length */
+    BytesView digest;   /* of the scheme's length */
+    SigningPayer payer; /* whose time of the TPM it takes; zeroed: our own, which goes first */
 } SignOrder;
 int sign_task_start(Work *work, const SignOrder *order, BytesDone done, void *userdata, TpmTask **ret_task);
 

@@ -119,7 +119,7 @@ int tpm_task_start(TpmTasks *tasks, TpmTask *task) {
 
     task->tasks = tasks;
     if (r >= 0)
-        r = signing_run(device_signing(tasks->device), task_run, task_done, task);
+        r = signing_run_for(device_signing(tasks->device), &task->payer, task_run, task_done, task);
     if (r < 0)
         return r;
     task->started = boottime_usec();

@@ -3,6 +3,7 @@
  * so whoever waits is answered once the TPM counts as hung, and what the task comes to in the end is dropped. */
 #pragma once
 
+#include "signing/signing.h"
 #include "work/work.h"
 
 #include <stdbool.h>
@@ -15,6 +16,7 @@ struct TpmTask {
     void (*answer)(TpmTask *task, const Failure *failure); /* on main: results only where it is of the kind NONE */
     void (*free)(TpmTask *task);                           /* on main, last */
     uint64_t patience;                                     /* µs, before a hung TPM ends the wait */
+    SigningPayer payer;                                    /* whose time it takes; borrowed until it has begun */
     Failure failure;
     /* for tpm-task.c */
     TpmTasks *tasks;
