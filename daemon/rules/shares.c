@@ -5,6 +5,9 @@
 #include <assert.h>
 #include <stddef.h>
 
+#define UNUSUAL 8U /* times what is usual: a key that had to be loaded is below that */
+#define LATELY  8U /* what is usual moves by this part of the difference */
+
 /* Behind `before`, NULL: at the head. */
 static void link_behind(Share *share, Share *before) {
     Share *parent = share->parent;
@@ -113,6 +116,18 @@ void shares_charge(Shares *shares, Share *share, uint64_t cost) {
         link_behind(share, place_from_the_end(share));
     }
     shares->owed -= shares->owed < cost ? shares->owed : cost;
+}
+
+uint64_t share_cost(uint64_t *usual, uint64_t took) {
+    uint64_t cost = *usual > 0 && took / UNUSUAL > *usual ? *usual * UNUSUAL : took;
+
+    if (*usual == 0)
+        *usual = cost;
+    else if (cost > *usual)
+        *usual += (cost - *usual) / LATELY;
+    else
+        *usual -= (*usual - cost) / LATELY;
+    return cost;
 }
 
 uint64_t shares_lead(const Shares *shares, const Share *share) {

@@ -63,6 +63,11 @@ Share *shares_next(Shares *shares, const SharesPreference *preference);
 /* What it had has cost so many µs (at least 1), for itself and all above it. It may wait or not. */
 void shares_charge(Shares *shares, Share *share, uint64_t cost);
 
+/* What a turn counts for that took so long (µs), where what was done takes about the same each time, as signatures by
+ * one key do: `usual` is what it has counted for lately (0: it was never done), and is brought up to date. Where a turn
+ * took very much longer the machine was at something else, and whoever happened to have it shall not owe that. */
+uint64_t share_cost(uint64_t *usual, uint64_t took);
+
 /* How much less than the next one (µs) the top share above the one that shares_next returned has had, where nobody else
  * waits below that: for so long it would go on being next, were it to ask again. 0: there is somebody else below it, or
  * nobody at all. */

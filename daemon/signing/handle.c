@@ -293,6 +293,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
     }
     if (r < 0)
         return failure_prefix(ret_failure, r, "identity %s", handle->identity->name);
+    handle->client.usual = &generation->usual;
     *ret_generation = generation;
     return 0;
 }

@@ -45,6 +45,8 @@ static int run_first(Client *client) {
         thread_busy_end(signing);
     }
     send_back(job, stopping);
+    if (client->lane && client->lane->user->uid != OURSELVES)
+        client->usual = &line->usual;
     return line->first ? 1 : 0;
 }
 

@@ -9,9 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-/* Ourselves, among the users: no uid_t has this value. */
-#define OURSELVES (-1)
-
 /* Users who have left and owe time still: else whoever comes back with a new handle for each signature would owe
  * nothing, ever. Of more than so many the oldest are forgotten. */
 #define REMEMBERED_MAX 64U
@@ -129,14 +126,15 @@ static int on_turn(sd_event_source *source, void *userdata) {
     if (!client)
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
     uint64_t begun = thread_now();
+    client->usual = NULL;
     int r = client->serve(client);
-    uint64_t cost = thread_now() - begun;
+    uint64_t took = thread_now() - begun;
     if (client->lane) {
-        shares_charge(&signing->shares, &client->share, cost);
+        shares_charge(&signing->shares, &client->share, client->usual ? share_cost(client->usual, took) : took);
         if (r <= 0)
             share_rest(&client->share);
     } else
-        shares_charge_own(&signing->shares, cost);
+        shares_charge_own(&signing->shares, took);
     client->served(client, r);
     return 0;
 }

@@ -36,7 +36,8 @@ typedef struct ServedSet {
 typedef struct Client Client;
 struct Client {
     Share share;
-    Lane *lane; /* NULL: it is not in the queue, or is our own */
+    Lane *lane;      /* NULL: it is not in the queue, or is our own */
+    uint64_t *usual; /* of what its turn did, set by `serve`; NULL: the turn counts as long as it took (share_cost) */
     /* One turn. Positive: it may want another; 0: it wants none for now; negative: it is to be ended. */
     int (*serve)(Client *client);
     /* That turn has been charged, and this was its result. May free the client. */
@@ -47,6 +48,7 @@ typedef struct JobLine {
     Client client;
     Signing *signing; /* NULL: it has not begun */
     Job *first, *last;
+    uint64_t usual; /* where it is a user's: all sign with one key */
 } JobLine;
 
 struct Signing {
@@ -103,6 +105,7 @@ struct ServedGeneration {
     ServedGeneration *next; /* the next older */
     uint32_t number;
     TpmKey *key;
+    uint64_t usual; /* µs: of a signature's turn, as share_cost has it */
     bool used_said, unused_said;
 };
 
@@ -157,10 +160,12 @@ void served_review(Signing *signing, ServedIdentity *identity);
 
 /* ---- queue.c ---- */
 
+#define OURSELVES (-1) /* among the users: no uid_t has this value */
+
 struct User {
     Share share;
     User *next;
-    int64_t uid; /* or ourselves */
+    int64_t uid; /* or OURSELVES */
     Lane *lanes;
 };
 

@@ -243,6 +243,34 @@ static void own_jobs_go_first_up_to_half(void **state) {
     assert_true(shares_own_goes(&shares));
 }
 
+/* What took very much longer than usual counts for eight times that; a TPM that has become slower is not unusual for
+ * long, and neither is one that has become faster. */
+static void costs_are_usual_ones(void **state) {
+    uint64_t usual = 0;
+
+    assert_int_equal(share_cost(&usual, 300), 300);
+    assert_int_equal(usual, 300);
+    assert_int_equal(share_cost(&usual, 2400), 2400); /* a key was loaded */
+    assert_int_equal(usual, 562);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(share_cost(&usual, 300), 300);
+    assert_in_range(usual, 300, 307);
+    uint64_t before = usual;
+    assert_int_equal(share_cost(&usual, 1000000), 8 * before);
+    assert_int_equal(usual, before + 7 * before / 8);
+    for (unsigned i = 0; i < 100; i++)
+        (void) share_cost(&usual, 1000000);
+    assert_int_equal(share_cost(&usual, 1000000), 1000000);
+    assert_in_range(usual, 999000, 1000000);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(share_cost(&usual, 1), 1);
+    assert_in_range(usual, 1, 8);
+    usual = 0;
+    assert_int_equal(share_cost(&usual, 0), 0); /* which is charged as 1 */
+    assert_int_equal(share_cost(&usual, UINT64_MAX), UINT64_MAX);
+    assert_int_equal(share_cost(&usual, UINT64_MAX), UINT64_MAX);
+}
+
 /* For how long the one that was chosen would go on being next. */
 static void leads(void **state) {
     Shares shares = { 0 };
@@ -493,6 +521,7 @@ int main(void) {
         cmocka_unit_test(what_costs_nothing_costs_something),
         cmocka_unit_test(charged_while_it_rests),
         cmocka_unit_test(own_jobs_go_first_up_to_half),
+        cmocka_unit_test(costs_are_usual_ones),
         cmocka_unit_test(leads),
         cmocka_unit_test(cheap_ones_first),
         cmocka_unit_test(walks_are_fair),

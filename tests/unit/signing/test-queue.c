@@ -14,6 +14,7 @@ typedef struct Asker {
     unsigned turns, ends;
     int result, last;
     uint64_t lasts; /* µs that its turn takes, at least */
+    uint64_t usual; /* 0: that is what it counts for */
 } Asker;
 
 static int setup(void **state) {
@@ -58,6 +59,8 @@ static int serve(Client *client) {
     Asker *asker = (Asker *) client;
 
     asker->turns++;
+    if (asker->usual > 0)
+        client->usual = &asker->usual;
     for (uint64_t begun = thread_now(); thread_now() < begun + asker->lasts;)
         ;
     return asker->result;
@@ -190,6 +193,27 @@ static void turns_are_given_and_charged(void **state) {
         queue_leave(lanes[i], signing);
 }
 
+/* A turn in which the machine was at something else does not count for all of that, where it is known what it should
+ * have taken. */
+static void unusual_turns(void **state) {
+    Signing *signing = *state;
+    Asker asker;
+    Lane *lane = enter(signing, 1, "x");
+
+    begin(&asker, lane, 0);
+    asker.lasts = 5000;
+    asker.usual = 100;
+    client_wait(&asker.client, signing);
+    run_turns(signing, 1);
+    assert_int_equal(lane->user->share.served, 800);
+    assert_int_equal(asker.usual, 187);
+    asker.usual = 0; /* the next is of another kind */
+    client_wait(&asker.client, signing);
+    run_turns(signing, 1);
+    assert_true(lane->user->share.served >= 5800);
+    queue_leave(lane, signing);
+}
+
 /* Only who is behind gets a moment, and only if it alone is what its user waits with. */
 static void a_moment_for_who_is_behind(void **state) {
     Signing *signing = *state;
@@ -232,6 +256,7 @@ int main(void) {
         TEST(places),
         TEST(debts_are_remembered),
         TEST(turns_are_given_and_charged),
+        TEST(unusual_turns),
         TEST(a_moment_for_who_is_behind),
     };
 
