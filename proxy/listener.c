@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* See listener.h. Two processes that start at the same path at once must not take each other's socket for one left
- * behind: the directory is locked from the look at the old socket until the new one listens, so that the second finds
- * it answering. */
+ * behind: a lock is held from the look at the old socket until the new one listens, so that the second finds it
+ * answering. The lock is on a file of its own beside the socket, which nobody else can open: who may read a directory
+ * could hold a lock on that, and keep the proxy from starting. */
 #include "proxy/listener.h"
 
 #include "command/complain.h"
 
 #include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,15 +27,59 @@ static ExitCode failed(const ProxyAddress *address, const char *what, int error)
 
 /* ---- a socket at a path ---- */
 
-static int lock_directory(int directory) {
-    for (unsigned waited = 0; flock(directory, LOCK_EX | LOCK_NB) < 0; waited += LOCK_STEP_MILLIS) {
+typedef struct Lock {
+    char *path; /* owned */
+    int fd;
+} Lock;
+
+/* Whoever holds the lock removes its file: who waited for that file meanwhile holds one that counts for nothing. */
+static bool is_at_path(const Lock *lock) {
+    struct stat there, held;
+
+    return lstat(lock->path, &there) == 0 && fstat(lock->fd, &held) == 0 && there.st_dev == held.st_dev &&
+           there.st_ino == held.st_ino;
+}
+
+static int lock_within(int fd, unsigned *waited) {
+    for (; flock(fd, LOCK_EX | LOCK_NB) < 0; *waited += LOCK_STEP_MILLIS) {
         if (errno != EWOULDBLOCK)
             return -errno;
-        if (waited >= PROXY_DIRECTORY_MILLIS)
+        if (*waited >= PROXY_LOCK_MILLIS)
             return -ETIMEDOUT;
         (void) poll(NULL, 0, LOCK_STEP_MILLIS);
     }
     return 0;
+}
+
+/* -EPERM: the file is somebody else's, or others may open it and hold the lock. */
+static int open_lock(Lock *lock) {
+    struct stat status;
+
+    lock->fd = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (lock->fd < 0 || fstat(lock->fd, &status) < 0)
+        return -errno;
+    return S_ISREG(status.st_mode) && status.st_uid == geteuid() && (status.st_mode & 077) == 0 ? 0 : -EPERM;
+}
+
+static int lock_path(Lock *lock) {
+    for (unsigned waited = 0;;) {
+        int r = open_lock(lock);
+        if (r == 0)
+            r = lock_within(lock->fd, &waited);
+        if (r < 0 || is_at_path(lock)) {
+            if (r < 0)
+                lock->fd = close_safe(lock->fd);
+            return r;
+        }
+        lock->fd = close_safe(lock->fd);
+    }
+}
+
+static void unlock(Lock *lock) {
+    if (lock->fd >= 0)
+        (void) unlink(lock->path);
+    close_safe(lock->fd);
+    free(lock->path);
 }
 
 /* Whether somebody listens: a full queue counts. */
@@ -67,23 +112,14 @@ static int bind_with_mode(int fd, const ProxyAddress *address, mode_t mode) {
     return r;
 }
 
-static ExitCode open_path(const ProxySettings *settings, ProxyListener *listener) {
+static ExitCode bind_path(const ProxySettings *settings, ProxyListener *listener) {
     const ProxyAddress *address = &settings->listen;
-    _cleanup_free_ char *copy = strdup(address->path.sun_path);
     struct stat status;
 
-    if (!copy)
-        return failed(address, "no memory", 0);
-    _cleanup_close_ int directory = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return failed(address, "opening its directory", errno);
-    int r = lock_directory(directory);
-    if (r < 0)
-        return failed(address, "locking its directory", -r);
     ExitCode code = clear_path(address);
     if (code != EXIT_OK)
         return code;
-    r = bind_with_mode(listener->fd, address, settings->mode);
+    int r = bind_with_mode(listener->fd, address, settings->mode);
     if (r < 0)
         return failed(address, "making the socket", -r);
     if (lstat(address->path.sun_path, &status) < 0)
@@ -94,6 +130,22 @@ static ExitCode open_path(const ProxySettings *settings, ProxyListener *listener
     if (listen(listener->fd, PROXY_BACKLOG) < 0)
         return failed(address, "listening", errno);
     return EXIT_OK;
+}
+
+static ExitCode open_path(const ProxySettings *settings, ProxyListener *listener) {
+    const ProxyAddress *address = &settings->listen;
+    _cleanup_(unlock) Lock lock = { .fd = -1 };
+
+    if (asprintf(&lock.path, "%s" PROXY_LOCK_SUFFIX, address->path.sun_path) < 0) {
+        lock.path = NULL;
+        return failed(address, "no memory", 0);
+    }
+    int r = lock_path(&lock);
+    if (r == -EPERM || r == -ELOOP)
+        return failed(address, "its lock (the path with " PROXY_LOCK_SUFFIX ") is no file of ours alone: remove it", 0);
+    if (r < 0)
+        return failed(address, "taking its lock (the path with " PROXY_LOCK_SUFFIX ")", -r);
+    return bind_path(settings, listener);
 }
 
 static ExitCode open_port(ProxyListener *listener) {

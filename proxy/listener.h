@@ -4,9 +4,10 @@
 
 #include "proxy/settings.h"
 
-#define PROXY_BACKLOG          256 /* connections that the kernel keeps while none is accepted */
-#define PROXY_LISTENERS_MAX    8U
-#define PROXY_DIRECTORY_MILLIS 5000U /* how long another may be busy with the socket's directory */
+#define PROXY_BACKLOG       256 /* connections that the kernel keeps while none is accepted */
+#define PROXY_LISTENERS_MAX 8U
+#define PROXY_LOCK_SUFFIX   ".lock" /* of the file beside a socket's path that is locked while the socket is made */
+#define PROXY_LOCK_MILLIS   5000U   /* how long another may be busy at the same path */
 
 typedef struct ProxyListener {
     int fd;

@@ -408,7 +408,7 @@ class Sockets(ProxyCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write("mine")
         self.refuse("there is a file that is no socket", *self.words(path), status=1)
-        self.refuse("opening its directory", *self.words(self.directory + "/missing/socket"), status=1)
+        self.refuse("taking its lock", *self.words(self.directory + "/missing/socket"), status=1)
 
     def test_a_socket_that_another_put_there_stays(self):
         path = self.path()

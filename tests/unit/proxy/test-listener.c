@@ -16,7 +16,7 @@
 #define FIRST_PASSED 3 /* sd_listen_fds(3) */
 
 static char directory[] = "/tmp/identityd-test.XXXXXX";
-static char path[64];
+static char path[64], lock_path[72];
 
 static ProxySettings at_path(void) {
     ProxySettings settings = { .identity = "demo", .listens = true, .mode = PROXY_MODE };
@@ -55,12 +55,14 @@ static void assert_refused(const ProxySettings *settings, ExitCode code, const c
 static int setup(void **state) {
     lab_said_begin();
     (void) unlink(path);
+    (void) unlink(lock_path);
     return 0;
 }
 
 static int teardown(void **state) {
     lab_said_end();
     (void) unlink(path);
+    (void) unlink(lock_path);
     return 0;
 }
 
@@ -176,7 +178,8 @@ static void test_a_directory_that_is_not_there(void **state) {
     ProxySettings settings = { .identity = "demo", .listens = true, .mode = PROXY_MODE };
 
     assert_int_equal(proxy_address_parse_plain("/nowhere/at/all", false, &settings.listen), EXIT_OK);
-    assert_refused(&settings, EXIT_FAILED, "cannot listen at /nowhere/at/all: opening its directory: No such file");
+    assert_refused(&settings, EXIT_FAILED,
+                   "cannot listen at /nowhere/at/all: taking its lock (the path with .lock): No such file");
 }
 
 /* Two that start at once: the second waits until the first listens, and then finds it. */
@@ -193,9 +196,17 @@ static void *hold(void *data) {
     return NULL;
 }
 
-static void test_a_directory_that_is_locked(void **state) {
+static int make_lock(mode_t mode) {
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, mode);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, mode), 0);
+    return fd;
+}
+
+static void test_a_path_that_is_locked(void **state) {
     ProxySettings settings = at_path();
-    Holder holder = { open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 200 };
+    Holder holder = { make_lock(0600), 200 };
     ProxyListeners listeners;
     pthread_t thread;
 
@@ -204,16 +215,78 @@ static void test_a_directory_that_is_locked(void **state) {
     assert_int_equal(proxy_listeners_open(&settings, &listeners), EXIT_OK);
     assert_int_equal(pthread_join(thread, NULL), 0);
     proxy_listeners_close(&listeners);
+    assert_int_equal(access(lock_path, F_OK), -1); /* it goes with the one that held it */
 }
 
-static void test_a_directory_that_stays_locked(void **state) {
+/* The one that held it removes the file: a lock on that is none any more, and another is taken. */
+static void *hold_and_remove(void *data) {
+    Holder *holder = data;
+
+    usleep(holder->milliseconds * 1000);
+    assert_int_equal(unlink(lock_path), 0);
+    close(holder->fd);
+    return NULL;
+}
+
+static void test_a_lock_that_is_removed(void **state) {
     ProxySettings settings = at_path();
+    Holder holder = { make_lock(0600), 200 };
+    ProxyListeners listeners;
+    pthread_t thread;
+
+    assert_int_equal(flock(holder.fd, LOCK_EX), 0);
+    assert_int_equal(pthread_create(&thread, NULL, hold_and_remove, &holder), 0);
+    assert_int_equal(proxy_listeners_open(&settings, &listeners), EXIT_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    proxy_listeners_close(&listeners);
+}
+
+static void test_a_path_that_stays_locked(void **state) {
+    ProxySettings settings = at_path();
+    int fd = make_lock(0600);
+
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_refused(&settings, EXIT_FAILED, "taking its lock (the path with .lock): Connection timed out");
+    assert_not_there();
+    close(fd);
+    assert_int_equal(access(lock_path, F_OK), 0); /* it is the other's */
+}
+
+/* Who may read the directory can lock that, and so nothing hangs on it. */
+static void test_a_directory_that_is_locked(void **state) {
+    ProxySettings settings = at_path();
+    ProxyListeners listeners;
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     assert_int_equal(flock(fd, LOCK_EX), 0);
-    assert_refused(&settings, EXIT_FAILED, "locking its directory: Connection timed out");
-    assert_not_there();
+    assert_int_equal(proxy_listeners_open(&settings, &listeners), EXIT_OK);
+    proxy_listeners_close(&listeners);
     close(fd);
+}
+
+/* One that others can open could be held by them for ever. */
+static void test_a_lock_that_others_can_hold(void **state) {
+    ProxySettings settings = at_path();
+
+    for (unsigned i = 0; i < 3; i++) {
+        static const mode_t modes[] = { 0644, 0620, 0600 };
+        (void) unlink(lock_path);
+        close(make_lock(modes[i]));
+        if (modes[i] == 0600) { /* as root only */
+            if (geteuid() != 0 || chown(lock_path, 65534, 65534) < 0)
+                continue;
+        }
+        assert_refused(&settings, EXIT_FAILED, "its lock (the path with .lock) is no file of ours alone: remove it");
+    }
+    assert_not_there();
+}
+
+static void test_a_lock_that_is_a_link(void **state) {
+    ProxySettings settings = at_path();
+
+    assert_int_equal(symlink("/dev/null", lock_path), 0);
+    assert_refused(&settings, EXIT_FAILED, "its lock (the path with .lock) is no file of ours alone: remove it");
+    assert_not_there();
 }
 
 /* Somebody may have put another there meanwhile, which is not ours to remove. */
@@ -419,6 +492,7 @@ static int setup_all(void **state) {
     unsetenv("LISTEN_PID");
     assert_non_null(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/socket", directory);
+    snprintf(lock_path, sizeof lock_path, "%s.lock", path);
     return 0;
 }
 
@@ -438,8 +512,12 @@ int main(void) {
         TEST(test_what_is_no_socket),
         TEST(test_a_link_to_a_socket),
         TEST(test_a_directory_that_is_not_there),
+        TEST(test_a_path_that_is_locked),
+        TEST(test_a_lock_that_is_removed),
+        TEST(test_a_path_that_stays_locked),
         TEST(test_a_directory_that_is_locked),
-        TEST(test_a_directory_that_stays_locked),
+        TEST(test_a_lock_that_others_can_hold),
+        TEST(test_a_lock_that_is_a_link),
         TEST(test_only_its_own_is_removed),
         TEST(test_it_may_be_gone_already),
         TEST(test_a_port),
