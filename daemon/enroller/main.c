@@ -2,6 +2,7 @@
 /* identityd-enroller: one connection, one job, then it ends (docs/design.md §1). The connection comes from systemd
  * (Accept=yes) or systemd-socket-activate as descriptor 3, or as standard input. `--fetch` is the second role, which
  * has no credential. Exit status: 0 when a result or failure was delivered, 1 when not, 2 for wrong usage. */
+#include "enroller/alone.h"
 #include "enroller/est.h"
 #include "enroller/fetch.h"
 
@@ -20,7 +21,8 @@ static int complain(const char *text) {
 }
 
 /* The sandbox is the unit's; this much holds without one as well. The environment goes, so that no variable configures
- * a proxy, a resolver or a log of TLS keys; what libcurl frees without erasing (the password) is overwritten. */
+ * a proxy, a resolver or a log of TLS keys; what libcurl frees without erasing (the password) is overwritten. Other
+ * jobs of the same user are out of reach. */
 static int harden(void) {
     const struct rlimit no_core = { 0, 0 };
 
@@ -29,7 +31,7 @@ static int harden(void) {
         return -errno;
     (void) umask(0077);
     (void) mallopt(M_PERTURB, 0xa5);
-    return 0;
+    return alone_enforce();
 }
 
 /* -EINVAL: not exactly one connection, or none of ours. */
