@@ -48,7 +48,14 @@ static size_t list_rules(uint32_t self, Rule ret[static RULES_MAX]) {
         { SYS_rt_tgsigqueueinfo, TEST_ONE_PERMITTED, 0, self },
         { SYS_tkill, TEST_ALWAYS_REFUSED, 0, 0 }, /* names a thread, of anybody */
         { SYS_pidfd_send_signal, TEST_ALWAYS_REFUSED, 0, 0 },
-        { SYS_prlimit64, TEST_ONE_PERMITTED, 0, 0 }, /* of the caller */
+        /* 0 is the caller. */
+        { SYS_prlimit64, TEST_ONE_PERMITTED, 0, 0 },
+        { SYS_sched_setaffinity, TEST_ONE_PERMITTED, 0, 0 },
+        { SYS_sched_setscheduler, TEST_ONE_PERMITTED, 0, 0 },
+        { SYS_sched_setparam, TEST_ONE_PERMITTED, 0, 0 },
+        { SYS_sched_setattr, TEST_ONE_PERMITTED, 0, 0 },
+        { SYS_setpriority, TEST_ONE_PERMITTED, 1, 0 },
+        { SYS_ioprio_set, TEST_ONE_PERMITTED, 1, 0 },
         /* A descriptor's owner gets a signal, even SIGKILL, when something arrives there. */
         { SYS_fcntl, TEST_ONE_REFUSED, 1, F_SETOWN },
         { SYS_fcntl, TEST_ONE_REFUSED, 1, F_SETOWN_EX },

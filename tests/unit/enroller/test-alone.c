@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -72,6 +73,42 @@ static long by_limit(pid_t pid) {
     return prlimit(pid, RLIMIT_CPU, NULL, &limit);
 }
 
+static long by_affinity(pid_t pid) {
+    unsigned long long mask[16];
+
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) < 0)
+        return -1;
+    return syscall(SYS_sched_setaffinity, pid, sizeof mask, mask);
+}
+
+static long by_scheduler(pid_t pid) {
+    return syscall(SYS_sched_setscheduler, pid, 0 /* as usual */, &(int) { 0 });
+}
+
+static long by_parameters(pid_t pid) {
+    return syscall(SYS_sched_setparam, pid, &(int) { 0 });
+}
+
+static long by_attributes(pid_t pid) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = { .size = 48 };
+
+    return syscall(SYS_sched_setattr, pid, &attributes, 0);
+}
+
+static long by_priority(pid_t pid) {
+    return setpriority(PRIO_PROCESS, (id_t) pid, getpriority(PRIO_PROCESS, 0));
+}
+
+static long by_io_priority(pid_t pid) {
+    return syscall(SYS_ioprio_set, 1 /* of a process */, pid, 0);
+}
+
 static long by_owner(pid_t pid) {
     return fcntl(STDIN_FILENO, F_SETOWN, pid);
 }
@@ -103,6 +140,12 @@ static const struct {
     { "rt_tgsigqueueinfo", by_thread_queue, true },
     { "pidfd_send_signal", by_pidfd, false },
     { "prlimit64", by_limit, false },
+    { "sched_setaffinity", by_affinity, false },
+    { "sched_setscheduler", by_scheduler, false },
+    { "sched_setparam", by_parameters, false },
+    { "sched_setattr", by_attributes, false },
+    { "setpriority", by_priority, false },
+    { "ioprio_set", by_io_priority, false },
     { "F_SETOWN", by_owner, false },
     { "F_SETOWN_EX", by_extended_owner, false },
     { "FIOSETOWN", by_ioctl, false },
