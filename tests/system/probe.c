@@ -3,8 +3,15 @@
  * program in a copy of its unit, so that unit and AppArmor profile are the service's. One line for each attempt:
  * "refused WHAT" or "PERMITTED WHAT"; status 1 if anything was permitted, or if what the service needs was refused.
  *
+ * `probe neighbour PID` tries from inside a service what it must not be able to do to another process of its template:
+ * read it, signal it, set its limits. It then asks the kernel to kill that process by a descriptor's owner, which is
+ * refused without a word: whoever calls looks whether the other one lives. In
+ * an enroller's place it first does what that does.
+ *
  * Outside of a service: `probe freeze TID` stops one thread of a process and holds it; `probe search PID FILE` looks
  * for the file's content in a process's memory, and fails where it is not. */
+#include "enroller/alone.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -17,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -292,6 +300,122 @@ static int try(const Attempt *attempts, int permitted_is_right) {
     return wrong;
 }
 
+/* ---- a neighbour ---- */
+
+static pid_t neighbour;
+
+static int can_open_of_neighbour(const char *name) {
+    char path[64];
+
+    (void) snprintf(path, sizeof path, "/proc/%d/%s", neighbour, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char byte;
+    int r = fd < 0 ? -1 : strcmp(name, "fd") == 0 || strcmp(name, "task") == 0 ? 0 : (int) read(fd, &byte, 1);
+    (void) close(fd);
+    return r;
+}
+
+static int trace_neighbour(const char *unused) {
+    int r = (int) ptrace(PTRACE_SEIZE, neighbour, NULL, NULL);
+
+    if (r >= 0)
+        (void) ptrace(PTRACE_DETACH, neighbour, NULL, NULL);
+    return r;
+}
+
+static int read_memory_of_neighbour(const char *unused) {
+    char byte;
+    struct iovec here = { &byte, 1 }, there = { (void *) 0x400000, 1 };
+
+    /* EFAULT: it may, only not there. */
+    return syscall(SYS_process_vm_readv, neighbour, &here, 1, &there, 1, 0) < 0 && errno != EFAULT ? -1 : 0;
+}
+
+static int take_descriptor_of_neighbour(const char *unused) {
+    int fd = (int) syscall(SYS_pidfd_open, neighbour, 0);
+
+    return fd < 0 ? -1 : (int) syscall(SYS_pidfd_getfd, fd, 0, 0);
+}
+
+static int signal_neighbour_by_pidfd(const char *unused) {
+    int fd = (int) syscall(SYS_pidfd_open, neighbour, 0);
+
+    return fd < 0 ? -1 : (int) syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0);
+}
+
+static int signal_neighbour(const char *unused) {
+    return kill(neighbour, 0);
+}
+
+static int signal_thread_of_neighbour(const char *unused) {
+    return (int) syscall(SYS_tgkill, neighbour, neighbour, 0);
+}
+
+static int signal_any_thread(const char *unused) {
+    return (int) syscall(SYS_tkill, neighbour, 0);
+}
+
+static int queue_for_neighbour(const char *unused) {
+    siginfo_t info = { .si_signo = SIGCONT, .si_code = SI_QUEUE };
+
+    return (int) syscall(SYS_rt_sigqueueinfo, neighbour, SIGCONT, &info);
+}
+
+static int limit_neighbour(const char *unused) {
+    return (int) syscall(SYS_prlimit64, neighbour, 0 /* RLIMIT_CPU */, NULL, &(unsigned long long[2]) { 0, 0 });
+}
+
+static int move_neighbour(const char *unused) {
+    unsigned long mask = 1;
+
+    return (int) syscall(SYS_sched_setaffinity, neighbour, sizeof mask, &mask);
+}
+
+static const Attempt to_neighbour[] = {
+    { "its memory by /proc", can_open_of_neighbour, "mem" },
+    { "its environment", can_open_of_neighbour, "environ" },
+    { "its descriptors", can_open_of_neighbour, "fd" },
+    { "its mappings", can_open_of_neighbour, "maps" },
+    { "its current call", can_open_of_neighbour, "syscall" },
+    { "tracing it", trace_neighbour, NULL },
+    { "process_vm_readv", read_memory_of_neighbour, NULL },
+    { "pidfd_getfd", take_descriptor_of_neighbour, NULL },
+    { "pidfd_send_signal", signal_neighbour_by_pidfd, NULL },
+    { "kill", signal_neighbour, NULL },
+    { "tgkill", signal_thread_of_neighbour, NULL },
+    { "tkill", signal_any_thread, NULL },
+    { "rt_sigqueueinfo", queue_for_neighbour, NULL },
+    { "prlimit64", limit_neighbour, NULL },
+    { "sched_setaffinity", move_neighbour, NULL },
+    { NULL },
+};
+
+/* Something arrives at a descriptor whose owner is the neighbour, and whose signal is SIGKILL. */
+static void kill_neighbour_by_descriptor(void) {
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return;
+    (void) fcntl(pair[0], F_SETSIG, SIGKILL);
+    (void) fcntl(pair[0], F_SETOWN, neighbour);
+    (void) fcntl(pair[0], F_SETFL, O_ASYNC);
+    if (write(pair[1], "x", 1) < 0)
+        perror("write");
+    (void) close(pair[0]);
+    (void) close(pair[1]);
+}
+
+static int be_a_neighbour(const char *name, const char *pid) {
+    neighbour = (pid_t) atoi(pid);
+    if (strstr(name, "enroller") && (prctl(PR_SET_DUMPABLE, 0) < 0 || alone_enforce() < 0)) {
+        perror("neighbour");
+        return 2;
+    }
+    int wrong = try(to_neighbour, 0);
+    kill_neighbour_by_descriptor();
+    return wrong;
+}
+
 static int freeze(pid_t thread) {
     if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0 ||
         waitpid(thread, NULL, __WALL) < 0) {
@@ -354,6 +478,8 @@ int main(int argc, char **argv) {
 
     if (argc == 3 && strcmp(argv[1], "freeze") == 0)
         return freeze((pid_t) atoi(argv[2]));
+    if (argc == 3 && strcmp(argv[1], "neighbour") == 0)
+        return be_a_neighbour(argv[0], argv[2]);
     if (argc == 4 && strcmp(argv[1], "search") == 0)
         return search(argv[2], argv[3]);
     return try(both, 0) | try(is_enroller ? enroller_only : daemon_only, 0) |

@@ -145,6 +145,17 @@ def check_places(directory, header):
     return faults
 
 
+def check_neighbours(directory):
+    """Instances of a template share a user where nothing else is said, and processes of one user reach each other."""
+    faults = []
+    for unit in (unit for unit in UNITS if unit.endswith("@.service")):
+        with open(os.path.join(directory, unit), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        if "DynamicUser=yes" in lines and not any(re.fullmatch("User=.*%i", line) for line in lines) and "PrivateUsers=yes" not in lines:
+            faults.append(f"{unit}: its instances share a user and a namespace of users")
+    return faults
+
+
 def check_sysusers(prefix):
     with tempfile.TemporaryDirectory() as root:
         os.mkdir(os.path.join(root, "etc"))
@@ -169,6 +180,7 @@ def check_all(prefix, directory):
         faults += check_order(directory)
         faults += check_exposure(directory)
         faults += check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))
+        faults += check_neighbours(directory)
         faults += check_sysusers(prefix)
     return faults + check_catalog(os.path.join(SOURCE, "units/identityd.catalog"),
                                   os.path.join(SOURCE, "daemon/device/log.h"))
@@ -189,6 +201,10 @@ def self_test(prefix, directory):
     edit(enroller, "CapabilityBoundingSet=\n", "")
     faults = check_exposure(directory)
     assert len(faults) == 2 and "PrivateNetwork" in faults[0] and "identityd-enroller@" in faults[1], faults
+    edit(enroller, "PrivateUsers=yes\n", "")
+    edit(os.path.join(directory, "identityd-proxy@.service"), "User=idproxy-%i\n", "")
+    faults = check_neighbours(directory)
+    assert len(faults) == 2 and "identityd-enroller@" in faults[0] and "identityd-proxy@" in faults[1], faults
     socket = os.path.join(directory, "identityd-fetch.socket")
     edit(socket, "MaxConnections=16", "MaxConnections=7")
     assert len(check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))) == 1
