@@ -45,7 +45,7 @@ typedef struct Verb {
     ExitCode (*pass_on)(int argc, char **argv); /* in place of run and what it needs: the arguments as they came */
 } Verb;
 
-#define COMMAND_OPTIONS_MAX  24U
+#define COMMAND_OPTIONS_MAX  40U
 #define COMMAND_REPEATED_MAX 32U /* values of all options that may be given several times */
 
 struct Command {
