@@ -84,10 +84,10 @@ void connection_begin_bytes(Connection *connection) {
         return;
     }
     proxy_address_text(&context->settings->connect, to);
-    proxy_log(
-        PROXY_LOG_INFO, "%s #%" PRIu64 ": open from %s to %s, %s %s, generation %" PRIu32, context->settings->identity,
-        connection->number, connection->from, context->settings->server ? to : context->settings->peer.host,
-        context->settings->server ? "client" : "server", connection->handshake.peer, gate_generation(context->gate));
+    connection_log(connection, PROXY_LOG_INFO, "open from %s to %s, %s %s, generation %" PRIu32, connection->from,
+                   context->settings->server ? to : context->settings->peer.host,
+                   context->settings->server ? "client" : "server", connection->handshake.peer,
+                   gate_generation(context->gate));
     connection->stage = STAGE_FLOW;
     connection->active = connection_now(connection);
     if (limits->idle > 0)

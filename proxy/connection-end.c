@@ -31,18 +31,28 @@ static void unwatch(Connection *connection) {
     connection->turn = sd_event_source_disable_unref(connection->turn);
 }
 
+void connection_log(const Connection *connection, ProxyLogLevel level, const char *format, ...) {
+    _cleanup_free_ char *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    proxy_log_limited(connection->context->log, &connection->source, connection_now(connection), level,
+                      "%s #%" PRIu64 ": %s", connection->context->settings->identity, connection->number,
+                      text ? text : "out of memory");
+}
+
 static void log_end(const Connection *connection, ProxyLogLevel level, const char *text) {
-    const char *identity = connection->context->settings->identity;
     const Flow *flow = &connection->flow;
 
     if (connection->stage == STAGE_FLOW)
-        proxy_log(level,
-                  "%s #%" PRIu64 ": closed after %" PRIu64 " s, %" PRIu64 " bytes to the peer and %" PRIu64
-                  " from it: %s",
-                  identity, connection->number, (connection_now(connection) - connection->began) / SECOND, flow->sent,
-                  flow->received, text);
+        connection_log(connection, level,
+                       "closed after %" PRIu64 " s, %" PRIu64 " bytes to the peer and %" PRIu64 " from it: %s",
+                       (connection_now(connection) - connection->began) / SECOND, flow->sent, flow->received, text);
     else
-        proxy_log(level, "%s #%" PRIu64 ": refused %s: %s", identity, connection->number, connection->from, text);
+        connection_log(connection, level, "refused %s: %s", connection->from, text);
 }
 
 static void shut(const Connection *connection) {
@@ -78,6 +88,22 @@ bool connection_is_open(const Connection *connection) {
     return !connection->doomed;
 }
 
+bool connection_has_place(const Connection *connection) {
+    return connection->has_place;
+}
+
+bool connection_yields(const Connection *connection) {
+    return !connection->doomed && !connection->busy && connection->stage <= STAGE_HANDSHAKE;
+}
+
+uint64_t connection_active(const Connection *connection) {
+    return connection->stage == STAGE_FLOW ? connection->active : UINT64_MAX;
+}
+
+const ProxySource *connection_source(const Connection *connection) {
+    return &connection->source;
+}
+
 void connection_abandon(Connection *connection) {
     release(connection);
 }
@@ -93,7 +119,6 @@ Connection *connection_of_job(Job *job) {
     return (Connection *) ((char *) job - offsetof(Connection, job));
 }
 
-/* Whether the connection is still wanted. */
 bool connection_take_back(Connection *connection) {
     bool is_wanted = !connection->doomed;
 
@@ -108,7 +133,6 @@ void connection_set_timer(Connection *connection, uint64_t when) {
     (void) sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
 }
 
-/* Within the deadline. */
 uint64_t connection_soon(const Connection *connection, unsigned milliseconds) {
     uint64_t time = connection_now(connection) + milliseconds * UINT64_C(1000);
 

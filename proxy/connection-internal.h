@@ -18,6 +18,7 @@ typedef enum Stage {
     STAGE_NAME,      /* for the name service */
     STAGE_PEER,      /* for TCP to the server */
     STAGE_HANDSHAKE, /* for TLS */
+    STAGE_PLACE,     /* for one among those that are open */
     STAGE_PROGRAM,   /* for the local program's socket */
     STAGE_FLOW,
 } Stage;
@@ -25,14 +26,18 @@ typedef enum Stage {
 struct Connection {
     const ConnectionContext *context;
     uint64_t number, began; /* µs */
+    ProxySource source;
     char from[PROXY_ADDRESS_TEXT];
     Stage stage;
+    bool has_place;
 
     int plain_fd, tls_fd;
     sd_event_source *plain_source, *tls_source, *timer, *turn;
-    uint64_t deadline; /* of everything before STAGE_FLOW */
-    uint64_t active;   /* when bytes last moved */
-    uint64_t moved;    /* bytes up to then */
+    uint64_t deadline;      /* of everything before STAGE_FLOW */
+    uint64_t peer_left;     /* µs for which the handshake may still wait for the peer, of a server */
+    uint64_t waiting_since; /* while it does; else 0 */
+    uint64_t active;        /* when bytes last moved */
+    uint64_t moved;         /* bytes up to then */
 
     Job job;
     bool busy;            /* a worker has the job, and what it works on */
@@ -62,6 +67,9 @@ Connection *connection_of_job(Job *job);
 
 /* What became of connect(): 0 or -errno. */
 int connection_socket_error(int fd);
+
+/* A line about it, within the limits of its source. */
+void connection_log(const Connection *connection, ProxyLogLevel level, const char *format, ...) _printf_(3, 4);
 
 /* ---- from the handshake on ---- */
 

@@ -11,9 +11,13 @@
 #define KEEPALIVE_PROBES 4
 
 static const char *const stage_texts[] = {
-    [STAGE_GATE] = "the identity",        [STAGE_NAME] = "the name service",
-    [STAGE_PEER] = "the server",          [STAGE_HANDSHAKE] = "the peer's handshake",
-    [STAGE_PROGRAM] = "the local socket", [STAGE_FLOW] = "bytes",
+    [STAGE_GATE] = "the identity",
+    [STAGE_NAME] = "the name service",
+    [STAGE_PEER] = "the server",
+    [STAGE_HANDSHAKE] = "the peer's handshake",
+    [STAGE_PROGRAM] = "the local socket",
+    [STAGE_FLOW] = "bytes",
+    [STAGE_PLACE] = "a place (--max-connections)",
 };
 
 /* ---- the handshake ---- */
@@ -25,6 +29,7 @@ static void run_handshake(Job *job) {
 static void finish_handshake(Job *job);
 
 static void step_handshake(Connection *connection) {
+    connection_set_timer(connection, connection->deadline);
     connection_submit(connection, connection->context->tls, run_handshake, finish_handshake);
 }
 
@@ -46,6 +51,57 @@ static bool begins_again(Connection *connection) {
     return true;
 }
 
+static void go_on(Connection *connection) {
+    const ConnectionContext *context = connection->context;
+
+    switch (context->take_place(context->userdata, connection)) {
+    case PLACE_TAKEN:
+        connection->has_place = true;
+        if (context->settings->server)
+            connection_reach_program(connection);
+        else
+            connection_begin_bytes(connection);
+        break;
+    case PLACE_NONE:
+        connection->stage = STAGE_PLACE;
+        connection_set_timer(connection, connection->deadline);
+        break;
+    case PLACE_OF_SOURCES:
+        connection_end(connection, PROXY_LOG_WARNING,
+                       "whom it is from has %u connections, the limit (--max-per-source)",
+                       context->settings->limits.per_source);
+    }
+}
+
+void connection_place_is_free(Connection *connection) {
+    if (!connection->doomed && connection->stage == STAGE_PLACE)
+        go_on(connection);
+}
+
+/* A client has so much time in all, which no byte of it extends: it is counted only while it is waited for, since it
+ * cannot help how long the TPM takes. */
+static void wait_for_peer(Connection *connection) {
+    uint64_t until;
+
+    if (!connection->context->settings->server)
+        return;
+    connection->waiting_since = connection_now(connection);
+    until = connection->waiting_since + connection->peer_left;
+    connection_set_timer(connection, until < connection->deadline ? until : connection->deadline);
+}
+
+static void stop_waiting(Connection *connection) {
+    uint64_t waited = connection->waiting_since == 0 ? 0 : connection_now(connection) - connection->waiting_since;
+
+    connection->waiting_since = 0;
+    connection->peer_left -= waited < connection->peer_left ? waited : connection->peer_left;
+}
+
+static bool peer_is_late(const Connection *connection) {
+    return connection->waiting_since != 0 &&
+           connection_now(connection) >= connection->waiting_since + connection->peer_left;
+}
+
 static void finish_handshake(Job *job) {
     Connection *connection = connection_of_job(job);
 
@@ -55,16 +111,15 @@ static void finish_handshake(Job *job) {
     case HANDSHAKE_WAIT:
         if (connection->again)
             step_handshake(connection);
+        else
+            wait_for_peer(connection);
         break;
     case HANDSHAKE_FAILED:
         if (!begins_again(connection))
             connection_end(connection, PROXY_LOG_WARNING, "%s", connection->handshake.failure);
         break;
     case HANDSHAKE_DONE:
-        if (connection->context->settings->server)
-            connection_reach_program(connection);
-        else
-            connection_begin_bytes(connection);
+        go_on(connection);
     }
 }
 
@@ -92,7 +147,6 @@ static void begin_handshake(Connection *connection) {
                                           .credentials = gate_credentials(connection->context->gate),
                                           .fd = connection->tls_fd };
     keep_alive(connection->tls_fd);
-    connection_set_timer(connection, connection->deadline);
     int r = connection->tls_source ? 0 : watch_tls(connection);
     if (r < 0) {
         connection_end(connection, PROXY_LOG_ERROR, "%s", strerror(-r));
@@ -120,10 +174,12 @@ static int on_tls(sd_event_source *source, int fd, uint32_t revents, void *userd
         break;
     }
     case STAGE_HANDSHAKE:
-        if (connection->busy)
+        if (connection->busy) {
             connection->again = true;
-        else
-            step_handshake(connection);
+            break;
+        }
+        stop_waiting(connection);
+        step_handshake(connection);
         break;
     case STAGE_FLOW:
         flow_tls_event(&connection->flow);
@@ -246,6 +302,10 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
                                                                                 : stage_texts[connection->stage],
                        connection->stage == STAGE_GATE ? ": " : "",
                        connection->stage == STAGE_GATE ? gate_reason(context->gate) : "");
+    else if (peer_is_late(connection))
+        connection_end(connection, PROXY_LOG_WARNING,
+                       "the client kept its handshake waiting for %u s in all (--peer-timeout)",
+                       context->settings->limits.peer);
     else if (connection->stage == STAGE_PEER) {
         give_up_address(connection);
         try_addresses(connection, -ETIMEDOUT);
@@ -258,7 +318,8 @@ static int on_timer(sd_event_source *source, uint64_t when, void *userdata) {
     return 0;
 }
 
-int connection_new(const ConnectionContext *context, uint64_t number, int accepted, Connection **ret) {
+int connection_new(const ConnectionContext *context, uint64_t number, int accepted, const ProxySource *source,
+                   Connection **ret) {
     _cleanup_close_ int fd = accepted;
     Connection *connection = calloc(1, sizeof *connection);
 
@@ -268,7 +329,9 @@ int connection_new(const ConnectionContext *context, uint64_t number, int accept
         .context = context, .number = number, .stage = STAGE_GATE, .plain_fd = -1, .tls_fd = -1, .flow = { .plain = -1 }
     };
     connection->began = connection_now(connection);
+    connection->source = *source;
     connection->deadline = connection->began + context->settings->limits.handshake * SECOND;
+    connection->peer_left = context->settings->limits.peer * SECOND;
     int r = sd_event_add_time(context->event, &connection->timer, CLOCK_MONOTONIC, connection->deadline, TIMER_ACCURACY,
                               on_timer, connection);
     if (r < 0) {

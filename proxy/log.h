@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/macros.h"
+#include "proxy/log-limit.h"
 
 #include <stdbool.h>
 
@@ -14,3 +15,10 @@ void proxy_log_set_quiet(bool quiet);
 
 /* Control characters are replaced: parts of the text come from peers. */
 void proxy_log(ProxyLogLevel level, const char *format, ...) _printf_(2, 3);
+
+/* The same for a line that somebody can cause as often as they like: within the limit of `source`, at `now` (µs,
+ * monotonic). That lines are left out is said once when it begins, and how many when it has ended. */
+void proxy_log_limited(LogLimit *limit, const ProxySource *source, uint64_t now, ProxyLogLevel level,
+                       const char *format, ...) _printf_(5, 6);
+/* How many lines were left out and not told yet, if any. */
+void proxy_log_left_out(LogLimit *limit);

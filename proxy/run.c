@@ -3,8 +3,8 @@
 #include "proxy/run.h"
 
 #include "command/complain.h"
-#include "proxy/connection.h"
 #include "proxy/listener.h"
+#include "proxy/pool.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -19,28 +19,18 @@
 
 typedef struct Proxy {
     const ProxySettings *settings;
-    ConnectionContext context;
-    Workers *opening; /* the gate's */
+    Pool *pool;
+    Gate *gate;
+    Workers *tls, *names, *opening; /* the last is the gate's */
     sd_event *event;
     ProxyListeners listeners;
     sd_event_source *accepting[PROXY_LISTENERS_MAX];
     sd_event_source *pause, *drain, *signals[2];
-    Connection **connections; /* room for the limit */
-    unsigned count;
-    uint64_t accepted; /* all that there were */
     uint64_t full_said;
     bool paused, draining;
 } Proxy;
 
 /* ---- accepting ---- */
-
-/* Accepting stops where no more can be taken: what comes then waits in the kernel's queue. */
-static void set_accepting(Proxy *proxy) {
-    bool wanted = !proxy->draining && !proxy->paused && proxy->count < proxy->settings->limits.connections;
-
-    for (size_t i = 0; i < proxy->listeners.count; i++)
-        (void) sd_event_source_set_enabled(proxy->accepting[i], wanted ? SD_EVENT_ON : SD_EVENT_OFF);
-}
 
 static uint64_t now(const Proxy *proxy) {
     uint64_t time = 0;
@@ -54,7 +44,17 @@ static void say_full(Proxy *proxy) {
         return;
     proxy->full_said = now(proxy);
     proxy_log(PROXY_LOG_WARNING, "%s: %u connections, the limit (--max-connections): more have to wait",
-              proxy->settings->identity, proxy->count);
+              proxy->settings->identity, proxy->settings->limits.connections);
+}
+
+/* Accepting stops where no more can be taken: what comes then waits in the kernel's queue. */
+static void set_accepting(Proxy *proxy) {
+    bool wanted = !proxy->draining && !proxy->paused && pool_has_place(proxy->pool);
+
+    if (!pool_has_place(proxy->pool))
+        say_full(proxy);
+    for (size_t i = 0; i < proxy->listeners.count; i++)
+        (void) sd_event_source_set_enabled(proxy->accepting[i], wanted ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static int on_pause(sd_event_source *source, uint64_t when, void *userdata) {
@@ -66,23 +66,11 @@ static int on_pause(sd_event_source *source, uint64_t when, void *userdata) {
 }
 
 static void pause_accepting(Proxy *proxy, int error) {
-    proxy_log(PROXY_LOG_ERROR, "%s: cannot accept connections for now: %s", proxy->settings->identity,
-              strerror(-error));
+    pool_log(proxy->pool, PROXY_LOG_ERROR, "cannot accept connections for now: %s", strerror(-error));
     proxy->paused = true;
     set_accepting(proxy);
     (void) sd_event_source_set_time(proxy->pause, now(proxy) + PROXY_PAUSE_MILLIS * UINT64_C(1000));
     (void) sd_event_source_set_enabled(proxy->pause, SD_EVENT_ONESHOT);
-}
-
-static int take(Proxy *proxy, int fd) {
-    Connection *connection = NULL;
-    int r = connection_new(&proxy->context, ++proxy->accepted, fd, &connection);
-
-    if (r < 0)
-        return r;
-    proxy->connections[proxy->count++] = connection;
-    connection_gate_changed(connection);
-    return 0;
 }
 
 /* Errors of the one connection that was to be accepted, not of accepting (accept(2)). */
@@ -95,9 +83,9 @@ static bool concerns_one(int error) {
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
     Proxy *proxy = userdata;
 
-    for (unsigned i = 0; i < PROXY_ACCEPT_BATCH && proxy->count < proxy->settings->limits.connections; i++) {
+    for (unsigned i = 0; i < PROXY_ACCEPT_BATCH && pool_has_place(proxy->pool); i++) {
         int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        int r = accepted < 0 ? -errno : take(proxy, accepted);
+        int r = accepted < 0 ? -errno : pool_add(proxy->pool, accepted);
         if (r == -EAGAIN)
             break;
         if (r < 0 && !concerns_one(-r)) {
@@ -105,56 +93,36 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
             return 0;
         }
     }
-    if (proxy->count == proxy->settings->limits.connections)
-        say_full(proxy);
     set_accepting(proxy);
     return 0;
 }
 
-static void on_freed(void *userdata, Connection *connection) {
+static void on_changed(void *userdata) {
     Proxy *proxy = userdata;
 
-    for (unsigned i = 0; i < proxy->count; i++)
-        if (proxy->connections[i] == connection) {
-            proxy->connections[i] = proxy->connections[--proxy->count];
-            break;
-        }
     set_accepting(proxy);
-}
-
-static unsigned count_open(const Proxy *proxy) {
-    unsigned open = 0;
-
-    for (unsigned i = 0; i < proxy->count; i++)
-        open += connection_is_open(proxy->connections[i]);
-    return open;
-}
-
-static void on_ended(void *userdata) {
-    Proxy *proxy = userdata;
-
-    if (proxy->draining && count_open(proxy) == 0)
+    if (proxy->draining && pool_count_open(proxy->pool) == 0)
         (void) sd_event_exit(proxy->event, EXIT_OK);
 }
 
 /* ---- the identity ---- */
 
 static void tell_systemd(const Proxy *proxy) {
-    const char *reason = gate_reason(proxy->context.gate);
+    const char *reason = gate_reason(proxy->gate);
 
-    if (gate_state(proxy->context.gate) == GATE_OPEN)
+    if (gate_state(proxy->gate) == GATE_OPEN)
         (void) sd_notifyf(false, "READY=1\nSTATUS=%s is ready, generation %" PRIu32, proxy->settings->identity,
-                          gate_generation(proxy->context.gate));
+                          gate_generation(proxy->gate));
     else
         (void) sd_notifyf(false, "READY=1\nSTATUS=%s: %s", proxy->settings->identity, reason);
 }
 
 static void log_gate(const Proxy *proxy, GateState state) {
-    const char *identity = proxy->settings->identity, *reason = gate_reason(proxy->context.gate);
+    const char *identity = proxy->settings->identity, *reason = gate_reason(proxy->gate);
 
     switch (state) {
     case GATE_OPEN:
-        proxy_log(PROXY_LOG_INFO, "%s: ready, generation %" PRIu32, identity, gate_generation(proxy->context.gate));
+        proxy_log(PROXY_LOG_INFO, "%s: ready, generation %" PRIu32, identity, gate_generation(proxy->gate));
         break;
     case GATE_AWAY:
         proxy_log(PROXY_LOG_WARNING, "%s: new connections wait: %s", identity, reason);
@@ -164,26 +132,24 @@ static void log_gate(const Proxy *proxy, GateState state) {
         break;
     case GATE_ENDED:
         proxy_log(PROXY_LOG_ERROR, "%s: all %u connections are closed, new ones refused: %s", identity,
-                  count_open(proxy), reason);
+                  pool_count_open(proxy->pool), reason);
     }
 }
 
 static void on_gate(GateState state, void *userdata) {
     Proxy *proxy = userdata;
-    ExitCode hopeless = gate_is_hopeless(proxy->context.gate);
+    ExitCode hopeless = gate_is_hopeless(proxy->gate);
 
     if (hopeless != EXIT_OK) {
         complain("cannot open %s for %s: %s", proxy->settings->identity,
-                 proxy->settings->server ? "tls-server" : "tls-client", gate_reason(proxy->context.gate));
+                 proxy->settings->server ? "tls-server" : "tls-client", gate_reason(proxy->gate));
         (void) sd_event_exit(proxy->event, hopeless);
         return;
     }
     log_gate(proxy, state);
     if (!proxy->draining)
         tell_systemd(proxy);
-    /* Backwards: one that ends is replaced by the last, which had its turn. */
-    for (unsigned i = proxy->count; i-- > 0;)
-        connection_gate_changed(proxy->connections[i]);
+    pool_gate_changed(proxy->pool);
 }
 
 /* ---- the end ---- */
@@ -200,7 +166,7 @@ static int on_drained(sd_event_source *source, uint64_t when, void *userdata) {
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
     Proxy *proxy = userdata;
-    unsigned open = count_open(proxy);
+    unsigned open = pool_count_open(proxy->pool);
 
     if (proxy->draining || open == 0 || proxy->settings->limits.drain == 0)
         return sd_event_exit(proxy->event, EXIT_OK);
@@ -215,23 +181,21 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
 /* ---- making and taking down ---- */
 
-/* Two descriptors a connection. */
-static ExitCode make_room(Proxy *proxy) {
+static ExitCode make_room(const ProxySettings *settings) {
     struct rlimit limit;
-    rlim_t needed = 2 * (rlim_t) proxy->settings->limits.connections + DESCRIPTORS_BESIDE;
+    rlim_t needed = (rlim_t) pool_descriptors(settings) + DESCRIPTORS_BESIDE;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed) {
         limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
         if (limit.rlim_max < needed || setrlimit(RLIMIT_NOFILE, &limit) < 0) {
-            complain(
-                "%u connections need %ju file descriptors, and the limit is %ju: raise it (LimitNOFILE=), or lower "
-                "--max-connections.",
-                proxy->settings->limits.connections, (uintmax_t) needed, (uintmax_t) limit.rlim_max);
+            complain("%u connections and %u handshakes need %ju file descriptors, and the limit is %ju: raise it "
+                     "(LimitNOFILE=), or lower --max-connections or --max-handshakes.",
+                     settings->limits.connections, settings->limits.handshakes.full, (uintmax_t) needed,
+                     (uintmax_t) limit.rlim_max);
             return EXIT_FAILED;
         }
     }
-    proxy->connections = calloc(proxy->settings->limits.connections, sizeof(Connection *));
-    return proxy->connections ? EXIT_OK : EXIT_FAILED;
+    return EXIT_OK;
 }
 
 static int add_timer(Proxy *proxy, sd_event_time_handler_t handler, sd_event_source **ret) {
@@ -257,6 +221,26 @@ static int add_signals(Proxy *proxy) {
     return r;
 }
 
+static int make_workers(Proxy *proxy) {
+    const ProxySettings *settings = proxy->settings;
+    ConnectionContext *context = pool_context(proxy->pool);
+
+    int r = workers_new(proxy->event, PROXY_TLS_WORKERS, &proxy->tls);
+    if (r >= 0 && !settings->server)
+        r = workers_new(proxy->event, PROXY_NAME_WORKERS, &proxy->names);
+    if (r >= 0)
+        r = workers_new(proxy->event, PROXY_GATE_WORKERS, &proxy->opening);
+    if (r >= 0)
+        r = gate_new(proxy->event, proxy->opening, settings->identity, settings->server ? "tls-server" : "tls-client",
+                     on_gate, proxy, &proxy->gate);
+    if (r < 0)
+        return r;
+    context->tls = proxy->tls;
+    context->names = proxy->names;
+    context->gate = proxy->gate;
+    return 0;
+}
+
 static int make_loop(Proxy *proxy) {
     const ProxySettings *settings = proxy->settings;
     int r = sd_event_new(&proxy->event);
@@ -272,36 +256,31 @@ static int make_loop(Proxy *proxy) {
     if (r >= 0)
         r = sd_event_set_watchdog(proxy->event, true);
     if (r >= 0)
-        r = workers_new(proxy->event, PROXY_TLS_WORKERS, &proxy->context.tls);
-    if (r >= 0 && !settings->server)
-        r = workers_new(proxy->event, PROXY_NAME_WORKERS, &proxy->context.names);
+        r = pool_new(settings, proxy->event, on_changed, proxy, &proxy->pool);
     if (r >= 0)
-        r = workers_new(proxy->event, PROXY_GATE_WORKERS, &proxy->opening);
-    if (r >= 0)
-        r = gate_new(proxy->event, proxy->opening, settings->identity, settings->server ? "tls-server" : "tls-client",
-                     on_gate, proxy, &proxy->context.gate);
-    proxy->context.event = proxy->event;
+        r = make_workers(proxy);
     return r;
 }
 
 /* False: a worker still waits, perhaps for a signature that will not come. Then nothing more can be freed. */
 static bool take_down(Proxy *proxy) {
-    Workers *workers[] = { proxy->context.tls, proxy->context.names, proxy->opening };
+    Workers *workers[] = { proxy->tls, proxy->names, proxy->opening };
     bool stopped = true;
 
     stop_accepting(proxy);
-    for (unsigned i = proxy->count; i-- > 0;)
-        connection_end(proxy->connections[i], PROXY_LOG_INFO, "the proxy stops");
+    if (proxy->pool)
+        pool_end_all(proxy->pool, "the proxy stops");
     for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
         if (workers[i] && !workers_stop(workers[i], PROXY_STOP_SECONDS))
             stopped = false;
     if (!stopped)
         return false;
-    while (proxy->count > 0)
-        connection_abandon(proxy->connections[proxy->count - 1]);
+    if (proxy->pool)
+        pool_abandon_all(proxy->pool);
     for (size_t i = 0; i < ARRAY_LENGTH(workers); i++)
         workers_free(workers[i]);
-    gate_free(proxy->context.gate);
+    gate_free(proxy->gate);
+    pool_free(proxy->pool);
     return true;
 }
 
@@ -322,11 +301,10 @@ static void announce(const Proxy *proxy) {
 }
 
 ExitCode proxy_run(const ProxySettings *settings) {
-    Proxy proxy = { .settings = settings, .context = { .settings = settings, .ended = on_ended, .freed = on_freed } };
+    Proxy proxy = { .settings = settings };
 
-    proxy.context.userdata = &proxy;
     proxy_log_set_quiet(settings->quiet);
-    ExitCode code = make_room(&proxy);
+    ExitCode code = make_room(settings);
     if (code == EXIT_OK)
         code = proxy_listeners_open(settings, &proxy.listeners);
     if (code == EXIT_OK) {
@@ -349,6 +327,5 @@ ExitCode proxy_run(const ProxySettings *settings) {
     sd_event_source_disable_unref(proxy.pause);
     sd_event_source_disable_unref(proxy.drain);
     sd_event_unref(proxy.event);
-    free(proxy.connections);
     return code;
 }

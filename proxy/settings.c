@@ -18,31 +18,84 @@ typedef struct Number {
     unsigned least, most, usual;
 } Number;
 
+static bool read_number(const char *text, char end, unsigned least, unsigned most, const char **ret_rest,
+                        unsigned *ret) {
+    char *rest = NULL;
+
+    errno = 0;
+    unsigned long value = strtoul(text, &rest, 10);
+    if (text[0] < '0' || text[0] > '9' || *rest != end || errno != 0 || value < least || value > most)
+        return false;
+    *ret_rest = rest + (end != '\0');
+    *ret = (unsigned) value;
+    return true;
+}
+
 static ExitCode parse_number(const Command *command, const Number *number, unsigned *ret) {
     const char *text = command_value(command, number->option);
-    char *end = NULL;
 
     if (!text) {
         *ret = number->usual;
         return EXIT_OK;
     }
-    errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || errno != 0 || value < number->least || value > number->most) {
+    if (!read_number(text, '\0', number->least, number->most, &text, ret)) {
         complain("--%s=%s: a whole number from %u to %u is wanted.", number->option, text, number->least, number->most);
         return EXIT_USAGE;
     }
-    *ret = (unsigned) value;
     return EXIT_OK;
+}
+
+static ExitCode parse_handshakes(const Command *command, SlotRule *ret) {
+    const char *text = command_value(command, "max-handshakes"), *rest = text;
+
+    *ret = (SlotRule) { .start = PROXY_HANDSHAKES_START, .rate = PROXY_HANDSHAKES_RATE, .full = PROXY_HANDSHAKES_FULL };
+    if (!text || (read_number(rest, ':', 1, SLOTS_MAX, &rest, &ret->start) &&
+                  read_number(rest, ':', 1, 100, &rest, &ret->rate) &&
+                  read_number(rest, '\0', ret->start, SLOTS_MAX, &rest, &ret->full)))
+        return EXIT_OK;
+    complain(
+        "--max-handshakes=%s: START:RATE:FULL is wanted, such as %u:%u:%u: handshakes from 1 on, percent, and at least "
+        "as many handshakes again, up to %u.",
+        text, PROXY_HANDSHAKES_START, PROXY_HANDSHAKES_RATE, PROXY_HANDSHAKES_FULL, SLOTS_MAX);
+    return EXIT_USAGE;
+}
+
+typedef struct LimitOption {
+    Number number;
+    unsigned *ret;
+} LimitOption;
+
+static ExitCode parse_numbers(const Command *command, const LimitOption *options, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        ExitCode code = parse_number(command, &options[i].number, options[i].ret);
+        if (code != EXIT_OK)
+            return code;
+    }
+    return EXIT_OK;
+}
+
+static unsigned half(unsigned number) {
+    return (number + 1) / 2;
+}
+
+/* What one source may have; where it is not said, half of what all of them may. */
+static ExitCode parse_shares(const Command *command, ProxyLimits *ret) {
+    const LimitOption of_all = { { "max-per-source", 1, 4096, half(ret->connections) }, &ret->per_source };
+
+    ExitCode code = parse_numbers(command, &of_all, 1);
+    if (code != EXIT_OK)
+        return code;
+    const LimitOption of_idle = { { "max-idle-per-source", 1, 4096, half(ret->per_source) }, &ret->idle_per_source };
+    return parse_numbers(command, &of_idle, 1);
 }
 
 static ExitCode parse_limits(const Command *command, ProxyLimits *ret) {
     unsigned buffer = 0;
-    const struct {
-        Number number;
-        unsigned *ret;
-    } numbers[] = {
+    const LimitOption numbers[] = {
         { { "max-connections", 1, 4096, PROXY_CONNECTIONS }, &ret->connections },
+        { { "max-handshakes-per-source", 1, SLOTS_MAX, PROXY_HANDSHAKES_SOURCE }, &ret->handshakes.per_source },
+        { { "peer-timeout", 1, 600, PROXY_PEER_SECONDS }, &ret->peer },
+        { { "log-limit", 0, 1000000, PROXY_LOG_LINES }, &ret->log_lines },
         { { "buffer-size", 1024, 1048576, PROXY_BUFFER }, &buffer },
         { { "handshake-timeout", 1, 600, PROXY_HANDSHAKE_SECONDS }, &ret->handshake },
         { { "idle-timeout", 0, 604800, PROXY_IDLE_SECONDS }, &ret->idle },
@@ -50,11 +103,14 @@ static ExitCode parse_limits(const Command *command, ProxyLimits *ret) {
         { { "drain-timeout", 0, 600, PROXY_DRAIN_SECONDS }, &ret->drain },
     };
 
-    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
-        ExitCode code = parse_number(command, &numbers[i].number, numbers[i].ret);
-        if (code != EXIT_OK)
-            return code;
-    }
+    ExitCode code = parse_handshakes(command, &ret->handshakes);
+    if (code == EXIT_OK)
+        code = parse_numbers(command, numbers, ARRAY_LENGTH(numbers));
+    if (code == EXIT_OK)
+        code = parse_shares(command, ret);
+    if (code != EXIT_OK)
+        return code;
+    ret->idle_counts = PROXY_IDLE_COUNTS_SECONDS;
     ret->buffer = buffer;
     return EXIT_OK;
 }

@@ -3,12 +3,19 @@
 #pragma once
 
 #include "command/endpoint.h"
-#include "proxy/address.h"
+#include "proxy/slots.h"
 
 #include <sys/types.h>
 
 /* What an admin may set, with its default. Each is an option of the same name (identityd-proxy(8)). */
-#define PROXY_CONNECTIONS         256U   /* at once; more wait in the listener's queue */
+#define PROXY_CONNECTIONS         512U   /* open at once; more wait in the listener's queue */
+#define PROXY_HANDSHAKES_START    128U   /* under way; from there on some make room for newcomers … */
+#define PROXY_HANDSHAKES_RATE     30U    /* … so many of a hundred … */
+#define PROXY_HANDSHAKES_FULL     256U   /* … and here always */
+#define PROXY_HANDSHAKES_SOURCE   64U    /* of one source, among those */
+#define PROXY_PEER_SECONDS        10U    /* of a handshake, for which it waits for a client, all in all */
+#define PROXY_IDLE_COUNTS_SECONDS 60U    /* without a byte, from when on a connection counts as idle beside others */
+#define PROXY_LOG_LINES           600U   /* a minute, that connections cause */
 #define PROXY_BUFFER              16384U /* bytes a direction of a connection: one TLS record */
 #define PROXY_HANDSHAKE_SECONDS   30U    /* from accepting to both sides standing */
 #define PROXY_IDLE_SECONDS        43200U /* without a byte either way; 0: for ever */
@@ -18,9 +25,11 @@
 #define PROXY_MODE 0600
 
 typedef struct ProxyLimits {
-    unsigned connections;
+    unsigned connections, per_source, idle_per_source;
+    SlotRule handshakes;
     size_t buffer;
-    unsigned handshake, idle, half_closed, drain; /* seconds */
+    unsigned handshake, peer, idle, idle_counts, half_closed, drain; /* seconds */
+    unsigned log_lines;
 } ProxyLimits;
 
 typedef enum ProxyNameKind { PROXY_NAME_CN, PROXY_NAME_DNS, PROXY_NAME_URI } ProxyNameKind;

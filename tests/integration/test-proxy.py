@@ -342,7 +342,7 @@ class Client(ProxyCase):
             connection.close()
 
     def test_the_limit_of_connections(self):
-        path, proxy = self.start(self.tls(echo), "--max-connections", "2")
+        path, proxy = self.start(self.tls(echo), "--max-connections", "2", "--max-per-source", "2")
         first, second = connect(path), connect(path)
         for connection in (first, second):
             connection.sendall(b"x")

@@ -9,6 +9,13 @@
 
 static char directory[] = "/tmp/identityd-test.XXXXXX";
 
+static Place on_take_place(void *userdata, Connection *connection) {
+    Fixture *fixture = userdata;
+
+    fixture->asked_for_place++;
+    return fixture->place;
+}
+
 static void on_ended(void *userdata) {
     ((Fixture *) userdata)->ended++;
 }
@@ -55,8 +62,10 @@ int fixture_setup(void **state) {
                                          .limits = { .connections = 1,
                                                      .buffer = PROXY_BUFFER,
                                                      .handshake = PROXY_HANDSHAKE_SECONDS,
+                                                     .peer = PROXY_PEER_SECONDS,
                                                      .idle = PROXY_IDLE_SECONDS,
                                                      .half_closed = PROXY_HALF_CLOSED_SECONDS } },
+                           .source = proxy_source_of_uid(getuid()),
                            .peer_credentials = lab.server,
                            .peer_code = GNUTLS_E_AGAIN,
                            .peer = { .fd = -1 },
@@ -93,6 +102,8 @@ void fixture_begin(Fixture *fixture, bool waits) {
     assert_true(sd_event_new(&fixture->event) >= 0);
     fixture->context = (ConnectionContext) { .settings = &fixture->settings,
                                              .event = fixture->event,
+                                             .log = &fixture->log,
+                                             .take_place = on_take_place,
                                              .ended = on_ended,
                                              .freed = on_freed,
                                              .userdata = fixture };
@@ -109,7 +120,7 @@ void fixture_begin(Fixture *fixture, bool waits) {
         fixture->session = lab_session(false, fds[1], fixture->peer_credentials);
     } else
         fixture->program.fd = fds[1];
-    assert_int_equal(connection_new(&fixture->context, 7, fds[0], &fixture->connection), 0);
+    assert_int_equal(connection_new(&fixture->context, 7, fds[0], &fixture->source, &fixture->connection), 0);
     connection_gate_changed(fixture->connection);
 }
 

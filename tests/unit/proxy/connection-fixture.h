@@ -20,6 +20,10 @@ typedef struct End {
 typedef struct Fixture {
     ProxySettings settings;
     ConnectionContext context;
+    LogLimit log;       /* none */
+    ProxySource source; /* of the connection */
+    Place place;        /* that it gets */
+    unsigned asked_for_place;
     sd_event *event;
     Workers *opening;
     Connection *connection; /* NULL when it was freed */

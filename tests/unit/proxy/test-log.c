@@ -88,6 +88,53 @@ static void test_a_variable_that_is_no_stream(void **state) {
     assert_null(strchr(lab_said(), '<'));
 }
 
+static void say(LogLimit *limit, uint64_t now, const char *text) {
+    const ProxySource source = proxy_source_of_uid(7);
+
+    proxy_log_limited(limit, &source, now, PROXY_LOG_WARNING, "%s", text);
+}
+
+/* That lines are left out is said when it begins, and how many when it has ended. */
+static void test_a_limit(void **state) {
+    LogLimit limit = log_limit(8, 1);
+
+    set_journal(0);
+    for (unsigned i = 0; i < 5; i++)
+        say(&limit, 1000, "a");
+    say(&limit, 1000 + LOG_LIMIT_MICROS, "b");
+    assert_string_equal(lab_said(),
+                        "<4>a\n<4>a\n<4>2 lines about connections from uid 7 within a minute: more are left out "
+                        "until that has passed (--log-limit)\n"
+                        "<4>3 lines about connections were left out (--log-limit)\n<4>b\n");
+}
+
+static void test_a_limit_of_all(void **state) {
+    LogLimit limit = log_limit(1, 1);
+
+    set_journal(0);
+    say(&limit, 1000, "a");
+    say(&limit, 1000, "b");
+    proxy_log_left_out(&limit); /* at the end */
+    proxy_log_left_out(&limit);
+    assert_string_equal(lab_said(),
+                        "<4>a\n<4>1 lines about connections within a minute: more are left out until that has "
+                        "passed (--log-limit)\n<4>1 lines about connections were left out (--log-limit)\n");
+}
+
+/* What is not written anyhow uses nothing up. */
+static void test_quiet_beside_a_limit(void **state) {
+    const ProxySource source = proxy_source_of_uid(7);
+    LogLimit limit = log_limit(4, 1);
+
+    set_journal(0);
+    proxy_log_set_quiet(true);
+    for (unsigned i = 0; i < 100; i++)
+        proxy_log_limited(&limit, &source, 1000, PROXY_LOG_INFO, "open");
+    say(&limit, 1000, "a");
+    assert_non_null(strstr(lab_said(), "<4>a\n"));
+    assert_int_equal(limit.left_out, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_line, begin, end),
@@ -97,6 +144,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_the_journal, begin, end),
         cmocka_unit_test_setup_teardown(test_another_stream_than_the_journal, begin, end),
         cmocka_unit_test_setup_teardown(test_a_variable_that_is_no_stream, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_limit, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_limit_of_all, begin, end),
+        cmocka_unit_test_setup_teardown(test_quiet_beside_a_limit, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,34 +229,54 @@ static void test_a_hopeless_identity(void **state) {
 
 /* Two descriptors a connection: rather not begin than fail with the last of them. */
 static void test_too_few_descriptors(void **state) {
-    Proxy proxy = start((const char *const[]) { "--connect=127.0.0.1:1", "--max-connections=100", LISTEN, NULL }, 200);
+    Proxy proxy = start((const char *const[]) { "--connect=127.0.0.1:1", "--max-connections=90",
+                                                "--max-handshakes=5:30:10", LISTEN, NULL },
+                        200);
 
     assert_int_equal(end_of(&proxy), EXIT_FAILED);
-    lab_assert_said("100 connections need 248 file descriptors, and the limit is 200");
-    proxy = start((const char *const[]) { "--connect=127.0.0.1:1", "--max-connections=76", LISTEN, NULL }, 200);
+    lab_assert_said("90 connections and 10 handshakes need 248 file descriptors, and the limit is 200");
+    proxy = start((const char *const[]) { "--connect=127.0.0.1:1", "--max-connections=66", "--max-handshakes=5:30:10",
+                                          LISTEN, NULL },
+                  200);
     await_notice(&proxy, "READY=1");
     assert_int_equal(stop(&proxy), EXIT_OK);
 }
 
-/* ---- its limit ---- */
+/* ---- its limits ---- */
 
-/* With identityd away they wait, and count. */
-static void test_the_limit(void **state) {
-    int fds[3];
+/* With identityd away all are in their handshakes. */
+static void test_slots(void **state) {
+    int fds[4];
 
     fake_identityd_leave_bus(lab.fake);
-    Proxy proxy = START(LISTEN, "--max-connections=2", "--handshake-timeout=1");
+    Proxy proxy = START(LISTEN, "--max-connections=1", "--max-handshakes-per-source=3", "--handshake-timeout=600");
     await_notice(&proxy, "READY=1");
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
-        assert_true((fds[i] = try_connect()) >= 0); /* the kernel has a queue */
-    await_said("demo: 2 connections, the limit (--max-connections): more have to wait");
-    assert_true(is_dropped(fds[0], 10000) && is_dropped(fds[1], 10000));
-    assert_false(is_dropped(fds[2], 300)); /* its time began when it was accepted */
-    assert_true(is_dropped(fds[2], 10000));
-    lab_assert_said("demo #3: refused ");
-    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+        assert_true((fds[i] = try_connect()) >= 0);
+    await_said("refused uid ");
+    lab_assert_said("it made room for another handshake (--max-handshakes)");
+    unsigned dropped = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(fds); i++) {
+        dropped += is_dropped(fds[i], i == 3 ? 300 : 100);
         close(fds[i]);
+    }
+    assert_int_equal(dropped, 1); /* and not the last one */
     assert_int_equal(stop(&proxy), EXIT_OK);
+}
+
+static void test_lines_of_the_log(void **state) {
+    fake_identityd_leave_bus(lab.fake);
+    Proxy proxy = START(LISTEN, "--log-limit=8", "--max-handshakes-per-source=1", "--handshake-timeout=600");
+    await_notice(&proxy, "READY=1");
+    for (unsigned i = 0; i < 40; i++)
+        close(try_connect());
+    await_said("2 lines about connections from uid ");
+    assert_int_equal(stop(&proxy), EXIT_OK);
+    lab_assert_said(" lines about connections were left out (--log-limit)");
+    unsigned lines = 0;
+    for (const char *at = lab_said(); (at = strstr(at, "refused ")); at++)
+        lines++;
+    assert_int_equal(lines, 2);
 }
 
 /* ---- the end ---- */
@@ -364,7 +384,8 @@ int main(void) {
         TEST(test_nowhere_to_listen),
         TEST(test_a_hopeless_identity),
         TEST(test_too_few_descriptors),
-        TEST(test_the_limit),
+        TEST(test_slots),
+        TEST(test_lines_of_the_log),
         TEST(test_signals),
         TEST(test_draining),
         TEST(test_it_ends_with_the_last_connection),

@@ -40,7 +40,15 @@ static void test_usual(void **state) {
     assert_string_equal(settings.peer.host, "broker.example");
     assert_string_equal(settings.name, "broker.example");
     assert_int_equal(settings.mode, 0600);
-    assert_int_equal(settings.limits.connections, 256);
+    assert_int_equal(settings.limits.connections, 512);
+    assert_int_equal(settings.limits.per_source, 256);
+    assert_int_equal(settings.limits.idle_per_source, 128);
+    assert_int_equal(settings.limits.handshakes.start, 128);
+    assert_int_equal(settings.limits.handshakes.rate, 30);
+    assert_int_equal(settings.limits.handshakes.full, 256);
+    assert_int_equal(settings.limits.handshakes.per_source, 64);
+    assert_int_equal(settings.limits.peer, 10);
+    assert_int_equal(settings.limits.log_lines, 600);
     assert_int_equal(settings.limits.buffer, 16384);
     assert_int_equal(settings.limits.handshake, 30);
     assert_int_equal(settings.limits.idle, 43200);
@@ -68,6 +76,65 @@ static void test_everything(void **state) {
     assert_int_equal(settings.limits.buffer, 1024);
     assert_int_equal(settings.limits.idle, 0);
     assert_int_equal(settings.limits.drain, 0);
+}
+
+/* What one source may have hangs on what all may, where it is not said. */
+static void test_shares(void **state) {
+    static const struct {
+        const char *words[3];
+        unsigned per_source, idle;
+    } cases[] = {
+        { { "--max-connections=1", "--quiet", "--quiet" }, 1, 1 },
+        { { "--max-connections=7", "--quiet", "--quiet" }, 4, 2 },
+        { { "--max-connections=7", "--max-per-source=7", "--quiet" }, 7, 4 },
+        { { "--max-per-source=9", "--max-idle-per-source=1", "--quiet" }, 9, 1 },
+        { { "--max-connections=4096", "--max-per-source=4096", "--max-idle-per-source=4096" }, 4096, 4096 },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_proxy_settings_ ProxySettings settings = { 0 };
+        assert_int_equal(parse(CLIENT(cases[i].words[0], cases[i].words[1], cases[i].words[2]), &settings), EXIT_OK);
+        assert_int_equal(settings.limits.per_source, cases[i].per_source);
+        assert_int_equal(settings.limits.idle_per_source, cases[i].idle);
+    }
+}
+
+static void test_handshakes(void **state) {
+    static const struct {
+        const char *text;
+        SlotRule rule; /* start 0: refused */
+    } cases[] = {
+        { "1:1:1", { 1, 1, 1, 0 } },
+        { "10:30:100", { 10, 30, 100, 0 } },
+        { "1024:100:1024", { 1024, 100, 1024, 0 } },
+        { "10", { 0 } },
+        { "10:30", { 0 } },
+        { "10:30:", { 0 } },
+        { "10:30:100:", { 0 } },
+        { ":30:100", { 0 } },
+        { "10::100", { 0 } },
+        { "0:30:100", { 0 } },
+        { "10:0:100", { 0 } },
+        { "10:101:100", { 0 } },
+        { "10:30:9", { 0 } },
+        { "10:30:1025", { 0 } },
+        { "10:30:-1", { 0 } },
+        { "10:30:100x", { 0 } },
+        { "10,30,100", { 0 } },
+        { " 10:30:100", { 0 } },
+        { "", { 0 } },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_proxy_settings_ ProxySettings settings = { 0 };
+        assert_int_equal(parse(CLIENT("--max-handshakes", cases[i].text), &settings),
+                         cases[i].rule.start > 0 ? EXIT_OK : EXIT_USAGE);
+        if (cases[i].rule.start == 0)
+            continue;
+        assert_int_equal(settings.limits.handshakes.start, cases[i].rule.start);
+        assert_int_equal(settings.limits.handshakes.rate, cases[i].rule.rate);
+        assert_int_equal(settings.limits.handshakes.full, cases[i].rule.full);
+    }
 }
 
 static void test_passed_sockets(void **state) {
@@ -109,13 +176,12 @@ static void test_refusals(void **state) {
         SERVER("--allow-dns", ""),
     };
     static const char *const numbers[][3] = {
-        { "--max-connections", "0", "4097" },
-        { "--buffer-size", "1023", "1048577" },
-        { "--handshake-timeout", "0", "601" },
-        { "--idle-timeout", "-1", "604801" },
-        { "--half-closed-timeout", "0", "86401" },
-        { "--drain-timeout", "", "601" },
-        { "--idle-timeout", "5s", "99999999999999999999" },
+        { "--max-connections", "0", "4097" },     { "--max-per-source", "0", "4097" },
+        { "--max-idle-per-source", "0", "4097" }, { "--max-handshakes-per-source", "0", "1025" },
+        { "--peer-timeout", "0", "601" },         { "--log-limit", "-1", "1000001" },
+        { "--buffer-size", "1023", "1048577" },   { "--handshake-timeout", "0", "601" },
+        { "--idle-timeout", "-1", "604801" },     { "--half-closed-timeout", "0", "86401" },
+        { "--drain-timeout", "", "601" },         { "--idle-timeout", "5s", "99999999999999999999" },
     };
     ProxySettings settings = { 0 };
 
@@ -159,8 +225,9 @@ static void test_too_many_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),    cmocka_unit_test(test_everything), cmocka_unit_test(test_passed_sockets),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_long_names), cmocka_unit_test(test_too_many_names),
+        cmocka_unit_test(test_usual),      cmocka_unit_test(test_everything),     cmocka_unit_test(test_passed_sockets),
+        cmocka_unit_test(test_shares),     cmocka_unit_test(test_handshakes),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_long_names), cmocka_unit_test(test_too_many_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
