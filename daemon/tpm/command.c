@@ -53,6 +53,11 @@ int tpm_command_fail(Tpm *tpm, TSS2_RC rc, const char *what, Failure *ret_failur
     default:
         break;
     }
+    if (rc == TSS2_TCTI_RC_MALFORMED_RESPONSE && tpm->answers.fault)
+        return failure_set(ret_failure, -ENXIO, FAILURE_TPM_UNAVAILABLE,
+                           "TPM: %s failed: the answer was refused since %s; check TCTI= and what stands between here "
+                           "and the TPM",
+                           what, tpm->answers.fault);
     return tpm_error_failure(ret_failure, rc, what);
 }
 

@@ -46,7 +46,7 @@ static int connect_context(Tpm *tpm, Failure *ret_failure) {
         free(tpm->tcti_context);
         tpm->tcti_context = NULL;
     } else
-        rc = Esys_Initialize(&tpm->esys, tpm->tcti_context, NULL);
+        rc = Esys_Initialize(&tpm->esys, tpm_answers_open(&tpm->answers, tpm->tcti_context), NULL);
     if (rc == TSS2_RC_SUCCESS)
         return 0;
     (void) snprintf(what, sizeof what, "opening \"%.100s\"", tpm->tcti ? tpm->tcti : "the default TCTI");

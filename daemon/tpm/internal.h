@@ -45,6 +45,15 @@ typedef struct TpmGuard {
     TPM2B_NONCE nonce;           /* the TPM's last one */
 } TpmGuard;
 
+/* The TCTI of answer-tcti.c, and the answer that it has in its hands. */
+typedef struct TpmAnswers {
+    TSS2_TCTI_CONTEXT_COMMON_V2 common; /* first: ESYS knows no more of it */
+    TSS2_TCTI_CONTEXT *inner;           /* the one that is configured */
+    const char *fault;                  /* of the last answer: why it was refused; NULL: it was not */
+    size_t command_size, size;          /* of the last command; of the answer to it, 0: it was handed on */
+    uint8_t command[TPM2_MAX_COMMAND_SIZE], answer[TPM2_MAX_RESPONSE_SIZE];
+} TpmAnswers;
+
 struct Tpm {
     char *tcti;                                                /* NULL: tctildr's default */
     uint32_t parent_handle;                                    /* where the parent is looked for first */
@@ -53,6 +62,7 @@ struct Tpm {
 
     /* One epoch: from opening the context until it is dropped. Nothing of this outlives it. */
     TSS2_TCTI_CONTEXT *tcti_context;
+    TpmAnswers answers;
     ESYS_CONTEXT *esys; /* NULL: closed */
     bool resource_manager;
     size_t loaded_keys_max;
@@ -90,6 +100,19 @@ struct TpmKey {
 };
 
 /* What follows is in the order of the calls, which only go up in this list: a file calls those before it. */
+
+/* ---- answer.c ---- */
+
+/* Whether `command` is one that we send, whose answer can be checked. */
+bool tpm_answer_is_foreseen(BytesView command);
+/* Why the answer to `command` must not reach the TSS, static text that goes on from "since"; NULL: it may. Every size
+ * and count in it fits what it is of, and every area ends where it has to; what it says is for others to judge. */
+const char *tpm_answer_fault(BytesView command, BytesView answer);
+
+/* ---- answer-tcti.c ---- */
+
+/* Puts `answers` before `inner`, which stays the caller's to finalize; both live as long as ESYS has the result. */
+TSS2_TCTI_CONTEXT *tpm_answers_open(TpmAnswers *answers, TSS2_TCTI_CONTEXT *inner);
 
 /* ---- command.c ---- */
 

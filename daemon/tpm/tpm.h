@@ -2,9 +2,10 @@
 /* A TPM 2.0 behind any TCTI, as one object of one thread. It opens itself when it is first needed, survives
  * resets of the chip and of its transport (docs/design.md §10), compares the parent's Name before it loads anything,
  * and never signs with another key than the one it was asked for. Files, each calling only those
- * before it: error.c (classes), command.c (sending), public-key.c, loaded.c (loaded keys), properties.c, orphans.c,
- * session.c, guard.c, storage-key.c, parent.c (SRK), endorsement.c and certificate-spki.c (device ID), epoch.c
- * (context, recovery), key.c (data, creation), key-file.c, sign.c, tpm.c (options, probing).
+ * before it: error.c (classes), answer.c and answer-tcti.c (the shape of answers), command.c (sending), public-key.c,
+ * loaded.c (loaded keys), properties.c, orphans.c, session.c, guard.c, storage-key.c, parent.c (SRK), endorsement.c and
+ * certificate-spki.c (device ID), epoch.c (context, recovery), key.c (data, creation), key-file.c, sign.c, tpm.c
+ * (options, probing).
  *
  * A TPM without a resource manager (swtpm, /dev/tpm0) must be this process's alone: what others leave loaded there is
  * flushed when the context is opened. A hung TPM blocks the calling thread: TCTIs know no timeout (docs/facts.md,
