@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Preloaded into identityd by tests/faults: memory that is not to be had, once, at an allocation of the test's
+ * choosing, whoever wants it: identityd, or a library that it calls. Not those that end the process by design where
+ * memory is out, because they have nobody to tell: GMP and nettle, below GnuTLS. */
+#include "control.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define STACK_DEPTH  14
+#define STACK_OURS   2 /* frames of this file */
+#define EXEMPT_COUNT 8
+#define EXEMPT_DEPTH 3 /* frames in which a library that is exempt is looked for */
+
+static Control *control;
+static struct Range { uintptr_t begins, ends; } exempt[EXEMPT_COUNT];
+static unsigned exempt_count;
+
+#define THREAD_LOCAL static __attribute__((tls_model("initial-exec"))) _Thread_local /* its memory is there already */
+THREAD_LOCAL bool is_inside;
+THREAD_LOCAL ThreadClass thread_class;
+THREAD_LOCAL bool is_classed;
+
+/* ---- begin ---- */
+
+static int note_exempt(struct dl_phdr_info *info, size_t size, void *userdata) {
+    static const char *const names[] = { "/libgmp.so", "/libnettle.so", "/libhogweed.so", "/libtasn1.so" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (unsigned j = 0; strstr(info->dlpi_name, names[i]) && j < info->dlpi_phnum; j++) {
+            const ElfW(Phdr) *part = &info->dlpi_phdr[j];
+            if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) || exempt_count == EXEMPT_COUNT)
+                continue;
+            uintptr_t begins = info->dlpi_addr + part->p_vaddr;
+            exempt[exempt_count++] = (struct Range) { begins, begins + part->p_memsz };
+        }
+    return 0;
+}
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv(CONTROL_VARIABLE);
+    void *stack[STACK_DEPTH];
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return;
+    void *page = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void) close(fd);
+    if (page == MAP_FAILED)
+        return;
+    (void) backtrace(stack, STACK_DEPTH); /* loads what it needs, the first time */
+    (void) dl_iterate_phdr(note_exempt, NULL);
+    control = page;
+    control->has_begun = true;
+}
+
+/* ---- whose turn it is ---- */
+
+static bool is_exempt(const void *caller) {
+    for (unsigned i = 0; i < exempt_count; i++)
+        if ((uintptr_t) caller >= exempt[i].begins && (uintptr_t) caller < exempt[i].ends)
+            return true;
+    return false;
+}
+
+static ThreadClass class_of_thread(void) {
+    if (!is_classed)
+        thread_class = gettid() == getpid() ? THREAD_MAIN : THREAD_OTHER;
+    is_classed = true;
+    return thread_class;
+}
+
+/* Addresses are the same in each run: the test turns their randomization off. 0: none that may fail, though another
+ * library stands between (GnuTLS has allocators of its own for GMP). */
+static uint64_t number_of_stack(void) {
+    void *stack[STACK_DEPTH];
+    int depth = backtrace(stack, STACK_DEPTH);
+    uint64_t number = 14695981039346656037ULL;
+
+    for (int i = STACK_OURS; i < depth && i < STACK_OURS + EXEMPT_DEPTH; i++)
+        if (is_exempt(stack[i]))
+            return 0;
+    Dl_info info = { .dli_sname = NULL };
+    if (depth > STACK_OURS && dladdr(stack[STACK_OURS], &info) && info.dli_sname &&
+        strcmp(info.dli_sname, "gnutls_x509_dn_init") == 0) /* 3.7.9 */
+        return 0;
+
+    for (int i = STACK_OURS; i < depth; i++)
+        number = (number ^ (uintptr_t) stack[i]) * 1099511628211ULL;
+    return number;
+}
+
+static void describe_stack(void) {
+    void *stack[STACK_DEPTH];
+    int depth = backtrace(stack, STACK_DEPTH);
+    size_t used = 0;
+
+    for (int i = STACK_OURS; i < depth && used < sizeof control->hit - 1U; i++) {
+        Dl_info info = { .dli_fname = "?" };
+        (void) dladdr(stack[i], &info);
+        const char *module = strrchr(info.dli_fname, '/');
+        const char *name = info.dli_sname ? info.dli_sname : "";
+        const uintptr_t base = (uintptr_t) info.dli_fbase;
+        int length =
+            snprintf(control->hit + used, sizeof control->hit - used, "%s%s(%s+0x%lx)", i > STACK_OURS ? " < " : "",
+                     name, module ? module + 1 : info.dli_fname, (unsigned long) ((uintptr_t) stack[i] - base));
+        used += length > 0 ? (size_t) length : 0;
+    }
+}
+
+static bool decide(const void *caller) {
+    const ThreadClass class = class_of_thread();
+
+    if (is_exempt(caller))
+        return false;
+    unsigned turn = atomic_fetch_add(&control->count[class], 1) + 1U;
+    if (control->records && turn <= CONTROL_POINTS_MAX)
+        control->stacks[class][turn - 1U] = number_of_stack();
+    if (turn != control->fails_at[class] || number_of_stack() == 0)
+        return false;
+    control->counts = false; /* once */
+    describe_stack();
+    control->was_hit = true;
+    errno = ENOMEM;
+    return true;
+}
+
+static bool fails(const void *caller) {
+    if (!control || !control->counts || is_inside)
+        return false;
+    is_inside = true;
+    bool result = decide(caller);
+    is_inside = false;
+    return result;
+}
+
+/* ---- in place of the C library's ---- */
+
+#define NEXT(name)                                                                                                     \
+    static __typeof__(name) *next;                                                                                     \
+    if (!next)                                                                                                         \
+    *(void **) &next = dlsym(RTLD_NEXT, #name)
+
+#define FAILS() fails(__builtin_return_address(0))
+
+void *malloc(size_t size) {
+    NEXT(malloc);
+    return FAILS() ? NULL : next(size);
+}
+
+void *calloc(size_t number, size_t size) {
+    NEXT(calloc);
+    return FAILS() ? NULL : next(number, size);
+}
+
+void *realloc(void *old, size_t size) {
+    NEXT(realloc);
+    return FAILS() ? NULL : next(old, size);
+}
+
+void *reallocarray(void *old, size_t number, size_t size) {
+    NEXT(realloc);
+    size_t bytes;
+
+    if (__builtin_mul_overflow(number, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return FAILS() ? NULL : next(old, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t size) {
+    NEXT(aligned_alloc);
+    return FAILS() ? NULL : next(alignment, size);
+}
+
+int posix_memalign(void **ret, size_t alignment, size_t size) {
+    NEXT(posix_memalign);
+    return FAILS() ? ENOMEM : next(ret, alignment, size);
+}
+
+/* A sanitizer's own would not come by here. */
+char *strndup(const char *text, size_t max) {
+    NEXT(malloc);
+    const size_t size = strnlen(text, max);
+    char *copy = FAILS() ? NULL : next(size + 1U);
+
+    if (copy) {
+        memcpy(copy, text, size);
+        copy[size] = '\0';
+    }
+    return copy;
+}
+
+char *strdup(const char *text) {
+    NEXT(malloc);
+    const size_t size = strlen(text) + 1U;
+    char *copy = FAILS() ? NULL : next(size);
+
+    return copy ? memcpy(copy, text, size) : NULL;
+}
