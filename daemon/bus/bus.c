@@ -74,10 +74,11 @@ int identity_find(sd_bus *connection, const char *path, const char *interface, v
                   sd_bus_error *error) {
     Bus *bus = userdata;
     _cleanup_free_ char *name = NULL;
-    const Identity *identity = sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name) > 0
-                                   ? identity_set_find(manager_identities(bus->manager), name, NULL)
-                                   : NULL;
+    int r = sd_bus_path_decode(path, IDENTITYD_IDENTITY_PREFIX, &name);
 
+    if (r <= 0)
+        return r; /* out of memory it is not that there is no such object */
+    const Identity *identity = identity_set_find(manager_identities(bus->manager), name, NULL);
     if (!identity)
         return 0;
     shown_begin(&bus->shown, identity);

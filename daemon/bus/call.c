@@ -59,15 +59,35 @@ void call_reply_failure(Call *call, const Failure *failure) {
     call_free(call);
 }
 
-void call_reply(Call *call, sd_bus_message *reply) {
-    int r = reply           ? sd_bus_send(NULL, reply, NULL)
-            : call->message ? sd_bus_reply_method_return(call->message, NULL)
-                            : 0;
+/* An empty answer in its place would say that there is nothing to know. */
+static void reply_that_there_is_none(Call *call, int r) {
+    Failure failure = FAILURE_INIT;
+
+    (void) failure_set(&failure, r, FAILURE_INTERNAL,
+                       "The answer to this call could not be made or sent: %s. What was asked for may be done all the "
+                       "same: look before you ask again.",
+                       strerror(-r));
+    log_entry(LOG_WARNING, NULL, call->identity, "uid %" PRIu32 ": %s", (uint32_t) call->caller.uid, failure.text);
+    call_reply_failure(call, &failure);
+}
+
+void call_reply(Call *call, int r, sd_bus_message *reply) {
+    if (r >= 0 && call->message)
+        r = sd_bus_send(NULL, reply, NULL);
+    sd_bus_message_unref(reply);
+    if (r < 0)
+        reply_that_there_is_none(call, r);
+    else
+        call_free(call);
+}
+
+void call_reply_done(Call *call) {
+    int r = call->message ? sd_bus_reply_method_return(call->message, NULL) : 0;
 
     if (r < 0)
-        log_entry(LOG_WARNING, NULL, NULL, "An answer could not be sent on the bus: %s.", strerror(-r));
-    sd_bus_message_unref(reply);
-    call_free(call);
+        reply_that_there_is_none(call, r);
+    else
+        call_free(call);
 }
 
 Identity *call_identity(Call *call) {

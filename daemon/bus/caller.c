@@ -179,8 +179,9 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
 
     /* What is no answer about this process (systemd is busy, or not there) is not kept. */
     if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "o", &path) >= 0) {
-        caller->unit_is_known = true;
-        if (sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &caller->unit) <= 0)
+        int r = sd_bus_path_decode(path, "/org/freedesktop/systemd1/unit", &caller->unit);
+        caller->unit_is_known = r >= 0; /* out of memory it is asked for again */
+        if (r <= 0)
             caller->unit = (free(caller->unit), NULL);
     } else if (sd_bus_message_is_method_error(m, "org.freedesktop.systemd1.NoUnitForPID"))
         caller->unit_is_known = true;

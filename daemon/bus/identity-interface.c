@@ -17,20 +17,23 @@ static void on_operation_done(const Failure *failure, BytesView result, void *us
     if (failure->kind != FAILURE_NONE)
         call_reply_failure(call, failure);
     else
-        call_reply(call, NULL);
+        call_reply_done(call);
 }
 
 static void on_bytes_done(const Failure *failure, BytesView result, void *userdata) {
     Call *call = userdata;
     sd_bus_message *reply = NULL;
+    int r = 0;
 
     if (failure->kind != FAILURE_NONE) {
         call_reply_failure(call, failure);
         return;
     }
-    if (call->message && sd_bus_message_new_method_return(call->message, &reply) >= 0)
-        (void) sd_bus_message_append_array(reply, 'y', result.data, result.size);
-    call_reply(call, reply);
+    if (call->message)
+        r = sd_bus_message_new_method_return(call->message, &reply);
+    if (reply)
+        r = sd_bus_message_append_array(reply, 'y', result.data, result.size);
+    call_reply(call, r, reply);
 }
 
 /* `start` has its action, handler and arguments. */
@@ -122,7 +125,7 @@ static void handle_reset_clock(Call *call) {
     if (manager_reset_clock(call->bus->manager, identity, &failure) < 0)
         call_reply_failure(call, &failure);
     else
-        call_reply(call, NULL);
+        call_reply_done(call);
 }
 
 static int method_reset_clock(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -163,9 +166,10 @@ static void handle_open_credential(Call *call) {
         call_reply_failure(call, &failure);
         return;
     }
-    if (sd_bus_message_new_method_return(call->message, &reply) >= 0)
-        (void) sd_bus_message_append(reply, "h", fd);
-    call_reply(call, reply);
+    r = sd_bus_message_new_method_return(call->message, &reply);
+    if (r >= 0)
+        r = sd_bus_message_append(reply, "h", fd);
+    call_reply(call, r, reply);
 }
 
 int open_credential_begin(Bus *bus, sd_bus_message *m, const char *name, sd_bus_error *error) {

@@ -71,8 +71,11 @@ int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus
 /* The identity that the call is about; NULL after answering with NoSuchIdentity. */
 Identity *call_identity(Call *call);
 void call_reply_failure(Call *call, const Failure *failure);
-/* Sends `reply` (taken) or, if NULL, an empty answer; ends the call. */
-void call_reply(Call *call, sd_bus_message *reply);
+/* Sends `reply` (taken), if `r`, what came of making it, is no negative errno; else, and where it cannot be sent, the
+ * caller is told that there is no answer, and the log is. Ends the call. */
+void call_reply(Call *call, int r, sd_bus_message *reply);
+/* The same with an empty answer. */
+void call_reply_done(Call *call);
 Call *call_free(Call *call);
 /* Before the bus is left: nobody waits in vain. */
 void calls_abandon(Bus *bus);

@@ -55,14 +55,17 @@ static void on_probed(const Failure *failure, BytesView result, void *userdata) 
     Call *call = userdata;
     _cleanup_free_ char *text = strndup(result.size ? (const char *) result.data : "", result.size);
     sd_bus_message *reply = NULL;
+    int r = text ? 0 : -ENOMEM;
 
     if (failure->kind != FAILURE_NONE) {
         call_reply_failure(call, failure);
         return;
     }
-    if (text && call->message && sd_bus_message_new_method_return(call->message, &reply) >= 0)
-        (void) sd_bus_message_append(reply, "s", text);
-    call_reply(call, reply);
+    if (r >= 0 && call->message)
+        r = sd_bus_message_new_method_return(call->message, &reply);
+    if (reply)
+        r = sd_bus_message_append(reply, "s", text);
+    call_reply(call, r, reply);
 }
 
 static void handle_probe(Call *call) {
@@ -95,7 +98,7 @@ static void handle_reload(Call *call) {
     if (manager_reload(call->bus->manager, &failure) < 0)
         call_reply_failure(call, &failure);
     else
-        call_reply(call, NULL);
+        call_reply_done(call);
 }
 
 static int method_reload(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -122,13 +125,18 @@ static void handle_forget(Call *call) {
     Manager *manager = call->bus->manager;
     Failure failure = FAILURE_INIT;
     const char *name = NULL;
+    int r = sd_bus_message_rewind(call->message, true);
 
-    if (call->message && sd_bus_message_rewind(call->message, true) >= 0)
-        (void) sd_bus_message_read(call->message, "s", &name);
-    if (name && forgotten_remove(manager_device(manager), manager_identities(manager), name, &failure) < 0)
+    if (r >= 0)
+        r = sd_bus_message_read(call->message, "s", &name);
+    if (r < 0)
+        (void) failure_errno(&failure, r, "Reading which identity to forget");
+    else
+        r = forgotten_remove(manager_device(manager), manager_identities(manager), name, &failure);
+    if (r < 0)
         call_reply_failure(call, &failure);
     else
-        call_reply(call, NULL);
+        call_reply_done(call);
 }
 
 static int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *error) {
