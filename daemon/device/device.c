@@ -122,6 +122,13 @@ static void on_handle_closed(uint64_t handle_id, void *userdata) {
     device->callbacks.handle_closed(handle_id, device->callbacks.userdata);
 }
 
+static void on_handle_failed(const char *identity, int error, void *userdata) {
+    log_entry(
+        LOG_WARNING, NULL, identity,
+        "A credential handle had to be closed: %s. Its program has to open another; libidentityd does so by itself.",
+        strerror(-error));
+}
+
 static void on_generation_used(const char *identity, uint32_t generation, void *userdata) {
     Device *device = userdata;
 
@@ -145,8 +152,14 @@ static int start_signing(Device *device, const StoredDevice *stored) {
         .known_parent_name = bytes_view(&stored->parent_name),
         .known_endorsement = bytes_view(&stored->endorsement),
     };
-    const SigningCallbacks callbacks = { on_handle_closed, on_generation_used, on_generation_unused, on_tpm_trouble,
-                                         device };
+    const SigningCallbacks callbacks = {
+        .handle_closed = on_handle_closed,
+        .handle_failed = on_handle_failed,
+        .generation_used = on_generation_used,
+        .generation_unused = on_generation_unused,
+        .tpm_trouble = on_tpm_trouble,
+        .userdata = device,
+    };
     int r = tpm_new(&options, &tpm);
 
     if (r == -EINVAL) { /* what was recorded is no TPM Name */

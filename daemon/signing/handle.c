@@ -64,6 +64,8 @@ static void say_closed(void *data) {
     _cleanup_(handle_free_p) Handle *handle = data;
     const SigningCallbacks *callbacks = &handle->signing->callbacks;
 
+    if (handle->error < 0 && callbacks->handle_failed)
+        callbacks->handle_failed(handle->identity_name, handle->error, callbacks->userdata);
     if (callbacks->handle_closed)
         callbacks->handle_closed(handle->id, callbacks->userdata);
 }
@@ -146,6 +148,13 @@ void handle_close(Handle *handle) {
         close_socket(handle);
 }
 
+/* A holder that is gone, or does not keep to the protocol, is nobody's failure but its own. */
+static void close_failed(Handle *handle, int r) {
+    if (r != -EPIPE && r != -ECONNRESET && r != -EPROTO)
+        handle->error = r;
+    handle_close(handle);
+}
+
 /* Reading waits for packets, flushing for the holder to read: writable is what the socket nearly always is, and what
  * counts is each packet that the holder takes. Both are told once (edge-triggered), also where it is so already: who
  * has something to be read is known to the queue until there is nothing left, and would else be told of before each
@@ -208,8 +217,9 @@ static void send_last_state(Handle *handle) {
 static void push_state(Handle *handle) {
     handle->state_pending = true;
     /* Sent in a turn of its own: the edge comes at once if there is room. */
-    if (set_flushing(handle, true) < 0)
-        handle_close(handle);
+    int r = set_flushing(handle, true);
+    if (r < 0)
+        close_failed(handle, r);
 }
 
 void handle_push_all(ServedIdentity *identity) {
@@ -406,15 +416,16 @@ static int turn(Client *client) {
 
 static void end_turn(Client *client, int result) {
     if (result < 0)
-        handle_close((Handle *) client);
+        close_failed((Handle *) client, result);
 }
 
 static int on_socket(sd_event_source *source, int fd, uint32_t events, void *userdata) {
     Handle *handle = userdata;
 
     /* EPOLLHUP: nobody is left to take an answer, so what it still asked for is not worth the TPM's time. */
-    if (events & (EPOLLHUP | EPOLLERR) || (handle->flushing && flush(handle) < 0))
-        handle_close(handle);
+    int r = events & (EPOLLHUP | EPOLLERR) ? -EPIPE : handle->flushing ? flush(handle) : 0;
+    if (r < 0)
+        close_failed(handle, r);
     else if (events & EPOLLIN && !handle->flushing)
         client_wait(&handle->client, handle->signing);
     return 0;
@@ -424,9 +435,13 @@ void handle_open(Handle *handle) {
     Signing *signing = handle->signing;
     ServedIdentity *identity = served_find(&signing->served, handle->identity_name);
 
-    if (!identity || atomic_load(&signing->stopping) ||
-        sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN | EPOLLET, on_socket, handle) < 0) {
+    if (!identity || atomic_load(&signing->stopping)) {
         handle_close(handle);
+        return;
+    }
+    int r = sd_event_add_io(signing->loop, &handle->source, handle->socket, EPOLLIN | EPOLLET, on_socket, handle);
+    if (r < 0) {
+        close_failed(handle, r);
         return;
     }
     handle->identity = identity;

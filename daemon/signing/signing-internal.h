@@ -217,7 +217,8 @@ struct Handle {
     Handle *previous, *next; /* in its identity, or among the lingering */
     Signing *signing;
     ServedIdentity *identity; /* NULL until it is open */
-    char *identity_name;      /* until it is open */
+    char *identity_name;
+    int error; /* what of ours failed, so that it is closed; 0: nothing */
     uint64_t id;
     Purpose purpose;
     int socket;

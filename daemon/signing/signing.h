@@ -24,6 +24,9 @@ typedef struct SigningCallbacks {
     /* A handle is gone (closed by its holder, by a protocol error, or by signing_close_…), and nothing that was sent on
      * it is unread. Once per handle. */
     void (*handle_closed)(uint64_t handle_id, void *userdata);
+    /* Just before that, where it had to be closed because something of ours failed: `error` is a negative errno, as of
+     * memory or descriptors that are used up. Its holder finds nothing but the end. May be NULL. */
+    void (*handle_failed)(const char *identity, int error, void *userdata);
     /* The first signature by a generation on any handle. (What jobs sign with, main knows itself.) Once per generation.
      */
     void (*generation_used)(const char *identity, uint32_t generation, void *userdata);

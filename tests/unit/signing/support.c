@@ -34,6 +34,13 @@ unsigned count_fds(void) {
 
 /* ---- main's side ---- */
 
+static void on_failed(const char *identity, int error, void *userdata) {
+    Bench *bench = userdata;
+
+    assert_string_equal(identity, "demo");
+    bench->failed = error;
+}
+
 static void on_closed(uint64_t id, void *userdata) {
     Bench *bench = userdata;
     bench->closed++;
@@ -78,7 +85,7 @@ static int start(void **state, const BenchOptions *wanted) {
              swtpm_tcti(bench->swtpm));
     Tpm *tpm = NULL;
     const TpmOptions options = { .tcti = wanted->faults ? faults : swtpm_tcti(bench->swtpm) };
-    const SigningCallbacks callbacks = { on_closed, on_used, on_unused, on_trouble, bench, wanted->grace };
+    const SigningCallbacks callbacks = { on_closed, on_failed, on_used, on_unused, on_trouble, bench, wanted->grace };
     assert_int_equal(tpm_new(&options, &tpm), 0);
     for (unsigned i = 0; i < (wanted->rsa ? 3 : 2); i++)
         if (tpm_key_create_under(tpm, i < 2 ? KEY_ECDSA_P256 : KEY_RSA_2048, (BytesView) { NULL, 0 }, &bench->keys[i],

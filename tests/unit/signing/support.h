@@ -25,6 +25,7 @@ typedef struct Bench {
     uint64_t next_id;
     unsigned closed, troubles;
     uint64_t last_closed;
+    int failed; /* what the last handle was closed for that had to be */
     FailureKind last_trouble;
     GenerationEvent used[EVENTS_MAX], unused[EVENTS_MAX];
     unsigned used_count, unused_count;
