@@ -125,11 +125,23 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 }
 
 static int say_why_not(int r) {
-    log_entry(LOG_ERR, NULL, NULL,
-              r == -EEXIST ? "The name %s is taken on the bus: another identityd runs. (%s)"
-                           : "The system bus cannot be used as %s: %s.",
-              IDENTITYD_BUS_NAME, strerror(-r));
+    if (r == -EEXIST)
+        log_entry(LOG_ERR, NULL, NULL, "The name %s is taken on the bus: another identityd runs.", IDENTITYD_BUS_NAME);
+    else if (r == -EOPNOTSUPP)
+        log_entry(LOG_ERR, NULL, NULL,
+                  "The system bus cannot be used as %s: the connection passes no descriptors, and so no credential "
+                  "handles. identityd ends; the next start may have more luck.",
+                  IDENTITYD_BUS_NAME);
+    else
+        log_entry(LOG_ERR, NULL, NULL, "The system bus cannot be used as %s: %s.", IDENTITYD_BUS_NAME, strerror(-r));
     return r;
+}
+
+/* Handles are descriptors. sd-bus goes on without them where it could not find out whether its socket passes any. */
+static int check_descriptors_pass(const Bus *bus) {
+    int r = sd_bus_can_send(bus->bus, SD_BUS_TYPE_UNIX_FD);
+
+    return r < 0 ? r : r == 0 ? -EOPNOTSUPP : 0;
 }
 
 /* Before the TPM and the state are worked with: two of us would get into each other's way. */
@@ -180,6 +192,8 @@ static int bus_connect(Bus *bus) {
                                 "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, bus);
     if (r >= 0)
         r = check_name_is_free(bus);
+    if (r >= 0)
+        r = check_descriptors_pass(bus);
     return r < 0 ? r : sd_bus_attach_event(bus->bus, bus->loop, SD_EVENT_PRIORITY_NORMAL);
 }
 
