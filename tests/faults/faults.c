@@ -215,26 +215,48 @@ static void restart(Run *run) {
     run->descriptors = trial_runs(trial) ? trial_descriptors(trial) : 0;
 }
 
-/* The same once more, and nothing fails; one that has died is started before, and a start that came to nothing is begun
- * anew. */
+/* A start that came to nothing is begun anew. Where the first enrolment failed, the next attempt waits for its time,
+ * also after a start: an admin does not. */
+static bool starts_again(Run *run, Said *said) {
+    _cleanup_answer_ Answer answer = { .done = false };
+    Trial *trial = run->trial;
+
+    if (trial_runs(trial) && trial_is_ready(trial))
+        return true;
+    trial_kill(trial);
+    if (run->phase->run(trial, said))
+        return true;
+    (void) trial_call(trial, X_PATH, "Enroll", &answer, "a{sv}", 0);
+    return trial_is_ready(trial);
+}
+
+/* The same once more, and nothing fails; one that has died is started before. */
 static bool works_again(Run *run, Said *said) {
     const double end = trial_seconds() + RETRY_SECONDS;
     Trial *trial = run->trial;
     bool works = false;
 
-    if (run->phase->starts) {
-        if (trial_runs(trial) && trial_is_ready(trial))
-            return true;
-        trial_kill(trial);
-        return run->phase->run(trial, said);
-    }
     do {
         *said = (Said) { "" };
-        works = (trial_runs(trial) || phases[1].run(trial, said)) && run->phase->run(trial, said);
+        works = run->phase->starts ? starts_again(run, said)
+                                   : (trial_runs(trial) || phases[1].run(trial, said)) && run->phase->run(trial, said);
         if (!works && trial_runs(trial))
             (void) trial_until(trial, false, 0.3);
     } while (!works && trial_seconds() < end);
     return works;
+}
+
+/* Soon: what could not be told to the other thread, or removed, is tried again by itself. */
+static bool all_is_well(Run *run, Said *said) {
+    const double end = trial_seconds() + RETRY_SECONDS;
+
+    while (!phase_all_is_well(run->trial, said)) {
+        if (!trial_runs(run->trial) || trial_seconds() > end)
+            return false;
+        (void) trial_until(run->trial, false, 0.3);
+        *said = (Said) { "" };
+    }
+    return true;
 }
 
 static void tell(const Run *run, const Point *point, bool succeeded, const Said *said) {
@@ -282,7 +304,7 @@ static void attempt(Run *run, const Point *point) {
     judge(run, succeeded, &said);
     if (!works_again(run, &later))
         complain(run, "the next try does not work", later.text);
-    else if (!phase_all_is_well(trial, &later))
+    else if (!all_is_well(run, &later))
         complain(run, "not all is well afterwards", later.text);
 }
 

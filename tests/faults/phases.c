@@ -202,7 +202,7 @@ static bool run_open(Trial *trial, Said *said) {
     return handle_open(trial, &handle, said);
 }
 
-static Handle kept = { .fd = -1 };
+static Handle kept = { .fd = -1, .packet = { .fds = { -1, -1, -1, -1 } } };
 
 static bool prepare_sign(Trial *trial) {
     Said said = { "" };
@@ -218,7 +218,7 @@ static bool prepare_sign_once(Trial *trial) {
 
 /* Whose handle was closed opens another, as libidentityd does. */
 static bool run_sign(Trial *trial, Said *said) {
-    if (kept.is_closed && !prepare_sign(trial))
+    if ((kept.fd < 0 || kept.is_closed) && !prepare_sign(trial))
         return say(said, "no handle");
     return handle_sign(&kept, said);
 }

@@ -16,12 +16,11 @@
 #include <unistd.h>
 
 #define STACK_DEPTH  14
-#define STACK_OURS   2 /* frames of this file */
 #define EXEMPT_COUNT 8
 #define EXEMPT_DEPTH 3 /* frames in which a library that is exempt is looked for */
 
 static Control *control;
-static struct Range { uintptr_t begins, ends; } exempt[EXEMPT_COUNT];
+static struct Range { uintptr_t begins, ends; } exempt[EXEMPT_COUNT], ours;
 static unsigned exempt_count;
 
 #define THREAD_LOCAL static __attribute__((tls_model("initial-exec"))) _Thread_local /* its memory is there already */
@@ -31,17 +30,28 @@ THREAD_LOCAL bool is_classed;
 
 /* ---- begin ---- */
 
+static bool is_in(const struct Range *range, const void *address) {
+    return (uintptr_t) address >= range->begins && (uintptr_t) address < range->ends;
+}
+
 static int note_exempt(struct dl_phdr_info *info, size_t size, void *userdata) {
     static const char *const names[] = { "/libgmp.so", "/libnettle.so", "/libhogweed.so", "/libtasn1.so" };
 
+    bool is_named = false;
+
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (unsigned j = 0; strstr(info->dlpi_name, names[i]) && j < info->dlpi_phnum; j++) {
-            const ElfW(Phdr) *part = &info->dlpi_phdr[j];
-            if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) || exempt_count == EXEMPT_COUNT)
-                continue;
-            uintptr_t begins = info->dlpi_addr + part->p_vaddr;
-            exempt[exempt_count++] = (struct Range) { begins, begins + part->p_memsz };
-        }
+        is_named |= strstr(info->dlpi_name, names[i]) != NULL;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
+            continue;
+        const uintptr_t begins = info->dlpi_addr + part->p_vaddr;
+        const struct Range range = { begins, begins + part->p_memsz };
+        if (is_in(&range, (const void *) (uintptr_t) note_exempt))
+            ours = range;
+        else if (is_named && exempt_count < EXEMPT_COUNT)
+            exempt[exempt_count++] = range;
+    }
     return 0;
 }
 
@@ -66,9 +76,26 @@ __attribute__((constructor)) static void begin(void) {
 
 static bool is_exempt(const void *caller) {
     for (unsigned i = 0; i < exempt_count; i++)
-        if ((uintptr_t) caller >= exempt[i].begins && (uintptr_t) caller < exempt[i].ends)
+        if (is_in(&exempt[i], caller))
             return true;
     return false;
+}
+
+/* Who wants memory, innermost first, without the functions of this file; the last is NULL. */
+static void callers(void *ret[static STACK_DEPTH + 1]) {
+    int depth = backtrace(ret, STACK_DEPTH), skipped = 0;
+
+    while (skipped < depth && is_in(&ours, ret[skipped]))
+        skipped++;
+    memmove(ret, ret + skipped, (size_t) (depth - skipped) * sizeof *ret);
+    ret[depth - skipped] = NULL;
+}
+
+/* GnuTLS 3.7.9 does not look whether it has what it asked for. */
+static bool is_careless(const void *caller) {
+    Dl_info info = { .dli_sname = NULL };
+
+    return dladdr(caller, &info) && info.dli_sname && strcmp(info.dli_sname, "gnutls_x509_dn_init") == 0;
 }
 
 static ThreadClass class_of_thread(void) {
@@ -81,37 +108,30 @@ static ThreadClass class_of_thread(void) {
 /* Addresses are the same in each run: the test turns their randomization off. 0: none that may fail, though another
  * library stands between (GnuTLS has allocators of its own for GMP). */
 static uint64_t number_of_stack(void) {
-    void *stack[STACK_DEPTH];
-    int depth = backtrace(stack, STACK_DEPTH);
+    void *stack[STACK_DEPTH + 1];
     uint64_t number = 14695981039346656037ULL;
 
-    for (int i = STACK_OURS; i < depth && i < STACK_OURS + EXEMPT_DEPTH; i++)
-        if (is_exempt(stack[i]))
+    callers(stack);
+    for (unsigned i = 0; i < EXEMPT_DEPTH && stack[i]; i++)
+        if (is_exempt(stack[i]) || (i == 0 && is_careless(stack[i])))
             return 0;
-    Dl_info info = { .dli_sname = NULL };
-    if (depth > STACK_OURS && dladdr(stack[STACK_OURS], &info) && info.dli_sname &&
-        strcmp(info.dli_sname, "gnutls_x509_dn_init") == 0) /* 3.7.9 */
-        return 0;
-
-    for (int i = STACK_OURS; i < depth; i++)
+    for (unsigned i = 0; stack[i]; i++)
         number = (number ^ (uintptr_t) stack[i]) * 1099511628211ULL;
     return number;
 }
 
 static void describe_stack(void) {
-    void *stack[STACK_DEPTH];
-    int depth = backtrace(stack, STACK_DEPTH);
+    void *stack[STACK_DEPTH + 1];
     size_t used = 0;
 
-    for (int i = STACK_OURS; i < depth && used < sizeof control->hit - 1U; i++) {
+    callers(stack);
+    for (unsigned i = 0; stack[i] && used < sizeof control->hit - 1U; i++) {
         Dl_info info = { .dli_fname = "?" };
         (void) dladdr(stack[i], &info);
         const char *module = strrchr(info.dli_fname, '/');
-        const char *name = info.dli_sname ? info.dli_sname : "";
-        const uintptr_t base = (uintptr_t) info.dli_fbase;
-        int length =
-            snprintf(control->hit + used, sizeof control->hit - used, "%s%s(%s+0x%lx)", i > STACK_OURS ? " < " : "",
-                     name, module ? module + 1 : info.dli_fname, (unsigned long) ((uintptr_t) stack[i] - base));
+        int length = snprintf(control->hit + used, sizeof control->hit - used, "%s%s(%s+0x%lx)", i > 0 ? " < " : "",
+                              info.dli_sname ? info.dli_sname : "", module ? module + 1 : info.dli_fname,
+                              (unsigned long) ((uintptr_t) stack[i] - (uintptr_t) info.dli_fbase));
         used += length > 0 ? (size_t) length : 0;
     }
 }
