@@ -36,7 +36,7 @@ static bool account_is_possible(const char *name) {
     if (length == 0 || length > USER_NAME_MAX || name[0] == '-')
         return false;
     if (digits == length)
-        return (name[0] != '0' || length == 1) && length <= 10 && strtoull(name, NULL, 10) < UINT32_MAX;
+        return (name[0] != '0' || length == 1) && strtoull(name, NULL, 10) < UINT32_MAX;
     return strspn(name, ALPHANUMERIC "._-") == length;
 }
 

@@ -12,7 +12,7 @@
 
 struct Secret {
     size_t size;
-    uint8_t data[SECRET_MAX + 2U]; /* one for a newline that is dropped, one for the NUL */
+    uint8_t data[SECRET_MAX + 2U]; /* one for a newline that is dropped, one for the NUL or for what is too much */
 };
 
 static Secret *secret_allocate(void) {
@@ -40,13 +40,11 @@ int secret_new(BytesView view, Secret **ret) {
     return 0;
 }
 
-/* Reads straight into the locked pages, so that no other buffer ever holds the secret. */
+/* Reads straight into the locked pages, so that no other buffer ever holds the secret: a byte more than may stand there
+ * with a newline, which shows what is too long. */
 static int secret_read(int fd, Secret *secret) {
-    for (;;) {
-        size_t room = SECRET_MAX + 1U - secret->size;
-        if (room == 0) /* even without a newline at its end it is too long */
-            return -E2BIG;
-        ssize_t n = read(fd, secret->data + secret->size, room);
+    while (secret->size < sizeof(secret->data)) {
+        ssize_t n = read(fd, secret->data + secret->size, sizeof(secret->data) - secret->size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -54,13 +52,6 @@ static int secret_read(int fd, Secret *secret) {
         if (n == 0)
             break;
         secret->size += (size_t) n;
-        if (secret->size == SECRET_MAX + 1U && secret->data[SECRET_MAX] == '\n') {
-            uint8_t next;
-            n = read(fd, &next, 1);
-            if (n != 0)
-                return n < 0 ? -errno : -E2BIG;
-            break;
-        }
     }
     if (secret->size > 0 && secret->data[secret->size - 1] == '\n')
         secret->data[--secret->size] = 0;

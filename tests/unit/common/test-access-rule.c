@@ -16,6 +16,7 @@ static void takes(void **state) {
     } good[] = {
         { "user:telemetry", ACCESS_RULE_USER, "telemetry" },
         { "user:0", ACCESS_RULE_USER, "0" },
+        { "user:1000", ACCESS_RULE_USER, "1000" },
         { "user:4294967294", ACCESS_RULE_USER, "4294967294" },
         { "user:_x-1.y", ACCESS_RULE_USER, "_x-1.y" },
         { "group:www-data", ACCESS_RULE_GROUP, "www-data" },
@@ -52,7 +53,9 @@ static void refuses(void **state) {
         "user:-x",
         "user:4294967295",
         "user:4294967296",
+        "user:10000000000",
         "user:99999999999999999999",
+        "user:36893488147419103233", /* 2^65 + 1 */
         "user:007",
         "user:00",
         "user:a/b",

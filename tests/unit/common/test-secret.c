@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* common/secret: sizes, credentials as systemd lays them out, and that a forked child sees nothing. */
+/* common/secret: sizes, credentials as systemd lays them out, and that neither a child nor a core dump has it. */
 #include "common/secret.h"
 
 #include "tests/unit/common/test.h"
@@ -41,6 +41,37 @@ static void a_child_sees_nothing(void **state) {
     assert_int_equal(secret_view(secret).size, 9);
 }
 
+/* The kernel's flags of the mapping that an address is in (proc(5), VmFlags). */
+static void flags_of(const void *address, char ret[static 256]) {
+    FILE *file = fopen("/proc/self/smaps", "re");
+    unsigned long first, end;
+    bool within = false;
+    char line[512];
+
+    assert_non_null(file);
+    ret[0] = '\0';
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
+            within = (uintptr_t) address >= first && (uintptr_t) address < end;
+        else if (within && strncmp(line, "VmFlags:", 8) == 0)
+            (void) snprintf(ret, 256, "%.255s", line + 8);
+    }
+    (void) fclose(file);
+}
+
+static void its_pages_stay_here(void **state) {
+    _cleanup_secret_ Secret *secret = NULL;
+    char flags[256];
+
+    assert_int_equal(secret_new(bytes_view_string("swordfish"), &secret), 0);
+    flags_of(secret_view(secret).data, flags);
+    assert_non_null(strstr(flags, " dd ")); /* not in a core dump */
+    assert_non_null(strstr(flags, " wf ")); /* not in a child */
+#ifndef __SANITIZE_ADDRESS__                /* which leaves mlock() out */
+    assert_non_null(strstr(flags, " lo ")); /* not in the swap: two pages are within what anybody may lock */
+#endif
+}
+
 static void put(int directory, const char *name, size_t size, const char *tail) {
     _cleanup_close_ int fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
@@ -66,6 +97,10 @@ static void credentials(void **state) {
         { SECRET_MAX, "\n\n", -E2BIG, 0 },
         { SECRET_MAX, "s", -E2BIG, 0 },
         { SECRET_MAX, "s\n", -E2BIG, 0 },
+        { SECRET_MAX, "\ns", -E2BIG, 0 },
+        { SECRET_MAX, "\n\ns", -E2BIG, 0 },
+        { SECRET_MAX - 1, "\n\n", 0, SECRET_MAX },
+        { SECRET_MAX - 1, "\n\n\n", -E2BIG, 0 },
         { SECRET_MAX * 2, "", -E2BIG, 0 },
     };
     char path[] = "/tmp/identityd-test-XXXXXX", long_name[300];
@@ -85,13 +120,25 @@ static void credentials(void **state) {
     assert_int_equal(secret_from_credential("../pin", &none), -EINVAL);
     assert_int_equal(secret_from_credential("/etc/passwd", &none), -EINVAL);
     assert_int_equal(secret_from_credential("..", &none), -EINVAL);
+    assert_int_equal(secret_from_credential(".", &none), -EINVAL);
     assert_int_equal(secret_from_credential("", &none), -EINVAL);
     memset(long_name, 'a', sizeof(long_name));
     long_name[256] = '\0';
     assert_int_equal(secret_from_credential(long_name, &none), -EINVAL);
+    long_name[255] = '\0';
+    assert_int_equal(secret_from_credential(long_name, &none), -ENOENT);
     assert_int_equal(mkdirat(directory, "folder", 0700), 0);
     assert_int_equal(secret_from_credential("folder", &none), -EBADFD);
     assert_int_equal(unlinkat(directory, "folder", AT_REMOVEDIR), 0);
+    _cleanup_free_ char *file = NULL;
+    assert_true(asprintf(&file, "%s/pin", path) > 0);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", file, 1), 0);
+    assert_int_equal(secret_from_credential("pin", &none), -ENOTDIR);
+    assert_int_equal(chdir(path), 0);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", ".", 1), 0); /* which would be another one for another program */
+    assert_int_equal(secret_from_credential("pin", &none), -ENXIO);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", path, 1), 0);
     assert_int_equal(unlinkat(directory, "pin", 0), 0);
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(secret_from_credential("pin", &none), -ENXIO);
@@ -104,6 +151,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes),
         cmocka_unit_test(a_child_sees_nothing),
+        cmocka_unit_test(its_pages_stay_here),
         cmocka_unit_test(credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
