@@ -44,12 +44,35 @@ static void sanitizes(void **state) {
         { "\xf4\x90\x80\x80", "????" }, /* above U+10FFFF */
         { "a\xe2\x82", "a??" },         /* cut short by the peer */
         { "\xe2\x82z", "??z" },
+        { "a\u061c\u200e\u200fb", "a????????b" }, /* what turns the direction of writing (UAX #9) */
+        { "\u202a\u202b\u202c\u202d\u202e", "???????????????" },
+        { "\u2066\u2067\u2068\u2069", "????????????" },
+        { "a\u2028\u2029b", "a??????b" }, /* lines and paragraphs */
+        /* The first and the last character of each row of table 3-7, and those beside them. */
+        { "\xc2\xa0\xdf\xbf", "\xc2\xa0\xdf\xbf" },
+        { "\xe0\xa0\x80\xe0\xbf\xbf", "\xe0\xa0\x80\xe0\xbf\xbf" },
+        { "\xe1\x80\x80\xec\xbf\xbf", "\xe1\x80\x80\xec\xbf\xbf" },
+        { "\xed\x80\x80\xed\x9f\xbf", "\xed\x80\x80\xed\x9f\xbf" },
+        { "\xee\x80\x80\xef\xbf\xbf", "\xee\x80\x80\xef\xbf\xbf" },
+        { "\xf0\x90\x80\x80\xf0\xbf\xbf\xbf", "\xf0\x90\x80\x80\xf0\xbf\xbf\xbf" },
+        { "\xf1\x80\x80\x80\xf3\xbf\xbf\xbf", "\xf1\x80\x80\x80\xf3\xbf\xbf\xbf" },
+        { "\xf4\x80\x80\x80\xf4\x8f\xbf\xbf", "\xf4\x80\x80\x80\xf4\x8f\xbf\xbf" },
+        { "\xc1\xbf", "??" },
+        { "\xe0\x9f\xbf", "???" },
+        { "\xf0\x8f\xbf\xbf", "????" },
+        { "\xf5\x80\x80\x80", "????" },
+        { "\xc3\x7f", "??" },
+        { "\xc3\xc0", "??" },
+        { "\xe1\x80\xc0", "???" },
+        { "\xe1\x7f\x80", "???" },
+        { "\x1f\x20\x7e", "? ~" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         Failure failure = FAILURE_INIT;
         failure_set(&failure, -1, FAILURE_INTERNAL, "%s", cases[i].in);
         assert_string_equal(failure.text, cases[i].out);
+        assert_int_equal(text_is_clean(cases[i].in, strlen(cases[i].in)), strcmp(cases[i].in, cases[i].out) == 0);
     }
 }
 

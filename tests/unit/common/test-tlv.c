@@ -122,6 +122,10 @@ static void the_limit_of_a_packet(void **state) {
     bytes_clear(&body);
     assert_int_equal(tlv_append(&body, 1, (BytesView) { big, PACKET_PAYLOAD_MAX - 12 }), 0);
     assert_int_equal(tlv_append_u8(&body, 1, 1), -EMSGSIZE);
+    assert_int_equal(tlv_append_u16(&body, 1, 1), -EMSGSIZE);
+    assert_int_equal(tlv_append_u32(&body, 1, 1), -EMSGSIZE);
+    assert_int_equal(tlv_append_u64(&body, 1, 1), -EMSGSIZE);
+    assert_int_equal(tlv_append_string(&body, 1, "a"), -EMSGSIZE);
     assert_int_equal(body.size, PACKET_PAYLOAD_MAX - 6);
     assert_int_equal(tlv_append(&body, 1, (BytesView) { NULL, 0 }), 0);
 }

@@ -85,7 +85,8 @@ static int key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
     if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO) {
         gnutls_sign_algorithm_t sign = GNUTLS_FLAGS_TO_SIGN_ALGO(flags);
         if (rsa)
-            return sign == GNUTLS_SIGN_RSA_PSS_RSAE_SHA256 || sign == GNUTLS_SIGN_RSA_PSS_RSAE_SHA384;
+            return sign == GNUTLS_SIGN_RSA_PSS_RSAE_SHA256 || sign == GNUTLS_SIGN_RSA_PSS_RSAE_SHA384 ||
+                   sign == GNUTLS_SIGN_RSA_PSS_RSAE_SHA512;
         return sign == GNUTLS_SIGN_ECDSA_SHA256 || sign == GNUTLS_SIGN_ECDSA_SECP256R1_SHA256;
     }
     return -1;
@@ -272,8 +273,16 @@ static void test_sha384(void **state) {
     check_both(&(Setup) { SUITE_384, SUITE_384 }, 48);
 }
 
+/* With a digest for the signature that is another than the transcript's. */
 static void test_rsa_pss(void **state) {
-    check_both(&(Setup) { SUITE_384, SUITE_384, .rsa = true }, 48);
+    static const char *const priorities[] = {
+        SUITE_384 ":-SIGN-ALL:+SIGN-RSA-SHA256:+SIGN-RSA-PSS-RSAE-SHA256",
+        SUITE_384 ":-SIGN-ALL:+SIGN-RSA-SHA256:+SIGN-RSA-PSS-RSAE-SHA384",
+        SUITE_384 ":-SIGN-ALL:+SIGN-RSA-SHA256:+SIGN-RSA-PSS-RSAE-SHA512",
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(priorities); i++)
+        check_both(&(Setup) { priorities[i], priorities[i], .rsa = true }, 48);
 }
 
 static void test_retry_sha256(void **state) {
