@@ -16,25 +16,38 @@
 #define COMPARISONS_MAX (1U << 18)
 #define NESTED_MAX      2U /* searches for signers of CRLs within the search */
 
+/* How near a failed path came, the farthest first: the reason of the nearest is told. */
+typedef enum Nearness {
+    NEARNESS_NONE,
+    NEARNESS_NO_ISSUER,
+    NEARNESS_NAMED_ISSUER, /* somebody with the right name, but not the right key */
+    NEARNESS_WEAK,
+    NEARNESS_WORK,
+    NEARNESS_PATH,
+    NEARNESS_TIME,
+    NEARNESS_UNCOVERED,
+    NEARNESS_REVOKED,
+    NEARNESS_LEAF,
+} Nearness;
+
 typedef struct Search {
     const VerifyRequest *request;
     Path path; /* without an anchor while it is built */
     Work *work;
     unsigned nested;
     Verdict best;
-    int best_rank;
+    Nearness best_nearness;
+    size_t best_depth;
 } Search;
 
-/* How near a failed path came: the reason of the highest is told. */
-static int rank_of(VerdictKind kind) {
-    static const int ranks[_VERDICT_COUNT] = {
-        [VERDICT_NO_PATH] = 100,   [VERDICT_WEAK] = 300,       [VERDICT_WORK] = 400, [VERDICT_NOT_CA] = 500,
-        [VERDICT_MALFORMED] = 500, [VERDICT_CONSTRAINT] = 500, [VERDICT_TIME] = 600, [VERDICT_UNCOVERED] = 700,
-        [VERDICT_REVOKED] = 800,   [VERDICT_USAGE] = 900,      [VERDICT_NAME] = 900,
-    };
-
-    return ranks[kind];
-}
+static const Nearness nearness_of[_VERDICT_COUNT] = {
+    [VERDICT_NO_PATH] = NEARNESS_NO_ISSUER, [VERDICT_WEAK] = NEARNESS_WEAK,
+    [VERDICT_WORK] = NEARNESS_WORK,         [VERDICT_NOT_CA] = NEARNESS_PATH,
+    [VERDICT_MALFORMED] = NEARNESS_PATH,    [VERDICT_CONSTRAINT] = NEARNESS_PATH,
+    [VERDICT_TIME] = NEARNESS_TIME,         [VERDICT_UNCOVERED] = NEARNESS_UNCOVERED,
+    [VERDICT_REVOKED] = NEARNESS_REVOKED,   [VERDICT_USAGE] = NEARNESS_LEAF,
+    [VERDICT_NAME] = NEARNESS_LEAF,
+};
 
 const char *verdict_kind_name(VerdictKind kind) {
     static const char *const names[_VERDICT_COUNT] = {
@@ -48,24 +61,21 @@ const char *verdict_kind_name(VerdictKind kind) {
     return names[kind];
 }
 
-/* `more`: what a reason of the same kind is nearer by. Returns false. */
-static bool note(Search *search, const Verdict *verdict, int more) {
-    int rank = rank_of(verdict->kind) + more;
-
-    if (rank > search->best_rank) {
+/* Of two that came as near the longer path, `depth`, and of two of a length the first. Returns false. */
+static bool note(Search *search, const Verdict *verdict, Nearness nearness, size_t depth) {
+    if (nearness > search->best_nearness || (nearness == search->best_nearness && depth > search->best_depth)) {
         search->best = *verdict;
-        search->best_rank = rank;
+        search->best_nearness = nearness;
+        search->best_depth = depth;
     }
     return false;
 }
 
-#define NEARER_BY_NAME 50 /* somebody with the right name, but not the right key */
-
-#define NOTE(more, ...)                                                                                                \
+#define NOTE(nearness, depth, ...)                                                                                     \
     ({                                                                                                                 \
         Verdict _verdict;                                                                                              \
         (void) verdict_set(&_verdict, __VA_ARGS__);                                                                    \
-        note(search, &_verdict, more);                                                                                 \
+        note(search, &_verdict, nearness, depth);                                                                      \
     })
 
 static const char signature_rule[] = "RFC 5280 §6.1.3 (a) (1)", issuer_rule[] = "RFC 5280 §6.1.3 (a) (4)",
@@ -77,14 +87,14 @@ static bool path_is_good(Search *search) {
     Verdict verdict;
 
     if (search->work->paths == 0)
-        return NOTE(0, VERDICT_WORK, search->path.list[0], work_rule,
+        return NOTE(NEARNESS_WORK, 0, VERDICT_WORK, search->path.list[0], work_rule,
                     "more than %u chains could be built, and none of those looked at is good", PATHS_MAX);
     search->work->paths--;
     if (path_is_valid(search->request, &search->path, search->work, &verdict) &&
         path_is_unrevoked(search->request, &search->path, search->work, crl_issuer_verifies, search, &verdict) &&
         path_leaf_fits(search->request, search->path.list[0], &verdict))
         return true;
-    return note(search, &verdict, 0);
+    return note(search, &verdict, nearness_of[verdict.kind], 0);
 }
 
 /* Whether `issuer` made the last certificate of the path. */
@@ -98,15 +108,17 @@ static bool links(Search *search, const Certificate *issuer) {
     certificate_describe(last, who);
     certificate_describe(issuer, whose);
     if (!certificate_names_issuer(last, issuer))
-        return NOTE(NEARER_BY_NAME, VERDICT_NO_PATH, last, issuer_rule,
+        return NOTE(NEARNESS_NAMED_ISSUER, 0, VERDICT_NO_PATH, last, issuer_rule,
                     "%s names another key of its issuer than the one that %s has", who, whose);
     if (!key_is_acceptable(issuer, &reason))
-        return NOTE(0, VERDICT_WEAK, issuer, strength_rule, "%s, who signed %s, is refused: %s", whose, who, reason);
+        return NOTE(NEARNESS_WEAK, 0, VERDICT_WEAK, issuer, strength_rule, "%s, who signed %s, is refused: %s", whose,
+                    who, reason);
     if (search->work->signatures == 0)
-        return NOTE(0, VERDICT_WORK, last, work_rule, "there are too many ways to build a chain for %s: gave up", who);
+        return NOTE(NEARNESS_WORK, 0, VERDICT_WORK, last, work_rule,
+                    "there are too many ways to build a chain for %s: gave up", who);
     search->work->signatures--;
     if (!certificate_is_signed_by(last, issuer, false))
-        return NOTE(NEARER_BY_NAME, VERDICT_NO_PATH, last, signature_rule,
+        return NOTE(NEARNESS_NAMED_ISSUER, 0, VERDICT_NO_PATH, last, signature_rule,
                     "the signature of %s was not made by the key of %s", who, whose);
     return true;
 }
@@ -141,19 +153,19 @@ static bool extend(Search *search) {
 
     certificate_describe(last, who);
     if (!signature_is_acceptable(last->algorithm))
-        return NOTE(0, VERDICT_WEAK, last, strength_rule, "%s is signed with %s, which is too weak or not known", who,
-                    signature_name(last->algorithm));
+        return NOTE(NEARNESS_WEAK, 0, VERDICT_WEAK, last, strength_rule,
+                    "%s is signed with %s, which is too weak or not known", who, signature_name(last->algorithm));
     for (size_t i = 0; i < request->anchors->count; i++)
         if (extend_by(search, request->anchors->list[i], true))
             return true;
     if (depth >= CHAIN_MAX)
-        return NOTE(0, VERDICT_WORK, last, work_rule, "no anchor was reached within %u certificates; the last was %s",
-                    CHAIN_MAX, who);
+        return NOTE(NEARNESS_WORK, 0, VERDICT_WORK, last, work_rule,
+                    "no anchor was reached within %u certificates; the last was %s", CHAIN_MAX, who);
     for (size_t i = 0; request->candidates && i < request->candidates->count; i++)
         if (!path_has(&search->path, request->candidates->list[i]) &&
             extend_by(search, request->candidates->list[i], false))
             return true;
-    return NOTE((int) depth, VERDICT_NO_PATH, last, issuer_rule,
+    return NOTE(NEARNESS_NO_ISSUER, depth, VERDICT_NO_PATH, last, issuer_rule,
                 "no issuer was found for %s: its issuer, %.150s, is neither an anchor nor among the certificates given",
                 who, last->issuer[0] ? last->issuer : "without a name");
 }
