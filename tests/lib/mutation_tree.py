@@ -49,6 +49,9 @@ INTEGRATION = {
     "work": ["spine", "hostile-enroller"],
 }
 
+# Tests that are as near as a room's own, but stand elsewhere.
+ELSEWHERE = {"common": ["config-names"], "pki": ["pki-table"]}
+
 TIMES_NORMAL = 10
 MEMORY_MAX = 8 << 30  # bytes, for each process of a test: a changed bound may ask for anything
 
@@ -192,7 +195,8 @@ class Tree:
                 shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
 
     def nearest(self, path):
-        """The unit tests of a file's room, by the folder of tests/unit that has the name of its folder or of one above it."""
+        """The unit tests of a file's room, by the folder of tests/unit that has the name of its folder or of one above it; and
+        those of ELSEWHERE."""
         room = mutations.room_of(path)
         while room:
             parts = room.split("/")
@@ -200,7 +204,8 @@ class Tree:
                 folder = "tests/unit/" + "/".join(parts[i:]) + "/"
                 found = [test for test in self.tests if any(source.startswith(folder) for source in test.sources)]
                 if found:
-                    return found
+                    elsewhere = ELSEWHERE.get(parts[i], [])
+                    return found + [test for test in self.tests if test.name in elsewhere and test not in found]
             room = os.path.dirname(room)
         return []
 

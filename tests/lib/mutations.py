@@ -48,8 +48,10 @@ QUALIFIERS = {"const", "static", "struct", "enum", "union", "unsigned", "signed"
 LEAVE = {"return", "goto", "break", "continue"}
 # Neither the call nor what is in its brackets: text for people, and our own bugs.
 UNTOUCHED = re.compile(r"(static_)?assert|_Static_assert|log_\w+|va_(start|end|copy)|__builtin_\w+")
-# A leak is the sanitizers' business, and no test of a plain build sees one.
+# A leak is the sanitizers' business, and no test of a plain build sees one. What is cleared in a function that frees what
+# it is in is never looked at again either.
 FREES = re.compile(r"(\w+_)?(free|unref|deinit|close|close_safe|destroy)")
+CLEARS, FREEING = re.compile(r"\w+_clear"), re.compile(r"\w+_free(_p)?")
 # What fails where memory runs out, and for no other reason.
 MEMORY_ALONE = re.compile(r"bytes_(copy|append)|caller_copy|certificate_list_(add_copy|to_pem)|tpm_key_copy")
 BOUND = re.compile(r"(?!U?INT\d*_MAX|S?SIZE_MAX|U?LONG_MAX)[A-Z][A-Z0-9_]*_(MAX|MIN|LIMIT|SIZE|LENGTH|COUNT)")
@@ -350,7 +352,9 @@ def removed(source, i):
     if end is None:
         return
     if call and call[1] + 1 == end:
-        if call[0] not in source.untouched and not FREES.fullmatch(source.text_of(call[0])):
+        name = source.text_of(call[0])
+        is_leak = CLEARS.fullmatch(name) and FREEING.fullmatch(source.function.get(i, ""))
+        if call[0] not in source.untouched and not FREES.fullmatch(name) and not is_leak:
             yield "call-removed", i, end, "{}"
         return
     begin = i + 1 if source.text_of(i) == "int" else i
@@ -501,6 +505,8 @@ def self_test():
         expect(f"{rule} of {statement}", sorted(after), sorted(m.after for m in found))
         expect(f"rule {rule}", True, rule in RULES)
     table = mutants_of("room/a.c", "static const X table[] = {\n { 1, true },\n};\nbool g(void) { return -1; }\n")
+    freeing = [m.after for m in mutants_of("room/a.c", "X *x_free(X *x) {\n bytes_clear(&x->y);\n g(x);\n return NULL;\n}\n")]
+    expect("what frees", ["{}"], freeing)
     expect("a table", [("table", "{ 1, false },")], [(m.function, m.after) for m in table])
 
     text = head + "int r = g(x);\nif (r < 0)\n    return r;\nr = h(x);\nif (r < 0)\n    return r;\nreturn k(x);\n}\n"

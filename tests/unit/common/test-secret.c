@@ -70,6 +70,10 @@ static void its_pages_stay_here(void **state) {
 #ifndef __SANITIZE_ADDRESS__                /* which leaves mlock() out */
     assert_non_null(strstr(flags, " lo ")); /* not in the swap: two pages are within what anybody may lock */
 #endif
+    const void *data = secret_view(secret).data;
+    secret = secret_free(secret);
+    flags_of(data, flags);
+    assert_string_equal(flags, ""); /* and then nowhere */
 }
 
 static void put(int directory, const char *name, size_t size, const char *tail) {
