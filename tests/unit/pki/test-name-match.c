@@ -232,6 +232,26 @@ static void test_uri_bases(void **state) {
             FAIL_AT(i);
 }
 
+/* Every byte as a host of one character: a letter of any case is one, '_' is taken for one, all else is unclear. */
+static void test_hosts_of_one_character(void **state) {
+    for (unsigned c = 0; c < 256; c++) {
+        uint8_t uri[] = "https://c/";
+        uri[8] = (uint8_t) c;
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        NameMatch match = uri_is_below((BytesView) { uri, sizeof(uri) - 1 }, TEXT("x"), false);
+        if (match != (!is_letter ? UNCLEAR : c == 'x' || c == 'X' ? YES : NO))
+            fail_msg("%u: %d", c, match);
+        uint8_t name[] = "c.x";
+        name[0] = (uint8_t) c;
+        bool is_label = is_letter || (c >= '0' && c <= '9');
+        assert_int_equal(name_is_dns((BytesView) { name, 3 }, true), is_label || c == '*');
+        uint8_t mail[] = "c@x.y";
+        mail[0] = (uint8_t) c;
+        bool is_local = c > 0x20 && c < 0x7f && !memchr("\"\\@()<>,;:[]", (int) c, 12);
+        assert_int_equal(mail_is_below((BytesView) { mail, 5 }, TEXT("x.y")), is_local ? YES : UNCLEAR);
+    }
+}
+
 static void test_uris(void **state) {
     const struct {
         BytesView name, other;
@@ -263,7 +283,8 @@ int main(void) {
         cmocka_unit_test(test_dns_names), cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_dns_bases), cmocka_unit_test(test_wildcards_and_what_they_stand_for),
         cmocka_unit_test(test_mail),      cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_uri_bases), cmocka_unit_test(test_uris),
+        cmocka_unit_test(test_uri_bases), cmocka_unit_test(test_hosts_of_one_character),
+        cmocka_unit_test(test_uris),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,7 +152,7 @@ static bool tree_allows(const Said *path, unsigned length) {
 /* ---- the same as certificates ---- */
 
 static BytesView policy_of(unsigned number) {
-    const uint8_t own[] = { 0x2a, 0x03, (uint8_t) number };
+    const uint8_t own[] = { 0x2a, 0x03, (uint8_t) (0x81U + (number >> 7)), (uint8_t) (number & 0x7f) };
 
     return number == 0 ? made_oid("2.5.29.32.0") : der_bytes(0x06, (BytesView) { own, sizeof own });
 }
@@ -378,10 +378,41 @@ static void test_too_many(void **state) {
     }
 }
 
+/* `count` policies from number `first` on; `mapped` mappings from number 1000 + `first` on. Any policy counts as well.
+ */
+static void write_policies(Written *written, unsigned first, unsigned count, unsigned mapped) {
+    static const uint8_t any[] = { 0x30, 0x06, 0x06, 0x04, 0x55, 0x1d, 0x20, 0x00 };
+    BytesView parts[65];
+
+    written->certificate.extensions = written->extensions;
+    for (unsigned i = 0; i < count; i++)
+        parts[i] = DER_SEQUENCE(policy_of(first + i));
+    parts[count] = (BytesView) { any, sizeof any };
+    add_extension(written, "2.5.29.32", der_bytes(0x30, concatenate(parts, count + 1)));
+    for (unsigned i = 0; i < mapped; i++)
+        parts[i] = DER_SEQUENCE(policy_of(1000 + first + 2 * i), policy_of(1001 + first + 2 * i));
+    add_extension(written, "2.5.29.33", der_bytes(0x30, concatenate(parts, mapped)));
+}
+
+/* 64 policies, any, and 64 mappings; those again, and 64 policies more: 193 edges, to which mappings are added. */
+static void test_edges_of_a_level(void **state) {
+    for (unsigned mapped = 62; mapped <= 64; mapped++) {
+        Written written[3] = { 0 };
+        const Certificate *const path[] = { &written[0].certificate, &written[1].certificate, &written[2].certificate };
+        size_t at_fault = SIZE_MAX;
+        write_policies(&written[2], 1, 64, 64);
+        write_policies(&written[1], 200, 64, mapped);
+        assert_int_equal(policy_judge(path, 3, &at_fault), mapped < 64 ? POLICY_GOOD : POLICY_TOO_MANY);
+        assert_int_equal(at_fault, mapped < 64 ? SIZE_MAX : 1);
+        der_reset();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_the_tree_has_it), cmocka_unit_test(test_nothing_said), cmocka_unit_test(test_at_fault),
-        cmocka_unit_test(test_malformed),          cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_as_the_tree_has_it), cmocka_unit_test(test_nothing_said),
+        cmocka_unit_test(test_at_fault),           cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_too_many),           cmocka_unit_test(test_edges_of_a_level),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
