@@ -15,8 +15,9 @@ RULES
   assignment-removed  x->y = …; *x = …; x->n++;
   boolean-flipped     true, false          also in tables at file level
 
-That memory runs out no test makes happen: what leads to -ENOMEM is left alone, but for conditions that are turned; so is
-what only hands on the result of a copy (MEMORY_ALONE).
+That memory runs out no test makes happen: what leads to -ENOMEM or to a library's word for it is left alone, but for
+conditions that are turned; so is what only hands on the result of a copy (MEMORY_ALONE). Nor does a plain build show a leak:
+what only frees, and whether it does, is left alone as well.
 """
 
 import hashlib
@@ -54,6 +55,7 @@ FREES = re.compile(r"(\w+_)?(free|unref|deinit|close|close_safe|destroy)")
 CLEARS, FREEING = re.compile(r"\w+_clear"), re.compile(r"\w+_free(_p)?")
 # What fails where memory runs out, and for no other reason.
 MEMORY_ALONE = re.compile(r"bytes_(copy|append)|caller_copy|certificate_list_(add_copy|to_pem)|tpm_key_copy")
+NO_MEMORY = {"ENOMEM", "GNUTLS_E_MEMORY_ERROR", "CKR_HOST_MEMORY"}
 BOUND = re.compile(r"(?!U?INT\d*_MAX|S?SIZE_MAX|U?LONG_MAX)[A-Z][A-Z0-9_]*_(MAX|MIN|LIMIT|SIZE|LENGTH|COUNT)")
 NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)([uUlL]*)")
 
@@ -184,11 +186,35 @@ class Source:
             return not (all(re.fullmatch(r"\w+_t|int|long|unsigned|char", text) for text in inside) and inside)  # else a cast
         return self.text_of(i) == "]" or (self.tokens[i].kind in ("name", "number") and self.text_of(i) != "return")
 
-    def says_no_memory(self, i):
-        """Whether token i is in the condition of an if that returns -ENOMEM."""
+    def head_of(self, i):
+        """The opening bracket of the if that token i is in the condition of; None where there is none."""
         while i is not None and self.text_of(i - 1) != "if":
             i = self.around[i]
-        return i is not None and [t.text for t in self.tokens[self.match[i] + 1:self.match[i] + 4]] == ["return", "-", "ENOMEM"]
+        return i
+
+    def names_no_memory(self, first, last):
+        """Whether among these tokens is a word for memory that ran out, by itself and not compared with something."""
+        return any(t.text in NO_MEMORY and self.text_of(i - 1 - (self.text_of(i - 1) == "-")) not in RELATION
+                   for i, t in enumerate(self.tokens[first:last], first))
+
+    def says_no_memory(self, i):
+        """Whether token i is in the condition of an if in which the first way out is for want of memory."""
+        head = self.head_of(i)
+        if head is None:
+            return False
+        body = self.match[head] + 1
+        last = self.match[body] if self.text_of(body) == "{" else self.statement_end(body) or body
+        leave = next((k for k in range(body, last) if self.text_of(k) == "return"), None)
+        return leave is not None and self.names_no_memory(leave, self.statement_end(leave) or leave)
+
+    def only_frees(self, body):
+        """Whether the statement at `body` is a call that frees, and nothing more."""
+        is_block = self.text_of(body) == "{"
+        first = body + 1 if is_block else body
+        end = self.statement_end(first)
+        call = callee(self, first) if end is not None else None
+        return call is not None and call[1] + 1 == end and FREES.fullmatch(self.text_of(call[0])) is not None and \
+            (not is_block or self.match[body] == end + 1)
 
     def hands_on_memory(self, i):
         """Whether the return at i is of a call of MEMORY_ALONE, or of r where `r = CALL; if (r < 0)` stands before it."""
@@ -224,7 +250,7 @@ def checks_and_branches(source, i):
         return
     end = source.match[i + 1]
     body = end + 1
-    if source.says_no_memory(i + 1) or source.hands_on_memory(body):
+    if source.says_no_memory(i + 1) or source.hands_on_memory(body) or source.only_frees(body):
         return
     leaves = source.text_of(body) in LEAVE
     if source.text_of(body) == "{":
@@ -238,8 +264,22 @@ def checks_and_branches(source, i):
     yield "check-dropped" if leaves else "branch-dropped", i + 2, end - 1, f"({cut(source, i + 2, end - 1)}) && 0"
 
 
+def is_leak(source, i):
+    """Whether token i is in the head of an if or a loop in which something is freed and nothing else done, without an else."""
+    head = i + 1 if source.text_of(i) in ("if", "while") else source.around[i]
+    while head is not None and source.text_of(head - 1) not in ("if", "while", "for"):
+        head = source.around[head]
+    if head is None or not source.only_frees(source.match[head] + 1):
+        return False
+    body = source.match[head] + 1
+    last = source.match[body] if source.text_of(body) == "{" else source.statement_end(body)
+    return source.text_of(last + 1) != "else"
+
+
 def conditions(source, i):
     text = source.text_of(i)
+    if (text in RELATION or text in LOGIC or text in ("!", "?", "if", "while")) and is_leak(source, i):
+        return
     if source.tokens[i].kind == "operator":
         for other in RELATION.get(text, ()):
             if {text, other} in ({"<", "<="}, {">", ">="}) and re.search("(^|_)fd$", source.text_of(i - 1)) and \
@@ -261,7 +301,7 @@ def conditions(source, i):
 
 def operands(source, i):
     text = source.text_of(i)
-    if text not in LOGIC or source.tokens[i].kind != "operator" or source.says_no_memory(i):
+    if text not in LOGIC or source.tokens[i].kind != "operator" or source.says_no_memory(i) or is_leak(source, i):
         return
     stops = ("||", "&&") if text == "&&" else ("||",)
     left, right = source.operand(i, -1, stops), source.operand(i, 1, stops)
@@ -322,6 +362,8 @@ def errors(source, i):
         if end is None or end == i + 1 or source.hands_on_memory(i):
             return
         tokens = source.tokens[i + 1:end]
+        if "?" not in (t.text for t in tokens) and source.names_no_memory(i + 1, end):
+            return
         single = len(tokens) == 1 or (len(tokens) == 2 and tokens[0].text == "-" and tokens[1].kind == "name")
         if single:
             if tokens[-1].kind == "name" and tokens[-1].text not in ("true", "false", "ENOMEM"):
@@ -353,8 +395,9 @@ def removed(source, i):
         return
     if call and call[1] + 1 == end:
         name = source.text_of(call[0])
-        is_leak = CLEARS.fullmatch(name) and FREEING.fullmatch(source.function.get(i, ""))
-        if call[0] not in source.untouched and not FREES.fullmatch(name) and not is_leak:
+        goes = CLEARS.fullmatch(name) and FREEING.fullmatch(source.function.get(i, ""))
+        if call[0] not in source.untouched and not FREES.fullmatch(name) and not goes and \
+                not source.names_no_memory(i, end):
             yield "call-removed", i, end, "{}"
         return
     begin = i + 1 if source.text_of(i) == "int" else i
@@ -444,12 +487,22 @@ EXPECTED = [
     ("check-dropped", "if (a) { x->n = 1; goto out; }", "if ((a) && 0) { x->n = 1; goto out; }"),
     ("check-dropped", "if (!x) return -ENOMEM;"),
     ("check-dropped", "if (a) g(x);"),
+    ("check-dropped", "if (!x) { h(x); return GNUTLS_E_MEMORY_ERROR; }"),
+    ("check-dropped", "if (!x) return fail(x, -ENOMEM);"),
+    ("check-dropped", "if (!x) return a == -ENOMEM ? a : g(x);", "if ((!x) && 0) return a == -ENOMEM ? a : g(x);"),
     ("branch-dropped", "if (a) { g(x); h(x); }", "if ((a) && 0) { g(x); h(x); }"),
     ("branch-dropped", "if (a) g(x);"),
+    ("branch-dropped", "if (a) free(x);"),
+    ("branch-dropped", "if (a) { free(x); b = 0; }", "if ((a) && 0) { free(x); b = 0; }"),
+    ("condition-turned", "if (a) free(x);"),
+    ("condition-turned", "for (int i = 0; i < a; i++) x_free(x);"),
+    ("condition-turned", "if (a < 0) free(x); else g(x);", "if (a <= 0) free(x); else g(x);", "if (a >= 0) free(x); else g(x);"),
+    ("operand-dropped", "if (a || b) free(x);"),
     ("operand-dropped", "if (a || g(x, b) || !x) return 1;", "if (g(x, b) || !x) return 1;", "if (a || !x) return 1;",
      "if (a || g(x, b)) return 1;"),
     ("operand-dropped", "b = a == 1 && (x || a);", "b = (x || a);", "b = a == 1;", "b = a == 1 && (a);", "b = a == 1 && (x);"),
     ("operand-dropped", "if (!x || !x->y) return -ENOMEM;"),
+    ("operand-dropped", "if (!x || !x->y) { g(x); return fail(x, -ENOMEM); }"),
     ("condition-turned", "b = a < 3;", "b = a <= 3;", "b = a >= 3;"),
     ("condition-turned", "b = a >= 3;", "b = a > 3;", "b = a < 3;"),
     ("condition-turned", "b = a == 3 && !x;", "b = a != 3 && !x;", "b = a == 3 || !x;", "b = a == 3 && x;"),
@@ -470,6 +523,7 @@ EXPECTED = [
     ("error-made-0", "return a;", "return 0;"),
     ("error-made-0", "a = -EIO;", "a = 0;"),
     ("error-made-0", "return 3; return -ENOMEM; return;"),
+    ("error-made-0", "return fail(x, -ENOMEM);"),
     ("error-made-0", "return bytes_copy(x, g(a));"),
     ("error-made-0", "a = bytes_copy(x); if (a < 0) return a;"),
     ("error-made-0", "a = bytes_copy(x); if (b < 0) return b;", "a = bytes_copy(x); if (b < 0) return 0;"),
@@ -479,6 +533,7 @@ EXPECTED = [
     ("call-removed", "if (a) (void) x->g(x); else h(x);", "if (a) {} else h(x);", "if (a) (void) x->g(x); else {}"),
     ("call-removed", "int r = g(x);", "int r = 0;"),
     ("call-removed", "g_free(x); free(x); log_entry(g(x)); assert(g(x)); return g(x); int c = g(x);"),
+    ("call-removed", "(void) fail(-ENOMEM, 3);"),
     ("assignment-removed", "x->y = a;", "{}"),
     ("assignment-removed", "*x = (X) { .y = a };", "{}"),
     ("assignment-removed", "x->n++;", "{}"),
