@@ -15,7 +15,7 @@ bool verified_question(const gnutls_datum_t *parts, size_t count, VerifiedQuesti
         return false;
     for (size_t i = 0; i < count && code >= 0; i++) {
         code = gnutls_hash(hash, &parts[i].size, sizeof(parts[i].size));
-        if (code >= 0 && parts[i].size > 0)
+        if (code >= 0)
             code = gnutls_hash(hash, parts[i].data, parts[i].size);
     }
     gnutls_hash_deinit(hash, digest);

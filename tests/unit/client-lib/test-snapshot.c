@@ -239,6 +239,114 @@ static void test_refusals(void **state) {
     assert_null(snapshot);
 }
 
+/* A State of these three words; NULL: left out. */
+static int read_words(const char *identity, const char *purpose, const char *word, identityd_snapshot **ret) {
+    State made = { .size = 0 };
+
+    if (identity)
+        field(&made, HANDLE_STATE_IDENTITY, identity, strlen(identity));
+    if (purpose)
+        field(&made, HANDLE_STATE_PURPOSE, purpose, strlen(purpose));
+    if (word)
+        field(&made, HANDLE_STATE_STATE, word, strlen(word));
+    return read_state(&made, ret);
+}
+
+static void test_words(void **state) {
+    char longest[IDENTITY_NAME_MAX + 2] = { 0 }, word[SNAPSHOT_STATE_MAX + 2] = { 0 };
+    const struct {
+        const char *identity, *purpose, *word, *says;
+    } table[] = {
+        { NULL, "data", "ready", "identity, purpose or state is missing" },
+        { "mqtt", NULL, "ready", "identity, purpose or state is missing" },
+        { "mqtt", "data", NULL, "identity, purpose or state is missing" },
+        { "", "data", "ready", "the identity's name" },
+        { "Mqtt", "data", "ready", "the identity's name" },
+        { longest, "data", "ready", "the identity's name" },
+        { "mqtt", "", "ready", "the purpose" },
+        { "mqtt", "Data", "ready", "an unknown purpose" },
+        { "mqtt", "data-and-more-of-it", "ready", "the purpose" },
+        { "mqtt", "data", "", "the state's name" },
+        { "mqtt", "data", word, "the state's name" },
+    };
+    identityd_snapshot *snapshot = NULL;
+
+    memset(longest, 'a', IDENTITY_NAME_MAX + 1);
+    memset(word, 'a', SNAPSHOT_STATE_MAX + 1);
+    for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
+        if (read_words(table[i].identity, table[i].purpose, table[i].word, &snapshot) != -EBADMSG)
+            fail_msg("case %zu is taken", i);
+        assert_error_says(table[i].says);
+    }
+    longest[IDENTITY_NAME_MAX] = word[SNAPSHOT_STATE_MAX] = '\0';
+    assert_int_equal(read_words(longest, "data", word, &snapshot), 0);
+    identityd_snapshot_free(snapshot);
+}
+
+/* `size` bytes of one kind of file. */
+static int read_file(uint8_t kind, size_t size, char content) {
+    identityd_snapshot *snapshot = NULL;
+    State made = state_new();
+    char *text = malloc(size + 1);
+
+    assert_non_null(text);
+    memset(text, content, size);
+    int fd = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(write(fd, text, size), size);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, SEALED), 0);
+    free(text);
+    made.kinds[0] = kind;
+    made.fds[0] = fd;
+    made.fd_count = 1;
+    int r = read_state(&made, &snapshot);
+    identityd_snapshot_free(snapshot);
+    return r;
+}
+
+static void test_files(void **state) {
+    static const struct {
+        uint8_t kind;
+        size_t maximum;
+        bool is_text;
+    } kinds[] = {
+        { HANDLE_FILE_CHAIN, HANDLE_FILE_MAX, true },
+        { HANDLE_FILE_ANCHORS, HANDLE_FILE_MAX, true },
+        { HANDLE_FILE_CRLS, HANDLE_CRLS_MAX, true },
+        { HANDLE_FILE_OCSP, HANDLE_FILE_MAX, false },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+        assert_int_equal(read_file(kinds[i].kind, kinds[i].maximum, 'a'), 0);
+        assert_int_equal(read_file(kinds[i].kind, kinds[i].maximum + 1, 'a'), -EBADMSG);
+        assert_error_says("a file is larger than the protocol allows");
+        assert_int_equal(read_file(kinds[i].kind, 1, '\0'), kinds[i].is_text ? -EBADMSG : 0);
+        if (kinds[i].is_text)
+            assert_error_says("a PEM file has NUL bytes");
+    }
+    assert_int_equal(read_file(99, 1, '\0'), 0); /* of a later version */
+}
+
+/* What a later version may add is passed over; what could be one of ours comes once. */
+static void test_fields_of_a_later_version(void **state) {
+    identityd_snapshot *snapshot = NULL;
+
+    for (uint16_t tag = 30; tag < 34; tag++) {
+        State once = state_new(), twice = state_new();
+        field(&once, tag, "a", 1);
+        assert_int_equal(read_state(&once, &snapshot), 0);
+        identityd_snapshot_free(snapshot);
+        field(&twice, tag, "a", 1);
+        field(&twice, tag, "a", 1);
+        assert_int_equal(read_state(&twice, &snapshot), tag < 32 ? -EBADMSG : 0);
+        if (tag >= 32)
+            identityd_snapshot_free(snapshot);
+    }
+    State cut = state_new();
+    cut.size--;
+    assert_int_equal(read_state(&cut, &snapshot), -EBADMSG);
+    assert_error_says("a field is cut short");
+}
+
 static void test_references(void **state) {
     State made = state_new();
     identityd_snapshot *snapshot = must_read(&made);
@@ -483,6 +591,9 @@ int main(void) {
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_more_schemes_than_there_is_room_for),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_fields_of_a_later_version),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_rsa_key),

@@ -112,9 +112,16 @@ static void test_garbage(void **state) {
     assert_int_equal(identityd_verify_peer(credential, NULL, 0, NULL, "client", 0), -EKEYREJECTED);
     assert_int_equal(identityd_verify_peer(credential, NULL, 1, NULL, "client", 0), -EINVAL);
     assert_int_equal(identityd_verify_peer(credential, chain, 17, NULL, "client", 0), -EKEYREJECTED);
-    chain[0].size = sizeof(bytes);
-    assert_int_equal(identityd_verify_peer(credential, chain, 1, NULL, "client", 0), -EKEYREJECTED);
-    assert_error_says("70000");
+    assert_error_says("the peer sent 17 certificates, more than 16");
+    chain[1].size = sizeof(bytes);
+    assert_int_equal(identityd_verify_peer(credential, chain, 2, NULL, "client", 0), -EKEYREJECTED);
+    assert_error_says("the peer's certificate 1 has 70000 bytes, more than 32768");
+    chain[1].size = 32769;
+    assert_int_equal(identityd_verify_peer(credential, chain, 2, NULL, "client", 0), -EKEYREJECTED);
+    assert_error_says("the peer's certificate 1 has 32769 bytes, more than 32768");
+    chain[1].size = 32768; /* which is then no certificate, as the first is none */
+    assert_int_equal(identityd_verify_peer(credential, chain, 16, NULL, "client", 0), -EKEYREJECTED);
+    assert_error_says("the peer's certificate does not parse");
 }
 
 static void test_intermediate(void **state) {

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A credential that opens itself again: at once, and then less and less often, by a clock that the test puts forward.
+ */
+#include "fixture.h"
+
+#include "client-lib/credential.h"
+#include "common/handle-protocol.h"
+#include "common/macros.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic long ahead_ms = 100000; /* never less than nothing */
+
+/* The clock of the library. */
+int clock_gettime(clockid_t clock, struct timespec *ret) {
+    int r = (int) syscall(SYS_clock_gettime, clock, ret);
+
+    if (r == 0 && clock == CLOCK_MONOTONIC) {
+        ret->tv_sec += ahead_ms / 1000;
+        ret->tv_nsec += ahead_ms % 1000 * 1000000;
+        ret->tv_sec += ret->tv_nsec / 1000000000;
+        ret->tv_nsec %= 1000000000;
+    }
+    return r;
+}
+
+/* Uses the credential; how often identityd was asked for another. */
+static unsigned attempts(identityd_credential *credential, int expected) {
+    unsigned before = fake_identityd_opened(fixture.fake);
+    identityd_snapshot *snapshot = NULL;
+
+    assert_int_equal(credential_use(credential, &snapshot), expected);
+    assert_int_equal(snapshot != NULL, expected == 0);
+    identityd_snapshot_free(snapshot);
+    return fake_identityd_opened(fixture.fake) - before;
+}
+
+static void close_and_refuse(identityd_credential *credential) {
+    fake_identityd_refuse(fixture.fake, "org.identityd1.Error.Busy", "busy");
+    fake_identityd_close_handles(fixture.fake);
+    while (identityd_credential_process(credential) >= 0)
+        ;
+}
+
+static void test_less_and_less_often(void **state) {
+    static const unsigned waits[] = { 1, 2, 4, 8, 16, REVIVE_SECONDS_MAX, REVIVE_SECONDS_MAX, REVIVE_SECONDS_MAX };
+    identityd_credential *credential = open_for("data");
+
+    assert_int_equal(attempts(credential, 0), 0);
+    close_and_refuse(credential);
+    assert_int_equal(attempts(credential, -EBUSY), 1); /* at once */
+    for (size_t i = 0; i < ARRAY_LENGTH(waits); i++) {
+        ahead_ms += waits[i] * 1000L - 60000; /* long before, since the clock goes on by itself, too */
+        assert_int_equal(attempts(credential, -EPIPE), 0);
+        ahead_ms += 60000;
+        assert_int_equal(attempts(credential, -EBUSY), 1);
+    }
+    fake_identityd_refuse(fixture.fake, NULL, NULL);
+    assert_int_equal(attempts(credential, -EPIPE), 0);
+    ahead_ms += REVIVE_SECONDS_MAX * 1000L + 1;
+    assert_int_equal(attempts(credential, 0), 1);
+    assert_int_equal(attempts(credential, 0), 0);
+
+    /* Once it was open again, it begins anew. */
+    close_and_refuse(credential);
+    ahead_ms += REVIVE_SECONDS_MAX * 1000L + 1;
+    assert_int_equal(attempts(credential, -EBUSY), 1);
+    ahead_ms += REVIVE_SECONDS_MIN * 1000L + 1;
+    assert_int_equal(attempts(credential, -EBUSY), 1);
+    identityd_credential_free(credential);
+}
+
+/* What opening it again cannot mend is not tried. */
+static void test_what_cannot_be_mended(void **state) {
+    identityd_credential *credential = open_for("data");
+    uint8_t signature[IDENTITYD_SIGNATURE_MAX];
+    size_t size;
+    const SignRequest request = { HANDLE_SIGN_MESSAGE, 1, P256, { (const uint8_t *) "x", 1 } };
+    unsigned before = fake_identityd_opened(fixture.fake);
+
+    fake_identityd_set(
+        fixture.fake,
+        &(FakeIdentity) {
+            .name = "mqtt", .generation = 1, .key = fixture.key, .chain = fixture.chain, .blocked = FAILURE_BUSY });
+    assert_int_equal(credential_sign(credential, &request, signature, &size), -EBUSY);
+    assert_int_equal(fake_identityd_opened(fixture.fake), before);
+    set_generation(1, "ready");
+    assert_int_equal(credential_sign(credential, &request, signature, &size), 0);
+    fake_identityd_close_handles(fixture.fake);
+    assert_int_equal(credential_sign(credential, &request, signature, &size), 0);
+    assert_int_equal(fake_identityd_opened(fixture.fake), before + 1);
+    identityd_credential_free(credential);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_less_and_less_often, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_mended, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, setup_all, teardown_all);
+}
