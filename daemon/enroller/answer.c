@@ -3,6 +3,8 @@
  * refused rather than guessed. */
 #include "enroller/answer.h"
 
+#include "common/text.h"
+
 #include <curl/curl.h>
 #include <gnutls/gnutls.h>
 #include <inttypes.h>
@@ -128,57 +130,16 @@ int answer_parse_retry_after(const char *value, int64_t now, uint32_t *ret) {
     return 0;
 }
 
-/* Length of the well-formed UTF-8 character at `at`, 0 if there is none (RFC 3629; no overlong forms, no surrogates).
- */
-static size_t utf8_length(BytesView text, size_t at) {
-    const uint8_t *p = text.data + at;
-    size_t left = text.size - at, length;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        length = 2;
-    else if (p[0] >= 0xe0 && p[0] <= 0xef)
-        length = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (left < length || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
-}
-
 void answer_excerpt(BytesView body, char ret[static ANSWER_EXCERPT_MAX]) {
-    size_t out = 0;
+    size_t out = 0, at = 0;
 
-    for (size_t at = 0; at < body.size;) {
-        uint8_t c = body.data[at];
-
-        if (is_white(c)) {
-            if (out > 0 && ret[out - 1] != ' ' && out + 1 < ANSWER_EXCERPT_MAX)
-                ret[out++] = ' ';
-            at++;
-            continue;
-        }
-        size_t length = utf8_length(body, at);
-        /* C1 controls are two bytes in UTF-8 and steer some terminals too. */
-        bool visible = length > 0 && c >= 0x20 && c != 0x7f && !(c == 0xc2 && body.data[at + 1] < 0xa0);
-        size_t shown = visible ? length : 1;
-        if (out + shown + 1 > ANSWER_EXCERPT_MAX)
-            break;
-        if (visible)
-            memcpy(ret + out, body.data + at, length);
-        else
-            ret[out] = '?';
-        out += shown;
-        at += length > 0 ? length : 1;
-    }
-    while (out > 0 && ret[out - 1] == ' ')
-        out--;
+    for (; at < body.size && out + 1 < ANSWER_EXCERPT_MAX; at++)
+        if (!is_white(body.data[at]))
+            ret[out++] = (char) body.data[at];
+        else if (out > 0 && ret[out - 1] != ' ')
+            ret[out++] = ' ';
     ret[out] = '\0';
+    text_sanitize(ret, out, at < body.size);
+    for (out = strlen(ret); out > 0 && ret[out - 1] == ' '; out--)
+        ret[out - 1] = '\0';
 }

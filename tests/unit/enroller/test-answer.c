@@ -150,7 +150,8 @@ static void test_excerpt(void **state) {
     check_excerpt("  plain \r\n\t text \n", "plain text");
     check_excerpt("a\x1b[31mred\x07", "a?[31mred?");
     check_excerpt("gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f");
-    check_excerpt("\xc2\x9b\x37m", "?7m"); /* CSI in one character */
+    check_excerpt("\xc2\x9b\x37m", "??7m"); /* CSI in one character */
+    check_excerpt("a\u202eb", "a???b");     /* what turns the direction of writing */
     check_excerpt("\xff\xfe", "??");
     check_excerpt("\xc0\xaf", "??");           /* overlong */
     check_excerpt("\xed\xa0\x80", "???");      /* surrogate */

@@ -254,6 +254,89 @@ static void test_too_many(void **state) {
     check_refused(&order, ENROLL_ROLE_EST, "a server's URL is empty or too long");
 }
 
+/* Each field at its bound, and beyond it: as the last one of a job that has none yet. */
+static void test_sizes(void **state) {
+    static const struct {
+        uint16_t tag;
+        size_t maximum;
+        const char *part;
+    } fields[] = {
+        { JOB_SERVER, JOB_URL_MAX, "a server's URL is empty or too long" },
+        { JOB_USER, JOB_USER_MAX, "a text that is empty, too long or not text" },
+        { JOB_PASSWORD, SECRET_MAX, "Keeping the password" },
+        { JOB_REQUEST, JOB_REQUEST_MAX, "a request that is empty or too long" },
+        { JOB_OCSP_REQUEST, JOB_OCSP_REQUEST_MAX, "a request that is empty or too long" },
+        { JOB_PROXY_USER, JOB_USER_MAX, "a text that is empty, too long or not text" },
+        { JOB_PROXY_PASSWORD, SECRET_MAX, "Keeping the password" },
+        { JOB_PROXY, JOB_URL_MAX, "a text that is empty, too long or not text" },
+        { JOB_IDENTITY, 64, "a text that is empty, too long or not text" },
+        { JOB_FINGERPRINT, 32, "a fingerprint that is not 32 bytes long" },
+    };
+    static uint8_t bytes[JOB_REQUEST_MAX + 1];
+
+    memset(bytes, 'a', sizeof bytes);
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
+        for (size_t more = 0; more < 2; more++) {
+            _cleanup_bytes_ Bytes body = BYTES_NULL;
+            Failure failure;
+            EnrollJob *job = NULL;
+            assert_int_equal(tlv_append(&body, fields[i].tag, (BytesView) { bytes, fields[i].maximum + more }), 0);
+            assert_true(parse(&body, NULL, 0, ENROLL_ROLE_EST, &job, &failure) < 0);
+            if ((strstr(failure.text, fields[i].part) != NULL) != (more > 0))
+                fail_msg("field %u with %zu bytes: %s", fields[i].tag, fields[i].maximum + more, failure.text);
+        }
+}
+
+static void test_flags_and_times(void **state) {
+    static const struct {
+        uint16_t tag;
+        uint64_t value;
+        size_t size;
+        const char *part; /* NULL: it is something else that this job lacks */
+    } fields[] = {
+        { JOB_TIME, UINT64_C(1) << 40, 8, NULL },
+        { JOB_TIME, (UINT64_C(1) << 40) + 1, 8, "a time out of range" },
+        { JOB_TIME, 1, 4, "a time out of range" },
+        { JOB_TIME_IS_FLOOR, 1, 1, NULL },
+        { JOB_TIME_IS_FLOOR, 0, 1, "a flag that is not 1" },
+        { JOB_TIME_IS_FLOOR, 2, 1, "a flag that is not 1" },
+        { JOB_ALLOW_TLS12, 1, 2, "a flag that is not 1" },
+        { JOB_KIND, 1, 2, "its kind is not one byte" },
+        { JOB_PASSWORD, 0, 1, "a password that is empty or holds a NUL byte" },
+        { JOB_PASSWORD, 0, 0, "a password that is empty or holds a NUL byte" },
+        { JOB_PROXY_PASSWORD, 0x61, 2, "a password that is empty or holds a NUL byte" },
+        { 63, 1, 1, "an unknown field" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
+        _cleanup_bytes_ Bytes body = BYTES_NULL;
+        Failure failure;
+        EnrollJob *job = NULL;
+        BytesView value = { (const uint8_t *) &fields[i].value, fields[i].size }; /* little-endian, as all of it is */
+        assert_int_equal(tlv_append(&body, fields[i].tag, value), 0);
+        assert_true(parse(&body, NULL, 0, ENROLL_ROLE_EST, &job, &failure) < 0);
+        const char *part = fields[i].part ? fields[i].part : "its kind is unknown";
+        if (!strstr(failure.text, part))
+            fail_msg("case %zu: %s", i, failure.text);
+    }
+}
+
+static void test_chain_is_as_long_as_it_may(void **state) {
+    for (size_t count = CHAIN_MAX; count <= CHAIN_MAX + 1; count++) {
+        _cleanup_(enroll_job_free_p) EnrollJob *job = NULL;
+        _cleanup_bytes_ Bytes chain = BYTES_NULL;
+        Order order = full_order();
+        Failure failure;
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(bytes_append(&chain, bytes_view(&chain_pem)), 0);
+        order.client_chain = bytes_view(&chain);
+        int r = parse_order(&order, ENROLL_ROLE_EST, &job, &failure);
+        assert_int_equal(r<0, count> CHAIN_MAX);
+        if (r < 0)
+            assert_non_null(strstr(failure.text, "a client chain that is too long"));
+    }
+}
+
 static void test_wrong_packet(void **state) {
     Packet packet = PACKET_INIT;
     EnrollJob *job = NULL;
@@ -306,9 +389,17 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),        cmocka_unit_test(test_refused_together), cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_raw_fields),   cmocka_unit_test(test_descriptors),      cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_wrong_packet), cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_refused_together),
+        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_raw_fields),
+        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_flags_and_times),
+        cmocka_unit_test(test_chain_is_as_long_as_it_may),
+        cmocka_unit_test(test_wrong_packet),
+        cmocka_unit_test(test_mutations),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
