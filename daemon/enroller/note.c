@@ -10,14 +10,13 @@
 #include <systemd/sd-daemon.h>
 
 void note(const char *identity, const char *format, ...) {
-    char text[FAILURE_TEXT_MAX];
+    char text[FAILURE_TEXT_MAX] = "";
     va_list arguments;
 
     va_start(arguments, format);
-    int length = vsnprintf(text, sizeof text, format, arguments);
+    (void) vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (length < 0)
-        return;
-    text_sanitize(text, strlen(text), (size_t) length >= sizeof text);
+    size_t length = strlen(text);
+    text_sanitize(text, length, length + 1 == sizeof text); /* may be cut where there is no more room */
     (void) fprintf(stderr, SD_NOTICE "identityd-enroller: %s: %s\n", identity, text);
 }

@@ -54,7 +54,7 @@ UNTOUCHED = re.compile(r"(static_)?assert|_Static_assert|log_\w+|va_(start|end|c
 FREES = re.compile(r"(\w+_)?(free|unref|deinit|close|close_safe|destroy)")
 CLEARS, FREEING = re.compile(r"\w+_clear"), re.compile(r"\w+_free(_p)?")
 # What fails where memory runs out, and for no other reason.
-MEMORY_ALONE = re.compile(r"bytes_(copy|append)|caller_copy|certificate_list_(add_copy|to_pem)|tpm_key_copy")
+MEMORY_ALONE = re.compile(r"bytes_(copy|append)|form_append_(number|counted)|caller_copy|certificate_list_(add_copy|to_pem)|tpm_key_copy")
 NO_MEMORY = {"ENOMEM", "GNUTLS_E_MEMORY_ERROR", "CKR_HOST_MEMORY"}
 BOUND = re.compile(r"(?!U?INT\d*_MAX|S?SIZE_MAX|U?LONG_MAX)[A-Z][A-Z0-9_]*_(MAX|MIN|LIMIT|SIZE|LENGTH|COUNT)")
 NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)([uUlL]*)")
@@ -217,9 +217,14 @@ class Source:
             (not is_block or self.match[body] == end + 1)
 
     def hands_on_memory(self, i):
-        """Whether the return at i is of a call of MEMORY_ALONE, or of r where `r = CALL; if (r < 0)` stands before it."""
+        """Whether the return at i is of a call of MEMORY_ALONE, or of r where `r = CALL; if (r < 0)` stands before it, or
+        `r < 0 ? r : CALL` where `r = CALL;` does."""
         if self.text_of(i) != "return":
             return False
+        if [self.text_of(j) for j in range(i + 1, i + 7)] == [self.text_of(i + 1), "<", "0", "?", self.text_of(i + 1), ":"]:
+            call = self.match[i - 2] - 1 if self.text_of(i - 2) == ")" else i
+            return all(MEMORY_ALONE.fullmatch(self.text_of(k)) for k in (call, i + 7)) and \
+                [self.text_of(k) for k in (call - 2, call - 1)] == [self.text_of(i + 1), "="]
         if MEMORY_ALONE.fullmatch(self.text_of(i + 1)) and self.text_of(i + 2) == "(":
             return self.text_of(self.match[i + 2] + 1) == ";"
         name = self.text_of(i + 1)
@@ -526,6 +531,9 @@ EXPECTED = [
     ("error-made-0", "return fail(x, -ENOMEM);"),
     ("error-made-0", "return bytes_copy(x, g(a));"),
     ("error-made-0", "a = bytes_copy(x); if (a < 0) return a;"),
+    ("error-made-0", "a = bytes_copy(x); return a < 0 ? a : bytes_append(x, b);"),
+    ("error-made-0", "a = g(x); return a < 0 ? a : bytes_append(x, b);",
+     "a = g(x); return ((void) (a < 0 ? a : bytes_append(x, b)), 0);"),
     ("error-made-0", "a = bytes_copy(x); if (b < 0) return b;", "a = bytes_copy(x); if (b < 0) return 0;"),
     ("check-dropped", "int r = bytes_copy(x); if (r < 0) return r;"),
     ("check-dropped", "int r = g(x); if (r < 0) return r;", "int r = g(x); if ((r < 0) && 0) return r;"),

@@ -2,11 +2,13 @@
 /* What needs no server: faults of several servers in one text, URLs and where they lead, and a body in pieces. */
 #include "enroller/fault.h"
 #include "enroller/http-session.h"
+#include "enroller/note.h"
 #include "enroller/url.h"
 #include "support.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- faults ---- */
 
@@ -199,6 +201,44 @@ static void test_body(void **state) {
     assert_int_equal(buffer[0], '0');
 }
 
+/* ---- notes ---- */
+
+/* What a note with this text writes to standard error. */
+static Bytes note_of(const char *text) {
+    int memory = memfd_create("stderr", MFD_CLOEXEC), kept = dup(STDERR_FILENO);
+    Bytes written = BYTES_NULL;
+
+    assert_true(memory >= 0 && kept >= 0 && dup2(memory, STDERR_FILENO) >= 0);
+    note("demo", "%s", text);
+    assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    assert_int_equal(lseek(memory, 0, SEEK_SET), 0);
+    assert_int_equal(bytes_read_fd(memory, 10000, &written), 0);
+    close(memory);
+    close(kept);
+    return written;
+}
+
+static void expect_note(const char *text, const char *expected) {
+    _cleanup_bytes_ Bytes written = note_of(text);
+
+    assert_string_equal((char *) written.data, expected);
+}
+
+static void test_notes(void **state) {
+    expect_note("the CA is slow", "<5>identityd-enroller: demo: the CA is slow\n");
+    expect_note("", "<5>identityd-enroller: demo: \n");
+    expect_note("a\nb\x1b", "<5>identityd-enroller: demo: a b?\n");
+    expect_note("a\xe2\x82", "<5>identityd-enroller: demo: a??\n"); /* nothing was cut: that is how it came */
+    for (size_t before = 0; before < 3; before++) {                 /* cut at a character, wherever it stands */
+        char text[FAILURE_TEXT_MAX + 8] = "aaa";
+        for (size_t at = before; at + 3 < sizeof text; at += 3)
+            memcpy(text + at, "\u20ac", 4);
+        _cleanup_bytes_ Bytes written = note_of(text);
+        assert_null(memchr(written.data, '?', written.size));
+        assert_true(written.size > FAILURE_TEXT_MAX);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_faults_add_up),
@@ -208,6 +248,7 @@ int main(void) {
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_where_it_leads),
         cmocka_unit_test(test_body),
+        cmocka_unit_test(test_notes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
