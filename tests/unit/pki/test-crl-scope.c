@@ -260,10 +260,21 @@ static void test_scope(void **state) {
         assert_int_equal(scope_of(setting, cases[i].issuing, cases[i].points, false), cases[i].leaf);
         assert_int_equal(scope_of(setting, cases[i].issuing, cases[i].points, true), cases[i].ca);
     }
-    Failure failure = FAILURE_INIT;
-    Crl *crl = NULL;
-    assert_failure(parse_list("CA", NOTHING, issuing(DER_SEQUENCE(point_of(one))), &crl, &failure), EBADMSG, failure,
-                   "issuing distribution point");
+    const BytesView unreadable[] = {
+        DER_SEQUENCE(point_of(one)),
+        VIEW(0x83, 0x04, 0x05, 0x60, 0x00, 0x00), /* more reasons than there are */
+        VIEW(0x83, 0x00),
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(unreadable); i++) {
+        Failure failure = FAILURE_INIT;
+        Crl *crl = NULL;
+        assert_failure(parse_list("CA", NOTHING, issuing(unreadable[i]), &crl, &failure), EBADMSG, failure,
+                       "issuing distribution point");
+    }
+    _cleanup_crl_ Crl *none = list_of("CA", NOTHING, issuing(VIEW(0x83, 0x01, 0x00))); /* for no reason at all */
+    assert_int_equal(none->reasons, 0);
+    _cleanup_crl_ Crl *last = list_of("CA", NOTHING, issuing(VIEW(0x83, 0x03, 0x07, 0x00, 0x80)));
+    assert_int_equal(last->reasons, 1U << 8);
 }
 
 /* ---- deltas ---- */

@@ -196,6 +196,19 @@ static void test_hosts(void **state) {
     }
 }
 
+/* Each byte as the first and as another one of a scheme (RFC 3986 §3.1). */
+static void test_schemes(void **state) {
+    for (unsigned c = 0; c < 256; c++) {
+        uint8_t first[] = "?b://h", other[] = "a?://h";
+        BytesView host;
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        first[0] = other[1] = (uint8_t) c;
+        assert_int_equal(uri_host((BytesView) { first, 6 }, &host), is_letter);
+        assert_int_equal(uri_host((BytesView) { other, 6 }, &host),
+                         is_letter || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
+    }
+}
+
 /* ---- what chains by them ---- */
 
 /* The CA's certificate spells its name in one way, what it issues in another. */
@@ -237,9 +250,9 @@ static void test_key_identifiers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),           cmocka_unit_test(test_structure), cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_set_text),        cmocka_unit_test(test_hosts),     cmocka_unit_test(test_spelling),
-        cmocka_unit_test(test_key_identifiers),
+        cmocka_unit_test(test_texts),    cmocka_unit_test(test_structure),       cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_set_text), cmocka_unit_test(test_hosts),           cmocka_unit_test(test_schemes),
+        cmocka_unit_test(test_spelling), cmocka_unit_test(test_key_identifiers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
