@@ -5,6 +5,7 @@
 #include "common/names.h"
 #include "common/text.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,6 +74,7 @@ int failure_prefix(Failure *failure, int r, const char *format, ...) {
 }
 
 int failure_errno(Failure *failure, int r, const char *what) {
+    assert(r < 0); /* or what went well would be told as a failure */
     return failure_set(failure, r, FAILURE_INTERNAL, "%s: %s", what, strerrordesc_np(-r) ?: "unknown error");
 }
 

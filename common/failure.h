@@ -54,7 +54,7 @@ int failure_set(Failure *failure, int r, FailureKind kind, const char *format, .
 /* Puts "TEXT: " before what `failure` says already; keeps the kind and returns `r`. */
 int failure_prefix(Failure *failure, int r, const char *format, ...) _printf_(3, 4);
 
-/* For -ENOMEM and its like: kind internal, text from strerror(-r). Returns `r`. */
+/* For -ENOMEM and its like, a negative errno: kind internal, text from strerror(-r). Returns `r`. */
 int failure_errno(Failure *failure, int r, const char *what);
 
 /* The D-Bus error name of a kind, e.g. "org.identityd1.Error.AccessDenied"; never NULL. */

@@ -50,7 +50,7 @@ INTEGRATION = {
 }
 
 # Tests that are as near as a room's own, but stand elsewhere.
-ELSEWHERE = {"common": ["config-names"], "pki": ["pki-table"]}
+ELSEWHERE = {"common": ["config-names"], "idctl": ["idctl"], "pki": ["pki-table"]}
 
 TIMES_NORMAL = 10
 MEMORY_MAX = 8 << 30  # bytes, for each process of a test: a changed bound may ask for anything
