@@ -35,7 +35,7 @@ int signature_check(const Certificate *certificate, const SignatureScheme *schem
     const SignatureScheme *fitting[SCHEMES_PER_KEY_MAX];
     bool fits = false;
 
-    if (message.size > UINT32_MAX || signature.size > SIGNATURE_MAX * 2)
+    if (message.size > UINT32_MAX || signature.size > UINT32_MAX) /* GnuTLS counts in unsigned */
         return -EBADMSG;
     size_t count = signature_schemes(certificate, fitting);
     for (size_t i = 0; i < count; i++)

@@ -95,10 +95,48 @@ static void test_what_cannot_be_mended(void **state) {
     identityd_credential_free(credential);
 }
 
+/* Whatever it was closed for, it may be another one by now. */
+static void test_what_may_be_mended(void **state) {
+    static const struct {
+        const char *word;
+        int r;
+    } ends[] = { { "revoked", -EKEYREVOKED }, { "retired", -ENOKEY }, { "ready", -EPIPE } };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(ends); i++) {
+        identityd_credential *credential = open_for("data");
+        identityd_snapshot *snapshot = NULL;
+        set_generation(1, ends[i].word);
+        fake_identityd_close_handles(fixture.fake);
+        while (identityd_credential_process(credential) >= 0)
+            ;
+        assert_int_equal(identityd_credential_snapshot(credential, &snapshot), ends[i].r);
+        set_generation(1, "ready");
+        assert_int_equal(attempts(credential, 0), 1);
+        identityd_credential_free(credential);
+    }
+}
+
+/* A State of somebody else ends the connection, and another is asked for, once. */
+static void test_after_a_violation(void **state) {
+    identityd_credential *credential = open_for("data");
+    uint8_t signature[IDENTITYD_SIGNATURE_MAX];
+    size_t size;
+    const SignRequest request = { HANDLE_SIGN_MESSAGE, 1, P256, { (const uint8_t *) "x", 1 } };
+
+    fake_identityd_set_fault(fixture.fake, FAKE_FAULT_WRONG_IDENTITY);
+    set_generation(1, "ready");
+    unsigned before = fake_identityd_opened(fixture.fake);
+    assert_int_equal(credential_sign(credential, &request, signature, &size), -EBADMSG);
+    assert_int_equal(fake_identityd_opened(fixture.fake), before + 1);
+    identityd_credential_free(credential);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_less_and_less_often, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_may_be_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_after_a_violation, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, setup_all, teardown_all);

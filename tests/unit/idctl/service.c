@@ -87,6 +87,8 @@ static void append_properties(const ServiceAnswers *answers, sd_bus_message *rep
             assert(sd_bus_message_append(reply, "{sv}", texts[i].name, "s", texts[i].value) >= 0);
     assert(sd_bus_message_append(reply, "{sv}", "Generation", "u", answers->generation) >= 0);
     assert(sd_bus_message_append(reply, "{sv}", "NotAfter", "t", answers->not_after) >= 0);
+    if (answers->not_before > 0)
+        assert(sd_bus_message_append(reply, "{sv}", "NotBefore", "t", answers->not_before) >= 0);
     assert(sd_bus_message_append(reply, "{sv}", "NextAttempt", "t", answers->next_attempt) >= 0);
     append_array(reply, "Certificates", &answers->certificate);
     append_array(reply, "Anchors", &answers->anchor);
@@ -103,6 +105,14 @@ static void append_rows(const Service *service, sd_bus_message *reply) {
     assert(sd_bus_message_close_container(reply) >= 0);
 }
 
+/* Of the Manager. */
+static const char *property_of(const Service *service) {
+    for (size_t i = 0; service->answers.manager && service->answers.manager[i][0]; i++)
+        if (strcmp(service->answers.manager[i][0], service->property) == 0)
+            return service->answers.manager[i][1];
+    return text_or_empty(service->answers.tpm_problem);
+}
+
 static void append_reply(Service *service, const char *member, sd_bus_message *reply) {
     const ServiceAnswers *answers = &service->answers;
 
@@ -113,7 +123,9 @@ static void append_reply(Service *service, const char *member, sd_bus_message *r
     else if (strcmp(member, "GetAll") == 0)
         append_properties(answers, reply);
     else if (strcmp(member, "Get") == 0)
-        assert(sd_bus_message_append(reply, "v", "s", text_or_empty(answers->tpm_problem)) >= 0);
+        assert(sd_bus_message_append(reply, "v", "s", property_of(service)) >= 0);
+    else if (strcmp(member, "ProbeServer") == 0)
+        assert(sd_bus_message_append(reply, "s", text_or_empty(answers->probed)) >= 0);
     else if (strcmp(member, "ListIdentities") == 0)
         append_rows(service, reply);
     else if (strcmp(member, "ListForgotten") == 0)
@@ -144,6 +156,7 @@ static void note(Service *service, const char *member, sd_bus_message *call) {
     const char *text;
     int truth;
 
+    service->interactive += sd_bus_message_get_allow_interactive_authorization(call) > 0;
     if (sd_bus_message_has_signature(call, "a{sv}")) {
         assert(sd_bus_message_enter_container(call, 'a', "{sv}") >= 0);
         if (sd_bus_message_read(call, "{sv}", &text, "b", &truth) > 0)
@@ -179,6 +192,8 @@ static int on_call(sd_bus_message *call, void *userdata, sd_bus_error *error) {
     if (strcmp(member, "GetIdentity") == 0 && sd_bus_message_read(call, "s", &name) > 0 && strcmp(name, "x") != 0)
         return sd_bus_reply_method_errorf(call, IDENTITYD_ERROR_PREFIX "NoSuchIdentity", "There is no identity '%s'.",
                                           name);
+    if (strcmp(member, "Get") == 0)
+        assert(sd_bus_message_read(call, "ss", NULL, &service->property) > 0);
     assert(sd_bus_message_new_method_return(call, &reply) >= 0);
     append_reply(service, member, reply);
     assert(sd_bus_send(NULL, reply, NULL) >= 0);
@@ -214,6 +229,7 @@ static void begin(Service *service) {
     inner->has_name = true;
     service->reloaded = false;
     service->asked[0] = '\0';
+    service->interactive = 0;
     assert_int_equal(pthread_create(&inner->thread, NULL, serve, service), 0);
 }
 
@@ -258,8 +274,8 @@ Service *service_free(Service *service) {
 /* ---- runs ---- */
 
 static const Verb *const verbs[] = {
-    &verb_enroll, &verb_forget,  &verb_install,     &verb_list,   &verb_metrics, &verb_monitor, &verb_reload,
-    &verb_renew,  &verb_request, &verb_reset_clock, &verb_retire, &verb_show,    &verb_version,
+    &verb_check,  &verb_enroll, &verb_forget,  &verb_install,     &verb_list,   &verb_metrics, &verb_monitor,
+    &verb_reload, &verb_renew,  &verb_request, &verb_reset_clock, &verb_retire, &verb_show,    &verb_version,
 };
 
 static ExitCode run(int argc, char **argv) {

@@ -36,13 +36,19 @@ typedef struct ServiceAnswers {
     const ServiceRow *rows_after_reload;
     const char *const *forgotten;
     const char *tpm_problem, *metrics, *request;
+    const char *const (*manager)[2]; /* properties of the Manager that Get is asked for, and their values; end with
+                                        NULL; what is not among them is tpm_problem */
+    const char *probed;              /* what ProbeServer reports */
+    uint64_t not_before;             /* µs; 0: not told */
     ServiceHook before_reply, after_reply;
 } ServiceAnswers;
 
 struct Service {
     ServiceAnswers answers;
     bool reloaded;
+    const char *property;     /* that Get asks for */
     char asked[1024];         /* methods that do something, with their arguments: "Enroll new-key=true;" */
+    unsigned interactive;     /* how many of these may have somebody asked for a password */
     Said out, err;            /* of the last run */
     const char *typed;        /* standard input and error are a terminal on which this is typed; NULL: neither is */
     char terminal[4096];      /* what that terminal showed, what was typed among it */

@@ -30,10 +30,27 @@ static void test_asked(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         assert_int_equal(service_run(service, &ready, cases[i].line), EXIT_OK);
         assert_string_equal(service->asked, cases[i].asked);
+        assert_int_equal(service->interactive, 1);
         expect_out(service, "x: ready, generation 3, serial 0a1b, valid until 2100-01-01 00:00:00 UTC (in ");
         assert_string_equal(service->err.text, "");
         assert_non_null(strchr(service->out.text, '\n'));
         assert_string_equal(strchr(service->out.text, '\n'), "\n"); /* one line */
+    }
+}
+
+/* Nobody is asked for a password where that is not wanted. */
+static void test_no_password(void **state) {
+    static const char *const lines[] = {
+        "enroll --no-ask-password x",      "renew --no-ask-password x", "request --no-ask-password x",
+        "reset-clock --no-ask-password x", "reload --no-ask-password",  "retire --no-ask-password -y x",
+        "forget --no-ask-password -y x",
+    };
+    Service *service = *state;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
+        assert_int_equal(service_run(service, &ready, lines[i]), EXIT_OK);
+        assert_true(service->asked[0] != '\0');
+        assert_int_equal(service->interactive, 0);
     }
 }
 
@@ -268,15 +285,11 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_asked),
-        cmocka_unit_test(test_told),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bad_answers),
-        cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_progress_on_terminal),
-        cmocka_unit_test(test_confirmation),
-        cmocka_unit_test(test_confirmation_of_unknown),
+        cmocka_unit_test(test_asked),        cmocka_unit_test(test_no_password),
+        cmocka_unit_test(test_told),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bad_answers),  cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_progress),     cmocka_unit_test(test_progress_on_terminal),
+        cmocka_unit_test(test_confirmation), cmocka_unit_test(test_confirmation_of_unknown),
         cmocka_unit_test(test_reload),
     };
 

@@ -76,7 +76,9 @@ static void test_usage(void **state) {
         { CHAIN " --usage servers", 2, NULL, "--usage is server, client, any" },
         { CHAIN " --usage 1.3..6", 2, NULL, "--usage is server, client, any" },
         { CHAIN " --max-depth -1", 2, NULL, "--max-depth is a number" },
-        { CHAIN " --max-depth 1000", 2, NULL, "--max-depth is a number" },
+        { CHAIN " --max-depth 1000", 2, NULL,
+          "--max-depth is a number of CA certificates from 0 to 999, not \"1000\"." },
+        { CHAIN " --max-depth 999 --usage 1.3..6", 2, NULL, "--usage is server, client, any" },
         { CHAIN " --name host.example --uri urn:test:leaf", 2, NULL, "exclude each other" },
     };
 
