@@ -436,6 +436,23 @@ static void test_next_server(void **state) {
 }
 
 /* An answer is an answer: the next server is not asked. */
+/* The same work as with one server alone. */
+static void test_no_next_server_after_a_good_one(void **state) {
+    unsigned asked[2];
+
+    for (unsigned more = 0; more < 2; more++) {
+        _cleanup_outcome_ Outcome outcome;
+        Order order = good_order(JOB_KIND_ENROLL);
+        unsigned before = lab_log_count(&lab, "cacerts");
+        order.servers[1] = more ? lab.url : NULL;
+        run_job(&order, &outcome);
+        assert_result(&outcome);
+        asked[more] = lab_log_count(&lab, "cacerts") - before;
+    }
+    assert_true(asked[0] > 0);
+    assert_int_equal(asked[1], asked[0]);
+}
+
 static void test_no_next_server_after_an_answer(void **state) {
     _cleanup_outcome_ Outcome outcome;
     Order order = good_order(JOB_KIND_ENROLL);
@@ -537,6 +554,7 @@ int main(void) {
         cmocka_unit_test(test_bootstrap),
         cmocka_unit_test(test_bootstrap_without_client_certificate),
         cmocka_unit_test(test_next_server),
+        cmocka_unit_test(test_no_next_server_after_a_good_one),
         cmocka_unit_test(test_no_next_server_after_an_answer),
         cmocka_unit_test(test_clock_behind),
         cmocka_unit_test(test_clock_ahead),
