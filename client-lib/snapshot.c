@@ -86,6 +86,38 @@ static int take_purpose(BytesView value, Purpose *ret) {
     return *ret < 0 ? malformed("an unknown purpose") : 0;
 }
 
+#define EARLIER_HEADER 6U /* bytes: generation and length */
+
+static bool cut_earlier(BytesView *rest, EarlierGeneration *ret) {
+    const uint8_t *data = rest->data;
+
+    if (rest->size < EARLIER_HEADER)
+        return false;
+    size_t size = (size_t) (data[4] | data[5] << 8);
+    if (size == 0 || size > rest->size - EARLIER_HEADER)
+        return false;
+    ret->number = (uint32_t) data[0] | (uint32_t) data[1] << 8 | (uint32_t) data[2] << 16 | (uint32_t) data[3] << 24;
+    ret->spki = (BytesView) { data + EARLIER_HEADER, size };
+    *rest = (BytesView) { data + EARLIER_HEADER + size, rest->size - EARLIER_HEADER - size };
+    return true;
+}
+
+static int take_earlier(identityd_snapshot *snapshot, BytesView value) {
+    BytesView rest = value;
+    EarlierGeneration unused;
+
+    while (rest.size > 0)
+        if (!cut_earlier(&rest, &unused))
+            return malformed("the earlier generations");
+    return bytes_copy(value, &snapshot->earlier) < 0 ? client_errno(-ENOMEM, "reading the State") : 0;
+}
+
+bool snapshot_next_earlier(const identityd_snapshot *snapshot, BytesView *rest, EarlierGeneration *ret) {
+    if (!rest->data)
+        *rest = bytes_view(&snapshot->earlier);
+    return cut_earlier(rest, ret);
+}
+
 static int take_field(StateReader *reader, uint16_t tag, BytesView value) {
     identityd_snapshot *snapshot = reader->snapshot;
 
@@ -109,6 +141,8 @@ static int take_field(StateReader *reader, uint16_t tag, BytesView value) {
         return tlv_value_u64(value, &snapshot->not_after) < 0 ? malformed("the end of life") : 0;
     case HANDLE_STATE_OLDEST:
         return tlv_value_u32(value, &snapshot->oldest) < 0 ? malformed("the oldest generation") : 0;
+    case HANDLE_STATE_EARLIER:
+        return take_earlier(snapshot, value);
     case HANDLE_STATE_FILES:
         reader->files = value;
         return 0;
@@ -177,6 +211,7 @@ _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapsho
     bytes_clear(&snapshot->anchors);
     bytes_clear(&snapshot->crls);
     bytes_clear(&snapshot->ocsp);
+    bytes_clear(&snapshot->earlier);
     free(snapshot);
     return NULL;
 }

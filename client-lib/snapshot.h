@@ -24,6 +24,7 @@ struct identityd_snapshot {
     uint16_t schemes[SNAPSHOT_SCHEMES_MAX + 1]; /* 0-terminated */
     Bytes chain, anchors, crls;                 /* PEM; data is NULL where none came */
     Bytes ocsp;                                 /* DER */
+    Bytes earlier;                              /* HANDLE_STATE_EARLIER, checked */
 
     /* What is made of the PEM when somebody first needs it (client-lib/snapshot-parse.h), and what frees that: set by
      * whoever makes it, so that programs which only sign do without a parser. */
@@ -41,6 +42,15 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) _for_siblings_(sn
 
 /* Whether `scheme` is among those of the snapshot. */
 bool snapshot_has_scheme(const identityd_snapshot *snapshot, uint16_t scheme) _for_siblings_(snapshot_has_scheme);
+
+/* The generations before the current one that could still sign when the State was sent, newest first. `rest` is where
+ * the last call ended, `(BytesView) { 0 }` to begin with; the key is a DER SubjectPublicKeyInfo, borrowed. False: there
+ * are no more. */
+typedef struct EarlierGeneration {
+    uint32_t number;
+    BytesView spki;
+} EarlierGeneration;
+bool snapshot_next_earlier(const identityd_snapshot *snapshot, BytesView *rest, EarlierGeneration *ret);
 
 DEFINE_CLEANUP(identityd_snapshot, identityd_snapshot_free)
 #define _cleanup_snapshot_ _cleanup_(identityd_snapshot_free_p)

@@ -24,6 +24,9 @@
 #define HANDLE_STATE_NOT_AFTER 5 /* end of the certificate's life: microseconds since the epoch, 8 bytes */
 #define HANDLE_STATE_FILES     6 /* one byte for each descriptor that came along: its HANDLE_FILE_… */
 #define HANDLE_STATE_OLDEST    7 /* oldest generation that can still sign, 4 bytes */
+#define HANDLE_STATE_EARLIER                                                                                           \
+    8 /* generations before the current one that can still sign, newest first: 4 bytes generation, 2 bytes length and  \
+       * that many of the public key (DER SubjectPublicKeyInfo), one after the other */
 
 #define HANDLE_FILE_CHAIN   1 /* PEM certificates, leaf first, without the anchor */
 #define HANDLE_FILE_ANCHORS 2 /* PEM certificates to verify peers with */

@@ -329,8 +329,7 @@ static int serve_signature(Handle *handle, const Packet *packet) {
     r = answer(handle, &packet->header, generation->number, (BytesView) { signature, size });
     /* The holder is on its way already; what follows is our own bookkeeping. */
     atomic_fetch_add_explicit(&signing->signatures, 1, memory_order_relaxed);
-    if (!generation->used_said)
-        generation->used_said = thread_tell_generation(signing, handle->identity->name, generation->number, true) == 0;
+    served_say_used(signing, handle->identity, generation);
     if (generation_hold_used(&handle->hold, generation->number, thread_now()))
         served_review(signing, handle->identity);
     return r;

@@ -11,6 +11,9 @@ bool generation_hold_used(GenerationHold *hold, uint32_t generation, uint64_t no
     generation_hold_shown(hold, generation);
     if (generation < hold->oldest)
         hold->oldest = generation;
+    if (!hold->has_signed && generation < hold->newest)
+        hold->newest = generation;
+    hold->has_signed = true;
     if (generation == hold->newest)
         return false;
     if (generation > hold->newest)

@@ -4,7 +4,8 @@
  * A handle holds the generation it was first shown and every newer one. It moves on when it signs with a newer one, and
  * lets the older go once it has signed with nothing older than that for the grace time: handshakes that had begun with
  * the old certificate end within it. Being shown a newer generation moves nothing: programs that load a certificate
- * once sign with it until they are told to reload. */
+ * once sign with it until they are told to reload. So does a program that read an older pair of files just before it
+ * was replaced: what it signs with first counts, not what it was shown. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 typedef struct GenerationHold {
     uint32_t oldest, newest; /* 0: holds nothing yet */
     uint64_t last_older_use; /* µs, CLOCK_MONOTONIC: when something older than `newest` was last used */
+    bool has_signed;
 } GenerationHold;
 
 /* A State with this generation was sent. 0 is no generation. */

@@ -236,6 +236,29 @@ static uint32_t oldest_generation(const ServedIdentity *identity) {
     return oldest;
 }
 
+/* For programs that read a pair of files just before it was replaced: which key their certificate belongs to. */
+static int append_earlier(Bytes *body, const ServedIdentity *identity) {
+    _cleanup_bytes_ Bytes earlier = BYTES_NULL;
+    int r = 0;
+
+    for (const ServedGeneration *generation = identity->generations; generation && r >= 0;
+         generation = generation->next) {
+        BytesView spki = tpm_key_spki(generation->key);
+        const uint8_t header[6] = { (uint8_t) generation->number,
+                                    (uint8_t) (generation->number >> 8),
+                                    (uint8_t) (generation->number >> 16),
+                                    (uint8_t) (generation->number >> 24),
+                                    (uint8_t) spki.size,
+                                    (uint8_t) (spki.size >> 8) };
+        if (generation->number >= identity->generation || spki.size > UINT16_MAX)
+            continue;
+        r = bytes_append(&earlier, (BytesView) { header, sizeof(header) });
+        if (r >= 0)
+            r = bytes_append(&earlier, spki);
+    }
+    return r < 0 ? r : tlv_append(body, HANDLE_STATE_EARLIER, bytes_view(&earlier));
+}
+
 int served_state(const ServedIdentity *identity, const ServedView *view, ServedState *ret) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
     uint8_t kinds[SERVED_FILES_MAX];
@@ -253,7 +276,8 @@ int served_state(const ServedIdentity *identity, const ServedView *view, ServedS
         append_schemes(&body, identity, view) < 0 ||
         tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, identity->not_after) < 0 ||
         tlv_append(&body, HANDLE_STATE_FILES, (BytesView) { kinds, count }) < 0 ||
-        tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0)
+        tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0 ||
+        append_earlier(&body, identity) < 0)
         return -ENOMEM;
     memcpy(ret->fds, fds, count * sizeof(fds[0]));
     ret->fd_count = count;
@@ -282,6 +306,24 @@ static void review_again_at(Signing *signing, uint64_t time) {
                sd_event_source_set_enabled(signing->review_timer, SD_EVENT_ONESHOT) < 0)
         return;
     signing->review_at = time;
+}
+
+/* One that is older than the newest so many is held by nobody, whoever uses it. */
+static bool can_be_held(const ServedIdentity *identity, const ServedGeneration *generation) {
+    unsigned newer = 0;
+
+    for (const ServedGeneration *other = identity->generations; other && other != generation; other = other->next)
+        newer++;
+    return newer < SIGNING_GENERATIONS_MAX;
+}
+
+void served_say_used(Signing *signing, const ServedIdentity *identity, ServedGeneration *generation) {
+    if (generation->used_said && (!generation->unused_said || !can_be_held(identity, generation)))
+        return;
+    if (thread_tell_generation(signing, identity->name, generation->number, true) < 0)
+        return; /* with the next signature */
+    generation->used_said = true;
+    generation->unused_said = false;
 }
 
 void served_review(Signing *signing, ServedIdentity *identity) {

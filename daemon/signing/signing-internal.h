@@ -155,6 +155,10 @@ int served_state(const ServedIdentity *identity, const ServedView *view, ServedS
 /* Whether its schemes are others where `pss_unusable` is another in these bits. */
 bool served_pss_matters(const ServedIdentity *identity, unsigned algorithms);
 
+/* Says to main that a generation has signed, where main does not know: the first time, and when it was said before that
+ * nobody holds it. */
+void served_say_used(Signing *signing, const ServedIdentity *identity, ServedGeneration *generation);
+
 /* Says to main which generations no handle holds (any more), and sets the timer for those held for a grace time. */
 void served_review(Signing *signing, ServedIdentity *identity);
 

@@ -27,13 +27,13 @@ typedef struct SigningCallbacks {
     /* Just before that, where it had to be closed because something of ours failed: `error` is a negative errno, as of
      * memory or descriptors that are used up. Its holder finds nothing but the end. May be NULL. */
     void (*handle_failed)(const char *identity, int error, void *userdata);
-    /* The first signature by a generation on any handle. (What jobs sign with, main knows itself.) Once per generation.
-     */
+    /* The first signature by a generation on any handle, and the first one after generation_unused was said of it.
+     * (What jobs sign with, main knows itself.) */
     void (*generation_used)(const char *identity, uint32_t generation, void *userdata);
     /* `generation` is not the current one and no open handle holds it (hold.h): each was first shown a newer one, or
      * has signed with a newer one and with nothing older for the grace time, or is closed. Also said, whoever holds it,
-     * of what is older than the newest SIGNING_GENERATIONS_MAX. It signs until signing_forget_generation. Once per
-     * generation; with generation_used of a newer one it may go. */
+     * of what is older than the newest SIGNING_GENERATIONS_MAX. It signs until signing_forget_generation. Said again
+     * after generation_used took it back; with generation_used of a newer one it may go. */
     void (*generation_unused)(const char *identity, uint32_t generation, void *userdata);
     /* A signature failed for a reason that concerns the TPM as a whole: main probes. At most once a second. */
     void (*tpm_trouble)(const Failure *failure, void *userdata);

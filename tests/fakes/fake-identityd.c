@@ -104,6 +104,26 @@ static void add_schemes(Bytes *body, const Handle *handle) {
     assert(tlv_append(body, HANDLE_STATE_SCHEMES, (BytesView) { ids, used }) == 0);
 }
 
+static void add_earlier(Bytes *body, const Identity *identity) {
+    _cleanup_bytes_ Bytes earlier = BYTES_NULL;
+
+    for (uint32_t number = identity->generation; number-- > 1;) {
+        gnutls_datum_t spki = { NULL, 0 };
+        gnutls_pubkey_t pubkey;
+        if (!identity->keys[number])
+            continue;
+        assert(gnutls_pubkey_init(&pubkey) == 0);
+        assert(gnutls_pubkey_import_privkey(pubkey, identity->keys[number], 0, 0) == 0);
+        assert(gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &spki) == 0);
+        const uint8_t header[] = { (uint8_t) number, 0, 0, 0, (uint8_t) spki.size, (uint8_t) (spki.size >> 8) };
+        assert(bytes_append(&earlier, (BytesView) { header, sizeof(header) }) == 0);
+        assert(bytes_append(&earlier, (BytesView) { spki.data, spki.size }) == 0);
+        gnutls_free(spki.data);
+        gnutls_pubkey_deinit(pubkey);
+    }
+    assert(tlv_append(body, HANDLE_STATE_EARLIER, bytes_view(&earlier)) == 0);
+}
+
 static int send_state(FakeIdentityd *fake, const Handle *handle, uint32_t serial) {
     const Identity *identity = handle->identity;
     bool other_name = fake->fault == FAKE_FAULT_WRONG_IDENTITY;
@@ -119,6 +139,7 @@ static int send_state(FakeIdentityd *fake, const Handle *handle, uint32_t serial
     add_schemes(&body, handle);
     assert(tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, UINT64_C(4000000000000000)) == 0);
     assert(tlv_append_u32(&body, HANDLE_STATE_OLDEST, 1) == 0);
+    add_earlier(&body, identity);
     add_file(&kinds, fds, &count, HANDLE_FILE_CHAIN, identity->chain);
     add_file(&kinds, fds, &count, HANDLE_FILE_ANCHORS, identity->anchors);
     add_file(&kinds, fds, &count, HANDLE_FILE_CRLS, identity->crls);

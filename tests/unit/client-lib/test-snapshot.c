@@ -164,6 +164,29 @@ static void test_everything(void **state) {
     assert_null(identityd_snapshot_free(snapshot));
 }
 
+static void test_earlier_generations(void **state) {
+    static const char earlier[] = { 6, 0, 0, 0, 3, 0, 'k', 'e', 'y', 2, 1, 0, 0, 1, 0, 'k' };
+    State made = state_new(), none = state_new();
+    EarlierGeneration found;
+    BytesView rest = { NULL, 0 };
+
+    field(&made, HANDLE_STATE_EARLIER, earlier, sizeof(earlier));
+    identityd_snapshot *snapshot = must_read(&made);
+    assert_true(snapshot_next_earlier(snapshot, &rest, &found));
+    assert_int_equal(found.number, 6);
+    assert_true(bytes_view_equal(found.spki, bytes_view_string("key")));
+    assert_true(snapshot_next_earlier(snapshot, &rest, &found));
+    assert_int_equal(found.number, 258);
+    assert_true(bytes_view_equal(found.spki, bytes_view_string("k")));
+    assert_false(snapshot_next_earlier(snapshot, &rest, &found));
+    assert_false(snapshot_next_earlier(snapshot, &rest, &found)); /* it does not begin again */
+    identityd_snapshot_free(snapshot);
+    rest = (BytesView) { NULL, 0 };
+    snapshot = must_read(&none);
+    assert_false(snapshot_next_earlier(snapshot, &rest, &found));
+    identityd_snapshot_free(snapshot);
+}
+
 static void test_nothing(void **state) {
     State made = state_new();
     identityd_snapshot *snapshot = must_read(&made);
@@ -209,6 +232,10 @@ static void test_refusals(void **state) {
         { HANDLE_STATE_SCHEMES, "\3\4\3", 3, "the schemes" },
         { HANDLE_STATE_NOT_AFTER, "1234", 4, "the end of life" },
         { HANDLE_STATE_OLDEST, "12345678", 8, "the oldest generation" },
+        { HANDLE_STATE_EARLIER, "\1\0\0\0\1", 5, "the earlier generations" },
+        { HANDLE_STATE_EARLIER, "\1\0\0\0\0\0", 6, "the earlier generations" },
+        { HANDLE_STATE_EARLIER, "\1\0\0\0\2\0k", 7, "the earlier generations" },
+        { HANDLE_STATE_EARLIER, "\1\0\0\0\1\0k\2", 8, "the earlier generations" },
         { HANDLE_STATE_FILES, "\1", 1, "descriptors and their kinds differ in number" },
     };
     identityd_snapshot *snapshot = NULL;
@@ -588,6 +615,7 @@ static void test_no_peer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_earlier_generations),
         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_more_schemes_than_there_is_room_for),
         cmocka_unit_test(test_refusals),

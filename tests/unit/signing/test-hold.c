@@ -64,6 +64,18 @@ static void comes_back(void **state) {
     assert_int_equal(oldest(&hold, 160, UINT64_MAX), 5);
 }
 
+/* A pair of files was read before the handle was opened, and replaced in between. */
+static void first_signs_with_an_older_one(void **state) {
+    GenerationHold hold = { 0 };
+
+    generation_hold_shown(&hold, 5);
+    (void) generation_hold_used(&hold, 4, 100);
+    assert_int_equal(oldest(&hold, 100000, UINT64_MAX), 4); /* it holds that, without end */
+    assert_true(generation_hold_used(&hold, 5, 200000));
+    assert_int_equal(oldest(&hold, 200000, 200060), 4);
+    assert_int_equal(oldest(&hold, 200060, UINT64_MAX), 5);
+}
+
 static void no_overflow(void **state) {
     GenerationHold hold = { 0 };
     uint64_t next;
@@ -105,6 +117,7 @@ int main(void) {
         cmocka_unit_test(moves_on_after_the_grace_time),
         cmocka_unit_test(an_older_use_lengthens_it),
         cmocka_unit_test(comes_back),
+        cmocka_unit_test(first_signs_with_an_older_one),
         cmocka_unit_test(no_overflow),
         cmocka_unit_test(random_histories),
     };

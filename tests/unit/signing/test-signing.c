@@ -303,6 +303,10 @@ static void both_generations_sign_with_their_own_keys(void **state) {
     assert_int_equal(answer.type, HANDLE_STATE);
     assert_int_equal(answer.generation, 2);
     assert_memory_equal(state_value(&answer, HANDLE_STATE_OLDEST).data, "\1\0\0\0", 4);
+    BytesView earlier = state_value(&answer, HANDLE_STATE_EARLIER), spki = tpm_key_spki(bench->keys[0]);
+    assert_int_equal(earlier.size, 6 + spki.size);
+    assert_memory_equal(earlier.data, ((const uint8_t[]) { 1, 0, 0, 0, (uint8_t) spki.size, 0 }), 6);
+    assert_memory_equal(earlier.data + 6, spki.data, spki.size);
     answer_clear(&answer);
     holder_sign_message(fd, bench->keys[0], 1, "and ends with the old key");
     holder_sign_message(fd, bench->keys[1], 2, "the new one");
@@ -380,6 +384,25 @@ static void a_handle_that_moves_on_lets_go_after_the_grace_time(void **state) {
     holder_sign_message(fd, bench->keys[0], 1, "it signs until it is forgotten");
 }
 
+/* Who read an older pair of files just before it was replaced. */
+static void who_comes_back_holds_it_again(void **state) {
+    Bench *bench = *state;
+
+    renew(bench);
+    bench_wait(bench, &bench->unused_count, 1);
+    int fd = bench_open(bench, PURPOSE_DATA); /* is shown the new one */
+    holder_sign_message(fd, bench->keys[0], 1, "the old one all the same");
+    bench_wait(bench, &bench->used_count, 1);
+    assert_int_equal(bench->used[0].generation, 1);
+    holder_sign_message(fd, bench->keys[0], 1, "and again");
+    bench_idle(bench, 100);
+    assert_int_equal(bench->used_count, 1);
+    assert_int_equal(bench->unused_count, 1);
+    close(fd);
+    bench_wait(bench, &bench->unused_count, 2);
+    assert_int_equal(bench->unused[1].generation, 1);
+}
+
 static void a_handle_that_never_moves_keeps_only_so_many(void **state) {
     Bench *bench = *state;
     _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
@@ -395,6 +418,10 @@ static void a_handle_that_never_moves_keeps_only_so_many(void **state) {
     assert_int_equal(bench->unused_count, 2);
     assert_int_equal(bench->unused[0].generation, 1);
     assert_int_equal(bench->unused[1].generation, 2);
+    holder_sign_message(fd, bench->keys[0], 1, "x"); /* so many are the most, whoever uses it */
+    bench_idle(bench, 50);
+    assert_int_equal(bench->unused_count, 2);
+    assert_int_equal(bench->used_count, 1);
 }
 
 /* ---- the end ---- */
@@ -460,6 +487,7 @@ int main(void) {
         cmocka_unit_test(rsa_schemes),
         GENERATIONS(both_generations_sign_with_their_own_keys),
         GENERATIONS(without_handles_it_is_unused_at_once),
+        GENERATIONS(who_comes_back_holds_it_again),
         cmocka_unit_test_setup_teardown(an_idle_handle_holds_until_it_closes, start_without_grace, bench_stop),
         cmocka_unit_test_setup_teardown(a_handle_that_moves_on_lets_go_after_the_grace_time, start_with_short_grace,
                                         bench_stop),
