@@ -57,8 +57,9 @@ extern const Duty publication_duty; /* what the outside sees */
 extern const Duty signatures_duty;  /* nothing by itself */
 extern const Duty tidy_duty;        /* what is no longer needed goes from the disk */
 
-/* The signing thread says that nobody holds it any more (DeviceCallbacks). */
+/* The signing thread says that nobody holds it any more, and that somebody signed with it (DeviceCallbacks). */
 void tidy_note_unused(Identity *identity, uint32_t generation);
+void tidy_note_used(Identity *identity, uint32_t generation);
 
 /* Takes the published files of an identity that is gone away. */
 void publication_withdraw(const Device *device, const char *name);

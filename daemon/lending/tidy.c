@@ -11,13 +11,23 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Older generations that are kept where the present one is never used: for whoever still does, and not without end. */
+/* Older generations that are kept though nobody holds them, and not without end: for who still uses one where the
+ * present one is never used, and for programs that have read a pair of published files just before it was replaced, or
+ * keep what they read. */
 #define OLD_MAX 3U
+/* Seconds that these have for taking the next pair, after which the older generation goes if the present one is used.
+ */
+#define PAIR_SECONDS (10 * 60)
 
 static const BackoffPolicy patience = { 5, 3600 };
 
+typedef struct Unused {
+    uint32_t number;
+    Instant goes; /* if the present one is used */
+} Unused;
+
 typedef struct Tidy {
-    uint32_t *unused; /* earlier generations that no handle holds, the oldest first */
+    Unused *unused; /* earlier generations that no handle holds, the oldest first, in whatever order that was said */
     size_t count;
     bool all_may_go; /* out of `revoked`: whether or not the new generation was used */
     Backoff backoff;
@@ -27,16 +37,25 @@ static Tidy *part_of(const Identity *identity) {
     return identity_part(identity, &tidy_duty);
 }
 
-static bool may_all_go(const Identity *identity) {
-    return identity_generation_is_used(identity) || part_of(identity)->all_may_go;
-}
-
 static bool retirement_is_unfinished(const Identity *identity) {
     return identity_is_retired(identity) && store_current(identity_store(identity)) != 0;
 }
 
-static bool has_unused(const Identity *identity) {
-    return part_of(identity)->count > (may_all_go(identity) ? 0 : OLD_MAX);
+/* When the one in that place is to go. */
+static Instant unused_goes(const Identity *identity, size_t place) {
+    const Tidy *tidy = part_of(identity);
+
+    if (tidy->all_may_go || place + OLD_MAX < tidy->count)
+        return instant_at_once();
+    return identity_generation_is_used(identity) ? tidy->unused[place].goes : instant_never();
+}
+
+static Instant first_unused_goes(const Identity *identity) {
+    Instant first = instant_never();
+
+    for (size_t i = 0; i < part_of(identity)->count; i++)
+        first = instant_earlier(first, unused_goes(identity, i));
+    return first;
 }
 
 /* 0, or -errno: it stays listed. */
@@ -51,25 +70,26 @@ static int remove_one(Identity *identity, uint32_t number, Failure *ret_failure)
     return r;
 }
 
-/* docs/design.md §6: an old generation goes once no handle holds it and the new one has been used. */
+/* docs/design.md §6: an old generation goes once no handle holds it and the new one has been used, and programs had
+ * time to take the new one's files. */
 static int remove_unused(Identity *identity, Failure *ret_failure) {
     Tidy *tidy = part_of(identity);
-    size_t left = 0, count = tidy->count, removable = may_all_go(identity) || count < OLD_MAX ? count : count - OLD_MAX;
+    int64_t now = identity_now(identity);
+    size_t kept = 0, count = tidy->count;
     int result = 0;
 
     for (size_t i = 0; i < count; i++) {
-        uint32_t number = tidy->unused[i];
-        int r = 0;
-        if (number == identity_generation(identity))
+        const Unused unused = tidy->unused[i];
+        if (unused.number == identity_generation(identity))
             continue;
-        if (i < removable)
-            r = remove_one(identity, number, ret_failure);
+        bool goes = instant_is_due(unused_goes(identity, i), now);
+        int r = goes ? remove_one(identity, unused.number, ret_failure) : 0;
         if (r < 0)
             result = r;
-        if (i >= removable || r < 0)
-            tidy->unused[left++] = number;
+        if (!goes || r < 0)
+            tidy->unused[kept++] = unused;
     }
-    tidy->count = left;
+    tidy->count = kept;
     return result;
 }
 
@@ -82,7 +102,7 @@ static void tidy_begin(Identity *identity) {
         return;
     if (retirement_is_unfinished(identity))
         r = store_retire(identity_store(identity), &failure);
-    if (r >= 0 && has_unused(identity))
+    if (r >= 0 && instant_is_due(first_unused_goes(identity), identity_now(identity)))
         r = remove_unused(identity, &failure);
     if (r >= 0 && !store_is_tidy(identity_store(identity)))
         r = store_tidy(identity_store(identity), &failure);
@@ -99,22 +119,41 @@ static void tidy_begin(Identity *identity) {
 static Instant tidy_when(const Identity *identity) {
     Store *store = identity_store(identity);
 
-    if (!store || (!has_unused(identity) && !retirement_is_unfinished(identity) && store_is_tidy(store)))
+    if (!store)
         return instant_never();
-    return backoff_when(&part_of(identity)->backoff, &patience, identity_now(identity));
+    Instant when =
+        retirement_is_unfinished(identity) || !store_is_tidy(store) ? instant_at_once() : first_unused_goes(identity);
+    return instant_later(when, backoff_when(&part_of(identity)->backoff, &patience, identity_now(identity)));
 }
 
-void tidy_note_unused(Identity *identity, uint32_t generation) {
+static void note_unused(Identity *identity, uint32_t generation, Instant goes) {
     Tidy *tidy = part_of(identity);
 
     for (size_t i = 0; i < tidy->count; i++)
-        if (tidy->unused[i] == generation)
+        if (tidy->unused[i].number == generation)
             return;
-    uint32_t *list = reallocarray(tidy->unused, tidy->count + 1U, sizeof *list);
+    Unused *list = reallocarray(tidy->unused, tidy->count + 1U, sizeof *list);
     if (!list)
         return; /* it goes after the next start */
+    size_t place = tidy->count++;
+    for (; place > 0 && list[place - 1].number > generation; place--)
+        list[place] = list[place - 1];
+    list[place] = (Unused) { generation, goes };
     tidy->unused = list;
-    list[tidy->count++] = generation;
+}
+
+void tidy_note_unused(Identity *identity, uint32_t generation) {
+    note_unused(identity, generation, instant_at(identity_now(identity) + PAIR_SECONDS));
+}
+
+void tidy_note_used(Identity *identity, uint32_t generation) {
+    Tidy *tidy = part_of(identity);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < tidy->count; i++)
+        if (tidy->unused[i].number != generation)
+            tidy->unused[kept++] = tidy->unused[i];
+    tidy->count = kept;
 }
 
 static void note_all_others(Identity *identity) {
@@ -125,7 +164,7 @@ static void note_all_others(Identity *identity) {
         return;
     for (size_t i = 0; i < count; i++)
         if (numbers[i] != identity_generation(identity))
-            tidy_note_unused(identity, numbers[i]);
+            note_unused(identity, numbers[i], instant_at_once());
 }
 
 static void tidy_hear(Identity *identity, unsigned changes) {

@@ -99,8 +99,10 @@ static void on_generation_used(const char *name, uint32_t generation, void *user
     Manager *manager = userdata;
     Identity *identity = identity_set_find(manager->set, name, NULL);
 
-    if (identity)
-        identity_note_used(identity, generation);
+    if (!identity)
+        return;
+    identity_note_used(identity, generation);
+    tidy_note_used(identity, generation);
 }
 
 static void on_generation_unused(const char *name, uint32_t generation, void *userdata) {

@@ -173,12 +173,12 @@ void holder_expect_closed(Machine *machine, int fd) {
         fail_msg("it is open: packet %#x, state %s", seen.type, seen.state);
 }
 
-void holder_sign(Machine *machine, int fd, Seen *ret) {
+void holder_sign_with(Machine *machine, int fd, uint32_t generation, Seen *ret) {
     static const uint8_t hash[32] = { 7 };
     const PacketHeader header = {
         .type = HANDLE_SIGN_TRANSCRIPT,
         .serial = 5,
-        .generation = identity_generation(x_of(machine)),
+        .generation = generation,
         .scheme = 0x0403,
     };
 
@@ -187,4 +187,8 @@ void holder_sign(Machine *machine, int fd, Seen *ret) {
         assert_true(holder_next(machine, fd, ret));
     while (ret->type == HANDLE_STATE);
     assert_int_equal(ret->type, HANDLE_SIGN_TRANSCRIPT | HANDLE_ANSWER);
+}
+
+void holder_sign(Machine *machine, int fd, Seen *ret) {
+    holder_sign_with(machine, fd, identity_generation(x_of(machine)), ret);
 }

@@ -47,5 +47,6 @@ bool holder_next(Machine *machine, int fd, Seen *ret);
 void holder_expect_end(Machine *machine, int fd, const char *state);
 /* Fails the test unless the handle is closed without another word. */
 void holder_expect_closed(Machine *machine, int fd);
-/* Asks for a signature over a transcript with the present generation, and waits for the answer. */
+/* Asks for a signature over a transcript with the present generation, or with another, and waits for the answer. */
 void holder_sign(Machine *machine, int fd, Seen *ret);
+void holder_sign_with(Machine *machine, int fd, uint32_t generation, Seen *ret);

@@ -30,7 +30,10 @@ static void free_trash(Machine *machine) {
     assert_int_equal(unlink(machine_path(machine, "state/x/trash")), 0);
 }
 
-/* One that nobody holds goes with the first signature of the next. */
+/* What programs that read a pair of files have for reading the next one. */
+#define PAIR_SECONDS 600
+
+/* One that nobody holds goes ten minutes later, if the next has signed. */
 static void test_used(void **state) {
     Machine *machine = *state;
 
@@ -42,9 +45,49 @@ static void test_used(void **state) {
     machine_settle(machine);
     assert_true(has_generation(machine, 1)); /* being shown is no use */
     use(machine, fd);
+    machine_pass(machine, PAIR_SECONDS - 30);
+    assert_true(has_generation(machine, 1));
+    machine_pass(machine, 31);
     assert_false(has_generation(machine, 1));
     assert_true(has_generation(machine, 2));
     machine_expect_log(machine, "x: Generation 1 is used by nobody any more and was removed.", 1);
+}
+
+/* The ten minutes are over before it signs. */
+static void test_used_late(void **state) {
+    Machine *machine = *state;
+
+    start_ready(machine, ACCESS);
+    renew_x(machine);
+    machine_pass(machine, PAIR_SECONDS + 1);
+    assert_true(has_generation(machine, 1));
+    _cleanup_close_ int fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    use(machine, fd);
+    assert_false(has_generation(machine, 1));
+}
+
+/* Who read the older pair of files just before it was replaced holds it, though it was said that nobody does. */
+static void test_used_again(void **state) {
+    Machine *machine = *state;
+    _cleanup_seen_ Seen seen = { .type = 0 };
+
+    start_ready(machine, ACCESS);
+    renew_x(machine);
+    int old = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    holder_sign_with(machine, old, 1, &seen);
+    assert_int_equal(seen.status, 0);
+    machine_settle(machine);
+    _cleanup_close_ int fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    use(machine, fd);
+    machine_pass(machine, 2 * PAIR_SECONDS);
+    assert_true(has_generation(machine, 1));
+    holder_sign_with(machine, old, 1, &seen);
+    assert_int_equal(seen.status, 0);
+    (void) close(old);
+    machine_settle(machine);
+    assert_true(has_generation(machine, 1));
+    machine_pass(machine, PAIR_SECONDS + 1);
+    assert_false(has_generation(machine, 1));
 }
 
 /* A holder who was shown it may be in the middle of a handshake. */
@@ -59,8 +102,12 @@ static void test_held(void **state) {
     use(machine, fd);
     machine_pass(machine, 5);
     assert_true(has_generation(machine, 1));
+    machine_pass(machine, PAIR_SECONDS);
+    assert_true(has_generation(machine, 1));
     (void) close(old);
     machine_settle(machine);
+    assert_true(has_generation(machine, 1));
+    machine_pass(machine, PAIR_SECONDS + 1);
     assert_false(has_generation(machine, 1));
 }
 
@@ -84,9 +131,30 @@ static void test_never_used(void **state) {
         assert_true(has_generation(machine, i));
     _cleanup_close_ int fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
     use(machine, fd);
+    for (uint32_t i = 3; i <= 6; i++)
+        assert_true(has_generation(machine, i));
+    machine_pass(machine, PAIR_SECONDS + 1);
     for (uint32_t i = 1; i <= 5; i++)
         assert_false(has_generation(machine, i));
     assert_true(has_generation(machine, 6));
+}
+
+/* Who held them all lets go of them at once: the newest stay, in whatever order that is said. */
+static void test_held_all(void **state) {
+    Machine *machine = *state;
+
+    start_ready(machine, ACCESS);
+    int old = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    use(machine, old);
+    for (unsigned i = 2; i <= 6; i++)
+        renew_x(machine);
+    for (uint32_t i = 1; i <= 6; i++)
+        assert_true(has_generation(machine, i));
+    (void) close(old);
+    machine_until(machine, !has_generation(machine, 2));
+    machine_settle(machine);
+    for (uint32_t i = 1; i <= 6; i++)
+        assert_int_equal(has_generation(machine, i), i >= 3);
 }
 
 /* After a start nobody holds anything. */
@@ -158,6 +226,7 @@ static void test_cannot_be_removed(void **state) {
     block_trash(machine);
     _cleanup_close_ int fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
     use(machine, fd);
+    machine_pass(machine, PAIR_SECONDS + 1);
     assert_true(has_generation(machine, 1) && has_generation(machine, 2));
     machine_expect_log(machine, "; what is to be removed is usable by nobody, and its removal is tried again.", 1);
     for (unsigned i = 0; i < 24; i++) /* said once; a try comes every hour at last */
@@ -179,6 +248,7 @@ static void test_soon(void **state) {
     start_ready(machine, ACCESS);
     renew_x(machine);
     block_trash(machine);
+    machine_pass(machine, PAIR_SECONDS + 1);
     _cleanup_close_ int fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
     use(machine, fd);
     free_trash(machine);
@@ -208,8 +278,9 @@ static void test_retired(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_used),    TEST(test_held), TEST(test_never_used),        TEST(test_restart), TEST(test_reload),
-        TEST(test_way_out), TEST(test_soon), TEST(test_cannot_be_removed), TEST(test_retired),
+        TEST(test_used),       TEST(test_used_late), TEST(test_used_again),        TEST(test_held),
+        TEST(test_never_used), TEST(test_held_all),  TEST(test_restart),           TEST(test_reload),
+        TEST(test_way_out),    TEST(test_soon),      TEST(test_cannot_be_removed), TEST(test_retired),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
