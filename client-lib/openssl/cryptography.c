@@ -77,6 +77,11 @@ static bool read_rsa(const EVP_PKEY *key, PublicKey *public) {
     return good;
 }
 
+static bool read_key(const EVP_PKEY *key, PublicKey *ret) {
+    *ret = (PublicKey) { .rsa = false };
+    return key && (EVP_PKEY_is_a(key, "EC") ? read_ec(key, ret) : EVP_PKEY_is_a(key, "RSA") && read_rsa(key, ret));
+}
+
 bool crypto_read_public(ProviderContext *context, const char *pem, PublicKey *ret) {
     OSSL_LIB_CTX *library = crypto_library(context);
     _cleanup_(BIO_free_p) BIO *bio = BIO_new_mem_buf(pem, -1);
@@ -85,7 +90,17 @@ bool crypto_read_public(ProviderContext *context, const char *pem, PublicKey *re
     ERR_set_mark(); /* likewise */
     const EVP_PKEY *key = bio && leaf && PEM_read_bio_X509(bio, &leaf, NULL, NULL) ? X509_get0_pubkey(leaf) : NULL;
     ERR_pop_to_mark();
-    return key && (EVP_PKEY_is_a(key, "EC") ? read_ec(key, ret) : EVP_PKEY_is_a(key, "RSA") && read_rsa(key, ret));
+    return read_key(key, ret);
+}
+
+bool crypto_read_spki(ProviderContext *context, const uint8_t *der, size_t size, PublicKey *ret) {
+    OSSL_LIB_CTX *library = crypto_library(context);
+    const unsigned char *end = der;
+
+    ERR_set_mark(); /* likewise */
+    _cleanup_(EVP_PKEY_free_p) EVP_PKEY *key = library ? d2i_PUBKEY_ex(NULL, &end, (long) size, library, NULL) : NULL;
+    ERR_pop_to_mark();
+    return end == der + size && read_key(key, ret);
 }
 
 /* ---- hashes ---- */
@@ -178,20 +193,35 @@ static bool text_is(const ASN1_STRING *text, const char *word) {
            memcmp(ASN1_STRING_get0_data(text), word, strlen(word)) == 0;
 }
 
-static int read_name(const ASN1_SEQUENCE_ANY *sequence, char ret_name[static IDENTITY_NAME_MAX + 1U]) {
+static bool read_generation(const ASN1_SEQUENCE_ANY *sequence, uint32_t *ret) {
+    const ASN1_TYPE *element = sk_ASN1_TYPE_value(sequence, 2);
+    uint64_t number = 0;
+
+    if (sk_ASN1_TYPE_num(sequence) == 2) {
+        *ret = 0;
+        return true;
+    }
+    if (sk_ASN1_TYPE_num(sequence) != 3 || element->type != V_ASN1_INTEGER ||
+        !ASN1_INTEGER_get_uint64(&number, element->value.integer) || number == 0 || number > UINT32_MAX)
+        return false;
+    *ret = (uint32_t) number;
+    return true;
+}
+
+static int read_reference(const ASN1_SEQUENCE_ANY *sequence, KeyReference *ret) {
     const ASN1_STRING *text = text_at(sequence, 1);
-    char name[IDENTITY_NAME_MAX + 1U] = { 0 };
+    KeyReference read = { .generation = 0 };
 
     if (!text_is(text_at(sequence, 0), KEY_REFERENCE_MARK))
         return -ENOMSG;
     size_t size = text ? (size_t) ASN1_STRING_length(text) : 0;
-    if (size == 0 || size > IDENTITY_NAME_MAX || sk_ASN1_TYPE_num(sequence) != 2 ||
-        memchr(ASN1_STRING_get0_data(text), '\0', size))
+    if (size == 0 || size > IDENTITY_NAME_MAX || memchr(ASN1_STRING_get0_data(text), '\0', size) ||
+        !read_generation(sequence, &read.generation))
         return -EBADMSG;
-    memcpy(name, ASN1_STRING_get0_data(text), size);
-    if (!identity_name_is_valid(name))
+    memcpy(read.name, ASN1_STRING_get0_data(text), size);
+    if (!identity_name_is_valid(read.name))
         return -EBADMSG;
-    memcpy(ret_name, name, sizeof name);
+    *ret = read;
     return 0;
 }
 
@@ -205,7 +235,7 @@ static bool is_der(const ASN1_SEQUENCE_ANY *sequence, const unsigned char *der, 
     return same;
 }
 
-int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[static IDENTITY_NAME_MAX + 1U]) {
+int crypto_read_reference(const unsigned char *der, size_t size, KeyReference *ret) {
     const unsigned char *end = der;
     int r = -ENOMSG;
 
@@ -215,7 +245,7 @@ int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[s
     ASN1_SEQUENCE_ANY *sequence = d2i_ASN1_SEQUENCE_ANY(NULL, &end, (long) size);
     ERR_pop_to_mark();
     if (sequence && end == der + size && is_der(sequence, der, size))
-        r = read_name(sequence, ret_name);
+        r = read_reference(sequence, ret);
     sk_ASN1_TYPE_pop_free(sequence, ASN1_TYPE_free);
     return r;
 }

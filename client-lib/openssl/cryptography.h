@@ -16,6 +16,9 @@ OSSL_LIB_CTX *crypto_library(ProviderContext *context);
 /* The public half of the first certificate in `pem`. False: it cannot be read, or is no key that an identity has. */
 bool crypto_read_public(ProviderContext *context, const char *pem, PublicKey *ret);
 
+/* Likewise of a DER SubjectPublicKeyInfo. */
+bool crypto_read_spki(ProviderContext *context, const uint8_t *der, size_t size, PublicKey *ret);
+
 /* Begins a hash, by OpenSSL's name, in `*running`, which is made if need be and freed with EVP_MD_CTX_free(). */
 bool crypto_hash_begin(ProviderContext *context, const char *name, EVP_MD_CTX **running);
 
@@ -32,6 +35,10 @@ bool crypto_verify(ProviderContext *context, const PublicKey *key, const SignedH
 /* The first PEM block with `label` in `pem` as DER, which OPENSSL_free() frees. */
 bool crypto_pem_to_der(const char *pem, size_t size, const char *label, unsigned char **ret, size_t *ret_size);
 
-/* The name in the DER of a key reference (common/key-reference.h). -ENOMSG: something else, not meant for us; -EBADMSG:
+/* What the DER of a key reference says (common/key-reference.h). -ENOMSG: something else, not meant for us; -EBADMSG:
  * ours, but malformed. */
-int crypto_reference_name(const unsigned char *der, size_t size, char ret_name[static IDENTITY_NAME_MAX + 1U]);
+typedef struct KeyReference {
+    char name[IDENTITY_NAME_MAX + 1U];
+    uint32_t generation; /* 0: whichever is current */
+} KeyReference;
+int crypto_read_reference(const unsigned char *der, size_t size, KeyReference *ret);

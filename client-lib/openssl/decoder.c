@@ -101,7 +101,8 @@ static size_t read_block(const DecoderContext *context, OSSL_CORE_BIO *bio, char
 static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
-    char name[IDENTITY_NAME_MAX + 1U], block[KEY_BLOCK_MAX];
+    char block[KEY_BLOCK_MAX];
+    KeyReference reference;
     unsigned char *der = NULL;
     size_t der_size = 0, size = read_block(context, bio, block);
     int type = OSSL_OBJECT_PKEY, r;
@@ -111,7 +112,7 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
     if (size == SIZE_MAX)
         return malformed(context);
     if (!crypto_pem_to_der(block, size, KEY_REFERENCE_LABEL, &der, &der_size) ||
-        crypto_reference_name(der, der_size, name) < 0)
+        crypto_read_reference(der, der_size, &reference) < 0)
         r = malformed(context);
     else {
         OSSL_PARAM params[] = {
@@ -129,14 +130,14 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
 static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                   OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
     const DecoderContext *context = data;
-    char name[IDENTITY_NAME_MAX + 1U];
     unsigned char der[KEY_REFERENCE_MAX + 1U];
+    KeyReference reference;
     int type = OSSL_OBJECT_PKEY;
 
-    int r = crypto_reference_name(der, read_all(context, bio, der, sizeof der), name);
+    int r = crypto_read_reference(der, read_all(context, bio, der, sizeof der), &reference);
     if (r < 0)
         return r == -EBADMSG ? malformed(context) : 1; /* other people's DER is none of ours */
-    IdentityKey *key = identity_key_open(context->provider, name);
+    IdentityKey *key = identity_key_open(context->provider, reference.name, reference.generation);
     if (!key)
         return 0;
     if (identity_key_public(key)->rsa != context->rsa) { /* the twin of this decoder knows it */

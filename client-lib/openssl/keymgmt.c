@@ -47,20 +47,26 @@ static int key_has(const void *data, int selection) {
     return 1;
 }
 
-static int key_match(const void *a, const void *b, int selection) {
-    const PublicKey *x = identity_key_public(a), *y = identity_key_public(b);
+static bool parameters_match(const PublicKey *x, const PublicKey *y, int selection) {
+    return x->rsa == y->rsa && (x->rsa || !(selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) ||
+                                strcmp(x->group ? x->group : "", y->group ? y->group : "") == 0);
+}
 
-    if (x->rsa != y->rsa)
-        return 0;
-    if (!x->rsa && (selection & OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
-        strcmp(x->group ? x->group : "", y->group ? y->group : "") != 0)
+/* This is where a program finds out that a certificate and a key belong together, and a renewal between its reading the
+ * one and the other does no harm: see key.c. */
+static int key_match(const void *a, const void *b, int selection) {
+    IdentityKey *one = (IdentityKey *) (uintptr_t) a, *other = (IdentityKey *) (uintptr_t) b;
+
+    if (!a || !b || !parameters_match(identity_key_public(a), identity_key_public(b), selection))
         return 0;
     if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR))
         return 1;
-    if (x->rsa)
-        return x->modulus_size == y->modulus_size && memcmp(x->modulus, y->modulus, x->modulus_size) == 0 &&
-               x->exponent_size == y->exponent_size && memcmp(x->exponent, y->exponent, x->exponent_size) == 0;
-    return x->point_size == y->point_size && memcmp(x->point, y->point, x->point_size) == 0;
+    if (public_key_equal(identity_key_public(a), identity_key_public(b))) {
+        identity_key_settle(one);
+        identity_key_settle(other);
+        return 1;
+    }
+    return identity_key_become(one, identity_key_public(b)) || identity_key_become(other, identity_key_public(a));
 }
 
 /* ---- parameters ---- */

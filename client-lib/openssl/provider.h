@@ -58,9 +58,11 @@ typedef struct PublicKey {
     size_t modulus_size, exponent_size;
 } PublicKey;
 
+bool public_key_equal(const PublicKey *a, const PublicKey *b);
+
 /* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the
- * certificate. NULL: the reason is in the error queue. */
-IdentityKey *identity_key_open(ProviderContext *context, const char *name);
+ * certificate. `generation` 0: the current one. NULL: the reason is in the error queue. */
+IdentityKey *identity_key_open(ProviderContext *context, const char *name, uint32_t generation);
 /* An empty object for a public key that is imported. */
 IdentityKey *identity_key_new(ProviderContext *context, bool rsa);
 IdentityKey *identity_key_ref(IdentityKey *key);
@@ -68,6 +70,11 @@ void identity_key_unref(IdentityKey *key);
 const PublicKey *identity_key_public(const IdentityKey *key);
 PublicKey *identity_key_public_for_import(IdentityKey *key);
 bool identity_key_is_private(const IdentityKey *key);
+/* It was compared with what belongs to it, and remains what it is. */
+void identity_key_settle(IdentityKey *key);
+/* Makes it the generation whose public key is `wanted`, once, unless it was settled before. May ask identityd. False:
+ * no such generation of this identity signs, and it is what it was. */
+bool identity_key_become(IdentityKey *key, const PublicKey *wanted);
 /* PEM chain of the generation that the key belongs to; borrowed. "" for imported keys. */
 const char *identity_key_chain(const IdentityKey *key);
 

@@ -35,7 +35,7 @@ static void *store_open(void *provctx, const char *uri) {
     if (!context)
         return NULL;
     context->provider = provctx;
-    context->key = identity_key_open(provctx, name);
+    context->key = identity_key_open(provctx, name, 0);
     if (!context->key) {
         free(context);
         return NULL;

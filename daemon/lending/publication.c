@@ -23,7 +23,8 @@ typedef struct Publication {
 } Publication;
 
 static int write_files(const Identity *identity, Failure *ret_failure) {
-    _cleanup_bytes_ Bytes key = BYTES_NULL, chain = BYTES_NULL, anchors = BYTES_NULL;
+    _cleanup_bytes_ Bytes key = BYTES_NULL, chain = BYTES_NULL, anchors = BYTES_NULL, both = BYTES_NULL,
+                          current = BYTES_NULL;
     const char *name = identity_name(identity);
     int runtime_fd = device_directories(identity_context(identity)->device)->runtime_fd;
     IdentityState state = identity_state(identity);
@@ -31,17 +32,24 @@ static int write_files(const Identity *identity, Failure *ret_failure) {
     if (identity_generation(identity) == 0 || state == STATE_REVOKED || state == STATE_RETIRED ||
         state == STATE_MISCONFIGURED)
         return publish_set(runtime_fd, name, NULL, 0, ret_failure);
-    int r = key_reference_to_pem(name, &key);
+    int r = key_reference_to_pem(name, identity_generation(identity), &key);
+    if (r >= 0)
+        r = key_reference_to_pem(name, 0, &current);
     if (r >= 0)
         r = certificate_list_to_pem(identity_chain(identity), &chain);
+    if (r >= 0)
+        r = bytes_append(&both, bytes_view(&key));
+    if (r >= 0)
+        r = bytes_append(&both, bytes_view(&chain));
     if (r >= 0 && identity_peer_anchors(identity)->count > 0)
         r = certificate_list_to_pem(identity_peer_anchors(identity), &anchors);
     if (r < 0)
         return failure_errno(ret_failure, r, "Publishing files");
     const PublishedFile files[] = {
-        { "chain.pem", bytes_view(&chain) },
-        { "anchors.pem", bytes_view(&anchors) },
-        { "key.pem", bytes_view(&key) },
+        { "chain.pem", bytes_view(&chain) },     { "anchors.pem", bytes_view(&anchors) },
+        { "key.pem", bytes_view(&key) },         /* of the same generation as chain.pem */
+        { "identity.pem", bytes_view(&both) },   /* both, for programs that read one file */
+        { "current.pem", bytes_view(&current) }, /* for copies of a key file, which do not age */
     };
     return publish_set(runtime_fd, name, files, ARRAY_LENGTH(files), ret_failure);
 }

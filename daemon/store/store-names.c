@@ -23,7 +23,7 @@ static void names_clear(Names *names) {
 }
 
 static int count_published(Place place, const char *name, void *data) {
-    static const char *const files[] = { "key.pem", "chain.pem", "anchors.pem" };
+    static const char *const files[] = { "key.pem", "chain.pem", "anchors.pem", "identity.pem", "current.pem" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
         if (strcmp(name, files[i]) == 0)

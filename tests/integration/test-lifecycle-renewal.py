@@ -137,7 +137,7 @@ class Times(ShortLived):
         """They are, as soon as that is possible, without anything else happening; so is their removal."""
         one = self.made("one", configuration())
         place = SANDBOX + "/run/one"
-        for change, files in ((one.renew, ["anchors.pem", "chain.pem", "key.pem"]), (lambda: idctl("retire", "--yes", "one"), [])):
+        for change, files in ((one.renew, ["anchors.pem", "chain.pem", "current.pem", "identity.pem", "key.pem"]), (lambda: idctl("retire", "--yes", "one"), [])):
             shutil.rmtree(place)
             with open(place, "w", encoding="utf-8"):
                 pass  # a file where the directory should be

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import unittest
 
-from openssl_provider import ProviderCase, chain, key
+from openssl_provider import ProviderCase, chain, key, published
 from proxied import Keys, Proxy
 from sandboxed import CA, SANDBOX, read, run, wait_until
 
@@ -221,8 +221,8 @@ class Programs(ProviderCase):
 
     @needs("psql")
     def test_psql(self):
-        """libpq wants a key file that others cannot read: a copy, since key.pem is a name and never changes."""
-        private = self.file("psql.key", read(key("demo")))
+        """libpq wants a key file that others cannot read: a copy of current.pem, which is a name and never changes."""
+        private = self.file("psql.key", read(published("demo", "current.pem")))
         os.chmod(private, 0o600)
 
         def before_tls(connection):

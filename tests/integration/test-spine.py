@@ -91,7 +91,7 @@ class Spine(Case):
         self.assertIn(read(CA + "/root.pem").strip(), read(published + "/anchors.pem"))
         self.assertNotIn("TSS2 PRIVATE KEY", read(published + "/key.pem"))
         self.assertIn(b"demo", base64.b64decode(read(published + "/key.pem").splitlines()[1]))
-        for name in ("chain.pem", "anchors.pem", "key.pem"):
+        for name in ("chain.pem", "anchors.pem", "key.pem", "identity.pem", "current.pem"):
             self.assertEqual(os.stat(os.path.join(published, name)).st_mode & 0o777, 0o644)
 
     def test_key_file_in_tpm2_openssl(self):

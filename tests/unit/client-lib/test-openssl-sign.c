@@ -345,8 +345,7 @@ static void test_refusals(void **state) {
     EVP_PKEY *key = must_load("mqtt"); /* holds a handle for tls-client alone */
 
     fake_identityd_refuse(fixture.fake, "org.identityd1.Error.AccessDenied", "uid 4711 may not");
-    expect_no_signature(key, "identityd:mqtt: uid 4711 may not (what is to be signed is no TLS 1.3 handshake; TLS 1.2 "
-                             "needs the purpose digest)");
+    expect_no_signature(key, "identityd:mqtt: uid 4711 may not (what is to be signed is no TLS 1.3 handshake)");
     fake_identityd_refuse(fixture.fake, NULL, NULL);
     expect_signature(key, &schemes[0], 20);
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",

@@ -83,6 +83,8 @@ static void test_store_bad_names(void **state) {
         expect_store(uri, 0, "-");
         assert_queue_says("does not name an identity; the form is identityd:NAME");
     }
+    expect_store("identityd:mqtt\n", 0, "-");
+    assert_queue_says("identityd:mqtt  does not name an identity"); /* in one line */
     (void) memset(uri + 10, 'a', 65);
     uri[75] = '\0';
     expect_store(uri, 0, "-");
@@ -220,6 +222,20 @@ static void test_bad_references(void **state) {
     memcpy(der.bytes + der.size, "\x05", 2);
     der.size += 2;
     expect_no_reference(&der);
+    static const struct {
+        unsigned char bytes[8];
+        size_t size;
+    } generations[] = {
+        { { 2, 1, 0 }, 3 },    { { 2, 1, 0x80 }, 3 },       { { 2, 2, 0, 1 }, 4 }, { { 2, 5, 1, 0, 0, 0, 0 }, 7 },
+        { { 12, 1, '1' }, 3 }, { { 2, 1, 1, 2, 1, 1 }, 6 },
+    };
+    for (size_t i = 0; i < sizeof(generations) / sizeof(*generations); i++) {
+        der = good_reference();
+        memcpy(der.bytes + der.size, generations[i].bytes, generations[i].size);
+        der.bytes[1] = (unsigned char) (der.bytes[1] + generations[i].size);
+        der.size += generations[i].size;
+        expect_no_reference(&der);
+    }
     der = good_reference();
     der.bytes[4 + 14] = 0x13; /* PrintableString */
     expect_no_reference(&der);

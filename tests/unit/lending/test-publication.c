@@ -44,18 +44,26 @@ static unsigned count_entries(const Machine *machine, const char *path) {
 
 /* What is published is of the present generation. */
 static void expect_published(Machine *machine) {
-    _cleanup_bytes_ Bytes chain = BYTES_NULL, key = BYTES_NULL;
+    _cleanup_bytes_ Bytes chain = BYTES_NULL, key = BYTES_NULL, current = BYTES_NULL;
     _cleanup_free_ char *chain_pem = machine_read(machine, "runtime/x/chain.pem"),
-                        *key_pem = machine_read(machine, "runtime/x/key.pem");
+                        *key_pem = machine_read(machine, "runtime/x/key.pem"),
+                        *both_pem = machine_read(machine, "runtime/x/identity.pem"),
+                        *current_pem = machine_read(machine, "runtime/x/current.pem");
 
-    if (!chain_pem || !key_pem)
+    if (!chain_pem || !key_pem || !both_pem || !current_pem)
         fail_msg("nothing is published");
     assert_int_equal(certificate_list_to_pem(identity_chain(x_of(machine)), &chain), 0);
-    assert_int_equal(key_reference_to_pem("x", &key), 0);
+    assert_int_equal(key_reference_to_pem("x", identity_generation(x_of(machine)), &key), 0);
+    assert_int_equal(key_reference_to_pem("x", 0, &current), 0);
     assert_int_equal(strlen(chain_pem), chain.size);
     assert_memory_equal(chain_pem, chain.data, chain.size);
     assert_int_equal(strlen(key_pem), key.size);
     assert_memory_equal(key_pem, key.data, key.size);
+    assert_int_equal(strlen(current_pem), current.size);
+    assert_memory_equal(current_pem, current.data, current.size);
+    assert_int_equal(strlen(both_pem), key.size + chain.size);
+    assert_memory_equal(both_pem, key.data, key.size);
+    assert_memory_equal(both_pem + key.size, chain.data, chain.size);
 }
 
 static void test_published(void **state) {
@@ -65,7 +73,14 @@ static void test_published(void **state) {
     expect_published(machine);
     _cleanup_free_ char *anchors = machine_read(machine, "runtime/x/anchors.pem");
     assert_string_equal(anchors, machine->ca->pem);
-    assert_int_equal(count_entries(machine, "runtime/x"), 3);
+    assert_int_equal(count_entries(machine, "runtime/x"), 5);
+    /* The store knows such a set when it finds one at a start. */
+    _cleanup_close_ int runtime = open(machine_path(machine, "runtime"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_strings_ char **names = NULL;
+    assert_int_equal(publish_names(runtime, &names, NULL), 0);
+    assert_non_null(names[0]);
+    assert_string_equal(names[0], "x");
+    assert_null(names[1]);
     expect_mode(machine, "runtime/x", 0755);
     expect_mode(machine, "runtime/x/chain.pem", 0644);
     expect_mode(machine, "runtime/x/key.pem", 0644);
@@ -104,7 +119,7 @@ static void test_exchanged(void **state) {
     renew_x(machine);
     expect_published(machine);
     assert_true(inode_of(machine, "runtime/x") != inode);
-    assert_int_equal(count_entries(machine, "runtime/x"), 3);
+    assert_int_equal(count_entries(machine, "runtime/x"), 5);
     char text[8192] = "";
     assert_int_equal(pread(file, text, sizeof text - 1, 0), strlen(before));
     assert_string_equal(text, before);
@@ -147,7 +162,7 @@ static void test_statements(void **state) {
     assert_string_equal(seen.files[HANDLE_FILE_CRLS], "some CRLs");
     assert_null(seen.files[HANDLE_FILE_OCSP]);
     assert_string_equal(seen.state, "ready");
-    assert_int_equal(count_entries(machine, "runtime/x"), 3);
+    assert_int_equal(count_entries(machine, "runtime/x"), 5);
 }
 
 static void test_revoked(void **state) {

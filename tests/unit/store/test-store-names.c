@@ -56,13 +56,15 @@ static void test_published_names(void **state) {
     const StoreFixture *fixture = *state;
     const PublishedFile files[] = { { "key.pem", bytes_view_string("k") },
                                     { "chain.pem", bytes_view_string("c") },
-                                    { "anchors.pem", bytes_view_string("a") } };
+                                    { "anchors.pem", bytes_view_string("a") },
+                                    { "identity.pem", bytes_view_string("i") },
+                                    { "current.pem", bytes_view_string("k") } };
     char **names = NULL;
 
     assert_int_equal(publish_set(fixture->fd, "key", files, 1, NULL), 0);
-    assert_int_equal(publish_set(fixture->fd, "all", files, 3, NULL), 0);
+    assert_int_equal(publish_set(fixture->fd, "all", files, ARRAY_LENGTH(files), NULL), 0);
     assert_int_equal(publish_set(fixture->fd, "no-key", files + 1, 2, NULL), 0);
-    assert_int_equal(publish_set(fixture->fd, "more", files, 3, NULL), 0);
+    assert_int_equal(publish_set(fixture->fd, "more", files, ARRAY_LENGTH(files), NULL), 0);
     write_raw(fixture, "more/other.pem", "x");
     make_directory(fixture, "empty");
     make_directory(fixture, "conf");
