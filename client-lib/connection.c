@@ -5,13 +5,13 @@
 #include "client-lib/connection.h"
 
 #include "client-lib/error.h"
-#include "client-lib/open.h"
 #include "common/handle-protocol.h"
 #include "common/scheme.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -249,6 +249,17 @@ int connection_ask(Connection *connection, const ConnectionRequest *request, Con
     return r < 0 ? r : wait_for_answer(connection, request, answer);
 }
 
+int connection_check_socket(int fd) {
+    int type = 0, domain = 0;
+    socklen_t size = sizeof(type);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
+        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+        return client_error(-ENOTSOCK, "descriptor %d is no credential handle: not a SOCK_SEQPACKET socket of AF_UNIX",
+                            fd);
+    return 0;
+}
+
 static int set_flags(ConnectionLine *line) {
     struct stat status;
     int flags = fcntl(line->fd, F_GETFL);
@@ -265,7 +276,7 @@ int connection_begin(Connection *connection, int fd, uint64_t deadline) {
     const ConnectionLine before = connection->line;
 
     connection->line = (ConnectionLine) { .fd = fd };
-    int r = open_check_socket(fd);
+    int r = connection_check_socket(fd);
     if (r >= 0)
         r = set_flags(&connection->line);
     if (r >= 0)

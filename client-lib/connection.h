@@ -61,4 +61,7 @@ bool connection_is_alive(const Connection *connection);
 /* Closes the descriptor, if there is one and it still is the socket that it was. */
 void connection_hang_up(ConnectionLine *line);
 
+/* 0 if `fd` is a connected SOCK_SEQPACKET socket of AF_UNIX, -ENOTSOCK else, with this thread's text set. */
+int connection_check_socket(int fd);
+
 uint64_t connection_now(void); /* CLOCK_MONOTONIC, µs */

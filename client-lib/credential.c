@@ -8,6 +8,7 @@
 #include "client-lib/credential.h"
 
 #include "client-lib/connection.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "client-lib/open.h"
 #include "common/handle-protocol.h"
@@ -211,7 +212,7 @@ static uint64_t seconds_from_now(unsigned seconds) {
     return connection_now() + seconds * UINT64_C(1000000);
 }
 
-_public_ int identityd_credential_open(const char *identity, const char *purpose, identityd_credential **ret) {
+int credential_open_until(const char *identity, const char *purpose, uint64_t deadline, identityd_credential **ret) {
     _cleanup_(credential_release_p) identityd_credential *credential = NULL;
 
     if (!identity_name_is_valid(identity))
@@ -227,17 +228,24 @@ _public_ int identityd_credential_open(const char *identity, const char *purpose
     credential->purpose = wanted;
     credential->expected = true;
 
-    int fd = open_credential(identity, purpose);
+    int fd = open_credential(identity, purpose, deadline);
     if (fd < 0)
         return fd;
-    int r = connection_begin(&credential->connection, fd, seconds_from_now(OPEN_SECONDS));
+    int r = connection_begin(&credential->connection, fd, deadline);
     if (r < 0)
         return client_error_prefix(r, "opening a credential of %s for %s", identity, purpose);
     *ret = TAKE_PTR(credential);
     return 0;
 }
 
+_public_ int identityd_credential_open(const char *identity, const char *purpose, identityd_credential **ret) {
+    PRESERVE_ERRNO;
+
+    return credential_open_until(identity, purpose, seconds_from_now(OPEN_SECONDS), ret);
+}
+
 _public_ int identityd_credential_from_fd(int fd, identityd_credential **ret) {
+    PRESERVE_ERRNO;
     _cleanup_(credential_release_p) identityd_credential *credential = NULL;
     _cleanup_close_ int taken = fd;
 
@@ -254,6 +262,8 @@ _public_ int identityd_credential_from_fd(int fd, identityd_credential **ret) {
 }
 
 _public_ identityd_credential *identityd_credential_free(identityd_credential *credential) {
+    PRESERVE_ERRNO;
+
     return credential ? credential_release(credential) : NULL;
 }
 
@@ -290,6 +300,7 @@ static int make_watch(identityd_credential *credential) {
 }
 
 _public_ int identityd_credential_fd(identityd_credential *credential) {
+    PRESERVE_ERRNO;
     int r = check_process(credential);
 
     if (r < 0)
@@ -312,6 +323,8 @@ _public_ int identityd_credential_fd(identityd_credential *credential) {
 
 _public_ void identityd_credential_set_callback(identityd_credential *credential, identityd_changed_callback callback,
                                                 void *userdata) {
+    PRESERVE_ERRNO;
+
     lock_state(credential);
     credential->callback = callback;
     credential->userdata = userdata;
@@ -333,6 +346,7 @@ identityd_snapshot *credential_latest(identityd_credential *credential) {
 }
 
 _public_ int identityd_credential_process(identityd_credential *credential) {
+    PRESERVE_ERRNO;
     eventfd_t unused;
     int r = check_process(credential);
 
@@ -353,6 +367,7 @@ _public_ int identityd_credential_process(identityd_credential *credential) {
 }
 
 _public_ int identityd_credential_snapshot(identityd_credential *credential, identityd_snapshot **ret) {
+    PRESERVE_ERRNO;
     int r = check_process(credential);
 
     if (r < 0)
@@ -370,11 +385,11 @@ _public_ int identityd_credential_snapshot(identityd_credential *credential, ide
 /* ---- opening again ---- */
 
 /* Under `io`: exchanges the connection. The new one is complete before the old one goes. */
-static int exchange(identityd_credential *credential, int fd) {
+static int exchange(identityd_credential *credential, int fd, uint64_t deadline) {
     bool in_child = !is_own_process(credential);
     ConnectionLine old = credential->connection.line;
 
-    int r = connection_begin(&credential->connection, fd, seconds_from_now(OPEN_SECONDS));
+    int r = connection_begin(&credential->connection, fd, deadline);
     if (r < 0)
         return r;
     lock_state(credential);
@@ -392,17 +407,23 @@ static int exchange(identityd_credential *credential, int fd) {
     return r;
 }
 
-_public_ int identityd_credential_reopen(identityd_credential *credential) {
+static int reopen(identityd_credential *credential, uint64_t deadline) {
     if (!credential->shared_is_wiped && !is_own_process(credential))
         return client_error(-ECHILD, "this kernel does not let a forked child use the credential of %s: open another",
                             credential->identity);
-    int fd = open_credential(credential->identity, purpose_to_string(credential->purpose));
+    int fd = open_credential(credential->identity, purpose_to_string(credential->purpose), deadline);
     if (fd < 0)
         return fd;
     pthread_mutex_lock(&credential->shared->io);
-    int r = exchange(credential, fd);
+    int r = exchange(credential, fd, deadline);
     leave(credential);
     return r < 0 ? client_error_prefix(r, "opening the credential of %s again", credential->identity) : 0;
+}
+
+_public_ int identityd_credential_reopen(identityd_credential *credential) {
+    PRESERVE_ERRNO;
+
+    return reopen(credential, seconds_from_now(OPEN_SECONDS));
 }
 
 /* ---- opening again by itself ---- */
@@ -428,10 +449,10 @@ static bool may_revive(identityd_credential *credential) {
 }
 
 /* After `r`, the error that a closed or inherited credential gave: 0 if it is open again, else why not. */
-static int revive(identityd_credential *credential, int r) {
+static int revive(identityd_credential *credential, int r, uint64_t deadline) {
     if (!may_revive(credential))
         return r;
-    r = identityd_credential_reopen(credential);
+    r = reopen(credential, deadline);
     if (r < 0)
         return r;
     lock_state(credential);
@@ -444,13 +465,17 @@ static bool may_mend(int r) {
     return r == -EPIPE || r == -ECHILD || r == -EKEYREVOKED || r == -ENOKEY || r == -EBADMSG;
 }
 
-int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
+int credential_use_until(identityd_credential *credential, uint64_t deadline, identityd_snapshot **ret) {
     int r = identityd_credential_snapshot(credential, ret);
 
     if (!may_mend(r))
         return r;
-    r = revive(credential, r);
+    r = revive(credential, r, deadline);
     return r < 0 ? r : identityd_credential_snapshot(credential, ret);
+}
+
+int credential_use(identityd_credential *credential, identityd_snapshot **ret) {
+    return credential_use_until(credential, seconds_from_now(OPEN_SECONDS), ret);
 }
 
 void credential_lock(identityd_credential *credential) {
@@ -497,7 +522,8 @@ static int sign_locked(identityd_credential *credential, const SignRequest *requ
                           answer);
 }
 
-static int sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *signature_size) {
+int credential_sign_once(identityd_credential *credential, const SignRequest *request, void *signature,
+                         size_t *signature_size) {
     uint8_t buffer[SIGNATURE_MAX];
     ConnectionAnswer answer = { .data = buffer };
 
@@ -517,64 +543,10 @@ static int sign(identityd_credential *credential, const SignRequest *request, vo
 }
 
 int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size) {
-    int r = sign(credential, request, signature, ret_size);
+    int r = credential_sign_once(credential, request, signature, ret_size);
 
     if (!may_mend(r))
         return r;
-    r = revive(credential, r);
-    return r < 0 ? r : sign(credential, request, signature, ret_size);
-}
-
-static const SignatureScheme *known_scheme(uint16_t id) {
-    const SignatureScheme *scheme = scheme_by_id(id);
-
-    if (!scheme)
-        (void) client_error(-EINVAL, "signature scheme 0x%04x is not known", id);
-    return scheme;
-}
-
-_public_ int identityd_sign_transcript(identityd_credential *credential, uint32_t generation, uint16_t scheme,
-                                       const void *hash, size_t size, void *signature, size_t *signature_size) {
-    if (!known_scheme(scheme))
-        return -EINVAL;
-    if (size != 32 && size != 48)
-        return client_error(-EINVAL, "a TLS 1.3 transcript hash has 32 or 48 bytes, not %zu", size);
-    return sign(credential, &(SignRequest) { HANDLE_SIGN_TRANSCRIPT, generation, scheme, { hash, size } }, signature,
-                signature_size);
-}
-
-_public_ int identityd_sign_message(identityd_credential *credential, uint32_t generation, uint16_t scheme,
-                                    const void *message, size_t size, void *signature, size_t *signature_size) {
-    if (!known_scheme(scheme))
-        return -EINVAL;
-    if (size > IDENTITYD_MESSAGE_MAX)
-        return client_error(-EMSGSIZE, "a message of %zu bytes is too long to be signed: the limit is %u", size,
-                            IDENTITYD_MESSAGE_MAX);
-    return sign(credential, &(SignRequest) { HANDLE_SIGN_MESSAGE, generation, scheme, { message, size } }, signature,
-                signature_size);
-}
-
-_public_ int identityd_sign_digest(identityd_credential *credential, uint32_t generation, uint16_t scheme,
-                                   const void *digest, size_t size, void *signature, size_t *signature_size) {
-    const SignatureScheme *known = known_scheme(scheme);
-
-    if (!known)
-        return -EINVAL;
-    if (size != (size_t) known->hash)
-        return client_error(-EINVAL, "%s signs a digest of %zu bytes, not %zu", known->name, (size_t) known->hash,
-                            size);
-    return sign(credential, &(SignRequest) { HANDLE_SIGN_DIGEST, generation, scheme, { digest, size } }, signature,
-                signature_size);
-}
-
-_public_ const char *identityd_scheme_name(uint16_t scheme) {
-    const SignatureScheme *known = scheme_by_id(scheme);
-
-    return known ? known->name : NULL;
-}
-
-_public_ uint16_t identityd_scheme_number(const char *name) {
-    const SignatureScheme *known = name ? scheme_by_name(name) : NULL;
-
-    return known ? known->id : 0;
+    r = revive(credential, r, seconds_from_now(OPEN_SECONDS));
+    return r < 0 ? r : credential_sign_once(credential, request, signature, ret_size);
 }

@@ -17,12 +17,20 @@ identityd_snapshot *credential_latest(identityd_credential *credential) _for_sib
 #define REVIVE_SECONDS_MAX 30U
 int credential_use(identityd_credential *credential, identityd_snapshot **ret) _for_siblings_(credential_use);
 
+/* The same, and identityd_credential_open(), for who has a deadline of his own (connection_now()). */
+int credential_use_until(identityd_credential *credential, uint64_t deadline, identityd_snapshot **ret);
+int credential_open_until(const char *identity, const char *purpose, uint64_t deadline, identityd_credential **ret);
+
 typedef struct SignRequest {
     uint8_t type; /* HANDLE_SIGN_… */
     uint32_t generation;
     uint16_t scheme;
     BytesView payload;
 } SignRequest;
+
+/* As the identityd_sign_…() do, on the connection that there is. */
+int credential_sign_once(identityd_credential *credential, const SignRequest *request, void *signature,
+                         size_t *signature_size);
 
 /* `signature` has room for IDENTITYD_SIGNATURE_MAX bytes. */
 int credential_sign(identityd_credential *credential, const SignRequest *request, void *signature, size_t *ret_size)

@@ -3,6 +3,7 @@
  * no allocation can fail on the way to saying that memory is short. */
 #include "client-lib/error.h"
 
+#include "client-lib/entry.h"
 #include "identityd/identityd.h"
 
 #include <stdarg.h>
@@ -12,6 +13,8 @@
 static _Thread_local Failure last_failure;
 
 _public_ const char *identityd_last_error(void) {
+    PRESERVE_ERRNO;
+
     return last_failure.text;
 }
 

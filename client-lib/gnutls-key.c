@@ -5,6 +5,7 @@
 #include "client-lib/gnutls-key.h"
 
 #include "client-lib/credential.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "common/gnutls-scheme.h"
 #include "common/handle-protocol.h"
@@ -91,6 +92,7 @@ static int sign_or_follow(KeyContext *context, SignRequest *request, uint8_t *si
 
 static int sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata, unsigned flags,
                      const gnutls_datum_t *hash, gnutls_datum_t *ret) {
+    PRESERVE_ERRNO;
     KeyContext *context = userdata;
     uint8_t plain[64], transcript[48], signature[IDENTITYD_SIGNATURE_MAX];
     SignRequest request = { .type = HANDLE_SIGN_DIGEST, .generation = context->key.snapshot->generation };
@@ -122,6 +124,7 @@ static bool has_scheme(const SignatureScheme *scheme, const void *userdata) {
 }
 
 static int key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
+    PRESERVE_ERRNO;
     const KeyContext *context = userdata;
     const KeyInformation information = { context->public->algorithm, context->public->bits, has_scheme,
                                          context->key.snapshot };
@@ -137,6 +140,8 @@ static void context_free(KeyContext *context) {
 }
 
 static void key_deinit(gnutls_privkey_t key, void *userdata) {
+    PRESERVE_ERRNO;
+
     context_free(userdata);
 }
 

@@ -2,6 +2,7 @@
 /* The URL identityd:NAME[?purpose=PURPOSE] for programs that take a GnuTLS URL where they take a file. Each key has a
  * credential of its own, since nobody says when the program is done with it but by freeing the key. */
 #include "client-lib/credential.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "client-lib/gnutls-key.h"
 #include "identityd/identityd-gnutls.h"
@@ -53,6 +54,7 @@ static int open_url(const char *url, identityd_credential **ret, identityd_snaps
 }
 
 static int url_import_key(gnutls_privkey_t key, const char *url, unsigned flags) {
+    PRESERVE_ERRNO;
     _cleanup_(identityd_credential_free_p) identityd_credential *credential = NULL;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
 
@@ -81,6 +83,7 @@ static int url_chain(const char *url, identityd_snapshot **ret, const SnapshotCh
 }
 
 static int url_import_certificate(gnutls_x509_crt_t certificate, const char *url, unsigned flags) {
+    PRESERVE_ERRNO;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     const SnapshotChain *chain;
 
@@ -89,6 +92,8 @@ static int url_import_certificate(gnutls_x509_crt_t certificate, const char *url
 }
 
 static int url_import_pubkey(gnutls_pubkey_t pubkey, const char *url, unsigned flags) {
+    PRESERVE_ERRNO;
+
     gnutls_x509_crt_t certificate;
 
     int code = gnutls_x509_crt_init(&certificate);
@@ -115,6 +120,7 @@ static bool is_issuer(const gnutls_datum_t *der, gnutls_x509_crt_t certificate) 
 }
 
 static int url_get_issuer(const char *url, gnutls_x509_crt_t certificate, gnutls_datum_t *ret, unsigned flags) {
+    PRESERVE_ERRNO;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     const SnapshotChain *chain;
 
@@ -135,6 +141,7 @@ static int url_get_issuer(const char *url, gnutls_x509_crt_t certificate, gnutls
 }
 
 _public_ int identityd_gnutls_register_url(void) {
+    PRESERVE_ERRNO;
     static const gnutls_custom_url_st functions = {
         .name = URL_SCHEME,
         .name_size = sizeof(URL_SCHEME) - 1,

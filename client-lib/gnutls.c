@@ -3,6 +3,7 @@
  * inside it. What belongs to one session hangs in a slot of that session, so that GnuTLS frees it with the session and
  * no table of sessions is needed. */
 #include "client-lib/credential.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "client-lib/gnutls-key.h"
 #include "client-lib/verify.h"
@@ -142,6 +143,7 @@ static int check_fits(gnutls_session_t tls, const Session *session, Purpose purp
 static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **ret_certificates,
                     unsigned *ret_count, gnutls_ocsp_data_st **ret_ocsp, unsigned *ret_ocsp_count,
                     gnutls_privkey_t *ret_key, unsigned *ret_flags) {
+    PRESERVE_ERRNO;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     const Session *session = session_of(tls);
     const SnapshotChain *chain;
@@ -218,6 +220,7 @@ static const Session *begun(gnutls_session_t tls) {
 
 /* Inside the handshake. */
 static int verify_peer(gnutls_session_t tls) {
+    PRESERVE_ERRNO;
     const Session *session = begun(tls);
     int r = session ? verify_peer_of(tls, session, session->host) : -EINVAL;
 
@@ -246,6 +249,7 @@ static int verify_resumed(gnutls_session_t tls, unsigned type, unsigned when, un
 }
 
 _public_ int identityd_gnutls_verify_peer(gnutls_session_t tls, const char *host) {
+    PRESERVE_ERRNO;
     const Session *session = begun(tls);
 
     if (!session)
@@ -256,6 +260,7 @@ _public_ int identityd_gnutls_verify_peer(gnutls_session_t tls, const char *host
 }
 
 _public_ int identityd_gnutls_peer(gnutls_session_t tls, identityd_peer **ret) {
+    PRESERVE_ERRNO;
     unsigned count = 0;
 
     if (!begun(tls) || !ret)
@@ -270,6 +275,8 @@ _public_ int identityd_gnutls_peer(gnutls_session_t tls, identityd_peer **ret) {
 
 _public_ int identityd_gnutls_credentials_new(identityd_credential *credential, unsigned flags,
                                               identityd_gnutls_credentials **ret) {
+    PRESERVE_ERRNO;
+
     if (!credential || !ret || flags & ~FLAGS_ALL)
         return client_error(-EINVAL, "GnuTLS credentials: an argument is NULL, or unknown flags 0x%x", flags);
     identityd_gnutls_credentials *credentials = calloc(1, sizeof(*credentials));
@@ -294,6 +301,8 @@ static void erase_ticket_key(identityd_gnutls_credentials *credentials) {
 }
 
 _public_ identityd_gnutls_credentials *identityd_gnutls_credentials_free(identityd_gnutls_credentials *credentials) {
+    PRESERVE_ERRNO;
+
     if (!credentials)
         return NULL;
     gnutls_certificate_free_credentials(credentials->certificate);
@@ -304,6 +313,8 @@ _public_ identityd_gnutls_credentials *identityd_gnutls_credentials_free(identit
 }
 
 _public_ gnutls_certificate_credentials_t identityd_gnutls_credentials_get(identityd_gnutls_credentials *credentials) {
+    PRESERVE_ERRNO;
+
     return credentials->certificate;
 }
 
@@ -371,6 +382,7 @@ static int fill_session(Session *session, gnutls_session_t tls, identityd_snapsh
 
 _public_ int identityd_gnutls_session_begin(identityd_gnutls_credentials *credentials, gnutls_session_t tls,
                                             const char *host, unsigned flags) {
+    PRESERVE_ERRNO;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
 
     if (!credentials || !tls || flags & ~FLAGS_ALL || (host && (!host[0] || strlen(host) > HOST_MAX)))
@@ -400,6 +412,8 @@ _public_ int identityd_gnutls_session_begin(identityd_gnutls_credentials *creden
 }
 
 _public_ void identityd_gnutls_session_end(gnutls_session_t tls) {
+    PRESERVE_ERRNO;
+
     if (session_of(tls))
         session_slot_set(tls, SLOT_CLIENT, NULL); /* GnuTLS releases the old one */
 }

@@ -4,6 +4,7 @@
 #include "client-lib/open.h"
 
 #include "client-lib/bus-functions.h"
+#include "client-lib/connection.h"
 #include "client-lib/error.h"
 #include "common/names.h"
 
@@ -67,17 +68,6 @@ static int translate_bus_error(const sd_bus_error *error, int r, const char *wha
                         name[0] ? name : "no answer");
 }
 
-int open_check_socket(int fd) {
-    int type = 0, domain = 0;
-    socklen_t size = sizeof(type);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
-        getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
-        return client_error(-ENOTSOCK, "descriptor %d is no credential handle: not a SOCK_SEQPACKET socket of AF_UNIX",
-                            fd);
-    return 0;
-}
-
 static int read_handle(const ManagerCall *call) {
     _cleanup_close_ int fd = -1;
     int borrowed;
@@ -89,38 +79,77 @@ static int read_handle(const ManagerCall *call) {
     fd = fcntl(borrowed, F_DUPFD_CLOEXEC, 3);
     if (fd < 0)
         return client_errno(-errno, "duplicating the credential handle");
-    r = open_check_socket(fd);
+    r = connection_check_socket(fd);
     if (r < 0)
         return client_error_prefix(-EBADMSG, "identityd's answer to OpenCredential");
     return TAKE_FD(fd);
 }
 
-/* Connects, calls a method of the Manager and keeps its answer; `what` is for the text of a failure. */
-static int call_manager(ManagerCall *call, const char *what, unsigned seconds, const char *method, const char *first,
-                        const char *second) {
-    int r = bus_functions(&call->sd);
-    if (r < 0)
-        return client_error_prefix(r, "%s", what);
-    r = call->sd->sd_bus_open_system(&call->bus);
-    if (r < 0)
-        return client_error(-EHOSTDOWN, "%s: cannot connect to the system bus: %s", what, strerror(-r));
-    r = call->sd->sd_bus_message_new_method_call(call->bus, &call->call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
-                                                 IDENTITYD_MANAGER_INTERFACE, method);
-    if (r >= 0 && first)
-        r = call->sd->sd_bus_message_append(call->call, "ssa{sv}", first, second, 0);
-    if (r < 0)
-        return client_errno(r, what);
-    r = call->sd->sd_bus_call(call->bus, call->call, seconds * UINT64_C(1000000), &call->error, &call->reply);
-    return r < 0 ? translate_bus_error(&call->error, r, what) : 0;
+typedef struct ManagerRequest {
+    const char *what; /* for the text of a failure */
+    const char *interface, *method;
+    const char *types, *first, *second; /* of what is handed over: two strings, and an empty array or nothing */
+    uint64_t deadline;
+} ManagerRequest;
+
+/* sd-bus takes 0 for its own default. */
+static uint64_t time_left(uint64_t deadline) {
+    uint64_t now = connection_now();
+
+    return now < deadline ? deadline - now : 1;
 }
 
-int open_credential(const char *identity, const char *purpose) {
+/* Connects, calls a method of the Manager and keeps its answer. */
+static int call_manager(ManagerCall *call, const ManagerRequest *request) {
+    int r = bus_functions(&call->sd);
+    if (r < 0)
+        return client_error_prefix(r, "%s", request->what);
+    r = call->sd->sd_bus_open_system(&call->bus);
+    if (r < 0)
+        return client_error(-EHOSTDOWN, "%s: cannot connect to the system bus: %s", request->what, strerror(-r));
+    r = call->sd->sd_bus_message_new_method_call(call->bus, &call->call, IDENTITYD_BUS_NAME, IDENTITYD_MANAGER_PATH,
+                                                 request->interface, request->method);
+    if (r >= 0 && request->types)
+        r = call->sd->sd_bus_message_append(call->call, request->types, request->first, request->second, 0);
+    if (r < 0)
+        return client_errno(r, request->what);
+    r = call->sd->sd_bus_call(call->bus, call->call, time_left(request->deadline), &call->error, &call->reply);
+    return r < 0 ? translate_bus_error(&call->error, r, request->what) : 0;
+}
+
+int open_credential(const char *identity, const char *purpose, uint64_t deadline) {
     _cleanup_(manager_call_clear) ManagerCall call = { .sd = NULL };
     char what[64 + IDENTITY_NAME_MAX];
+    const ManagerRequest request = {
+        what, IDENTITYD_MANAGER_INTERFACE, "OpenCredential", "ssa{sv}", identity, purpose, deadline
+    };
 
     (void) snprintf(what, sizeof(what), "opening a credential of %s", identity);
-    int r = call_manager(&call, what, OPEN_SECONDS, "OpenCredential", identity, purpose);
+    int r = call_manager(&call, &request);
     return r < 0 ? r : read_handle(&call);
+}
+
+int open_device_id(char ret[static OPEN_DEVICE_ID_MAX + 1]) {
+    _cleanup_(manager_call_clear) ManagerCall call = { .sd = NULL };
+    const ManagerRequest request = {
+        .what = "asking for the device ID",
+        .interface = "org.freedesktop.DBus.Properties",
+        .method = "Get",
+        .types = "ss",
+        .first = IDENTITYD_MANAGER_INTERFACE,
+        .second = "DeviceId",
+        .deadline = connection_now() + OPEN_LIST_SECONDS * UINT64_C(1000000),
+    };
+    const char *id = NULL;
+
+    int r = call_manager(&call, &request);
+    if (r < 0)
+        return r;
+    if (call.sd->sd_bus_message_enter_container(call.reply, 'v', "s") <= 0 ||
+        call.sd->sd_bus_message_read(call.reply, "s", &id) <= 0 || strlen(id) > OPEN_DEVICE_ID_MAX)
+        return client_error(-EBADMSG, "identityd's answer about the device ID is no text, or too long");
+    strcpy(ret, id);
+    return 0;
 }
 
 void open_names_free(OpenNames *names) {
@@ -152,7 +181,14 @@ int open_list_identities(OpenNames *ret) {
     _cleanup_(manager_call_clear) ManagerCall call = { .sd = NULL };
     _cleanup_(open_names_free) OpenNames names = { .count = 0 };
 
-    int r = call_manager(&call, "listing identities", OPEN_LIST_SECONDS, "ListIdentities", NULL, NULL);
+    const ManagerRequest request = {
+        .what = "listing identities",
+        .interface = IDENTITYD_MANAGER_INTERFACE,
+        .method = "ListIdentities",
+        .deadline = connection_now() + OPEN_LIST_SECONDS * UINT64_C(1000000),
+    };
+
+    int r = call_manager(&call, &request);
     if (r >= 0)
         r = read_names(&call, &names);
     if (r < 0)

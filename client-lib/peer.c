@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who a peer is, once it has verified: what programs decide by. Names that do not fit a C string are left out, so that
  * nobody compares half of one. */
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "client-lib/verify.h"
 #include "pki/asn1.h"
@@ -19,6 +20,8 @@ struct identityd_peer {
 };
 
 _public_ identityd_peer *identityd_peer_free(identityd_peer *peer) {
+    PRESERVE_ERRNO;
+
     if (!peer)
         return NULL;
     for (char **name = peer->names; name && *name; name++)
@@ -32,14 +35,20 @@ _public_ identityd_peer *identityd_peer_free(identityd_peer *peer) {
 DEFINE_CLEANUP(identityd_peer, identityd_peer_free)
 
 _public_ const char *identityd_peer_subject(const identityd_peer *peer) {
+    PRESERVE_ERRNO;
+
     return peer->subject;
 }
 
 _public_ const char *identityd_peer_sha256(const identityd_peer *peer) {
+    PRESERVE_ERRNO;
+
     return peer->sha256;
 }
 
 _public_ const char *const *identityd_peer_names(const identityd_peer *peer) {
+    PRESERVE_ERRNO;
+
     return (const char *const *) peer->names;
 }
 

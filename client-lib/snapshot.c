@@ -4,6 +4,7 @@
  * a fault there must not corrupt the programs that it serves. */
 #include "client-lib/snapshot.h"
 
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "common/handle-protocol.h"
 #include "common/scheme.h"
@@ -197,6 +198,8 @@ identityd_snapshot *snapshot_ref(identityd_snapshot *snapshot) {
 }
 
 _public_ identityd_snapshot *identityd_snapshot_free(identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     if (!snapshot || atomic_fetch_sub(&snapshot->references, 1) > 1)
         return NULL;
     void (*clear_made)(identityd_snapshot *) = snapshot->clear_made,
@@ -230,43 +233,63 @@ static const char *text_of(const Bytes *bytes, size_t *size) {
 }
 
 _public_ const char *identityd_snapshot_identity(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return snapshot->identity;
 }
 
 _public_ const char *identityd_snapshot_purpose(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return purpose_to_string(snapshot->purpose);
 }
 
 _public_ const char *identityd_snapshot_state(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return snapshot->state;
 }
 
 _public_ uint32_t identityd_snapshot_generation(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return snapshot->generation;
 }
 
 _public_ uint64_t identityd_snapshot_not_after(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return snapshot->not_after;
 }
 
 _public_ const char *identityd_snapshot_chain(const identityd_snapshot *snapshot, size_t *size) {
+    PRESERVE_ERRNO;
+
     return text_of(&snapshot->chain, size);
 }
 
 _public_ const char *identityd_snapshot_anchors(const identityd_snapshot *snapshot, size_t *size) {
+    PRESERVE_ERRNO;
+
     return text_of(&snapshot->anchors, size);
 }
 
 _public_ const char *identityd_snapshot_crls(const identityd_snapshot *snapshot, size_t *size) {
+    PRESERVE_ERRNO;
+
     return text_of(&snapshot->crls, size);
 }
 
 _public_ const void *identityd_snapshot_ocsp(const identityd_snapshot *snapshot, size_t *size) {
+    PRESERVE_ERRNO;
+
     if (size)
         *size = snapshot->ocsp.size;
     return snapshot->ocsp.size > 0 ? snapshot->ocsp.data : NULL;
 }
 
 _public_ const uint16_t *identityd_snapshot_schemes(const identityd_snapshot *snapshot) {
+    PRESERVE_ERRNO;
+
     return snapshot->schemes;
 }

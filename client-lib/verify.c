@@ -6,6 +6,7 @@
 #include "client-lib/verify.h"
 
 #include "client-lib/credential.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "pki/verify.h"
 
@@ -128,11 +129,14 @@ static int parse_usage(const char *usage, bool *ret) {
 
 _public_ int identityd_verify_peer(identityd_credential *credential, const identityd_datum *chain, size_t count,
                                    const char *host, const char *usage, unsigned flags) {
+    PRESERVE_ERRNO;
+
     return identityd_peer_verify(credential, chain, count, host, usage, flags, NULL);
 }
 
 _public_ int identityd_peer_verify(identityd_credential *credential, const identityd_datum *chain, size_t count,
                                    const char *host, const char *usage, unsigned flags, identityd_peer **ret) {
+    PRESERVE_ERRNO;
     _cleanup_snapshot_ identityd_snapshot *snapshot = NULL;
     VerifyWanted wanted = { .host = host, .flags = flags };
     gnutls_datum_t der[SNAPSHOT_CHAIN_MAX];

@@ -146,13 +146,13 @@ static void test_check_socket(void **state) {
     for (int type = SOCK_STREAM; type <= SOCK_SEQPACKET; type++) {
         if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) < 0)
             continue;
-        assert_int_equal(open_check_socket(fds[0]), type == SOCK_SEQPACKET ? 0 : -ENOTSOCK);
+        assert_int_equal(connection_check_socket(fds[0]), type == SOCK_SEQPACKET ? 0 : -ENOTSOCK);
         close(fds[0]);
         close(fds[1]);
     }
-    assert_int_equal(open_check_socket(-1), -ENOTSOCK);
+    assert_int_equal(connection_check_socket(-1), -ENOTSOCK);
     assert_error_says("descriptor -1 is no credential handle");
-    assert_int_equal(open_check_socket(fds[0]), -ENOTSOCK); /* closed */
+    assert_int_equal(connection_check_socket(fds[0]), -ENOTSOCK); /* closed */
 }
 
 /* ---- asking ---- */
@@ -354,7 +354,7 @@ static void test_bus_errors(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_refuse(fixture.fake, table[i].name, "the words");
-        int r = open_credential("mqtt", "data");
+        int r = open_credential("mqtt", "data", connection_now() + 25000000);
         if (r != table[i].r)
             fail_msg("%s: %d instead of %d: %s", table[i].name, r, table[i].r, identityd_last_error());
         assert_error_says(table[i].says);
@@ -373,11 +373,11 @@ static void test_bad_replies(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_set_fault(fixture.fake, table[i].fault);
-        assert_int_equal(open_credential("mqtt", "data"), -EBADMSG);
+        assert_int_equal(open_credential("mqtt", "data", connection_now() + 25000000), -EBADMSG);
         assert_error_says(table[i].says);
     }
     fake_identityd_set_fault(fixture.fake, FAKE_FAULT_NONE);
-    int fd = open_credential("mqtt", "data");
+    int fd = open_credential("mqtt", "data", connection_now() + 25000000);
     assert_true(fd >= 3);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     close(fd);
