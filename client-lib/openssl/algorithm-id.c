@@ -16,6 +16,7 @@
 
 static const uint8_t ecdsa_sha256[] = { 0x30, 0x0a, 0x06, 0x08, ECDSA_SHA2, 0x02 };
 static const uint8_t ecdsa_sha384[] = { 0x30, 0x0a, 0x06, 0x08, ECDSA_SHA2, 0x03 };
+static const uint8_t ecdsa_sha512[] = { 0x30, 0x0a, 0x06, 0x08, ECDSA_SHA2, 0x04 };
 static const uint8_t rsa_sha256[] = { 0x30, 0x0d, 0x06, 0x09, PKCS1, 0x0b, 0x05, 0x00 };
 static const uint8_t rsa_sha384[] = { 0x30, 0x0d, 0x06, 0x09, PKCS1, 0x0c, 0x05, 0x00 };
 static const uint8_t rsa_sha512[] = { 0x30, 0x0d, 0x06, 0x09, PKCS1, 0x0d, 0x05, 0x00 };
@@ -29,9 +30,10 @@ static const struct {
     size_t size;
 } identifiers[] = {
     { 0x0403, ecdsa_sha256, sizeof ecdsa_sha256 }, { 0x0503, ecdsa_sha384, sizeof ecdsa_sha384 },
-    { 0x0401, rsa_sha256, sizeof rsa_sha256 },     { 0x0501, rsa_sha384, sizeof rsa_sha384 },
-    { 0x0601, rsa_sha512, sizeof rsa_sha512 },     { 0x0804, pss_sha256, sizeof pss_sha256 },
-    { 0x0805, pss_sha384, sizeof pss_sha384 },     { 0x0806, pss_sha512, sizeof pss_sha512 },
+    { 0x0603, ecdsa_sha512, sizeof ecdsa_sha512 }, { 0x0401, rsa_sha256, sizeof rsa_sha256 },
+    { 0x0501, rsa_sha384, sizeof rsa_sha384 },     { 0x0601, rsa_sha512, sizeof rsa_sha512 },
+    { 0x0804, pss_sha256, sizeof pss_sha256 },     { 0x0805, pss_sha384, sizeof pss_sha384 },
+    { 0x0806, pss_sha512, sizeof pss_sha512 },
 };
 
 const uint8_t *algorithm_id(uint16_t scheme, size_t *ret_size) {

@@ -17,6 +17,8 @@
 DEFINE_CLEANUP(BIO, BIO_free)
 DEFINE_CLEANUP(X509, X509_free)
 DEFINE_CLEANUP(BIGNUM, BN_free)
+DEFINE_CLEANUP(EC_GROUP, EC_GROUP_free)
+DEFINE_CLEANUP(EC_POINT, EC_POINT_free)
 DEFINE_CLEANUP(EVP_MD, EVP_MD_free)
 DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free)
 DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
@@ -101,6 +103,26 @@ bool crypto_read_spki(ProviderContext *context, const uint8_t *der, size_t size,
     _cleanup_(EVP_PKEY_free_p) EVP_PKEY *key = library ? d2i_PUBKEY_ex(NULL, &end, (long) size, library, NULL) : NULL;
     ERR_pop_to_mark();
     return end == der + size && read_key(key, ret);
+}
+
+static bool is_odd(const uint8_t *number, size_t size) {
+    return size > 0 && number[size - 1] & 1;
+}
+
+bool crypto_public_is_valid(ProviderContext *context, const PublicKey *key) {
+    OSSL_LIB_CTX *library = crypto_library(context);
+
+    if (key->rsa)
+        return is_odd(key->modulus, key->modulus_size) && is_odd(key->exponent, key->exponent_size) &&
+               (key->exponent_size > 1 || key->exponent[0] > 1);
+    ERR_set_mark(); /* what is wrong is said by whoever wanted it */
+    _cleanup_(EC_GROUP_free_p) EC_GROUP *group =
+        library ? EC_GROUP_new_by_curve_name_ex(library, NULL, key->bits == 384 ? NID_secp384r1 : NID_X9_62_prime256v1)
+                : NULL;
+    _cleanup_(EC_POINT_free_p) EC_POINT *point = group ? EC_POINT_new(group) : NULL;
+    bool good = point && EC_POINT_oct2point(group, point, key->point, key->point_size, NULL) > 0;
+    ERR_pop_to_mark();
+    return good;
 }
 
 /* ---- hashes ---- */

@@ -19,6 +19,9 @@ bool crypto_read_public(ProviderContext *context, const char *pem, PublicKey *re
 /* Likewise of a DER SubjectPublicKeyInfo. */
 bool crypto_read_spki(ProviderContext *context, const uint8_t *der, size_t size, PublicKey *ret);
 
+/* A point on its curve; an odd modulus and an odd exponent above 1. */
+bool crypto_public_is_valid(ProviderContext *context, const PublicKey *key);
+
 /* Begins a hash, by OpenSSL's name, in `*running`, which is made if need be and freed with EVP_MD_CTX_free(). */
 bool crypto_hash_begin(ProviderContext *context, const char *name, EVP_MD_CTX **running);
 

@@ -4,6 +4,7 @@
  * other decoders. */
 #include "openssl/cryptography.h"
 
+#include "client-lib/entry.h"
 #include "common/key-reference.h"
 
 #include <errno.h>
@@ -33,18 +34,26 @@ static void *decoder_new(void *provctx, bool rsa) {
 }
 
 static void *ec_newctx(void *provctx) {
+    PRESERVE_ERRNO;
+
     return decoder_new(provctx, false);
 }
 
 static void *rsa_newctx(void *provctx) {
+    PRESERVE_ERRNO;
+
     return decoder_new(provctx, true);
 }
 
 static void decoder_freectx(void *context) {
+    PRESERVE_ERRNO;
+
     free(context);
 }
 
 static int does_selection(void *provctx, int selection) {
+    PRESERVE_ERRNO;
+
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
@@ -100,6 +109,7 @@ static size_t read_block(const DecoderContext *context, OSSL_CORE_BIO *bio, char
  * does not know. */
 static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                       OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
+    PRESERVE_ERRNO;
     const DecoderContext *context = data;
     char block[KEY_BLOCK_MAX];
     KeyReference reference;
@@ -129,6 +139,7 @@ static int decode_pem(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBA
 /* The second: the reference in it. Other people's DER is none of ours. */
 static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *callback, void *callback_argument,
                   OSSL_PASSPHRASE_CALLBACK *passphrase, void *passphrase_argument) {
+    PRESERVE_ERRNO;
     const DecoderContext *context = data;
     unsigned char der[KEY_REFERENCE_MAX + 1U];
     KeyReference reference;
@@ -156,17 +167,14 @@ static int decode(void *data, OSSL_CORE_BIO *bio, int selection, OSSL_CALLBACK *
     return r;
 }
 
-#define FUNCTION(f) ((void (*)(void))(f))
-
 #define DECODER_FUNCTIONS(newctx, decode)                                                                              \
     {                                                                                                                  \
-        { OSSL_FUNC_DECODER_NEWCTX, FUNCTION(newctx) }, { OSSL_FUNC_DECODER_FREECTX, FUNCTION(decoder_freectx) },      \
-            { OSSL_FUNC_DECODER_DOES_SELECTION, FUNCTION(does_selection) },                                            \
-            { OSSL_FUNC_DECODER_DECODE, FUNCTION(decode) }, {                                                          \
+        { OSSL_FUNC_DECODER_NEWCTX, newctx }, { OSSL_FUNC_DECODER_FREECTX, FUNCTION(decoder_freectx) },                \
+            { OSSL_FUNC_DECODER_DOES_SELECTION, FUNCTION(does_selection) }, { OSSL_FUNC_DECODER_DECODE, decode }, {    \
             0, NULL                                                                                                    \
         }                                                                                                              \
     }
 
-const OSSL_DISPATCH pem_decoder_functions[] = DECODER_FUNCTIONS(ec_newctx, decode_pem);
-const OSSL_DISPATCH ec_decoder_functions[] = DECODER_FUNCTIONS(ec_newctx, decode);
-const OSSL_DISPATCH rsa_decoder_functions[] = DECODER_FUNCTIONS(rsa_newctx, decode);
+const OSSL_DISPATCH pem_decoder_functions[] = DECODER_FUNCTIONS(FUNCTION(ec_newctx), FUNCTION(decode_pem));
+const OSSL_DISPATCH ec_decoder_functions[] = DECODER_FUNCTIONS(FUNCTION(ec_newctx), FUNCTION(decode));
+const OSSL_DISPATCH rsa_decoder_functions[] = DECODER_FUNCTIONS(FUNCTION(rsa_newctx), FUNCTION(decode));

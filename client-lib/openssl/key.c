@@ -29,7 +29,7 @@ struct IdentityKey {
     ProviderContext *context;
     Half own;
     Half *_Atomic other; /* what a certificate made of it; NULL: it is its own. Set once */
-    atomic_bool is_settled;
+    atomic_bool is_settled, is_refused_digests;
     char *name; /* NULL: an imported public key */
     identityd_snapshot *snapshot;
     /* Set once. No lock guards them: one that another thread holds stays locked in a forked child. */
@@ -186,6 +186,19 @@ IdentityKey *identity_key_open(ProviderContext *context, const char *name, uint3
     return NULL;
 }
 
+IdentityKey *identity_key_dup(IdentityKey *key) {
+    if (key->name)
+        return identity_key_ref(key); /* nothing of it changes but which generation it is, which is the same for both */
+    IdentityKey *copy = identity_key_new(key->context, key->own.public.rsa);
+    if (copy)
+        copy->own = key->own;
+    return copy;
+}
+
+bool identity_key_is_valid(const IdentityKey *key) {
+    return crypto_public_is_valid(key->context, identity_key_public(key));
+}
+
 /* ---- which generation ---- */
 
 void identity_key_settle(IdentityKey *key) {
@@ -227,6 +240,20 @@ bool identity_key_become(IdentityKey *key, const PublicKey *wanted) {
 }
 
 /* ---- signing ---- */
+
+/* Refused once, it stays so for this key: TLS asks with every handshake. */
+bool identity_key_signs_digests(IdentityKey *key) {
+    identityd_credential *unused;
+
+    if (!key->name)
+        return true; /* a public key signs nothing, and says so when it is to */
+    if (key->is_refused_digests)
+        return false;
+    int r = get_credential(key, USE_DIGEST, &unused);
+    if (r == -EACCES)
+        key->is_refused_digests = true;
+    return r >= 0;
+}
 
 typedef struct Wanted {
     uint16_t scheme;

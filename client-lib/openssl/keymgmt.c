@@ -3,6 +3,7 @@
  * asks for it fails, upon which OpenSSL comes back to our own signature functions. Nothing is generated here. */
 #include "openssl/provider.h"
 
+#include "client-lib/entry.h"
 #include "common/macros.h"
 
 #include <openssl/core_names.h>
@@ -12,19 +13,26 @@
 #define SIGNATURE_DER_OVERHEAD 9U /* SEQUENCE and two INTEGERs, each with a possible leading zero */
 
 static void *ec_new(void *provctx) {
+    PRESERVE_ERRNO;
+
     return identity_key_new(provctx, false);
 }
 
 static void *rsa_new(void *provctx) {
+    PRESERVE_ERRNO;
+
     return identity_key_new(provctx, true);
 }
 
 static void key_free(void *key) {
+    PRESERVE_ERRNO;
+
     identity_key_unref(key);
 }
 
 /* The decoder and the store hand over the object itself. */
 static void *key_load(const void *reference, size_t size) {
+    PRESERVE_ERRNO;
     IdentityKey *key;
 
     if (size != sizeof key)
@@ -34,7 +42,14 @@ static void *key_load(const void *reference, size_t size) {
     return key;
 }
 
+static void *key_dup(const void *data, int selection) {
+    PRESERVE_ERRNO;
+
+    return data ? identity_key_dup((IdentityKey *) (uintptr_t) data) : NULL;
+}
+
 static int key_has(const void *data, int selection) {
+    PRESERVE_ERRNO;
     const IdentityKey *key = data;
     const PublicKey *public = key ? identity_key_public(key) : NULL;
 
@@ -52,9 +67,17 @@ static bool parameters_match(const PublicKey *x, const PublicKey *y, int selecti
                                 strcmp(x->group ? x->group : "", y->group ? y->group : "") == 0);
 }
 
+/* What is private is in the TPM: whether it belongs to the public half identityd has seen to. */
+static int key_validate(const void *data, int selection, int check_type) {
+    PRESERVE_ERRNO;
+
+    return key_has(data, selection) && identity_key_is_valid(data);
+}
+
 /* This is where a program finds out that a certificate and a key belong together, and a renewal between its reading the
  * one and the other does no harm: see key.c. */
 static int key_match(const void *a, const void *b, int selection) {
+    PRESERVE_ERRNO;
     IdentityKey *one = (IdentityKey *) (uintptr_t) a, *other = (IdentityKey *) (uintptr_t) b;
 
     if (!a || !b || !parameters_match(identity_key_public(a), identity_key_public(b), selection))
@@ -84,10 +107,14 @@ static const OSSL_PARAM rsa_types[] = {
 };
 
 static const OSSL_PARAM *ec_export_types(int selection) {
+    PRESERVE_ERRNO;
+
     return selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY ? NULL : ec_types;
 }
 
 static const OSSL_PARAM *rsa_export_types(int selection) {
+    PRESERVE_ERRNO;
+
     return selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY ? NULL : rsa_types;
 }
 
@@ -102,11 +129,14 @@ static void to_native(const uint8_t *big, size_t size, uint8_t *ret) {
 }
 
 static int key_export(void *data, int selection, OSSL_CALLBACK *callback, void *argument) {
+    PRESERVE_ERRNO;
     const PublicKey *public = identity_key_public(data);
     uint8_t modulus[PUBLIC_MAX], exponent[sizeof public->exponent];
 
-    if (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
+    if (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY || !callback)
         return 0;
+    if (!public->rsa && !public->group)
+        return 0; /* nothing was imported */
     if (public->rsa) {
         to_native(public->modulus, public->modulus_size, modulus);
         to_native(public->exponent, public->exponent_size, exponent);
@@ -128,7 +158,8 @@ static int key_export(void *data, int selection, OSSL_CALLBACK *callback, void *
 static size_t import_number(const OSSL_PARAM *param, uint8_t *big, size_t room) {
     size_t size;
 
-    if (!param || param->data_type != OSSL_PARAM_UNSIGNED_INTEGER || param->data_size == 0 || param->data_size > room)
+    if (!param || param->data_type != OSSL_PARAM_UNSIGNED_INTEGER || !param->data || param->data_size == 0 ||
+        param->data_size > room)
         return 0;
     uint8_t plain[PUBLIC_MAX];
     to_native(param->data, param->data_size, plain); /* its own inverse */
@@ -138,26 +169,24 @@ static size_t import_number(const OSSL_PARAM *param, uint8_t *big, size_t room) 
     return size;
 }
 
-static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
-    PublicKey *public = identity_key_public_for_import(data);
+static int import_rsa(PublicKey *public, const OSSL_PARAM params[]) {
+    public->modulus_size =
+        import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N), public->modulus, sizeof public->modulus);
+    public->exponent_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E), public->exponent,
+                                          sizeof public->exponent);
+    public->bits = (unsigned) public->modulus_size * 8U;
+    return public->modulus_size > 0 && public->exponent_size > 0;
+}
 
-    if (identity_key_is_private(data) ||
-        (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY && OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY)))
-        return 0;
-    if (public->rsa) {
-        public->modulus_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_N), public->modulus,
-                                             sizeof public->modulus);
-        public->exponent_size = import_number(OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_E), public->exponent,
-                                              sizeof public->exponent);
-        public->bits = (unsigned) public->modulus_size * 8U;
-        return public->modulus_size > 0 && public->exponent_size > 0;
-    }
+static int import_ec(PublicKey *public, const OSSL_PARAM params[]) {
     const OSSL_PARAM *group = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME),
                      *point = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PUB_KEY);
-    if (!group || group->data_type != OSSL_PARAM_UTF8_STRING || !group->data)
+    char text[32], *name = text;
+
+    if (!group || !OSSL_PARAM_get_utf8_string(group, &name, sizeof text))
         return 0;
-    bool p256 = strcmp(group->data, "prime256v1") == 0 || strcmp(group->data, "P-256") == 0;
-    bool p384 = strcmp(group->data, "secp384r1") == 0 || strcmp(group->data, "P-384") == 0;
+    bool p256 = strcmp(name, "prime256v1") == 0 || strcmp(name, "P-256") == 0;
+    bool p384 = strcmp(name, "secp384r1") == 0 || strcmp(name, "P-384") == 0;
     if (!p256 && !p384)
         return 0;
     public->group = p256 ? "P-256" : "P-384";
@@ -165,7 +194,7 @@ static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
     if (!point)
         return 1;
     /* Only uncompressed points are compared: that is what OpenSSL exports. */
-    if (point->data_type != OSSL_PARAM_OCTET_STRING || point->data_size != 1U + public->bits / 4U ||
+    if (point->data_type != OSSL_PARAM_OCTET_STRING || !point->data || point->data_size != 1U + public->bits / 4U ||
         *(const uint8_t *) point->data != 4)
         return 0;
     memcpy(public->point, point->data, point->data_size);
@@ -173,7 +202,19 @@ static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
     return 1;
 }
 
+static int key_import(void *data, int selection, const OSSL_PARAM params[]) {
+    PRESERVE_ERRNO;
+    PublicKey *public = identity_key_public_for_import(data);
+
+    if (!params || identity_key_is_private(data) ||
+        (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY && OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY)))
+        return 0;
+    bool good = public->rsa ? import_rsa(public, params) : import_ec(public, params);
+    return good && ((!public->rsa && public->point_size == 0) || identity_key_is_valid(data));
+}
+
 static const OSSL_PARAM *gettable_params(void *provctx) {
+    PRESERVE_ERRNO;
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
         OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
@@ -224,6 +265,7 @@ static int get_common(const PublicKey *public, OSSL_PARAM params[]) {
 }
 
 static int key_get_params(void *data, OSSL_PARAM params[]) {
+    PRESERVE_ERRNO;
     const PublicKey *public = identity_key_public(data);
     OSSL_PARAM *p;
 
@@ -247,16 +289,20 @@ static int key_get_params(void *data, OSSL_PARAM params[]) {
 }
 
 static const char *ec_operation_name(int operation) {
+    PRESERVE_ERRNO;
+
     return operation == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
 }
 
 static const char *rsa_operation_name(int operation) {
+    PRESERVE_ERRNO;
+
     return operation == OSSL_OP_SIGNATURE ? "RSA" : NULL;
 }
 
-#define FUNCTION(f) ((void (*)(void))(f))
 #define KEYMGMT_COMMON                                                                                                 \
     { OSSL_FUNC_KEYMGMT_FREE, FUNCTION(key_free) }, { OSSL_FUNC_KEYMGMT_LOAD, FUNCTION(key_load) },                    \
+        { OSSL_FUNC_KEYMGMT_DUP, FUNCTION(key_dup) }, { OSSL_FUNC_KEYMGMT_VALIDATE, FUNCTION(key_validate) },          \
         { OSSL_FUNC_KEYMGMT_HAS, FUNCTION(key_has) }, { OSSL_FUNC_KEYMGMT_MATCH, FUNCTION(key_match) },                \
         { OSSL_FUNC_KEYMGMT_EXPORT, FUNCTION(key_export) }, { OSSL_FUNC_KEYMGMT_IMPORT, FUNCTION(key_import) },        \
         { OSSL_FUNC_KEYMGMT_GET_PARAMS, FUNCTION(key_get_params) }, {                                                  \

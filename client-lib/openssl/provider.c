@@ -2,6 +2,8 @@
 /* Entry point of the provider, and its tables. */
 #include "openssl/provider.h"
 
+#include "client-lib/entry.h"
+
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <stdlib.h>
@@ -43,6 +45,8 @@ static const OSSL_ALGORITHM store_algorithms[] = {
 };
 
 static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *no_cache) {
+    PRESERVE_ERRNO;
+
     *no_cache = 0;
     switch (operation) {
     case OSSL_OP_KEYMGMT:
@@ -59,6 +63,7 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *
 }
 
 static const OSSL_PARAM *gettable_params(void *provctx) {
+    PRESERVE_ERRNO;
     static const OSSL_PARAM params[] = {
         OSSL_PARAM_DEFN(OSSL_PROV_PARAM_NAME, OSSL_PARAM_UTF8_PTR, NULL, 0),
         OSSL_PARAM_DEFN(OSSL_PROV_PARAM_VERSION, OSSL_PARAM_UTF8_PTR, NULL, 0),
@@ -69,6 +74,7 @@ static const OSSL_PARAM *gettable_params(void *provctx) {
 }
 
 static int get_params(void *provctx, OSSL_PARAM params[]) {
+    PRESERVE_ERRNO;
     OSSL_PARAM *p;
 
     if ((p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_NAME)) && !OSSL_PARAM_set_utf8_ptr(p, PROVIDER_NAME))
@@ -81,10 +87,13 @@ static int get_params(void *provctx, OSSL_PARAM params[]) {
 }
 
 static const OSSL_ITEM *get_reason_strings(void *provctx) {
+    PRESERVE_ERRNO;
+
     return reason_strings;
 }
 
 static void teardown(void *provctx) {
+    PRESERVE_ERRNO;
     ProviderContext *context = provctx;
 
     OSSL_LIB_CTX_free(context->library);
@@ -92,20 +101,21 @@ static void teardown(void *provctx) {
 }
 
 static const OSSL_DISPATCH provider_functions[] = {
-    { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void)) teardown },
-    { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void)) gettable_params },
-    { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void)) get_params },
-    { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void)) query_operation },
-    { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void)) get_reason_strings },
+    { OSSL_FUNC_PROVIDER_TEARDOWN, FUNCTION(teardown) },
+    { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, FUNCTION(gettable_params) },
+    { OSSL_FUNC_PROVIDER_GET_PARAMS, FUNCTION(get_params) },
+    { OSSL_FUNC_PROVIDER_QUERY_OPERATION, FUNCTION(query_operation) },
+    { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, FUNCTION(get_reason_strings) },
     { 0, NULL },
 };
 
-__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
+_public_ OSSL_provider_init_fn OSSL_provider_init;
 
 /* Nothing is opened here: programs that load the provider by their configuration and never touch an identity pay
  * nothing. */
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
                        void **provctx) {
+    PRESERVE_ERRNO;
     ProviderContext *context = calloc(1, sizeof *context);
 
     if (!context)

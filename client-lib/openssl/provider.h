@@ -66,6 +66,12 @@ IdentityKey *identity_key_open(ProviderContext *context, const char *name, uint3
 /* An empty object for a public key that is imported. */
 IdentityKey *identity_key_new(ProviderContext *context, bool rsa);
 IdentityKey *identity_key_ref(IdentityKey *key);
+/* Another like it, or NULL: out of memory. */
+IdentityKey *identity_key_dup(IdentityKey *key);
+/* Whether the public half is a key: a point on its curve, or numbers that RSA can do with. */
+bool identity_key_is_valid(const IdentityKey *key);
+/* Whether this process is lent it for digests; asks identityd the first time. */
+bool identity_key_signs_digests(IdentityKey *key);
 void identity_key_unref(IdentityKey *key);
 const PublicKey *identity_key_public(const IdentityKey *key);
 PublicKey *identity_key_public_for_import(IdentityKey *key);
@@ -87,6 +93,10 @@ int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const v
 const uint8_t *algorithm_id(uint16_t scheme, size_t *ret_size);
 
 /* ---- dispatch tables ---- */
+
+/* What OpenSSL may call: such a function begins with PRESERVE_ERRNO (client-lib/entry.h). */
+#define FUNCTION(f) ((void (*)(void))(f))
+
 extern const OSSL_DISPATCH ec_keymgmt_functions[];
 extern const OSSL_DISPATCH rsa_keymgmt_functions[];
 extern const OSSL_DISPATCH ecdsa_signature_functions[];

@@ -3,6 +3,7 @@
  */
 #include "openssl/cryptography.h"
 
+#include "client-lib/entry.h"
 #include "common/names.h"
 
 #include <openssl/core_names.h>
@@ -24,11 +25,13 @@ typedef struct StoreContext {
 } StoreContext;
 
 static void *store_open(void *provctx, const char *uri) {
+    PRESERVE_ERRNO;
     StoreContext *context;
-    const char *name = strncmp(uri, URI_PREFIX, strlen(URI_PREFIX)) == 0 ? uri + strlen(URI_PREFIX) : uri;
+    const char *name = uri && strncmp(uri, URI_PREFIX, strlen(URI_PREFIX)) == 0 ? uri + strlen(URI_PREFIX) : uri;
 
     if (!identity_name_is_valid(name)) {
-        provider_error(provctx, REASON_IDENTITY, "%.80s does not name an identity; the form is identityd:NAME", uri);
+        provider_error(provctx, REASON_IDENTITY, "%.80s does not name an identity; the form is identityd:NAME",
+                       uri ? uri : "nothing");
         return NULL;
     }
     context = calloc(1, sizeof *context);
@@ -45,12 +48,14 @@ static void *store_open(void *provctx, const char *uri) {
 }
 
 static const OSSL_PARAM *settable_params(void *provctx) {
+    PRESERVE_ERRNO;
     static const OSSL_PARAM params[] = { OSSL_PARAM_int(OSSL_STORE_PARAM_EXPECT, NULL), OSSL_PARAM_END };
 
     return params;
 }
 
 static int set_params(void *data, const OSSL_PARAM params[]) {
+    PRESERVE_ERRNO;
     StoreContext *context = data;
     const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT);
 
@@ -102,6 +107,7 @@ static int load_certificate(StoreContext *context, OSSL_CALLBACK *callback, void
 
 static int store_load(void *data, OSSL_CALLBACK *callback, void *argument, OSSL_PASSPHRASE_CALLBACK *passphrase,
                       void *passphrase_argument) {
+    PRESERVE_ERRNO;
     StoreContext *context = data;
 
     if (!context->key_given) {
@@ -116,20 +122,20 @@ static int store_load(void *data, OSSL_CALLBACK *callback, void *argument, OSSL_
 }
 
 static int store_eof(void *data) {
+    PRESERVE_ERRNO;
     const StoreContext *context = data;
 
     return context->key_given && (context->rest[0] == '\0' || !expects(context, OSSL_STORE_INFO_CERT));
 }
 
 static int store_close(void *data) {
+    PRESERVE_ERRNO;
     StoreContext *context = data;
 
     identity_key_unref(context->key);
     free(context);
     return 1;
 }
-
-#define FUNCTION(f) ((void (*)(void))(f))
 
 const OSSL_DISPATCH store_functions[] = {
     { OSSL_FUNC_STORE_OPEN, FUNCTION(store_open) },

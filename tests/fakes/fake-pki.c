@@ -56,6 +56,17 @@ char *fake_key_pem(gnutls_privkey_t key) {
     return take_datum(pem);
 }
 
+gnutls_datum_t fake_key_spki(gnutls_privkey_t key) {
+    gnutls_datum_t spki = { NULL, 0 };
+    gnutls_pubkey_t pubkey;
+
+    check(gnutls_pubkey_init(&pubkey), "public key");
+    check(gnutls_pubkey_import_privkey(pubkey, key, 0, 0), "public key");
+    check(gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &spki), "export");
+    gnutls_pubkey_deinit(pubkey);
+    return spki;
+}
+
 static void set_key(gnutls_x509_crt_t certificate, gnutls_privkey_t key) {
     gnutls_pubkey_t pubkey;
 

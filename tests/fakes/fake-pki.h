@@ -36,6 +36,8 @@ typedef enum FakeKeyType {
 } FakeKeyType;
 
 gnutls_privkey_t fake_key_new(FakeKeyType type);
+/* DER SubjectPublicKeyInfo; freed with gnutls_free(). */
+gnutls_datum_t fake_key_spki(gnutls_privkey_t key);
 /* PKCS#8 PEM; freed by the caller with free(). */
 char *fake_key_pem(gnutls_privkey_t key);
 

@@ -117,7 +117,9 @@ class Provider(ProviderCase):
         pss = ("-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest")
         cases = [("demo", "sha256", ()), ("p384", "sha384", ()), ("rsa", "sha256", ()), ("rsa", "sha384", ()),
                  ("rsa", "sha512", ()), ("rsa", "sha256", pss), ("rsa", "sha256", pss + ("-sigopt", "rsa_mgf1_md:sha256")),
-                 ("demo-data", "sha256", ())]
+                 ("demo-data", "sha256", ()),
+                 # as TLS 1.2 may want it: not as long as the curve
+                 ("demo", "sha384", ()), ("demo", "sha512", ()), ("p384", "sha256", ()), ("p384", "sha512", ())]
         for size in (0, 5, 65536, 200000):
             message, signature = self.path("message", "m" * size), self.path("signature")
             for identity, digest, options in cases if size == 5 else cases[:1]:
@@ -131,8 +133,7 @@ class Provider(ProviderCase):
         pss = ("-sigopt", "rsa_padding_mode:pss")
         for words, text in (
             (("-sha1", "-sign", key("demo"), message), "signs with SHA-256, SHA-384 or SHA-512"),
-            (("-sha384", "-sign", key("demo"), message), "does not sign with SHA384"),
-            (("-sha256", "-sign", key("p384"), message), "does not sign with SHA256"),
+            (("-sha384", "-sign", key("ec-client"), message), "this key of 256 bits signs with SHA256 here, not with SHA384"),
             (("-sha256", "-sign", key("rsa"), *pss, "-sigopt", "rsa_pss_saltlen:20", message), "as long as the digest"),
             (("-sha256", "-sign", key("rsa"), *pss, "-sigopt", "rsa_mgf1_md:sha384", message), "made with its digest"),
             (("-sha256", "-sign", key("rsa"), "-sigopt", "rsa_padding_mode:none", message), "PKCS#1 v1.5 or PSS only"),
@@ -193,6 +194,22 @@ class Provider(ProviderCase):
         for client, server in (("ec-client", "ec-server"), ("rsa-client", "rsa-server"), ("ec-client", "rsa-server"), ("p384", "rsa")):
             with self.subTest(client=client, server=server):
                 self.client("handshakes", "3", key(client), chain(client), key(server), chain(server), ROOT)
+
+    def test_p384_with_tls_12(self):
+        """Whatever digests the peer offers, in whatever order."""
+        plain, certificate = self.plain_certificate()
+        for digests in ("ECDSA+SHA256", "ECDSA+SHA384", "ECDSA+SHA512", "ECDSA+SHA256:ECDSA+SHA384"):
+            with self.subTest(digests):
+                server = subprocess.Popen(
+                    ["openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-cert", certificate, "-key", plain, "-Verify", "3",
+                     "-verify_return_error", "-CAfile", ROOT, "-client_sigalgs", digests, "-naccept", "1", "-www"],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                with server:
+                    port = next(line for line in server.stdout if line.startswith("ACCEPT ")).rsplit(":", 1)[1].strip()
+                    said = self.openssl("s_client", "-connect", "127.0.0.1:" + port, "-tls1_2", "-cert", chain("p384"), "-cert_chain",
+                                        chain("p384"), "-key", key("p384"), "-CAfile", certificate, "-quiet", data=b"GET / HTTP/1.0\r\n\r\n", check=False)
+                    server.kill()
+                self.assertIn("Protocol  : TLSv1.2", said.stdout.decode(), said.stderr.decode())
 
     def test_the_wrong_side_is_refused(self):
         said = self.client("handshakes", "1", key("ec-server"), chain("ec-server"), key("ec-client"), chain("ec-client"), ROOT, check=False)

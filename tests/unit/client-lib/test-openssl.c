@@ -380,8 +380,8 @@ static EVP_PKEY *import(const char *type, OSSL_PARAM *params) {
 }
 
 static void expect_ec_import(const char *group, size_t point_size, uint8_t form, bool secret, bool good) {
-    static uint8_t point[200];
-    uint8_t number[32] = { 1 };
+    uint8_t number[32] = { 1 }, point[200] = { 0 };
+    size_t unused = 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) (uintptr_t) group, strlen(group)),
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, point_size),
@@ -390,6 +390,10 @@ static void expect_ec_import(const char *group, size_t point_size, uint8_t form,
         OSSL_PARAM_END,
     };
 
+    /* A point of that curve, as the peer of another form would write it; P-521 is one that identities do not have. */
+    EVP_PKEY *owner = EVP_EC_gen(strcmp(group, "P-521") == 0 ? "P-521" : strstr(group, "384") ? "P-384" : "P-256");
+    assert_int_equal(EVP_PKEY_get_octet_string_param(owner, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &unused), 1);
+    EVP_PKEY_free(owner);
     point[0] = form;
     EVP_PKEY *key = import("EC", params);
     if ((key != NULL) != good)
@@ -412,6 +416,14 @@ static void test_import(void **state) {
     expect_ec_import("P-384", 65, 4, false, false);
     expect_ec_import("P-521", 133, 4, false, false);
     memset(number, 3, sizeof(number));
+    number[0] = 2; /* the least of the modulus' and of the exponent's bytes: not odd */
+    OSSL_PARAM even[] = { OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, number, 256),
+                          OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, number + 1, 3), OSSL_PARAM_END };
+    assert_null(import("RSA", even));
+    number[0] = 1;
+    even[1] = (OSSL_PARAM) OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, number, 1);
+    assert_null(import("RSA", even)); /* whose exponent is 1 */
+    number[0] = 3;
     for (size_t size = 500; size < 530; size++) {
         OSSL_PARAM params[] = {
             OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, number, size),
@@ -424,6 +436,82 @@ static void test_import(void **state) {
         params[1] = (OSSL_PARAM) OSSL_PARAM_END;
         assert_null(import("RSA", params)); /* without an exponent */
     }
+}
+
+/* Off the curve, by one bit, and without a value. */
+static void test_import_of_no_key(void **state) {
+    uint8_t point[65], number[256];
+    size_t size = 0;
+    EVP_PKEY *owner = EVP_EC_gen("P-256");
+    OSSL_PARAM params[] = { OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) (uintptr_t) "P-256", 5),
+                            OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)), OSSL_PARAM_END };
+
+    assert_int_equal(EVP_PKEY_get_octet_string_param(owner, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &size), 1);
+    EVP_PKEY *key = import("EC", params);
+    assert_non_null(key);
+    EVP_PKEY_free(key);
+    point[64] ^= 1;
+    assert_null(import("EC", params));
+    point[64] ^= 1;
+    params[1].data = NULL;
+    assert_null(import("EC", params));
+    params[1].data = point;
+    params[0].data = NULL;
+    assert_null(import("EC", params));
+    memset(number, 3, sizeof(number));
+    OSSL_PARAM rsa[] = { OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 256),
+                         OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, number, 3), OSSL_PARAM_END };
+    assert_null(import("RSA", rsa));
+    rsa[0].data = number;
+    rsa[1].data = NULL;
+    assert_null(import("RSA", rsa));
+    EVP_PKEY_free(owner);
+}
+
+static void test_check(void **state) {
+    static const char *const names[] = { "mqtt", "p384", "rsa" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        EVP_PKEY *key = must_load(names[i]);
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(with_identities, key, NULL);
+        assert_int_equal(EVP_PKEY_public_check(context), 1);
+        assert_int_equal(EVP_PKEY_private_check(context), 1);
+        assert_int_equal(EVP_PKEY_pairwise_check(context), 1);
+        assert_int_equal(EVP_PKEY_check(context), 1);
+        EVP_PKEY_CTX_free(context);
+        EVP_PKEY_free(key);
+    }
+}
+
+/* A copy is the same key, and goes on when the first is gone. */
+static void test_copy(void **state) {
+    uint8_t signature[128];
+    size_t size = sizeof(signature);
+    EVP_PKEY *key = must_load("mqtt"), *copy = EVP_PKEY_dup(key);
+    X509 *certificate = certificate_of("mqtt");
+
+    assert_non_null(copy);
+    EVP_PKEY_free(key);
+    assert_string_equal(openssl_provider_of(copy), "identityd");
+    assert_int_equal(X509_check_private_key(certificate, copy), 1);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestSignInit_ex(context, NULL, "SHA256", with_identities, NULL, copy, NULL), 1);
+    assert_int_equal(EVP_DigestSign(context, signature, &size, (const uint8_t *) "x", 1), 1);
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(copy);
+    /* and of a public key alone */
+    uint8_t point[65];
+    assert_int_equal(EVP_PKEY_get_octet_string_param(X509_get0_pubkey(certificate), OSSL_PKEY_PARAM_PUB_KEY, point,
+                                                     sizeof(point), &size),
+                     1);
+    OSSL_PARAM params[] = { OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) (uintptr_t) "P-256", 5),
+                            OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)), OSSL_PARAM_END };
+    EVP_PKEY *public = import("EC", params), *again = EVP_PKEY_dup(public);
+    assert_non_null(again);
+    EVP_PKEY_free(public);
+    assert_int_equal(EVP_PKEY_eq(X509_get0_pubkey(certificate), again), 1);
+    EVP_PKEY_free(again);
+    X509_free(certificate);
 }
 
 static void test_private_half_does_not_come_out(void **state) {
@@ -468,6 +556,9 @@ int main(void) {
         TEST(test_numbers),
         TEST(test_other_certificates),
         TEST(test_import),
+        TEST(test_import_of_no_key),
+        TEST(test_check),
+        TEST(test_copy),
         TEST(test_private_half_does_not_come_out),
     };
 
