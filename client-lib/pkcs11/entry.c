@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The module's symbols, C_GetFunctionList and its like, the table that they give, and the functions that this token
- * does not have: it makes, changes and destroys nothing, decrypts nothing, and leaves hashing and verifying to those
- * who need no key for it. */
+ * does not have: it makes, changes and destroys nothing, decrypts nothing, and leaves verifying to those who need no
+ * key for it. */
+#include "client-lib/entry.h"
 #include "client-lib/pkcs11/functions.h"
 #include "client-lib/pkcs11/module.h"
 
@@ -13,6 +14,8 @@ static CK_RV refuse(CK_RV rv) {
 
 #define REFUSE(name, rv, ...)                                                                                          \
     static CK_RV name(__VA_ARGS__) {                                                                                   \
+        PRESERVE_ERRNO;                                                                                                \
+                                                                                                                       \
         return refuse(rv);                                                                                             \
     }
 
@@ -48,13 +51,7 @@ REFUSE(c_decrypt_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, 
        CK_ULONG encrypted_part_len, unsigned char *part, CK_ULONG *part_len)
 REFUSE(c_decrypt_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *last_part,
        CK_ULONG *last_part_len)
-REFUSE(c_digest_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism)
-REFUSE(c_digest, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
-       unsigned char *digest, CK_ULONG *digest_len)
-REFUSE(c_digest_update, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *part, CK_ULONG part_len)
 REFUSE(c_digest_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
-REFUSE(c_digest_final, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *digest,
-       CK_ULONG *digest_len)
 REFUSE(c_sign_recover_init, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
        CK_OBJECT_HANDLE key)
 REFUSE(c_sign_recover, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_len,
@@ -93,38 +90,101 @@ REFUSE(c_derive_key, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, CK_M
 REFUSE(c_get_function_status, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 REFUSE(c_cancel_function, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 
+/* What does something, as programs come to it. */
+#define ENTRY(function, parameters, arguments)                                                                         \
+    static CK_RV enter_##function parameters {                                                                         \
+        PRESERVE_ERRNO;                                                                                                \
+                                                                                                                       \
+        return function arguments;                                                                                     \
+    }
+
+ENTRY(c_initialize, (void *init_args), (init_args))
+ENTRY(c_finalize, (void *reserved), (reserved))
+ENTRY(c_get_info, (CK_INFO * info), (info))
+ENTRY(c_get_slot_list, (CK_BBOOL token_present, CK_SLOT_ID *list, CK_ULONG *count), (token_present, list, count))
+ENTRY(c_get_slot_info, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
+ENTRY(c_get_token_info, (CK_SLOT_ID slot, CK_TOKEN_INFO *info), (slot, info))
+ENTRY(c_wait_for_slot_event, (CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved), (flags, slot, reserved))
+ENTRY(c_get_mechanism_list, (CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count), (slot, list, count))
+ENTRY(c_get_mechanism_info, (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info), (slot, type, info))
+ENTRY(c_open_session, (CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify, CK_SESSION_HANDLE *handle),
+      (slot, flags, application, notify, handle))
+ENTRY(c_close_session, (CK_SESSION_HANDLE handle), (handle))
+ENTRY(c_close_all_sessions, (CK_SLOT_ID slot), (slot))
+ENTRY(c_get_session_info, (CK_SESSION_HANDLE handle, CK_SESSION_INFO *info), (handle, info))
+ENTRY(c_login, (CK_SESSION_HANDLE handle, CK_USER_TYPE user, unsigned char *pin, CK_ULONG pin_size),
+      (handle, user, pin, pin_size))
+ENTRY(c_logout, (CK_SESSION_HANDLE handle), (handle))
+ENTRY(c_get_object_size, (CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ULONG *size), (handle, object, size))
+ENTRY(c_get_attribute_value,
+      (CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *template, CK_ULONG count),
+      (handle, object, template, count))
+ENTRY(c_find_objects_init, (CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count),
+      (handle, template, count))
+ENTRY(c_find_objects, (CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE *objects, CK_ULONG maximum, CK_ULONG *count),
+      (handle, objects, maximum, count))
+ENTRY(c_find_objects_final, (CK_SESSION_HANDLE handle), (handle))
+ENTRY(c_generate_random, (CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size), (handle, data, size))
+ENTRY(c_seed_random, (CK_SESSION_HANDLE handle, unsigned char *seed, CK_ULONG size), (handle, seed, size))
+ENTRY(c_digest_init, (CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism), (handle, mechanism))
+ENTRY(c_digest,
+      (CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *digest, CK_ULONG *digest_size),
+      (handle, data, size, digest, digest_size))
+ENTRY(c_digest_update, (CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size), (handle, part, size))
+ENTRY(c_digest_final, (CK_SESSION_HANDLE handle, unsigned char *digest, CK_ULONG *digest_size),
+      (handle, digest, digest_size))
+ENTRY(c_sign_init, (CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key), (handle, mechanism, key))
+ENTRY(c_sign,
+      (CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,
+       CK_ULONG *signature_size),
+      (handle, data, size, signature, signature_size))
+ENTRY(c_sign_update, (CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size), (handle, part, size))
+ENTRY(c_sign_final, (CK_SESSION_HANDLE handle, unsigned char *signature, CK_ULONG *signature_size),
+      (handle, signature, signature_size))
+
 /* Not const: PKCS#11 declares it so. Nobody writes to it. */
+static CK_FUNCTION_LIST functions;
+
+/* Not the exported symbol in the table: that would be the one of libp11-kit where a program has that. */
+static CK_RV c_get_function_list(CK_FUNCTION_LIST **list) {
+    if (!list)
+        return CKR_ARGUMENTS_BAD;
+    *list = &functions;
+    return CKR_OK;
+}
+ENTRY(c_get_function_list, (CK_FUNCTION_LIST * *list), (list))
+
 static CK_FUNCTION_LIST functions = {
     .version = INTERFACE_VERSION,
-    .C_Initialize = c_initialize,
-    .C_Finalize = c_finalize,
-    .C_GetInfo = c_get_info,
-    .C_GetFunctionList = C_GetFunctionList,
-    .C_GetSlotList = c_get_slot_list,
-    .C_GetSlotInfo = c_get_slot_info,
-    .C_GetTokenInfo = c_get_token_info,
-    .C_GetMechanismList = c_get_mechanism_list,
-    .C_GetMechanismInfo = c_get_mechanism_info,
+    .C_Initialize = enter_c_initialize,
+    .C_Finalize = enter_c_finalize,
+    .C_GetInfo = enter_c_get_info,
+    .C_GetFunctionList = enter_c_get_function_list,
+    .C_GetSlotList = enter_c_get_slot_list,
+    .C_GetSlotInfo = enter_c_get_slot_info,
+    .C_GetTokenInfo = enter_c_get_token_info,
+    .C_GetMechanismList = enter_c_get_mechanism_list,
+    .C_GetMechanismInfo = enter_c_get_mechanism_info,
     .C_InitToken = c_init_token,
     .C_InitPIN = c_init_pin,
     .C_SetPIN = c_set_pin,
-    .C_OpenSession = c_open_session,
-    .C_CloseSession = c_close_session,
-    .C_CloseAllSessions = c_close_all_sessions,
-    .C_GetSessionInfo = c_get_session_info,
+    .C_OpenSession = enter_c_open_session,
+    .C_CloseSession = enter_c_close_session,
+    .C_CloseAllSessions = enter_c_close_all_sessions,
+    .C_GetSessionInfo = enter_c_get_session_info,
     .C_GetOperationState = c_get_operation_state,
     .C_SetOperationState = c_set_operation_state,
-    .C_Login = c_login,
-    .C_Logout = c_logout,
+    .C_Login = enter_c_login,
+    .C_Logout = enter_c_logout,
     .C_CreateObject = c_create_object,
     .C_CopyObject = c_copy_object,
     .C_DestroyObject = c_destroy_object,
-    .C_GetObjectSize = c_get_object_size,
-    .C_GetAttributeValue = c_get_attribute_value,
+    .C_GetObjectSize = enter_c_get_object_size,
+    .C_GetAttributeValue = enter_c_get_attribute_value,
     .C_SetAttributeValue = c_set_attribute_value,
-    .C_FindObjectsInit = c_find_objects_init,
-    .C_FindObjects = c_find_objects,
-    .C_FindObjectsFinal = c_find_objects_final,
+    .C_FindObjectsInit = enter_c_find_objects_init,
+    .C_FindObjects = enter_c_find_objects,
+    .C_FindObjectsFinal = enter_c_find_objects_final,
     .C_EncryptInit = c_encrypt_init,
     .C_Encrypt = c_encrypt,
     .C_EncryptUpdate = c_encrypt_update,
@@ -133,15 +193,15 @@ static CK_FUNCTION_LIST functions = {
     .C_Decrypt = c_decrypt,
     .C_DecryptUpdate = c_decrypt_update,
     .C_DecryptFinal = c_decrypt_final,
-    .C_DigestInit = c_digest_init,
-    .C_Digest = c_digest,
-    .C_DigestUpdate = c_digest_update,
+    .C_DigestInit = enter_c_digest_init,
+    .C_Digest = enter_c_digest,
+    .C_DigestUpdate = enter_c_digest_update,
     .C_DigestKey = c_digest_key,
-    .C_DigestFinal = c_digest_final,
-    .C_SignInit = c_sign_init,
-    .C_Sign = c_sign,
-    .C_SignUpdate = c_sign_update,
-    .C_SignFinal = c_sign_final,
+    .C_DigestFinal = enter_c_digest_final,
+    .C_SignInit = enter_c_sign_init,
+    .C_Sign = enter_c_sign,
+    .C_SignUpdate = enter_c_sign_update,
+    .C_SignFinal = enter_c_sign_final,
     .C_SignRecoverInit = c_sign_recover_init,
     .C_SignRecover = c_sign_recover,
     .C_VerifyInit = c_verify_init,
@@ -159,18 +219,17 @@ static CK_FUNCTION_LIST functions = {
     .C_WrapKey = c_wrap_key,
     .C_UnwrapKey = c_unwrap_key,
     .C_DeriveKey = c_derive_key,
-    .C_SeedRandom = c_seed_random,
-    .C_GenerateRandom = c_generate_random,
+    .C_SeedRandom = enter_c_seed_random,
+    .C_GenerateRandom = enter_c_generate_random,
     .C_GetFunctionStatus = c_get_function_status,
     .C_CancelFunction = c_cancel_function,
-    .C_WaitForSlotEvent = c_wait_for_slot_event,
+    .C_WaitForSlotEvent = enter_c_wait_for_slot_event,
 };
 
 _public_ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list) {
-    if (!list)
-        return CKR_ARGUMENTS_BAD;
-    *list = &functions;
-    return CKR_OK;
+    PRESERVE_ERRNO;
+
+    return c_get_function_list(list);
 }
 
 /* ---- as PKCS#11 3.0 and later ask for functions ---- */
@@ -194,6 +253,7 @@ CK_RV C_GetInterface(CK_UTF8CHAR *name, CK_VERSION *version, CK_INTERFACE **ret,
 static CK_INTERFACE interface = { (char *) (uintptr_t) "PKCS 11", &functions, 0 };
 
 _public_ CK_RV C_GetInterfaceList(CK_INTERFACE *list, CK_ULONG *count) {
+    PRESERVE_ERRNO;
     if (!count)
         return CKR_ARGUMENTS_BAD;
     CK_ULONG room = *count;
@@ -206,6 +266,7 @@ _public_ CK_RV C_GetInterfaceList(CK_INTERFACE *list, CK_ULONG *count) {
 }
 
 _public_ CK_RV C_GetInterface(CK_UTF8CHAR *name, CK_VERSION *version, CK_INTERFACE **ret, CK_FLAGS flags) {
+    PRESERVE_ERRNO;
     const CK_VERSION ours = functions.version;
 
     if (!ret)

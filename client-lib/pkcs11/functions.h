@@ -32,6 +32,13 @@ CK_RV c_find_objects_final(CK_SESSION_HANDLE handle);
 CK_RV c_generate_random(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size);
 CK_RV c_seed_random(CK_SESSION_HANDLE handle, unsigned char *seed, CK_ULONG size);
 
+/* digest.c */
+CK_RV c_digest_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism);
+CK_RV c_digest(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *digest,
+               CK_ULONG *digest_size);
+CK_RV c_digest_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size);
+CK_RV c_digest_final(CK_SESSION_HANDLE handle, unsigned char *digest, CK_ULONG *digest_size);
+
 /* sign.c */
 CK_RV c_sign_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key);
 CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,

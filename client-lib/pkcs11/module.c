@@ -17,8 +17,9 @@ static void make_shared(void) {
     if (shared == MAP_FAILED)
         return;
     the_module.shared_is_wiped = madvise(shared, sizeof(ModuleShared), MADV_WIPEONFORK) == 0;
-    pthread_mutex_init(&shared->lock, NULL);
+    pthread_mutex_init(&shared->life, NULL);
     pthread_mutex_init(&shared->refresh, NULL);
+    pthread_mutex_init(&shared->lock, NULL);
     the_module.shared = shared;
 }
 
@@ -43,6 +44,27 @@ void module_unlock(Module *module) {
     pthread_mutex_unlock(&module->shared->lock);
 }
 
+bool module_lock_live(Module *module) {
+    module_lock(module);
+    if (module->shared->owner == getpid())
+        return true;
+    module_unlock(module);
+    return false;
+}
+
+/* First counted, then looked: C_Finalize does it the other way round, so that one of the two sees the other. */
+bool module_go_inside(Module *module) {
+    module->shared->inside++;
+    if (module->shared->owner == getpid())
+        return true;
+    module->shared->inside--;
+    return false;
+}
+
+void module_come_out(Module *module) {
+    module->shared->inside--;
+}
+
 Session *module_session(Module *module, CK_SESSION_HANDLE handle) {
     for (size_t i = 0; i < module->session_count; i++)
         if (module->sessions[i]->handle == handle)
@@ -53,9 +75,8 @@ Session *module_session(Module *module, CK_SESSION_HANDLE handle) {
 CK_RV module_enter(CK_SESSION_HANDLE handle, Module **ret, Session **ret_session) {
     Module *module = module_get();
 
-    if (!module)
+    if (!module || !module_lock_live(module))
         return CKR_CRYPTOKI_NOT_INITIALIZED;
-    module_lock(module);
     Session *session = module_session(module, handle);
     if (!session) {
         module_unlock(module);

@@ -27,6 +27,7 @@
 #define TEMPLATE_MAX   256U  /* attributes in one template */
 #define FOUND_MAX      4096U /* objects of one search */
 #define ATTRIBUTES_MAX 40U   /* of one object */
+#define SERIAL_MAX     16U   /* characters: what PKCS#11 has room for */
 
 /* ---- objects ---- */
 
@@ -57,8 +58,9 @@ typedef struct View {
     unsigned number;              /* never used again; object handles are made from it */
     CK_KEY_TYPE key_type;
     unsigned bits;
-    Bytes public_key; /* SubjectPublicKeyInfo */
-    Object *objects;  /* private key, public key, certificates from leaf to last */
+    Bytes public_key;          /* SubjectPublicKeyInfo */
+    Object *objects;           /* private key, public key, certificates from leaf to last: the issuers' … */
+#define OBJECT_FIRST_ISSUER 3U /* … begin here, if there are any */
     size_t object_count;
 } View;
 
@@ -92,8 +94,9 @@ typedef struct TokenEntry {
 } TokenEntry;
 
 typedef struct Token {
-    bool present; /* identityd answers */
-    bool event;   /* something changed since C_WaitForSlotEvent last said so */
+    bool present;                /* identityd answers */
+    char serial[SERIAL_MAX + 1]; /* the beginning of the device ID; "" while that is not known */
+    bool event;                  /* something changed since C_WaitForSlotEvent last said so */
     uint64_t refreshed_at;
     unsigned last_view;
     TokenEntry entries[ENTRIES_MAX];
@@ -103,8 +106,8 @@ typedef struct Token {
 typedef struct Module Module;
 
 /* Asks identityd again which identities there are and what became of those that are known, if the last time is more
- * than a second ago or `now`. Waits as long as the bus and identityd do (OPEN_SECONDS at most for each question),
- * without the module's lock. */
+ * than a second ago, one of those says that something changed, or `now`. Waits for the bus and identityd, OPEN_SECONDS
+ * at most for all of it, without the module's lock. Does nothing once C_Finalize was called. */
 void token_refresh(Module *module, bool now);
 
 void token_clear(Token *token);
@@ -119,6 +122,7 @@ View *token_find(const Token *token, CK_OBJECT_HANDLE handle, size_t *ret_index)
 /* ---- sessions ---- */
 
 typedef struct SignOperation SignOperation;
+typedef struct DigestOperation DigestOperation;
 
 typedef struct Session {
     CK_SESSION_HANDLE handle;
@@ -126,32 +130,35 @@ typedef struct Session {
     CK_OBJECT_HANDLE *found; /* of a search that is going on, else NULL */
     size_t found_count, found_next;
     bool is_searching;
-    SignOperation *signing; /* NULL: none */
+    SignOperation *signing;     /* NULL: none */
+    DigestOperation *digesting; /* likewise */
 } Session;
 
 void session_free(Session *session);
 
 /* ---- the module ---- */
 
-/* In a page that the kernel empties in a forked child: the locks are free there and `owner` is 0. */
+/* In a page that the kernel empties in a forked child: the locks are free there and `owner` is 0. The locks are taken
+ * in this order. */
 typedef struct ModuleShared {
+    pthread_mutex_t life;    /* over C_Initialize and C_Finalize, until that has cleared everything */
+    pthread_mutex_t refresh; /* over one refresh of the token */
     pthread_mutex_t lock;    /* over everything below, never held while waiting for anybody */
-    pthread_mutex_t refresh; /* over one refresh of the token; taken before `lock` */
     _Atomic pid_t owner;     /* the process that called C_Initialize; 0: nobody */
+    atomic_uint inside;      /* calls that wait and need the module for it: C_Finalize lets them come out first */
 } ModuleShared;
 
 struct Module {
     ModuleShared *shared;
     bool shared_is_wiped;  /* the kernel knows MADV_WIPEONFORK */
     atomic_bool is_locked; /* survives a fork, unlike the lock */
-    pid_t life_of;         /* the process whose things these are; 0: there are none */
+    _Atomic pid_t life_of; /* the process whose things these are; 0: there are none */
     Token token;
     Session *sessions[SESSIONS_MAX];
     size_t session_count;
     CK_SESSION_HANDLE last_session;
     bool is_logged_in;
-    int wake_fd;         /* readable when C_Finalize was called */
-    atomic_uint waiting; /* calls inside C_WaitForSlotEvent */
+    int wake_fd; /* readable when C_Finalize was called */
 };
 
 /* The module, whichever process it belongs to: for its beginning. NULL: out of memory. */
@@ -160,6 +167,14 @@ Module *module_of_anybody(void);
 Module *module_get(void);
 void module_lock(Module *module);
 void module_unlock(Module *module);
+/* The same, if C_Initialize was called in this process and C_Finalize was not since; else false, and nothing is locked.
+ */
+bool module_lock_live(Module *module);
+
+/* Around what waits: C_Finalize waits for its end. False: C_Finalize was called, and there is nothing to leave. Whoever
+ * is inside comes out soon when module_get() says NULL. */
+bool module_go_inside(Module *module);
+void module_come_out(Module *module);
 
 /* Under the lock. NULL: no such session. */
 Session *module_session(Module *module, CK_SESSION_HANDLE handle);
@@ -177,16 +192,21 @@ CK_RV rv_of(int r);
 /* ---- signing ---- */
 
 SignOperation *sign_operation_free(SignOperation *operation);
+DigestOperation *digest_operation_free(DigestOperation *operation);
 
 /* ---- mechanism.c ---- */
 
 /* What each mechanism is, for C_GetMechanismList and C_GetMechanismInfo. */
 typedef struct MechanismInfo {
     CK_MECHANISM_TYPE type;
-    CK_KEY_TYPE key_type;
-    uint8_t padding; /* SchemePadding */
-    unsigned hash;   /* SchemeHash; 0: the caller brings the digest */
+    CK_KEY_TYPE key_type; /* MECHANISM_NO_KEY: it is a hash */
+    uint8_t padding;      /* SchemePadding */
+    unsigned hash;        /* SchemeHash; 0: the caller brings the digest */
 } MechanismInfo;
+#define MECHANISM_NO_KEY CK_UNAVAILABLE_INFORMATION
 extern const MechanismInfo mechanisms[];
 extern const size_t mechanism_count;
+/* NULL: none of that type; none that signs; none that is a hash alone. */
 const MechanismInfo *mechanism_find(CK_MECHANISM_TYPE type);
+const MechanismInfo *mechanism_find_signing(CK_MECHANISM_TYPE type);
+const MechanismInfo *mechanism_find_hash(CK_MECHANISM_TYPE type);

@@ -11,6 +11,7 @@ void session_free(Session *session) {
         return;
     free(session->found);
     sign_operation_free(session->signing);
+    digest_operation_free(session->digesting);
     free(session);
 }
 
@@ -42,7 +43,8 @@ CK_RV c_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTI
     if (!(flags & CKF_SERIAL_SESSION))
         return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
     token_refresh(module, false);
-    module_lock(module);
+    if (!module_lock_live(module))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
     rv = add_session(module, flags, handle);
     module_unlock(module);
     return rv;
@@ -77,7 +79,8 @@ CK_RV c_close_all_sessions(CK_SLOT_ID slot) {
     CK_RV rv = module_enter_slot(slot, &slot, &module);
     if (rv != CKR_OK)
         return rv;
-    module_lock(module);
+    if (!module_lock_live(module))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
     while (module->session_count > 0)
         session_free(module->sessions[--module->session_count]);
     after_close(module);
@@ -241,10 +244,17 @@ static CK_RV check_template(const CK_ATTRIBUTE *template, CK_ULONG count) {
     return CKR_OK;
 }
 
+/* Who asks for all certificates and for nothing else of them gets those of the identities, and not those of their CAs:
+ * ssh-keygen -D offers each that it finds as a key to log in with. They are found by anything more. */
+static bool wants_issuers(const CK_ATTRIBUTE *template, CK_ULONG count) {
+    return count != 1 || template[0].type != CKA_CLASS;
+}
+
 static void find_in(const TokenEntry *entry, const CK_ATTRIBUTE *template, CK_ULONG count, Session *session) {
     const View *view = entry->views[0];
+    size_t end = wants_issuers(template, count) ? view->object_count : OBJECT_FIRST_ISSUER;
 
-    for (size_t i = 0; i < view->object_count && session->found_count < FOUND_MAX; i++)
+    for (size_t i = 0; i < end && session->found_count < FOUND_MAX; i++)
         if (object_matches(&view->objects[i], template, count))
             session->found[session->found_count++] = view_handle(view, i);
 }
@@ -266,13 +276,15 @@ static CK_RV begin_search(const Module *module, Session *session, const CK_ATTRI
     return CKR_OK;
 }
 
-/* A search is where a program looks whether there is something new: so is identityd asked, at most once a second. */
+/* A search is where a program looks whether there is something new: so is identityd asked, at once where an identity
+ * has said that it changed, else at most once a second. */
 CK_RV c_find_objects_init(CK_SESSION_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count) {
     Module *module;
     Session *session;
 
-    if (module_get())
-        token_refresh(module_get(), false);
+    module = module_get();
+    if (module)
+        token_refresh(module, false);
     CK_RV rv = module_enter(handle, &module, &session);
     if (rv != CKR_OK)
         return rv;

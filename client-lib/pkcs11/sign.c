@@ -119,7 +119,7 @@ static CK_RV begin(Module *module, Session *session, const CK_MECHANISM *mechani
     }
     if (session->signing)
         return CKR_OPERATION_ACTIVE;
-    const MechanismInfo *info = mechanism_find(mechanism->mechanism);
+    const MechanismInfo *info = mechanism_find_signing(mechanism->mechanism);
     if (!info)
         return CKR_MECHANISM_INVALID;
     CK_RV rv = check_parameter(mechanism, info, &hash);

@@ -32,7 +32,8 @@ CK_RV c_get_info(CK_INFO *info) {
 
 static bool token_is_present(Module *module) {
     token_refresh(module, false);
-    module_lock(module);
+    if (!module_lock_live(module))
+        return false;
     bool present = module->token.present;
     module_unlock(module);
     return present;
@@ -78,8 +79,11 @@ CK_RV c_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info) {
         return rv;
     if (!token_is_present(module))
         return CKR_TOKEN_NOT_PRESENT;
-    module_lock(module);
+    if (!module_lock_live(module))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    char serial[SERIAL_MAX + 1];
     CK_ULONG sessions = module->session_count;
+    memcpy(serial, module->token.serial, sizeof(serial));
     module_unlock(module);
     *info = (CK_TOKEN_INFO) {
         .flags = CKF_RNG | CKF_WRITE_PROTECTED | CKF_TOKEN_INITIALIZED,
@@ -96,7 +100,7 @@ CK_RV c_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info) {
     SET_TEXT(info->label, "identityd");
     SET_TEXT(info->manufacturerID, "identityd");
     SET_TEXT(info->model, "TPM 2.0");
-    SET_TEXT(info->serialNumber, "1");
+    SET_TEXT(info->serialNumber, serial);
     SET_TEXT(info->utcTime, "");
     return CKR_OK;
 }
@@ -110,29 +114,33 @@ static bool take_event(Module *module) {
     return event;
 }
 
+static CK_RV wait_for_event(Module *module, bool may_block) {
+    while (module_get()) {
+        token_refresh(module, may_block);
+        if (!module_get())
+            break;
+        if (take_event(module))
+            return CKR_OK;
+        if (!may_block)
+            return CKR_NO_EVENT;
+        token_wait(module, module->wake_fd);
+    }
+    return CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
 CK_RV c_wait_for_slot_event(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved) {
     Module *module = module_get();
-    CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;
 
     if (!module)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     if (!slot || reserved)
         return CKR_ARGUMENTS_BAD;
-    module->waiting++;
-    while (module_get()) {
-        token_refresh(module, (flags & CKF_DONT_BLOCK) == 0);
-        if (take_event(module)) {
-            *slot = MODULE_SLOT;
-            rv = CKR_OK;
-            break;
-        }
-        if (flags & CKF_DONT_BLOCK) {
-            rv = CKR_NO_EVENT;
-            break;
-        }
-        token_wait(module, module->wake_fd);
-    }
-    module->waiting--;
+    if (!module_go_inside(module))
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    CK_RV rv = wait_for_event(module, (flags & CKF_DONT_BLOCK) == 0);
+    module_come_out(module);
+    if (rv == CKR_OK)
+        *slot = MODULE_SLOT;
     return rv;
 }
 
@@ -168,6 +176,10 @@ CK_RV c_get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM
         return CKR_TOKEN_NOT_PRESENT;
     if (!mechanism)
         return CKR_MECHANISM_INVALID;
+    if (mechanism->key_type == MECHANISM_NO_KEY) {
+        *info = (CK_MECHANISM_INFO) { .flags = CKF_DIGEST };
+        return CKR_OK;
+    }
     bool ec = mechanism->key_type == CKK_EC;
     *info = (CK_MECHANISM_INFO) {
         .ulMinKeySize = ec ? 256 : 2048,

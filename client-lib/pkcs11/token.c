@@ -7,6 +7,7 @@
 #include "client-lib/pkcs11/module.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #define REFRESH_EVERY (UINT64_C(1) * 1000000)  /* µs */
@@ -45,6 +46,7 @@ View *token_find(const Token *token, CK_OBJECT_HANDLE handle, size_t *ret_index)
 
 typedef struct News {
     bool present;
+    char serial[SERIAL_MAX + 1]; /* "": as it was */
     struct {
         Entry *entry;
         identityd_snapshot *snapshot; /* NULL: no objects */
@@ -82,38 +84,43 @@ static Entry *entry_new(const char *name) {
 
 /* Opens the identity, unless that was refused a short time ago; what it is now, or NULL. Only called under `refresh`,
  * and `credential` is set once: what else has a view of this entry has one that is open. */
-static identityd_snapshot *look_at(Entry *entry) {
+static identityd_snapshot *look_at(Entry *entry, uint64_t deadline) {
     identityd_snapshot *snapshot = NULL;
     uint64_t now = connection_now();
 
     if (!entry->credential) {
         if (now < entry->retry_at)
             return NULL;
-        if (identityd_credential_open(entry->name, "digest", &entry->credential) < 0) {
+        if (credential_open_until(entry->name, "digest", deadline, &entry->credential) < 0) {
             entry->retry_at = connection_now() + RETRY_DENIED;
             return NULL;
         }
     }
     (void) identityd_credential_process(entry->credential); /* its descriptor is not readable after this */
-    if (credential_use(entry->credential, &snapshot) < 0)
+    if (credential_use_until(entry->credential, deadline, &snapshot) < 0)
         return NULL;
     if (snapshot->generation == 0 || snapshot->chain.size == 0)
         return identityd_snapshot_free(snapshot);
     return snapshot;
 }
 
+/* What C_Finalize does not wait for any more is left out; nobody will take it in. */
 static void gather(Module *module, News *news) {
     _cleanup_(open_names_free) OpenNames names = { .count = 0 };
+    uint64_t deadline = connection_now() + OPEN_SECONDS * UINT64_C(1000000);
+    char id[OPEN_DEVICE_ID_MAX + 1];
 
     news->present = open_list_identities(&names) >= 0;
-    for (size_t i = 0; i < names.count && news->count < ENTRIES_MAX; i++) {
+    if (news->present && !module->token.serial[0] && open_device_id(id) >= 0) /* only written under `refresh` */
+        (void) snprintf(news->serial, sizeof(news->serial), "%.*s", (int) SERIAL_MAX, id);
+    for (size_t i = 0; i < names.count && news->count < ENTRIES_MAX && module_get(); i++) {
         Entry *entry = known_entry(module, names.names[i]);
         if (!entry)
             entry = entry_new(names.names[i]);
         if (!entry)
             continue;
         news->items[news->count].entry = entry;
-        news->items[news->count++].snapshot = look_at(entry);
+        news->items[news->count++].snapshot = look_at(entry, deadline);
     }
 }
 
@@ -188,19 +195,52 @@ static void take_in(Token *token, const News *news) {
         if (entry)
             update_entry(token, entry, news->items[i].snapshot);
     }
+    if (news->serial[0])
+        memcpy(token->serial, news->serial, sizeof(token->serial));
     token->event = token->event || token->present != news->present;
     token->present = news->present;
     token->refreshed_at = connection_now();
 }
 
+/* References to the entries that are open; how many. */
+static size_t open_entries(Module *module, Entry *ret[static ENTRIES_MAX]) {
+    size_t count = 0;
+
+    module_lock(module);
+    for (size_t i = 0; i < module->token.count; i++)
+        if (module->token.entries[i].view_count > 0)
+            ret[count++] = entry_ref(module->token.entries[i].entry);
+    module_unlock(module);
+    return count;
+}
+
+/* What has come on the handles, without waiting: after a renewal a search finds the new certificate at once. */
+static bool something_changed(Module *module) {
+    Entry *entries[ENTRIES_MAX];
+    size_t count = open_entries(module, entries);
+    bool changed = false;
+
+    for (size_t i = 0; i < count; i++) {
+        changed = identityd_credential_process(entries[i]->credential) == 1 || changed;
+        entry_unref(entries[i]);
+    }
+    return changed;
+}
+
+static bool is_due(Module *module) {
+    module_lock(module);
+    uint64_t last = module->token.refreshed_at;
+    module_unlock(module);
+    return last == 0 || connection_now() - last >= REFRESH_EVERY;
+}
+
 void token_refresh(Module *module, bool now) {
     News news = { .count = 0 };
 
+    if (!module_go_inside(module))
+        return;
     pthread_mutex_lock(&module->shared->refresh);
-    module_lock(module);
-    bool due = now || module->token.refreshed_at == 0 || connection_now() - module->token.refreshed_at >= REFRESH_EVERY;
-    module_unlock(module);
-    if (due) {
+    if (module_get() && (now || is_due(module) || something_changed(module))) {
         gather(module, &news);
         module_lock(module);
         take_in(&module->token, &news);
@@ -208,18 +248,14 @@ void token_refresh(Module *module, bool now) {
         news_clear(&news);
     }
     pthread_mutex_unlock(&module->shared->refresh);
+    module_come_out(module);
 }
 
 void token_wait(Module *module, int wake_fd) {
     struct pollfd items[ENTRIES_MAX + 1] = { { .fd = wake_fd, .events = POLLIN } };
     Entry *entries[ENTRIES_MAX];
-    size_t count = 0;
+    size_t count = open_entries(module, entries);
 
-    module_lock(module);
-    for (size_t i = 0; i < module->token.count; i++)
-        if (module->token.entries[i].view_count > 0)
-            entries[count++] = entry_ref(module->token.entries[i].entry);
-    module_unlock(module);
     for (size_t i = 0; i < count; i++)
         items[i + 1] = (struct pollfd) { .fd = identityd_credential_fd(entries[i]->credential), .events = POLLIN };
     (void) poll(items, count + 1, WAIT_MS);

@@ -11,6 +11,7 @@
 #include "common/packet.h"
 #include "common/scheme.h"
 #include "common/tlv.h"
+#include "fakes/fake-pki.h"
 #include "fakes/test-bus.h"
 
 #include <assert.h>
@@ -52,7 +53,7 @@ struct FakeIdentityd {
     Identity identities[IDENTITIES_MAX];
     Handle handles[HANDLES_MAX];
     FakeFault fault;
-    const char *error_name, *error_message;
+    const char *error_name, *error_message, *device_id;
     unsigned opened, asked, made;
     PacketBuffer buffer;
 };
@@ -108,18 +109,13 @@ static void add_earlier(Bytes *body, const Identity *identity) {
     _cleanup_bytes_ Bytes earlier = BYTES_NULL;
 
     for (uint32_t number = identity->generation; number-- > 1;) {
-        gnutls_datum_t spki = { NULL, 0 };
-        gnutls_pubkey_t pubkey;
         if (!identity->keys[number])
             continue;
-        assert(gnutls_pubkey_init(&pubkey) == 0);
-        assert(gnutls_pubkey_import_privkey(pubkey, identity->keys[number], 0, 0) == 0);
-        assert(gnutls_pubkey_export2(pubkey, GNUTLS_X509_FMT_DER, &spki) == 0);
+        gnutls_datum_t spki = fake_key_spki(identity->keys[number]);
         const uint8_t header[] = { (uint8_t) number, 0, 0, 0, (uint8_t) spki.size, (uint8_t) (spki.size >> 8) };
         assert(bytes_append(&earlier, (BytesView) { header, sizeof(header) }) == 0);
         assert(bytes_append(&earlier, (BytesView) { spki.data, spki.size }) == 0);
         gnutls_free(spki.data);
-        gnutls_pubkey_deinit(pubkey);
     }
     assert(tlv_append(body, HANDLE_STATE_EARLIER, bytes_view(&earlier)) == 0);
 }
@@ -358,6 +354,7 @@ static const sd_bus_vtable vtable[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_METHOD("OpenCredential", "ssa{sv}", "h", open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("ListIdentities", NULL, "a(sosstt)", list_identities, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("DeviceId", "s", NULL, offsetof(FakeIdentityd, device_id), 0),
     SD_BUS_VTABLE_END,
 };
 
@@ -417,11 +414,8 @@ static void wait_for_name(FakeIdentityd *fake, bool wanted) {
     bool has = !wanted;
 
     assert(sd_bus_open_system(&bus) >= 0);
-    for (unsigned i = 0; i < 2000 && has != wanted; i++) {
+    for (unsigned i = 0; i < 2000 && has != wanted; i++, (void) usleep(1000))
         has = sd_bus_get_name_creds(bus, IDENTITYD_BUS_NAME, 0, NULL) >= 0;
-        if (has != wanted)
-            usleep(1000);
-    }
     assert(has == wanted);
     sd_bus_flush_close_unref(bus);
 }
@@ -436,6 +430,7 @@ FakeIdentityd *fake_identityd_new(void) {
 
     assert(fake);
     fake->bus = test_bus_new();
+    fake->device_id = FAKE_DEVICE_ID;
     assert(setenv("DBUS_SYSTEM_BUS_ADDRESS", test_bus_address(fake->bus), 1) == 0);
     for (size_t i = 0; i < HANDLES_MAX; i++)
         fake->handles[i].fd = -1;

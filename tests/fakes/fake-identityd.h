@@ -12,6 +12,8 @@
 
 typedef struct FakeIdentityd FakeIdentityd;
 
+#define FAKE_DEVICE_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* What goes wrong; of the OpenCredential call first, then of handles. */
 typedef enum FakeFault {
     FAKE_FAULT_NONE,

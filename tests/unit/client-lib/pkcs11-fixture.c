@@ -13,7 +13,7 @@ void *module_symbol(const char *name) {
     return dlsym(library, name);
 }
 
-int setup_module(void **state) {
+void load_module(void) {
     library = dlopen(PKCS11_MODULE, RTLD_NOW | RTLD_LOCAL);
     CK_C_GetFunctionList get;
 
@@ -23,6 +23,10 @@ int setup_module(void **state) {
     assert_non_null(get);
     assert_int_equal(get(NULL), CKR_ARGUMENTS_BAD);
     assert_int_equal(get(&module), CKR_OK);
+}
+
+int setup_module(void **state) {
+    load_module();
     return setup_all(state);
 }
 

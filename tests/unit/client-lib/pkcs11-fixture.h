@@ -8,7 +8,8 @@
 
 extern CK_FUNCTION_LIST *module;
 
-/* Loads the module, once. */
+/* Loads the module, once; the second also sets up the fixture. */
+void load_module(void);
 int setup_module(void **state);
 /* As a program finds it: in the module, or else in what that brings along. */
 void *module_symbol(const char *name);
