@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What each purpose may sign (docs/design.md §8), as a table. Nothing reaches the TPM that did not pass through
- * purpose_check, and nothing but handle, packet, this file and data.c decides what passes. */
+ * purpose_check, and nothing but handle, packet, this file and raw.c decides what passes. */
 #include "signing/signing.h"
 
 #include "common/certificate-verify.h"
-#include "signing/data.h"
+#include "signing/raw.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ typedef enum Rule {
     REFUSE,
     TRANSCRIPT, /* build the CertificateVerify content for the purpose's side and hash it */
     CONTENT,    /* a message that must be such a content */
-    DATA,       /* a message that can be taken for nothing else: data.h */
+    DATA,       /* a message that can be taken for nothing else: raw.h */
     ANYTHING,   /* any message */
     DIGEST,     /* any digest of the scheme's length */
     SIDELESS,   /* a transcript on a handle that belongs to neither side of TLS */
@@ -98,7 +98,7 @@ int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, 
                                "a %s handle signs only a TLS 1.3 CertificateVerify of its own side", name);
         return hash_into(scheme, payload, ret_digest, ret_size, ret_failure);
     case DATA:
-        reason = data_refusal(payload);
+        reason = raw_refusal(payload);
         if (reason)
             return failure_set(ret_failure, -EPERM, FAILURE_PURPOSE_VIOLATION,
                                "a %s handle does not sign this message: %s", name, reason);

@@ -8,4 +8,4 @@
 #include "common/bytes.h"
 
 /* Why `message` is refused: a clause about "it", static; NULL if it may be signed. */
-const char *data_refusal(BytesView message);
+const char *raw_refusal(BytesView message);

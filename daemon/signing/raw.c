@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages that a `data` handle refuses, as pure tests of the bytes: see data.h. */
-#include "signing/data.h"
+/* The messages that a `data` handle refuses, as pure tests of the bytes: see raw.h. */
+#include "signing/raw.h"
 
 #include "common/asn1.h"
+#include "signing/key-exchange.h"
 
 #define HAVE_CONFIG_H 0 /* the table asks with #if */
 #include "signing-asn1-table.h"
@@ -11,15 +12,11 @@
 #include <string.h>
 
 #define SPACES_SIZE      64U /* RFC 8446 §4.4.3 */
-#define RANDOMS_SIZE     64U /* client_random and server_random, RFC 5246 §7.4.3 */
 #define TAG_SEQUENCE     16U
 #define TAG_SET          17U
-#define IKE_HEADER_SIZE  28U
-#define IKE_VERSION      0x20 /* 2.0 */
-#define IKE_SA_INIT      34
 #define OID_CONTENT_TYPE "1.2.840.113549.1.9.3"
 
-/* ---- TLS and IKE ---- */
+/* ---- TLS ---- */
 
 /* RFC 8446 §4.4.3: whatever TLS 1.3 signs begins with 64 spaces, exported authenticators (RFC 9261) and delegated
  * credentials (RFC 9345) included. */
@@ -52,67 +49,6 @@ static bool begins_with_v2_hello(BytesView message) {
 
     return message.size >= 3 && (memcmp(message.data, ssl2, sizeof(ssl2)) == 0 ||
                                  (message.data[0] == 1 && message.data[1] == 3 && message.data[2] <= 4));
-}
-
-/* RFC 7296 §2.15: an IKEv2 peer signs its own first message, whose header (§3.1) has the version, the exchange type and
- * the message's length, and what follows it. */
-static bool begins_with_ike(BytesView message) {
-    const uint8_t *header = message.data;
-
-    if (message.size < IKE_HEADER_SIZE)
-        return false;
-    uint32_t length =
-        (uint32_t) header[24] << 24 | (uint32_t) header[25] << 16 | (uint32_t) header[26] << 8 | header[27];
-    return header[17] == IKE_VERSION && header[18] == IKE_SA_INIT && length >= IKE_HEADER_SIZE &&
-           length <= message.size;
-}
-
-/* Whether `rest` is exactly a row of length-prefixed vectors; `prefixes` holds the bytes of each length, 0 ends it. */
-static bool is_vectors(BytesView rest, const uint8_t *prefixes) {
-    for (; *prefixes; prefixes++) {
-        size_t length = 0;
-        if (rest.size < *prefixes)
-            return false;
-        for (unsigned i = 0; i < *prefixes; i++)
-            length = length << 8 | rest.data[i];
-        rest.data += *prefixes;
-        rest.size -= *prefixes;
-        if (length == 0 || length > rest.size)
-            return false;
-        rest.data += length;
-        rest.size -= length;
-    }
-    return rest.size == 0;
-}
-
-/* The parameters that a TLS 1.2 server signs behind the two randoms: DHE (RFC 5246 §7.4.3), SRP (RFC 5054 §2.5.3) and
- * ECDHE (RFC 8422 §5.4, with the explicit curves of RFC 4492). */
-static bool has_key_exchange(BytesView message) {
-    static const struct {
-        uint8_t header_size, first, third; /* bytes before the vectors; what the first and (for char2) fourth must be */
-        uint8_t prefixes[10];
-    } shapes[] = {
-        { 0, 0, 0, { 2, 2, 2 } },                   /* dh_p, dh_g, dh_Ys */
-        { 0, 0, 0, { 2, 2, 1, 2 } },                /* srp N, g, s, B */
-        { 3, 3, 0, { 1 } },                         /* named_curve, group, point */
-        { 1, 1, 0, { 1, 1, 1, 1, 1, 1, 1 } },       /* explicit_prime: p, a, b, base, order, cofactor, point */
-        { 4, 2, 1, { 1, 1, 1, 1, 1, 1, 1 } },       /* explicit_char2, m, trinomial: k, a, b, … */
-        { 4, 2, 2, { 1, 1, 1, 1, 1, 1, 1, 1, 1 } }, /* pentanomial: k1, k2, k3, a, b, … */
-    };
-
-    if (message.size <= RANDOMS_SIZE)
-        return false;
-    BytesView parameters = { message.data + RANDOMS_SIZE, message.size - RANDOMS_SIZE };
-    for (size_t i = 0; i < ARRAY_LENGTH(shapes); i++) {
-        size_t header = shapes[i].header_size;
-        if (parameters.size < header || (header > 0 && parameters.data[0] != shapes[i].first))
-            continue;
-        if (header == 4 && parameters.data[3] != shapes[i].third)
-            continue;
-        if (is_vectors((BytesView) { parameters.data + header, parameters.size - header }, shapes[i].prefixes))
-            return true;
-    }
-    return false;
 }
 
 /* ---- ASN.1 ---- */
@@ -239,17 +175,16 @@ static bool is_other_cms(BytesView message) {
 
 /* ---- all of it ---- */
 
-const char *data_refusal(BytesView message) {
+const char *raw_refusal(BytesView message) {
     if (begins_with_spaces(message))
         return "it begins with 64 spaces, as what TLS 1.3 signs does";
     if (begins_with_handshake(message))
         return "it begins with the header of a TLS handshake message";
     if (begins_with_v2_hello(message))
         return "it begins like a ClientHello in the format of SSL 2, which TLS 1.2 signs";
-    if (begins_with_ike(message))
-        return "it begins with the header of an IKE_SA_INIT message, as what IKEv2 signs does";
-    if (has_key_exchange(message))
-        return "after 64 bytes it looks like the key exchange of a TLS 1.2 server";
+    const char *key_exchange = key_exchange_refusal(message);
+    if (key_exchange)
+        return key_exchange;
     if (is_sequence(message))
         return "it is one whole DER SEQUENCE, as certificates and requests for them are";
     if (is_other_cms(message))
