@@ -4,25 +4,26 @@
 
 #include "common/macros.h"
 
-#define RANDOMS_SIZE    64U /* client_random and server_random, RFC 5246 §7.4.3 */
-#define IKE_HEADER_SIZE 28U
-#define IKE_VERSION     0x20 /* 2.0 */
-#define IKE_SA_INIT     34
+#include <string.h>
+
+#define RANDOMS_SIZE      64U /* client_random and server_random, RFC 5246 §7.4.3 */
+#define IKE_HEADER_SIZE   28U
+#define IKE_MAJOR_VERSION 2
+#define IKE_SA_INIT       34
 
 /* RFC 7296 §2.15: an IKEv2 peer signs its own first message, whose header (§3.1) has the version, the exchange type and
- * the message's length, and what follows it. */
+ * the message ID. What a verifier looks at is looked at here and nothing else: the minor version is ignored (§2.5), the
+ * ID is 0 (§2.2), and whether the length is right not everyone asks. */
 static bool begins_with_ike(BytesView message) {
+    static const uint8_t no_id[4] = { 0 };
     const uint8_t *header = message.data;
 
-    if (message.size < IKE_HEADER_SIZE)
-        return false;
-    uint32_t length =
-        (uint32_t) header[24] << 24 | (uint32_t) header[25] << 16 | (uint32_t) header[26] << 8 | header[27];
-    return header[17] == IKE_VERSION && header[18] == IKE_SA_INIT && length >= IKE_HEADER_SIZE &&
-           length <= message.size;
+    return message.size >= IKE_HEADER_SIZE && header[17] >> 4 == IKE_MAJOR_VERSION && header[18] == IKE_SA_INIT &&
+           memcmp(header + 20, no_id, sizeof(no_id)) == 0;
 }
 
-/* Whether `rest` is exactly a row of length-prefixed vectors; `prefixes` holds the bytes of each length, 0 ends it. */
+/* Whether `rest` is exactly a row of length-prefixed vectors; `prefixes` holds the bytes of each length, 0 ends it.
+ * Empty vectors count: not every client refuses them. */
 static bool is_vectors(BytesView rest, const uint8_t *prefixes) {
     for (; *prefixes; prefixes++) {
         size_t length = 0;
@@ -32,7 +33,7 @@ static bool is_vectors(BytesView rest, const uint8_t *prefixes) {
             length = length << 8 | rest.data[i];
         rest.data += *prefixes;
         rest.size -= *prefixes;
-        if (length == 0 || length > rest.size)
+        if (length > rest.size)
             return false;
         rest.data += length;
         rest.size -= length;

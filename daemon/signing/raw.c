@@ -43,12 +43,41 @@ static bool begins_with_handshake(BytesView message) {
 }
 
 /* Where a client begins in the format of SSL 2 (RFC 5246 §E.2), TLS 1.2 signs that message as it came, without a
- * handshake header: type 1, then the version. */
+ * handshake header: type 1, then the version. Servers take every minor version behind 3 for the highest that they know.
+ */
 static bool begins_with_v2_hello(BytesView message) {
     static const uint8_t ssl2[] = { 1, 0, 2 };
 
-    return message.size >= 3 && (memcmp(message.data, ssl2, sizeof(ssl2)) == 0 ||
-                                 (message.data[0] == 1 && message.data[1] == 3 && message.data[2] <= 4));
+    return message.size >= 3 &&
+           (memcmp(message.data, ssl2, sizeof(ssl2)) == 0 || (message.data[0] == 1 && message.data[1] == 3));
+}
+
+/* ---- others ---- */
+
+/* TCG "TPM 2.0 Library", Part 2, §6.2: what a TPM attests begins so, and what begins so it signs with a restricted key
+ * only if it has made it itself. */
+static bool begins_like_an_attestation(BytesView message) {
+    static const uint8_t generated[] = { 0xff, 'T', 'C', 'G' };
+
+    return message.size >= sizeof(generated) && memcmp(message.data, generated, sizeof(generated)) == 0;
+}
+
+/* SSH signs a string first (RFC 4252 §7: the session's hash; certificates: the name of their format), or with the magic
+ * of SSHSIG, or (a server, RFC 4253 §8) a bare hash. */
+static bool is_ssh(BytesView message) {
+    static const size_t hashes[] = { 20, 32, 48, 64 };
+    static const char sshsig[] = { 'S', 'S', 'H', 'S', 'I', 'G' };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(hashes); i++)
+        if (message.size == hashes[i])
+            return true;
+    if (message.size >= sizeof(sshsig) && memcmp(message.data, sshsig, sizeof(sshsig)) == 0)
+        return true;
+    if (message.size < 4)
+        return false;
+    size_t length = (size_t) message.data[0] << 24 | (size_t) message.data[1] << 16 | (size_t) message.data[2] << 8 |
+                    message.data[3];
+    return length <= message.size - 4;
 }
 
 /* ---- ASN.1 ---- */
@@ -182,6 +211,12 @@ const char *raw_refusal(BytesView message) {
         return "it begins with the header of a TLS handshake message";
     if (begins_with_v2_hello(message))
         return "it begins like a ClientHello in the format of SSL 2, which TLS 1.2 signs";
+    if (begins_like_an_attestation(message))
+        return "it begins with ff 54 43 47 (TPM_GENERATED), as what a TPM attests does";
+    if (is_ssh(message))
+        return "it is as long as a hash (20, 32, 48 or 64 bytes), begins with SSHSIG, or with a string and its length "
+               "in "
+               "four bytes: SSH signs such";
     const char *key_exchange = key_exchange_refusal(message);
     if (key_exchange)
         return key_exchange;

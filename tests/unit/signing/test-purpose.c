@@ -36,6 +36,11 @@ static int ask_data(const void *message, size_t size) {
     return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView) { exact, size });
 }
 
+/* SSH signs bare hashes: whatever has such a length is refused. */
+static bool is_hash_size(size_t size) {
+    return size == 20 || size == 32 || size == 48 || size == 64;
+}
+
 static void table(void **state) {
     uint8_t hash[64] = { 1, 2, 3 }, own[CERTIFICATE_VERIFY_MAX], other[CERTIFICATE_VERIFY_MAX];
     static const uint8_t types[] = {
@@ -142,7 +147,7 @@ static void data_and_spaces(void **state) {
 
     memset(message, 0x20, sizeof(message));
     for (size_t size = 0; size <= sizeof(message); size++)
-        assert_int_equal(ask_data(message, size), size >= 64 ? -EPERM : 0);
+        assert_int_equal(ask_data(message, size), size >= 64 || is_hash_size(size) ? -EPERM : 0);
     for (size_t i = 0; i < sizeof(message); i++) {
         message[i] = 'x';
         assert_int_equal(ask_data(message, sizeof(message)), i < 64 ? 0 : -EPERM);
@@ -163,8 +168,8 @@ static void data_and_handshakes(void **state) {
             message[3] = (uint8_t) length;
             assert_int_equal(ask_data(message, 4 + length), -EPERM);      /* exactly this message */
             assert_int_equal(ask_data(message, sizeof(message)), -EPERM); /* others behind it */
-            if (length > 0)
-                assert_int_equal(ask_data(message, 3 + length), 0); /* does not fit */
+            if (length > 0 && assigned[i] > 0) /* 0 may be the length of a string of SSH, which is tested elsewhere */
+                assert_int_equal(ask_data(message, 3 + length), is_hash_size(3 + length) ? -EPERM : 0); /* too short */
             /* DTLS: sequence 0, fragment offset 0, fragment length = length */
             memcpy(message + 9, message + 1, 3);
             assert_int_equal(ask_data(message, 12 + length), -EPERM);
@@ -179,7 +184,7 @@ static void data_and_handshakes(void **state) {
             assert_int_equal(ask_data(message, 4), 0);
     }
     /* what people sign */
-    assert_int_equal(ask_data("{\"temperature\":21.5}", 20), 0);
+    assert_int_equal(ask_data("{\"temperature\":21.53}", 21), 0);
     assert_int_equal(ask_data("", 0), 0);
     assert_int_equal(ask_data("\x01", 1), 0);
     assert_int_equal(ask_data("\x01\x00\x00", 3), 0);
@@ -200,7 +205,7 @@ typedef struct Shape {
 static void data_and_key_exchanges(void **state) {
     static const Shape shapes[] = {
         { "ECDHE P-256 (point cut down to 5)", 9, { 3, 0, 23, 5, 4, 1, 2, 3, 4 } },
-        { "ECDHE X25519", 36, { 3, 0, 29, 32 } },
+        { "ECDHE X25519", 36, { 3, 0, 29, 32, [4 ... 35] = 7 } },
         { "ECDHE private group", 6, { 3, 0xfe, 1, 2, 9, 9 } },
         { "DHE", 11, { 0, 3, 9, 9, 9, 0, 1, 2, 0, 1, 7 } },
         { "SRP", 13, { 0, 2, 9, 9, 0, 1, 2, 1, 5, 0, 2, 7, 7 } },
@@ -216,16 +221,12 @@ static void data_and_key_exchanges(void **state) {
         message[64 + shapes[i].size] = 0;
         for (size_t size = 0; size <= 64 + shapes[i].size + 1; size++) {
             int r = ask_data(message, size);
-            if (r != (size == 64 + shapes[i].size ? -EPERM : 0))
+            if (r != (size == 64 + shapes[i].size || is_hash_size(size) ? -EPERM : 0))
                 fail_msg("%s cut to %zu: %d", shapes[i].name, size, r);
         }
         assert_int_equal(ask_data(message + 1, 63 + shapes[i].size), 0); /* not after 64 bytes */
     }
     memset(message, 'r', sizeof(message));
-    memcpy(message + 64, "\x03\x00\x17\x00", 4); /* an empty point is none */
-    assert_int_equal(ask_data(message, 68), 0);
-    memcpy(message + 64, "\x00\x01\x09\x00\x00\x00\x01\x09", 8); /* an empty dh_g */
-    assert_int_equal(ask_data(message, 72), 0);
     memcpy(message + 64, "\x04\x00\x17\x01\x09", 5); /* no such curve type */
     assert_int_equal(ask_data(message, 69), 0);
 }
@@ -249,11 +250,12 @@ static void data_and_sequences(void **state) {
             memcpy(message, headers[form], sizes[form]);
             size_t whole = sizes[form] + length;
             assert_int_equal(ask_data(message, whole), -EPERM);
-            assert_int_equal(ask_data(message, whole + 1), 0); /* not one whole SEQUENCE */
-            assert_int_equal(ask_data(message, whole - 1), 0);
+            /* not one whole SEQUENCE */
+            assert_int_equal(ask_data(message, whole + 1), is_hash_size(whole + 1) ? -EPERM : 0);
+            assert_int_equal(ask_data(message, whole - 1), is_hash_size(whole - 1) ? -EPERM : 0);
             for (unsigned tag = 0x2f; tag <= 0x31; tag += 2) { /* a SET: CMS signed attributes */
                 message[0] = (uint8_t) tag;
-                assert_int_equal(ask_data(message, whole), 0);
+                assert_int_equal(ask_data(message, whole), is_hash_size(whole) ? -EPERM : 0);
             }
         }
     }
@@ -294,12 +296,13 @@ static void data_and_v2_hellos(void **state) {
     /* msg_type, version 3.3, cipher_spec_length 3, session_id_length 0, challenge_length 16 (RFC 5246 §E.2) */
     uint8_t message[300] = { 1, 3, 3, 0, 3, 0, 0, 0, 16, 0, 0x00, 0x2f };
 
-    for (uint8_t minor = 0; minor <= 4; minor++) {
-        message[2] = minor;
+    for (unsigned minor = 0; minor < 256; minor++) {
+        message[2] = (uint8_t) minor;
         assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
         assert_int_equal(ask_data(message, 3), -EPERM);
     }
-    message[2] = 5;
+    assert_int_equal(ask_data(message, 2), 0);
+    message[1] = 4;
     assert_int_equal(ask_data(message, sizeof(message)), 0);
     memcpy(message, "\x01\x00\x02", 3); /* version 2 */
     message[3] = 0xff;                  /* no handshake message that fits */
@@ -311,15 +314,11 @@ static void data_and_ike(void **state) {
     uint8_t message[200] = "IIIIIIII\0\0\0\0\0\0\0\0\x21\x20\x22\x08\0\0\0\0\0\0\0\x44";
 
     memset(message + 28, 'x', sizeof(message) - 28); /* payloads, then the other's nonce and the MAC of the identity */
+    for (size_t size = 0; size <= sizeof(message); size++)
+        assert_int_equal(ask_data(message, size), size >= 28 || is_hash_size(size) ? -EPERM : 0);
+    /* strongSwan took a minor version of 1 (RFC 7296 §2.5 has it ignored). */
+    message[17] = 0x21;
     assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
-    assert_int_equal(ask_data(message, 68), -EPERM);
-    assert_int_equal(ask_data(message, 67), 0);
-    static const size_t fixed[] = { 17, 18, 24 };
-    for (size_t i = 0; i < ARRAY_LENGTH(fixed); i++) {
-        message[fixed[i]] ^= 1;
-        assert_int_equal(ask_data(message, sizeof(message)), 0);
-        message[fixed[i]] ^= 1;
-    }
 }
 
 /* ContentType with a value that follows, and a MessageDigest of four bytes: what every signature of CMS has. */
