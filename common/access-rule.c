@@ -13,7 +13,7 @@
 static const char *const purpose_names[_PURPOSE_COUNT] = {
     [PURPOSE_TLS_CLIENT] = "tls-client",
     [PURPOSE_TLS_SERVER] = "tls-server",
-    [PURPOSE_DATA] = "data",
+    [PURPOSE_DATA_RAW] = "data-raw",
     [PURPOSE_DIGEST] = "digest",
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* idctl sign: a detached signature of a file with a `data` handle, raw or as CMS. What was signed is verified with the
- * certificate before it is written, so that no bad signature gets out. */
+/* idctl sign: a detached signature of a file with a `data-raw` handle, raw or as CMS. What was signed is verified with
+ * the certificate before it is written, so that no bad signature gets out. */
 #include "common/scheme.h"
 #include "idctl/certificates.h"
 #include "idctl/cms.h"
@@ -57,7 +57,7 @@ static ExitCode signer_open(const char *identity, const char *scheme, bool cms, 
     Failure failure = FAILURE_INIT;
     size_t size;
 
-    ExitCode code = credential_open(identity, "data", &signer.credential, &signer.snapshot);
+    ExitCode code = credential_open(identity, "data-raw", &signer.credential, &signer.snapshot);
     if (code != EXIT_OK)
         return code;
     const char *pem = identityd_snapshot_chain(signer.snapshot, &size);

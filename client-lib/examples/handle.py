@@ -3,7 +3,7 @@
 """A credential handle from Python, with nothing but D-Bus and a socket: handle.py IDENTITY < MESSAGE > SIGNATURE
 
 OpenCredential gives a SOCK_SEQPACKET socket; what is said on it is in identityd-handle(7). This signs standard input (at
-most 64 KiB) under the purpose `data`, writes the signature to standard output, and the certificates to the file that
+most 64 KiB) under the purpose `data-raw`, writes the signature to standard output, and the certificates to the file that
 --chain names. `openssl dgst -sha256 -verify` accepts the signature of an ecdsa-p256 or RSA identity."""
 
 import argparse
@@ -69,7 +69,7 @@ class Handle:
 def main():
     parser = argparse.ArgumentParser(description="Signs standard input with an identity of this device.")
     parser.add_argument("identity")
-    parser.add_argument("--purpose", default="data")
+    parser.add_argument("--purpose", default="data-raw")
     parser.add_argument("--chain", help="file for the certificates")
     arguments = parser.parse_args()
     handle = Handle(arguments.identity, arguments.purpose)

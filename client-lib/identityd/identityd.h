@@ -24,10 +24,10 @@ typedef struct identityd_credential identityd_credential;
 const char *identityd_last_error(void);
 
 /* Opens a credential: asks identityd over the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured) and waits for the first
- * State. `purpose`: "tls-client", "tls-server", "data" or "digest". `*ret` is freed with identityd_credential_free().
- * -EACCES: [Access] does not admit the caller. -ENOENT: no such identity. -EAGAIN: no certificate yet. -EKEYEXPIRED,
- * -EKEYREVOKED: as they say. -EHOSTDOWN: identityd is not running. -ENODEV: the TPM is unavailable. -EDQUOT: too many
- * handles. -EINVAL. -ETIMEDOUT. */
+ * State. `purpose`: "tls-client", "tls-server", "data-raw" or "digest". `*ret` is freed with
+ * identityd_credential_free(). -EACCES: [Access] does not admit the caller. -ENOENT: no such identity. -EAGAIN: no
+ * certificate yet. -EKEYEXPIRED, -EKEYREVOKED: as they say. -EHOSTDOWN: identityd is not running. -ENODEV: the TPM is
+ * unavailable. -EDQUOT: too many handles. -EINVAL. -ETIMEDOUT. */
 int identityd_credential_open(const char *identity, const char *purpose, identityd_credential **ret);
 
 /* The same for a handle that came from elsewhere (a parent process, a D-Bus call of one's own). Takes the descriptor,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A key that is an identity: its public half, and the credentials through which identityd signs. The credential is
  * chosen by what is to be signed: a CertificateVerify content of a side goes through that side's purpose, all else
- * through `data` or `digest`. Thread-safe; a forked child opens credentials of its own.
+ * through `data-raw` or `digest`. Thread-safe; a forked child opens credentials of its own.
  *
  * The half is of the generation that the key file names, or else of the current one. But programs read a certificate
  * and a key one after the other, and a renewal may come in between: so the first comparison of a key with a certificate
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server", "data", "digest" };
+static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server", "data-raw", "digest" };
 
 typedef struct Half {
     uint32_t generation;

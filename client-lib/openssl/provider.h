@@ -60,8 +60,8 @@ typedef struct PublicKey {
 
 bool public_key_equal(const PublicKey *a, const PublicKey *b);
 
-/* Opens an identity by name: the first of tls-client, tls-server, data, digest that the caller is admitted to gives the
- * certificate. `generation` 0: the current one. NULL: the reason is in the error queue. */
+/* Opens an identity by name: the first of tls-client, tls-server, data-raw, digest that the caller is admitted to gives
+ * the certificate. `generation` 0: the current one. NULL: the reason is in the error queue. */
 IdentityKey *identity_key_open(ProviderContext *context, const char *name, uint32_t generation);
 /* An empty object for a public key that is imported. */
 IdentityKey *identity_key_new(ProviderContext *context, bool rsa);

@@ -185,7 +185,7 @@ int open_credential_begin(Bus *bus, sd_bus_message *m, const char *name, sd_bus_
     start.unit_purpose = purpose_from_string(word);
     if (start.unit_purpose == _PURPOSE_INVALID) {
         (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "There is no purpose %.32s; known: tls-client, tls-server, data, digest.", word);
+                           "There is no purpose %.32s; known: tls-client, tls-server, data-raw, digest.", word);
         return bus_error_from_failure(error, &failure);
     }
     if (!identity_set_find(manager_identities(bus->manager), name, &failure))

@@ -158,15 +158,15 @@ static int check_peers(const Judge *judge) {
 static int check_access(const Judge *judge) {
     const AccessRules *access = judge->config->access;
     static const Purpose tls[] = { PURPOSE_TLS_CLIENT, PURPOSE_TLS_SERVER };
-    bool beside_digest = access[PURPOSE_DATA].count > 0;
+    bool beside_digest = access[PURPOSE_DATA_RAW].count > 0;
 
     for (size_t i = 0; i < ARRAY_LENGTH(tls); i++) {
         if (access[tls[i]].count == 0)
             continue;
         beside_digest = true;
-        if (access[PURPOSE_DATA].count > 0)
+        if (access[PURPOSE_DATA_RAW].count > 0)
             return setting_complain(
-                setting(judge, "Access", "data"), false,
+                setting(judge, "Access", "data-raw"), false,
                 "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
                 "TLS; make a second identity",
                 purpose_to_string(tls[i]));

@@ -42,7 +42,7 @@ void handles_recheck(Lending *lending, const Identity *identity);
 
 /* ---- signatures.c ---- */
 
-/* Signs a message under the `data` right of `caller` (user: and group: rules). */
+/* Signs a message under the `data-raw` right of `caller` (user: and group: rules). */
 typedef struct SignatureRequest {
     Identity *identity;
     const Caller *caller;

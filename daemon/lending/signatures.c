@@ -65,7 +65,7 @@ static int check_message(const SignatureRequest *request, Digest *ret, Failure *
                            "%s has a key of the type %s, which cannot sign with %s.", identity_name(identity),
                            key_algorithm_to_string(tpm_key_algorithm(identity_key(identity))), scheme->name);
     ret->scheme = scheme;
-    return purpose_check(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, request->message, ret->bytes, &ret->size,
+    return purpose_check(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, scheme, request->message, ret->bytes, &ret->size,
                          ret_failure);
 }
 
@@ -96,7 +96,7 @@ static int begin(const SignatureRequest *request, const Digest *digest, Operatio
 }
 
 void signatures_sign(Lending *lending, const SignatureRequest *request, OperationDone done, void *userdata) {
-    const AccessQuestion question = { request->identity, PURPOSE_DATA, request->caller, false };
+    const AccessQuestion question = { request->identity, PURPOSE_DATA_RAW, request->caller, false };
     Failure failure = FAILURE_INIT;
     AccessDecision decision;
     Digest digest;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages that a `data` handle refuses, as pure tests of the bytes: see raw.h. */
+/* The messages that a `data-raw` handle refuses, as pure tests of the bytes: see raw.h. */
 #include "signing/raw.h"
 
 #include "common/asn1.h"

@@ -9,7 +9,7 @@ int main(void) {
     identityd_credential *credential = NULL;
     unsigned char signature[IDENTITYD_SIGNATURE_MAX];
     size_t size = sizeof signature;
-    int r = identityd_credential_open("demo-data", "data", &credential);
+    int r = identityd_credential_open("demo-data", "data-raw", &credential);
 
     if (r >= 0)
         r = identityd_sign_message(credential, 0, identityd_scheme_number("ecdsa_secp256r1_sha256"), "bench", 5,

@@ -59,7 +59,7 @@ static int crew_begin(Crew *crew) {
     for (unsigned i = 0; i < HANDLES; i++) {
         Member *member = &crew->members[i];
         member->crew = crew;
-        if (identityd_credential_open(IDENTITY, "data", &member->credential) < 0 || sign(member->credential) < 0) {
+        if (identityd_credential_open(IDENTITY, "data-raw", &member->credential) < 0 || sign(member->credential) < 0) {
             fprintf(stderr, "%s\n", identityd_last_error());
             return -EIO;
         }

@@ -88,7 +88,7 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
                                   payload.data[73] == (purpose == PURPOSE_TLS_CLIENT ? 'c' : 's')
                             : header->type == HANDLE_SIGN_TRANSCRIPT);
             break;
-        case PURPOSE_DATA:
+        case PURPOSE_DATA_RAW:
             require(message && !spaces &&
                     !(payload.size > 1 && payload.data[0] == 0x30 && payload.data[1] < 0x80 &&
                       payload.data[1] == payload.size - 2));

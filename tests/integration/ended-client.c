@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a program is told whose identity ends: `ended-client IDENTITY` opens a credential for data, says "open", signs
- * until that fails, and prints by name the errors of that signature, of reopening, and of opening another credential.
+/* What a program is told whose identity ends: `ended-client IDENTITY` opens a credential for data-raw, says "open",
+ * signs until that fails, and prints by name the errors of that signature, of reopening, and of opening another
+ * credential.
  */
 #include "identityd/identityd.h"
 
@@ -39,7 +40,7 @@ static int sign_until_the_end(identityd_credential *credential) {
 int main(int argc, char *argv[]) {
     identityd_credential *credential = NULL, *another = NULL;
 
-    if (argc != 2 || identityd_credential_open(argv[1], "data", &credential) < 0) {
+    if (argc != 2 || identityd_credential_open(argv[1], "data-raw", &credential) < 0) {
         fprintf(stderr, "ended-client IDENTITY: %s\n", argc == 2 ? identityd_last_error() : "one argument");
         return 2;
     }
@@ -47,7 +48,7 @@ int main(int argc, char *argv[]) {
     fprintf(stderr, "%s\n", identityd_last_error());
     printf("%s\n", name_of(r));
     printf("%s\n", name_of(identityd_credential_reopen(credential)));
-    printf("%s\n", name_of(identityd_credential_open(argv[1], "data", &another)));
+    printf("%s\n", name_of(identityd_credential_open(argv[1], "data-raw", &another)));
     identityd_credential_free(another);
     identityd_credential_free(credential);
     return 0;

@@ -212,7 +212,7 @@ def try_digest(handle, state, scheme, directory):
 
 
 def try_everything(handle, state):
-    purposes = {"tls-client": try_tls, "tls-server": try_tls, "data": try_data, "digest": try_digest}
+    purposes = {"tls-client": try_tls, "tls-server": try_tls, "data-raw": try_data, "digest": try_digest}
     with tempfile.TemporaryDirectory() as directory:
         with open(os.path.join(directory, "chain.pem"), "wb") as file:
             file.write(state.files[CHAIN])
@@ -230,7 +230,7 @@ def try_everything(handle, state):
             handle.refused(INVALID_ARGUMENT, SIGN_MESSAGE, state.generation, other, payload)
         handle.refused(INVALID_ARGUMENT, SIGN_MESSAGE, state.generation, 0, payload)
         handle.refused(NOT_READY, SIGN_MESSAGE, state.generation + 1, state.schemes[0], payload)
-        if state.purpose != "data":
+        if state.purpose != "data-raw":
             generation, signature = handle.sign(SIGN_MESSAGE, 0, state.schemes[0], payload)
             check(generation == state.generation, "0 is not the current generation")
             verify(directory, state.schemes[0], payload, signature)

@@ -38,7 +38,7 @@ class Programs(unittest.TestCase):
         self.assertEqual(process.returncode, status, process.stdout + process.stderr)
 
     def test_handles_across_renewals(self):
-        for purpose in ("data", "tls-client", "tls-server", "digest"):
+        for purpose in ("data-raw", "tls-client", "tls-server", "digest"):
             with self.subTest(purpose=purpose):
                 process = run(["--renew", "30"], f"{HANDLES} --handles 4 --count 50 --pause 4 demo {purpose}")
                 self.check(process)
@@ -49,16 +49,16 @@ class Programs(unittest.TestCase):
 
     def test_handles_of_other_algorithms(self):
         for identity in ("demo-p384", "demo-rsa"):
-            for purpose in ("data", "tls-client", "digest"):
+            for purpose in ("data-raw", "tls-client", "digest"):
                 self.check(run([], f"{HANDLES} --count 5 {identity} {purpose}"))
 
     def test_handles_across_restarts(self):
-        process = run(["--restart", "250"], f"{HANDLES} --handles 2 --count 120 --pause 10 --reopen demo data")
+        process = run(["--restart", "250"], f"{HANDLES} --handles 2 --count 120 --pause 10 --reopen demo data-raw")
         # a signature that was under way is lost and said to be; the next works
         self.assertRegex(process.stdout, r"signatures 240 failures \d ", process.stdout + process.stderr)
 
     def test_handles_end_with_identityd(self):
-        process = run(["--restart", "50"], f"{HANDLES} --count 100 --pause 5 demo data")
+        process = run(["--restart", "50"], f"{HANDLES} --count 100 --pause 5 demo data-raw")
         self.check(process, 1)
         self.assertIn("closed the credential handle of demo", process.stderr)
 
@@ -96,7 +96,7 @@ class Programs(unittest.TestCase):
         self.check(process)
 
     def test_no_such_identity(self):
-        for command in (f"{HANDLES} nobody data", f"{HANDSHAKES} nobody unix:/nowhere"):
+        for command in (f"{HANDLES} nobody data-raw", f"{HANDSHAKES} nobody unix:/nowhere"):
             process = run([], command)
             self.check(process, 2)
             self.assertIn("There is no identity 'nobody'", process.stderr)

@@ -65,7 +65,7 @@ class Ends(Client):
 
     def ends(self, state, end):
         name = "ends-" + state
-        self.configure(name, checking(access="data"))
+        self.configure(name, checking(access="data-raw"))
         self.addCleanup(self.configure, name, None)
         identity = self.identity(name)
         identity.wait("ready")
@@ -83,7 +83,7 @@ class Handles(Client):
     def test_all_purposes_across_renewals(self):
         processes = [self.start(HANDLES, "--handles", "2", "--seconds", "7", "--pause", "5", identity, purpose)
                      for identity, purpose in (("demo", "tls-client"), ("demo", "tls-server"), ("demo", "digest"),
-                                               ("demo-data", "data"))]
+                                               ("demo-data", "data-raw"))]
         for _ in range(3):
             self.renew("demo", "demo-data")
         for process in processes:
@@ -105,7 +105,7 @@ class Handles(Client):
         self.assertGreater(done, failures + 50, out + err)
 
     def test_refusals(self):
-        for arguments, text in ((("demo", "data"), "demo"), (("demo-data", "tls-client"), "demo-data"), (("nobody", "data"), "nobody")):
+        for arguments, text in ((("demo", "data-raw"), "demo"), (("demo-data", "tls-client"), "demo-data"), (("nobody", "data-raw"), "nobody")):
             process = self.start(HANDLES, *arguments)
             _, err = self.finish(process, 2)
             self.assertIn(text, err)

@@ -16,7 +16,7 @@ SCHEME = "ecdsa_secp256r1_sha256"
 
 
 def configuration(enrollment, subject="CN=%d,O=test", more=""):
-    return f"[Identity]\nSubject={subject}\n[Enrollment]\n{enrollment}\n[Access]\ndata=user:{os.getuid()}\n{more}"
+    return f"[Identity]\nSubject={subject}\n[Enrollment]\n{enrollment}\n[Access]\ndata-raw=user:{os.getuid()}\n{more}"
 
 
 PASSWORD = "Authenticate=credential:enrollment-password\nUser=demo"

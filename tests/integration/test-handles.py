@@ -37,14 +37,14 @@ def descriptors_of_daemon():
 
 class Purposes(Case):
     def handle(self, purpose):
-        opened = (self.data if purpose == "data" else self.demo).open(purpose)
+        opened = (self.data if purpose == "data-raw" else self.demo).open(purpose)
         self.addCleanup(opened.close)
         return opened
 
     def test_state(self):
-        for purpose in ("tls-client", "tls-server", "digest", "data"):
+        for purpose in ("tls-client", "tls-server", "digest", "data-raw"):
             state = self.handle(purpose).state
-            identity = self.data if purpose == "data" else self.demo
+            identity = self.data if purpose == "data-raw" else self.demo
             self.assertEqual((state["identity"], state["purpose"], state["state"]), (identity.name, purpose, "ready"))
             self.assertEqual(state["generation"], identity.generation())
             self.assertEqual(state["not_after"], identity.get("NotAfter"))
@@ -60,14 +60,14 @@ class Purposes(Case):
         except Refused as refused:
             self.assertEqual(refused.status, "purpose-violation", refused)
             return False
-        self.verify((self.data if purpose == "data" else self.demo).certificate(), SCHEME, message, signature)
+        self.verify((self.data if purpose == "data-raw" else self.demo).certificate(), SCHEME, message, signature)
         return True
 
     def test_messages(self):
         expected = {
             "tls-client": ["the client's handshake"],
             "tls-server": ["the server's handshake"],
-            "data": ["a message"],
+            "data-raw": ["a message"],
             "digest": list(MESSAGES),
         }
         for purpose, allowed in expected.items():
@@ -79,7 +79,7 @@ class Purposes(Case):
         for purpose, side in (("tls-client", "client"), ("tls-server", "server")):
             signature = self.handle(purpose).sign_transcript(SCHEME, DIGEST)
             self.verify(self.demo.certificate(), SCHEME, certificate_verify(side, DIGEST), signature)
-        for purpose in ("data", "digest"):
+        for purpose in ("data-raw", "digest"):
             with self.assertRaises(Refused) as caught:
                 self.handle(purpose).sign_transcript(SCHEME, DIGEST)
             self.assertIn(caught.exception.status, ("purpose-violation", "invalid-argument"), purpose)
@@ -87,7 +87,7 @@ class Purposes(Case):
     def test_digests(self):
         signature = self.handle("digest").sign_digest(SCHEME, hashlib.sha256(b"anything").digest())
         self.verify(self.demo.certificate(), SCHEME, b"anything", signature)
-        for purpose in ("tls-client", "tls-server", "data"):
+        for purpose in ("tls-client", "tls-server", "data-raw"):
             with self.assertRaises(Refused) as caught:
                 self.handle(purpose).sign_digest(SCHEME, DIGEST)
             self.assertEqual(caught.exception.status, "purpose-violation", purpose)
@@ -121,7 +121,7 @@ class Purposes(Case):
             self.assertIn(caught.exception.status, ("not-ready", "invalid-argument"))
 
     def test_who_may_open(self):
-        self.refused("AccessDenied", self.demo.open, "data")
+        self.refused("AccessDenied", self.demo.open, "data-raw")
         self.refused("AccessDenied", self.data.open, "tls-client")
         self.refused("AccessDenied", self.data.open, "digest")
         self.refused("InvalidArgument", self.demo.open, "weather")
@@ -172,22 +172,22 @@ ServerAnchors={CA}/server.pem
 Authenticate=credential:enrollment-password
 User=demo
 [Access]
-data=user:{os.getuid()}
+data-raw=user:{os.getuid()}
 """)
         short = self.identity("short")
         short.wait("ready")
-        opened = short.open("data")
+        opened = short.open("data-raw")
         self.addCleanup(opened.close)
         opened.sign_message(SCHEME, b"x")
         short.call("Retire")
         opened.wait_closed()
         self.assertEqual(short.state(), "retired")
-        self.refused("Retired", short.open, "data")
+        self.refused("Retired", short.open, "data-raw")
         short.enroll(new_key=True)
         short.wait("ready")
-        with short.open("data") as again:
+        with short.open("data-raw") as again:
             again.sign_message(SCHEME, b"x")
-        held = short.open("data")
+        held = short.open("data-raw")
         self.addCleanup(held.close)
         self.configure("short", None)
         held.wait_closed()

@@ -74,7 +74,7 @@ class Flood(Hostile):
         asked, begins = 300, len(log("identityd"))
         for _ in range(asked):
             self.refused("AccessDenied", self.demo.sign, SCHEME, b"x")
-        lines = log("identityd")[begins:].count("demo: Denied for data to uid")
+        lines = log("identityd")[begins:].count("demo: Denied for data-raw to uid")
         self.assertGreater(lines, 0)
         self.demo.open("digest").close()
         self.assertIn("demo: Granted for digest", log("identityd")[begins:], "what is granted is not held back with it")
@@ -84,8 +84,8 @@ class Flood(Hostile):
         # On a slow machine there may be more than one window, which is half a minute.
         windows = len(summaries)
         self.assertGreater(windows, 0, text[-2000:])
-        self.assertLessEqual(text.count("demo: Denied for data to uid"), 32 * (windows + 1))
-        self.assertEqual(text.count("demo: Denied for data to uid") + sum(int(count) for count, _ in summaries), asked)
+        self.assertLessEqual(text.count("demo: Denied for data-raw to uid"), 32 * (windows + 1))
+        self.assertEqual(text.count("demo: Denied for data-raw to uid") + sum(int(count) for count, _ in summaries), asked)
         self.renewed_pid()
 
 
@@ -93,16 +93,16 @@ class Granted(Hostile):
     def test_only_what_is_given(self):
         """Whom [Access] admits, and who is refused for another reason, was granted nothing."""
         self.configure("later", f"[Identity]\nSubject=CN=later\n[Enrollment]\nProtocol=manual\nAnchors={CA}/root.pem\n"
-                                f"[Access]\ndata=user:{os.getuid()}\n")
+                                f"[Access]\ndata-raw=user:{os.getuid()}\n")
         later, begins = self.identity("later"), len(log("identityd"))
         later.wait("empty")
         self.refused("NotReady", later.sign, SCHEME, b"x")
-        self.refused("NotReady", later.open, "data")
+        self.refused("NotReady", later.open, "data-raw")
         self.refused("InvalidArgument", self.data.sign, "rot13", b"x")
         self.assertNotIn("Granted", log("identityd")[begins:])
         self.data.sign(SCHEME, b"x")
-        self.data.open("data").close()
-        self.assertEqual(log("identityd")[begins:].count("demo-data: Granted for data to uid"), 2)
+        self.data.open("data-raw").close()
+        self.assertEqual(log("identityd")[begins:].count("demo-data: Granted for data-raw to uid"), 2)
 
 
 class Arguments(Hostile):

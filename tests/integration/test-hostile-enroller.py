@@ -79,7 +79,7 @@ class Hostile(Lifecycle):
         self.assertEqual(pid_of_daemon(), self.pid)
         os.kill(self.pid, 0)
         self.assertEqual((identity.state(), identity.generation()), ("ready", generation))
-        with identity.open("data" if identity.name == "two" else "digest") as opened:
+        with identity.open("data-raw" if identity.name == "two" else "digest") as opened:
             self.verify(identity.certificate(), SCHEME, b"lives on", opened.sign_message(SCHEME, b"lives on"))
 
     def hostile(self, cases, attempt=None, identity=None, error=("EnrollmentFailed",)):
@@ -156,8 +156,8 @@ class Questions(Hostile):
 
     def test_tls_for_data(self):
         """An identity that signs data gets no certificate of a TLS peer."""
-        two = self.made("two", configuration(access="data"))
-        self.hostile({usage: (self.refused(CREATE_REQUEST, tlv(EKU, usage)), "data") for usage in (TLS_CLIENT, TLS_SERVER)},
+        two = self.made("two", configuration(access="data-raw"))
+        self.hostile({usage: (self.refused(CREATE_REQUEST, tlv(EKU, usage)), "data-raw") for usage in (TLS_CLIENT, TLS_SERVER)},
                      lambda behaviour: self.fresh(behaviour, two), two)
 
     def test_a_request_although_one_was_given(self):
@@ -198,7 +198,7 @@ class Questions(Hostile):
 
     def test_digests(self):
         """With AllowTLS12= of digests, and of nothing that is none."""
-        two = self.made("two", configuration(enrollment=f"{USUAL}\nAuthenticate=identity:demo\nAllowTLS12=yes", access="data"))
+        two = self.made("two", configuration(enrollment=f"{USUAL}\nAuthenticate=identity:demo\nAllowTLS12=yes", access="data-raw"))
         self.hostile({f"of {size} bytes": (self.refused(SIGN_DIGEST, bytes(size), P256), "digest", str(size)) for size in (0, 31, 33, 48, 64, 65, PAYLOAD_MAX)},
                      lambda behaviour: self.fresh(behaviour, two), two, UNFIT)
 

@@ -205,7 +205,7 @@ class Retirement(Life):
         path, state = f"{SANDBOX}/etc/identities/leaving.conf", SANDBOX + "/state/leaving"
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"[Identity]\nSubject=CN=leaving\n[Enrollment]\nServer={EST}\nAnchors={CA}/root.pem\nServerAnchors={CA}/server.pem\n"
-                       f"Authenticate=credential:enrollment-password\nUser=demo\n[Access]\ndata=user:{os.getuid()}\n")
+                       f"Authenticate=credential:enrollment-password\nUser=demo\n[Access]\ndata-raw=user:{os.getuid()}\n")
         self.addCleanup(self.manager, "Reload")
         self.addCleanup(os.unlink, path)
         self.manager("Reload")
@@ -274,7 +274,7 @@ class Configuration(Life):
         self.bad(good + "[Weather]\n", "bad.conf:6", "Weather")
         self.bad(good + "[Key]\nAlgorithm=rsa-512\n", "bad.conf:7", "rsa-2048")
         self.bad(good + "[Renewal]\nAt=120%\n", "bad.conf:7", "At", "95%")
-        self.bad(good + "[Access]\ndata=user:root\ntls-client=user:root\n", "bad.conf", "data")
+        self.bad(good + "[Access]\ndata-raw=user:root\ntls-client=user:root\n", "bad.conf", "data-raw")
         self.bad(good.replace("https:", "http:"), "bad.conf:4", "https")
         self.bad(good + "Authenticate=identity:nobody\n", "bad.conf", "nobody", logged=("bad: ", "identity:nobody"))
 
@@ -346,7 +346,7 @@ class Configuration(Life):
         directory = SANDBOX + "/etc/identities/demo-data.conf.d"
         os.mkdir(directory)
         with open(directory + "/10-none.conf", "w", encoding="utf-8") as file:
-            file.write("[Access]\ndata=user:4242\n")
+            file.write("[Access]\ndata-raw=user:4242\n")
         self.manager("Reload")
         self.refused("AccessDenied", self.data.sign, SCHEME, b"x")
         shutil.rmtree(directory)

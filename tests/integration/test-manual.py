@@ -84,7 +84,7 @@ Anchors={CA}/root.pem
 ServerAnchors={CA}/server.pem
 Authenticate=identity:factory
 [Access]
-data=user:{os.getuid()}
+data-raw=user:{os.getuid()}
 """)
         owner = self.identity("owner")
         owner.wait("ready")

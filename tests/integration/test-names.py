@@ -14,7 +14,7 @@ BOTH = ("simpleenroll", "simplereenroll")
 
 def configuration(more="", san="dns:Host-A.Example uri:urn:example:x"):
     return (f"[Identity]\nSubject=CN=Device-1,O=Example AG\n{'SubjectAltName=' + san if san else ''}\n[Enrollment]\n{USUAL}\n"
-            f"{PASSWORD}\n{more}\n[Access]\ndata=user:{os.getuid()}\n")
+            f"{PASSWORD}\n{more}\n[Access]\ndata-raw=user:{os.getuid()}\n")
 
 
 def names(identity):

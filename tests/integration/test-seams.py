@@ -476,9 +476,9 @@ class Zz(Seams):
         """At its end a certificate signs nothing more, on whatever was opened before; the handle lives, and says so."""
         late = "[Renewal]\nAt=95%\nJitter=0%\n"
         one = self.made("one", configuration(late, access="digest tls-client tls-server"))
-        two = self.made("two", configuration(late, access="data"))
+        two = self.made("two", configuration(late, access="data-raw"))
         handles = [(identity, purpose, identity.open(purpose)) for identity, purpose in
-                   ((one, "digest"), (one, "tls-client"), (one, "tls-server"), (two, "data"))]
+                   ((one, "digest"), (one, "tls-client"), (one, "tls-server"), (two, "data-raw"))]
         for _, _, opened in handles:
             self.addCleanup(opened.close)
         end = max(int(identity.get("NotAfter")) for identity in (one, two)) / 1e6
@@ -519,8 +519,8 @@ class Zz(Seams):
     def asks(self, opened, purpose, generation):
         if purpose == "digest":
             opened.sign_digest(SCHEME, bytes(32), generation)
-        elif purpose == "data":
-            opened.sign_message(SCHEME, b"data", generation)
+        elif purpose == "data-raw":
+            opened.sign_message(SCHEME, b"data-raw", generation)
         else:
             opened.sign_transcript(SCHEME, bytes(32), generation)
 

@@ -20,7 +20,7 @@ USUAL = f"Server={EST}\nAnchors={CA}/root.pem\nServerAnchors={CA}/server.pem\n{P
 
 
 def configuration(enrollment, more=""):
-    return f"[Identity]\nSubject=CN=%d,O=test\n[Enrollment]\n{enrollment}\n[Access]\ndata=user:{os.getuid()}\n{more}"
+    return f"[Identity]\nSubject=CN=%d,O=test\n[Enrollment]\n{enrollment}\n[Access]\ndata-raw=user:{os.getuid()}\n{more}"
 
 
 class Proxy:

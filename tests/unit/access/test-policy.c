@@ -187,7 +187,7 @@ static void test_unknown_caller(void **state) {
                          { ACCESS_RULE_GROUP, (char *) "99999999999999999999" } };
     AccessRules rules = { bad, 2 };
     AccessDecision decision;
-    access_decide(&rules, PURPOSE_DATA, &no_groups, true, &names, &decision);
+    access_decide(&rules, PURPOSE_DATA_RAW, &no_groups, true, &names, &decision);
     assert_false(decision.admitted);
 }
 
@@ -197,21 +197,21 @@ static void test_reasons(void **state) {
         bool units_allowed;
         const char *reason;
     } cases[] = {
-        { "", NULL, true, "[Access] data= is not set, so nobody is admitted" },
-        { "user:root", NULL, true, "no [Access] data= rule admits uid 1000" },
-        { "user:root", "a.service", true, "no [Access] data= rule admits uid 1000 in a.service" },
-        { "user:broken", NULL, true, "no [Access] data= rule admits uid 1000; broken could not be looked up" },
+        { "", NULL, true, "[Access] data-raw= is not set, so nobody is admitted" },
+        { "user:root", NULL, true, "no [Access] data-raw= rule admits uid 1000" },
+        { "user:root", "a.service", true, "no [Access] data-raw= rule admits uid 1000 in a.service" },
+        { "user:broken", NULL, true, "no [Access] data-raw= rule admits uid 1000; broken could not be looked up" },
         { "unit:b.service", NULL, true,
-          "no [Access] data= rule admits uid 1000; its unit is not known to the system's service manager" },
+          "no [Access] data-raw= rule admits uid 1000; its unit is not known to the system's service manager" },
         { "unit:b.service", "b.service", false,
-          "no [Access] data= rule admits uid 1000 in b.service; unit: rules do not count here" },
+          "no [Access] data-raw= rule admits uid 1000 in b.service; unit: rules do not count here" },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         Caller caller = caller_of(1000, NULL, 0, cases[i].unit);
         AccessRules rules = rules_of(cases[i].words);
         AccessDecision decision;
-        access_decide(&rules, PURPOSE_DATA, &caller, cases[i].units_allowed, &names, &decision);
+        access_decide(&rules, PURPOSE_DATA_RAW, &caller, cases[i].units_allowed, &names, &decision);
         assert_string_equal(decision.reason, cases[i].reason);
         access_rules_clear(&rules);
     }
@@ -221,7 +221,7 @@ static void test_reasons(void **state) {
     Caller caller = caller_of(1000, NULL, 0, unit);
     AccessRules rules = rules_of("unit:b.service");
     AccessDecision decision;
-    access_decide(&rules, PURPOSE_DATA, &caller, false, &names, &decision);
+    access_decide(&rules, PURPOSE_DATA_RAW, &caller, false, &names, &decision);
     assert_true(strlen(decision.reason) < sizeof(decision.reason));
     access_rules_clear(&rules);
 }

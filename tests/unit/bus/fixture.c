@@ -64,7 +64,7 @@ void world_start_manager(World *world) {
         (void) snprintf(text, sizeof text,
                         "[Identity]\nSubject=CN=%s\n[Enrollment]\nProtocol=manual\nAnchors=%s/etc/ca.pem\n%s%u\n",
                         i ? "other" : "hand", world->root,
-                        i ? "[Key]\nAlgorithm=ecdsa-p256\n#" : "[Access]\ndata=user:", (unsigned) getuid());
+                        i ? "[Key]\nAlgorithm=ecdsa-p256\n#" : "[Access]\ndata-raw=user:", (unsigned) getuid());
         write_file(world, i ? "etc/identities/other.conf" : "etc/identities/hand.conf", text);
     }
     assert_int_equal(manager_new(world->loop, &world->manager), 0);

@@ -39,8 +39,8 @@ typedef struct World {
 
 /* cmocka's: the bus alone, with a client; … */
 int world_setup(void **state);
-/* … and with identityd, which has its name. The identities are `hand` (Protocol=manual, [Access] data= for our user)
- * and `other` (the same, without [Access]); both are empty. */
+/* … and with identityd, which has its name. The identities are `hand` (Protocol=manual, [Access] data-raw= for our
+ * user) and `other` (the same, without [Access]); both are empty. */
 int world_setup_whole(void **state);
 int world_teardown(void **state);
 

@@ -106,7 +106,7 @@ static void test_options(void **state) {
         world_call(world, HAND, member, &reply, "s", "no dictionary");
         assert_string_equal(reply.error, SD_BUS_ERROR_INVALID_ARGS);
     }
-    world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data", 1, "new-key", "b", true);
+    world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data-raw", 1, "new-key", "b", true);
     assert_refused(&reply, "InvalidArgument");
     assert_non_null(strstr(reply.text, "known: none"));
     assert_int_equal(open_calls(world), 0);
@@ -217,9 +217,9 @@ static void test_open_credential(void **state) {
     world_make_ready(world);
     for (unsigned i = 0; i < 2; i++) {
         if (i)
-            world_call(world, NULL, "OpenCredential", &reply, "ssa{sv}", "hand", "data", 0);
+            world_call(world, NULL, "OpenCredential", &reply, "ssa{sv}", "hand", "data-raw", 0);
         else
-            world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data", 0);
+            world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data-raw", 0);
         assert_answered(&reply);
         assert_true(sd_bus_message_read(reply.message, "h", &fd) >= 0);
         assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), 0);
@@ -229,9 +229,9 @@ static void test_open_credential(void **state) {
     assert_refused(&reply, "InvalidArgument");
     world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "digest", 0);
     assert_refused(&reply, "AccessDenied");
-    world_call(world, NULL, "OpenCredential", &reply, "ssa{sv}", "nobody", "data", 0);
+    world_call(world, NULL, "OpenCredential", &reply, "ssa{sv}", "nobody", "data-raw", 0);
     assert_refused(&reply, "NoSuchIdentity");
-    world_call(world, OTHER, "OpenCredential", &reply, "sa{sv}", "data", 0);
+    world_call(world, OTHER, "OpenCredential", &reply, "sa{sv}", "data-raw", 0);
     assert_refused(&reply, "AccessDenied");
 }
 
@@ -249,7 +249,7 @@ static void test_retire_and_reset(void **state) {
     assert_string_equal(world_text(world, HAND, "State"), "retired");
     sign(world, HAND, "ecdsa_secp256r1_sha256", 10, &reply);
     assert_refused(&reply, "Retired");
-    world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data", 0);
+    world_call(world, HAND, "OpenCredential", &reply, "sa{sv}", "data-raw", 0);
     assert_refused(&reply, "Retired");
     world_call(world, HAND, "Renew", &reply, "a{sv}", 0);
     assert_null(reply.message);

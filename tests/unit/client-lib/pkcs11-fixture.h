@@ -23,6 +23,6 @@ CK_OBJECT_HANDLE find_object(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class, c
 /* Begins and makes a signature with `mechanism`; the first failure. */
 CK_RV sign_with(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key, const void *data,
                 CK_ULONG size, unsigned char *signature, CK_ULONG *signature_size);
-/* Whether the signature, in the form of PKCS#11, is one of `data` by the certificate's key. */
+/* Whether the signature, in the form of PKCS#11, is one of `data-raw` by the certificate's key. */
 int verify_as(const char *chain, gnutls_sign_algorithm_t algorithm, const void *data, size_t size,
               const unsigned char *signature, CK_ULONG signature_size);

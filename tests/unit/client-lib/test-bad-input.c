@@ -184,7 +184,7 @@ static void test_unknown_name(void **state) {
 }
 
 static void test_wrong_purpose(void **state) {
-    static const char *const urls[] = { URL "?purpose=tls-client", URL "?purpose=tls-server", URL "?purpose=data" };
+    static const char *const urls[] = { URL "?purpose=tls-client", URL "?purpose=tls-server", URL "?purpose=data-raw" };
 
     for (size_t i = 0; i < ARRAY_LENGTH(urls); i++) {
         gnutls_privkey_t key = NULL;

@@ -44,7 +44,7 @@ static void send_state(int socket, uint32_t serial) {
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
     assert_int_equal(tlv_append_string(&body, HANDLE_STATE_IDENTITY, "mqtt"), 0);
-    assert_int_equal(tlv_append_string(&body, HANDLE_STATE_PURPOSE, "data"), 0);
+    assert_int_equal(tlv_append_string(&body, HANDLE_STATE_PURPOSE, "data-raw"), 0);
     assert_int_equal(tlv_append_string(&body, HANDLE_STATE_STATE, "ready"), 0);
     send_packet(socket, HANDLE_STATE, 0, serial, bytes_view(&body));
 }
@@ -354,7 +354,7 @@ static void test_bus_errors(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_refuse(fixture.fake, table[i].name, "the words");
-        int r = open_credential("mqtt", "data", connection_now() + 25000000);
+        int r = open_credential("mqtt", "data-raw", connection_now() + 25000000);
         if (r != table[i].r)
             fail_msg("%s: %d instead of %d: %s", table[i].name, r, table[i].r, identityd_last_error());
         assert_error_says(table[i].says);
@@ -373,11 +373,11 @@ static void test_bad_replies(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         fake_identityd_set_fault(fixture.fake, table[i].fault);
-        assert_int_equal(open_credential("mqtt", "data", connection_now() + 25000000), -EBADMSG);
+        assert_int_equal(open_credential("mqtt", "data-raw", connection_now() + 25000000), -EBADMSG);
         assert_error_says(table[i].says);
     }
     fake_identityd_set_fault(fixture.fake, FAKE_FAULT_NONE);
-    int fd = open_credential("mqtt", "data", connection_now() + 25000000);
+    int fd = open_credential("mqtt", "data-raw", connection_now() + 25000000);
     assert_true(fd >= 3);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     close(fd);

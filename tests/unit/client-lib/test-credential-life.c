@@ -27,7 +27,7 @@ static void count_calls(identityd_credential *credential, uint32_t generation, v
 }
 
 static void test_new_generation(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     identityd_snapshot *before = NULL, *after = NULL;
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
@@ -67,7 +67,7 @@ static void test_new_generation(void **state) {
 
 /* A change that a signature's wait took in is told all the same: by the callback, the descriptor and process(). */
 static void test_change_between_request_and_answer(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
     int fd = identityd_credential_fd(credential);
@@ -89,7 +89,7 @@ static void test_change_between_request_and_answer(void **state) {
 }
 
 static void test_restart_and_reopen(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     identityd_snapshot *snapshot = NULL;
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
@@ -124,7 +124,7 @@ static void test_restart_and_reopen(void **state) {
 }
 
 static void test_closed_while_signing(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
 
@@ -138,7 +138,7 @@ static void test_closed_while_signing(void **state) {
 
 /* The last State says why, also when it is found only together with the end of the connection. */
 static void test_revoked(void **state) {
-    identityd_credential *credential = open_for("data"), *late = open_for("data");
+    identityd_credential *credential = open_for("data-raw"), *late = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
 
@@ -179,7 +179,7 @@ static int child_checks(identityd_credential *credential) {
 }
 
 static void test_fork(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
     int status, fd = identityd_credential_fd(credential);
@@ -214,7 +214,7 @@ static void *sign_until_stopped(void *userdata) {
 
 /* The locks are held by another thread at the time of most of these forks: the child must not wait for them. */
 static void test_fork_while_locked(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     pthread_t thread;
     void *result;
     int status;
@@ -261,7 +261,7 @@ static void *sign_many(void *userdata) {
 }
 
 static void test_threads_across_renewals(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     pthread_t threads[4];
 
     for (size_t i = 0; i < ARRAY_LENGTH(threads); i++)

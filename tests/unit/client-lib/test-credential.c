@@ -27,13 +27,13 @@ static unsigned count_descriptors(void) {
 /* ---- opening ---- */
 
 static void test_open_and_snapshot(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     identityd_snapshot *snapshot = NULL;
     size_t size = 0;
 
     assert_int_equal(identityd_credential_snapshot(credential, &snapshot), 0);
     assert_string_equal(identityd_snapshot_identity(snapshot), "mqtt");
-    assert_string_equal(identityd_snapshot_purpose(snapshot), "data");
+    assert_string_equal(identityd_snapshot_purpose(snapshot), "data-raw");
     assert_string_equal(identityd_snapshot_state(snapshot), "ready");
     assert_int_equal(identityd_snapshot_generation(snapshot), 1);
     assert_true(identityd_snapshot_not_after(snapshot) == UINT64_C(4000000000000000));
@@ -55,14 +55,14 @@ static void test_open_and_snapshot(void **state) {
 static void test_open_arguments(void **state) {
     identityd_credential *credential = NULL;
 
-    assert_int_equal(identityd_credential_open(NULL, "data", &credential), -EINVAL);
-    assert_int_equal(identityd_credential_open("", "data", &credential), -EINVAL);
-    assert_int_equal(identityd_credential_open("../mqtt", "data", &credential), -EINVAL);
+    assert_int_equal(identityd_credential_open(NULL, "data-raw", &credential), -EINVAL);
+    assert_int_equal(identityd_credential_open("", "data-raw", &credential), -EINVAL);
+    assert_int_equal(identityd_credential_open("../mqtt", "data-raw", &credential), -EINVAL);
     assert_error_says("../mqtt");
     assert_int_equal(identityd_credential_open("mqtt", NULL, &credential), -EINVAL);
     assert_int_equal(identityd_credential_open("mqtt", "everything", &credential), -EINVAL);
     assert_error_says("everything");
-    assert_int_equal(identityd_credential_open("mqtt", "data", NULL), -EINVAL);
+    assert_int_equal(identityd_credential_open("mqtt", "data-raw", NULL), -EINVAL);
     assert_null(credential);
     assert_int_equal(fake_identityd_opened(fixture.fake), 0);
 }
@@ -70,7 +70,7 @@ static void test_open_arguments(void **state) {
 static void test_unknown_identity(void **state) {
     identityd_credential *credential = NULL;
 
-    assert_int_equal(identityd_credential_open("nobody", "data", &credential), -ENOENT);
+    assert_int_equal(identityd_credential_open("nobody", "data-raw", &credential), -ENOENT);
     assert_error_says("There is no identity 'nobody'");
     assert_null(credential);
 }
@@ -102,7 +102,7 @@ static void test_refusals_of_the_service(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         identityd_credential *credential = NULL;
         fake_identityd_refuse(fixture.fake, table[i].name, "Because the test\nsays so.");
-        assert_int_equal(identityd_credential_open("mqtt", "data", &credential), table[i].r);
+        assert_int_equal(identityd_credential_open("mqtt", "data-raw", &credential), table[i].r);
         assert_error_says("says so.");
         assert_null(strchr(identityd_last_error(), '\n'));
         assert_null(credential);
@@ -113,10 +113,10 @@ static void test_service_absent(void **state) {
     identityd_credential *credential = NULL;
 
     fake_identityd_leave_bus(fixture.fake);
-    assert_int_equal(identityd_credential_open("mqtt", "data", &credential), -EHOSTDOWN);
+    assert_int_equal(identityd_credential_open("mqtt", "data-raw", &credential), -EHOSTDOWN);
     assert_error_says("not running");
     fake_identityd_join_bus(fixture.fake);
-    identityd_credential_free(open_for("data"));
+    identityd_credential_free(open_for("data-raw"));
 }
 
 static void test_bus_absent(void **state) {
@@ -124,7 +124,7 @@ static void test_bus_absent(void **state) {
     char *address = strdup(getenv("DBUS_SYSTEM_BUS_ADDRESS"));
 
     setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
-    assert_int_equal(identityd_credential_open("mqtt", "data", &credential), -EHOSTDOWN);
+    assert_int_equal(identityd_credential_open("mqtt", "data-raw", &credential), -EHOSTDOWN);
     assert_error_says("system bus");
     setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
     free(address);
@@ -144,7 +144,7 @@ static void test_bad_replies(void **state) {
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
         identityd_credential *credential = NULL;
         fake_identityd_set_fault(fixture.fake, table[i].fault);
-        int r = identityd_credential_open("mqtt", "data", &credential);
+        int r = identityd_credential_open("mqtt", "data-raw", &credential);
         if (r != table[i].r)
             fail_msg("fault %d: %d instead of %d: %s", (int) table[i].fault, r, table[i].r, identityd_last_error());
         assert_true(identityd_last_error()[0] != '\0');
@@ -159,7 +159,7 @@ static void test_no_descriptor_leaks(void **state) {
     unsigned before = count_descriptors();
 
     for (unsigned i = 0; i < 20; i++) {
-        identityd_credential *credential = open_for("data");
+        identityd_credential *credential = open_for("data-raw");
         assert_true(identityd_credential_fd(credential) >= 0);
         set_generation(1 + i % 2, "ready");
         (void) identityd_credential_process(credential);
@@ -182,7 +182,7 @@ static int count_after_exec(void) {
 
 static void test_descriptors_are_closed_on_exec(void **state) {
     int before = count_after_exec();
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
 
     assert_true(identityd_credential_fd(credential) >= 0);
     assert_int_equal(count_after_exec(), before);
@@ -195,7 +195,8 @@ static void test_from_fd(void **state) {
     size_t size = 0;
     int pipes[2];
 
-    assert_int_equal(identityd_credential_from_fd(fake_identityd_handle(fixture.fake, "mqtt", "data"), &credential), 0);
+    assert_int_equal(identityd_credential_from_fd(fake_identityd_handle(fixture.fake, "mqtt", "data-raw"), &credential),
+                     0);
     assert_int_equal(identityd_sign_message(credential, 0, P256, "hello", 5, signature, &size), 0);
     assert_true(verify(fixture.chain, "hello", 5, signature, size) >= 0);
     /* what it was opened with is known from its State */
@@ -236,7 +237,7 @@ static void test_sign_each_way(void **state) {
 }
 
 static void test_sign_limits(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     char *message = calloc(1, IDENTITYD_MESSAGE_MAX + 1);
     size_t size = 77;
@@ -285,7 +286,7 @@ static void test_status_becomes_errno(void **state) {
         { FAILURE_TPM_REPLACED, -ENODEV }, { FAILURE_RETIRED, -ENOKEY },       { FAILURE_BUSY, -EBUSY },
         { FAILURE_STORAGE, -EIO },         { (FailureKind) 999, -EIO },
     };
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
 
@@ -307,7 +308,7 @@ static void test_no_certificate_yet(void **state) {
     size_t size;
 
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "young", .state = "empty" });
-    assert_int_equal(identityd_credential_open("young", "data", &credential), 0);
+    assert_int_equal(identityd_credential_open("young", "data-raw", &credential), 0);
     assert_int_equal(identityd_sign_message(credential, 0, P256, "x", 1, signature, &size), -EAGAIN);
     assert_error_says("empty");
     identityd_credential_free(credential);
@@ -321,7 +322,7 @@ static void test_rsa(void **state) {
     fake_identityd_set(
         fixture.fake,
         &(FakeIdentity) { .name = "rsa", .generation = 1, .key = fixture.rsa_key, .chain = fixture.rsa_chain });
-    assert_int_equal(identityd_credential_open("rsa", "data", &credential), 0);
+    assert_int_equal(identityd_credential_open("rsa", "data-raw", &credential), 0);
     assert_int_equal(identityd_sign_message(credential, 0, 0x0401, "x", 1, signature, &size), 0);
     assert_int_equal(size, 256);
     assert_true(verify(fixture.rsa_chain, "x", 1, signature, size) >= 0);
@@ -331,7 +332,7 @@ static void test_rsa(void **state) {
 static void *fail_to_open(void *userdata) {
     identityd_credential *credential = NULL;
 
-    return identityd_credential_open("elsewhere", "data", &credential) == -ENOENT &&
+    return identityd_credential_open("elsewhere", "data-raw", &credential) == -ENOENT &&
                    strstr(identityd_last_error(), "elsewhere")
                ? NULL
                : (void *) 1;
@@ -342,7 +343,7 @@ static void test_last_error_is_per_thread(void **state) {
     pthread_t thread;
     void *result;
 
-    assert_int_equal(identityd_credential_open("here", "data", &credential), -ENOENT);
+    assert_int_equal(identityd_credential_open("here", "data-raw", &credential), -ENOENT);
     assert_int_equal(pthread_create(&thread, NULL, fail_to_open, NULL), 0);
     pthread_join(thread, &result);
     assert_null(result);

@@ -185,8 +185,8 @@ static void test_data_purpose(void **state) {
 
     open_both(&client, &server);
     party_clear(&client);
-    party_open(&client, "device", "data");
-    assert_fails(&client, &server, "data credential cannot authenticate", NULL);
+    party_open(&client, "device", "data-raw");
+    assert_fails(&client, &server, "data-raw credential cannot authenticate", NULL);
     clear_both(&client, &server);
 }
 

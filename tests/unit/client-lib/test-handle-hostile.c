@@ -64,7 +64,7 @@ static void field(Raw *raw, uint16_t tag, const void *value, size_t size) {
 
 static void state_fields(Raw *raw) {
     field(raw, HANDLE_STATE_IDENTITY, "mqtt", 4);
-    field(raw, HANDLE_STATE_PURPOSE, "data", 4);
+    field(raw, HANDLE_STATE_PURPOSE, "data-raw", 8);
     field(raw, HANDLE_STATE_STATE, "ready", 5);
 }
 
@@ -225,7 +225,7 @@ static void test_bad_fields(void **state) {
         const void *value;
         size_t size;
     } table[] = {
-        { HANDLE_STATE_IDENTITY, "mqtt", 4 },     { HANDLE_STATE_PURPOSE, "data", 4 }, /* twice */
+        { HANDLE_STATE_IDENTITY, "mqtt", 4 },     { HANDLE_STATE_PURPOSE, "data-raw", 8 }, /* twice */
         { HANDLE_STATE_STATE, "ready", 5 },       { HANDLE_STATE_SCHEMES, "\3", 1 },
         { HANDLE_STATE_NOT_AFTER, "1234567", 7 }, { HANDLE_STATE_NOT_AFTER, "123456789", 9 },
         { HANDLE_STATE_OLDEST, "123", 3 },        { HANDLE_STATE_FILES, "\1", 1 },
@@ -253,7 +253,7 @@ static void test_bad_fields(void **state) {
         if (replaced[i].tag != HANDLE_STATE_IDENTITY)
             field(&raw, HANDLE_STATE_IDENTITY, "mqtt", 4);
         if (replaced[i].tag != HANDLE_STATE_PURPOSE)
-            field(&raw, HANDLE_STATE_PURPOSE, "data", 4);
+            field(&raw, HANDLE_STATE_PURPOSE, "data-raw", 8);
         if (replaced[i].tag != HANDLE_STATE_STATE)
             field(&raw, HANDLE_STATE_STATE, "ready", 5);
         expect_open(&raw, NULL, 0, -EBADMSG); /* missing */
@@ -462,7 +462,7 @@ static void test_another_identity_later(void **state) {
     raw.size = 0;
     header(&raw, HANDLE_STATE, 0, 0, 1);
     field(&raw, HANDLE_STATE_IDENTITY, "evil", 4);
-    field(&raw, HANDLE_STATE_PURPOSE, "data", 4);
+    field(&raw, HANDLE_STATE_PURPOSE, "data-raw", 8);
     field(&raw, HANDLE_STATE_STATE, "ready", 5);
     send_raw(wire.theirs, &raw);
     assert_int_equal(identityd_credential_process(credential), -EPIPE);

@@ -416,7 +416,7 @@ static void test_refusals(void **state) {
                                                        .key = fixture.key,
                                                        .chain = fixture.chain,
                                                        .blocked = FAILURE_TPM_UNAVAILABLE });
-    expect_no_signature(key, "identityd:mqtt: signing with mqtt for data: the fake blocks this identity");
+    expect_no_signature(key, "identityd:mqtt: signing with mqtt for data-raw: the fake blocks this identity");
     set_generation(1, "ready");
     expect_signature(key, &schemes[0], 20);
     EVP_PKEY_free(key);

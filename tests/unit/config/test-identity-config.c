@@ -101,7 +101,7 @@ static void test_everything(void **state) {
     assert_int_equal(config->access[PURPOSE_TLS_CLIENT].rules[0].kind, ACCESS_RULE_UNIT);
     assert_string_equal(config->access[PURPOSE_TLS_CLIENT].rules[1].name, "telemetry");
     assert_int_equal(config->access[PURPOSE_TLS_SERVER].rules[1].kind, ACCESS_RULE_GROUP);
-    assert_int_equal(config->access[PURPOSE_DATA].count + config->access[PURPOSE_DIGEST].count, 0);
+    assert_int_equal(config->access[PURPOSE_DATA_RAW].count + config->access[PURPOSE_DIGEST].count, 0);
 }
 
 static void test_defaults(void **state) {
@@ -211,7 +211,7 @@ static void test_refused_values(void **state) {
         { "Peers", "Anchors=peers.pem", "must be an absolute path" },
         { "Access", "tls-client=mosquitto", "\"mosquitto\": must be user:NAME, group:NAME" },
         { "Access", "tls-client=user:a unit:b", "\"unit:b\": must be user:NAME" },
-        { "Access", "tls=user:a", "unknown key; known are tls-client=, tls-server=, data=, digest=" },
+        { "Access", "tls=user:a", "unknown key; known are tls-client=, tls-server=, data-raw=, digest=" },
         { "Other", "X=y", NULL },
     };
     const Fixture *fixture = *state;
@@ -364,7 +364,7 @@ static void test_warnings(void **state) {
         { GOOD "[Revocation]\nCheck=none\nAfterRevocation=enroll\n", "has no effect with Check=none", 9 },
         { GOOD "[Revocation]\nCheck=ocsp\nCRL=http://a/b\n", "has no effect without crl in Check=", 9 },
         { GOOD "[Access]\ntls-client=user:a\ndigest=user:a\n", "can sign anything with this key", 9 },
-        { GOOD "[Access]\ndata=user:a\ndigest=user:a\n", "can sign anything with this key", 9 },
+        { GOOD "[Access]\ndata-raw=user:a\ndigest=user:a\n", "can sign anything with this key", 9 },
         { "[Identity]\nSubject=CN=a\n[Enrollment]\nProtocol=manual\nAnchors=/a\nServer=https://a/b\n",
           "has no effect with Protocol=manual", 6 },
     };
@@ -382,18 +382,18 @@ static void test_warnings(void **state) {
 
 static void test_access_mixture(void **state) {
     static const char *const bad[] = { "tls-client", "tls-server" }, *const purposes[] = { "tls-client", "tls-server",
-                                                                                           "data", "digest" };
+                                                                                           "data-raw", "digest" };
     const Fixture *fixture = *state;
     _cleanup_problems_ Problems problems = { 0 };
     char text[512];
 
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         IdentityConfig *config = NULL;
-        (void) snprintf(text, sizeof(text), "%s[Access]\n%s=user:a\ndata=user:b\n", GOOD, bad[i]);
+        (void) snprintf(text, sizeof(text), "%s[Access]\n%s=user:a\ndata-raw=user:b\n", GOOD, bad[i]);
         fixture_write(fixture, "etc/identities/x.conf", text);
         assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
         expect_problem(fixture, &problems, false, "etc/identities/x.conf", 9,
-                       "[Access] data=user:b: must not stand beside tls-");
+                       "[Access] data-raw=user:b: must not stand beside tls-");
     }
     for (size_t i = 0; i < ARRAY_LENGTH(purposes); i++) {
         IdentityConfig *config = NULL;
@@ -434,7 +434,7 @@ static void test_same_request(void **state) {
         bool same;
     } cases[] = {
         { GOOD, true },
-        { GOOD "[Renewal]\nAt=50%\n[Access]\ndata=user:a\n", true },
+        { GOOD "[Renewal]\nAt=50%\n[Access]\ndata-raw=user:a\n", true },
         { GOOD "[Key]\nAlgorithm=rsa-2048\n", false },
         { "[Identity]\nKind=idevid\nSubject=CN=%d\n[Enrollment]\nServer=https://ca.example/est\nAnchors=/"
           "a.pem\nAuthenticate=identity:f\n",
@@ -521,7 +521,7 @@ static void test_check_all(void **state) {
     /* Lent authenticators. */
     static const char *const lent[] = { "[Access]\ntls-client=user:a\n[Renewal]\nAuthenticate=credential:x\n",
                                         "[Access]\ndigest=user:a\n[Renewal]\nAuthenticate=credential:x\n" };
-    static const char *const not_lent[] = { "[Access]\ntls-server=user:a\n", "[Access]\ndata=user:a\n" };
+    static const char *const not_lent[] = { "[Access]\ntls-server=user:a\n", "[Access]\ndata-raw=user:a\n" };
     for (size_t i = 0; i < 2; i++) {
         add(fixture, &fleet, "factory", "credential:x", lent[i]);
         add(fixture, &fleet, "mqtt", "identity:factory", "");

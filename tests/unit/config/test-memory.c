@@ -74,7 +74,7 @@ int asprintf(char **ret, const char *format, ...) {
     "[Enrollment]\nProtocol=x\nServer=http://a\nAnchors=x\nAnchorsFingerprint=x\nProxy=x\nProxyUser=a:b\n"             \
     "ProxyCredential=a/"                                                                                               \
     "b\nAuthenticate=x\nUser=a:b\nAllowTLS12=x\nNames=x\n[Renewal]\nAt=x\nAt=y\nJitter=x\nRotateKey=x\n"               \
-    "AnchorsInterval=x\n[Revocation]\nCheck=x\nCRL=x\nAfterRevocation=x\n[Access]\ndata=x\n[Nothing]\n"
+    "AnchorsInterval=x\n[Revocation]\nCheck=x\nCRL=x\nAfterRevocation=x\n[Access]\ndata-raw=x\n[Nothing]\n"
 #define DAEMON     "[TPM]\nTCTI=device\nOwnerAuthCredential=o\nDeviceIdSalt=s\n[Limits]\nHandles=5\n"
 #define BAD_DAEMON "[TPM]\nTCTI=/x\nParentHandle=1\nDeviceIdSalt=s\n[Limits]\nHandles=0\nIdentities=x\n"
 

@@ -321,7 +321,7 @@ static void test_usage_that_was_never_there(void **state) {
     machine_expect_log(f->machine, "The new certificate is taken, since", 2);
 }
 
-/* An identity that is not lent for it may lose it; and one that is for `data` alone asks for none. */
+/* An identity that is not lent for it may lose it; and one that is for `data-raw` alone asks for none. */
 static void test_usage_that_nobody_needs(void **state) {
     Fixture *f = *state;
 
@@ -330,7 +330,7 @@ static void test_usage_that_nobody_needs(void **state) {
     expect_good(f, try_commit(f, &(Certified) { .issue = { .client = true, .server = true } }), 1);
     begin(f);
     expect_good(f, try_commit(f, &(Certified) { .issue = { .client = true } }), 2);
-    machine_configure(f->machine, "x", "[Access]\ndata=user:root\n");
+    machine_configure(f->machine, "x", "[Access]\ndata-raw=user:root\n");
     identity_load(f->identity);
     begin(f);
     expect_good(f, try_commit(f, &(Certified) { .issue = { .server = true } }), 3);

@@ -14,7 +14,7 @@ static char root[] = "/tmp/idctl-config-XXXXXX";
 
 #define GOOD(name)                                                                                                     \
     "[Identity]\nSubject=CN=" name "\n[Enrollment]\nServer=https://ca.example/\nAnchors=/tmp/%s/ca.pem\n"              \
-    "Authenticate=credential:password\n[Access]\ndata=user:root\n"
+    "Authenticate=credential:password\n[Access]\ndata-raw=user:root\n"
 
 static const char *path_of(const char *name) {
     static char path[256];

@@ -284,18 +284,18 @@ static void test_access(void **state) {
                 "make the user");
     access_rules_clear(&config.access[PURPOSE_TLS_CLIENT]);
     access_rules_clear(&config.access[PURPOSE_DIGEST]);
-    rules(&config.access[PURPOSE_DATA], "group:nobody-such");
+    rules(&config.access[PURPOSE_DATA_RAW], "group:nobody-such");
     check_access(&config, &directory, &findings);
-    expect_only(&findings, FINDING_WARNING, "data=: there is no group \"nobody-such\"", "make the group");
-    access_rules_clear(&config.access[PURPOSE_DATA]);
-    rules(&config.access[PURPOSE_DATA], "unit:nobody-such.service");
+    expect_only(&findings, FINDING_WARNING, "data-raw=: there is no group \"nobody-such\"", "make the group");
+    access_rules_clear(&config.access[PURPOSE_DATA_RAW]);
+    rules(&config.access[PURPOSE_DATA_RAW], "unit:nobody-such.service");
     check_access(&config, &directory, &findings);
-    expect_only(&findings, FINDING_WARNING, "data=: there is no unit \"nobody-such.service\"", "install the unit");
+    expect_only(&findings, FINDING_WARNING, "data-raw=: there is no unit \"nobody-such.service\"", "install the unit");
     const AccessDirectory system = access_directory_system(NULL);
-    rules(&config.access[PURPOSE_DATA], "user:root user:nobody-has-this-name group:root");
+    rules(&config.access[PURPOSE_DATA_RAW], "user:root user:nobody-has-this-name group:root");
     check_access(&config, &system, &findings); /* nobody is asked about the unit */
     expect_only(&findings, FINDING_WARNING, "there is no user \"nobody-has-this-name\"", "make the user");
-    access_rules_clear(&config.access[PURPOSE_DATA]);
+    access_rules_clear(&config.access[PURPOSE_DATA_RAW]);
 }
 
 /* ---- the CA's report ---- */

@@ -54,7 +54,7 @@ static void make_cms(const LabCertificate *leaf, const CertificateList *chain, c
     int size = scheme_digest(scheme, content, sizeof content - 1, digest);
     assert_true(size > 0);
     assert_int_equal(cms_signed_attributes((BytesView) { digest, (size_t) size }, time, &attributes), 0);
-    /* A SET: the `data` purpose refuses what is one whole SEQUENCE. */
+    /* A SET: the `data-raw` purpose refuses what is one whole SEQUENCE. */
     assert_int_equal(attributes.data[0], 0x31);
     assert_true(gnutls_privkey_init(&key) >= 0);
     assert_true(gnutls_privkey_import_x509(key, leaf->key, 0) >= 0);

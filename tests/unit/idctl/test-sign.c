@@ -143,7 +143,7 @@ static void test_told(void **state) {
         { { S("p256"), S("absent") }, EXIT_FAILED, ": cannot open absent: No such file or directory.\n" },
         { { S("stranger"), S("told") },
           EXIT_NOT_FOUND,
-          ": cannot open stranger for data: There is no identity 'stranger'.\n" },
+          ": cannot open stranger for data-raw: There is no identity 'stranger'.\n" },
         { { S("p256"), S("-o"), S("absent/out"), S("told") },
           EXIT_FAILED,
           ": cannot write absent/out: No such file or directory.\n" },

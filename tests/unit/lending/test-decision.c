@@ -6,7 +6,7 @@
 #include "tests/unit/device/journal.h"
 #include "tests/unit/lending/lent.h"
 
-#define ACCESS "[Access]\ndata=user:1000 unit:a.service\n"
+#define ACCESS "[Access]\ndata-raw=user:1000 unit:a.service\n"
 
 typedef struct Asked {
     int result;
@@ -14,9 +14,9 @@ typedef struct Asked {
     Failure failure;
 } Asked;
 
-/* Asks for `data`; what is admitted is said by who asks, once nothing refuses it any more. */
+/* Asks for `data-raw`; what is admitted is said by who asks, once nothing refuses it any more. */
 static Asked ask(Machine *machine, const Caller *caller, bool units) {
-    const AccessQuestion question = { x_of(machine), PURPOSE_DATA, caller, units };
+    const AccessQuestion question = { x_of(machine), PURPOSE_DATA_RAW, caller, units };
     Asked asked = { .failure = FAILURE_INIT };
 
     journal_begin();
@@ -48,14 +48,14 @@ static void test_admitted(void **state) {
     assert_true(asked.decision.admitted);
     assert_false(asked.decision.by_unit);
     assert_int_equal(asked.failure.kind, FAILURE_NONE);
-    assert_string_equal(journal_field("MESSAGE"), "x: Granted for data to uid 1000, pid 0 (user:1000).");
+    assert_string_equal(journal_field("MESSAGE"), "x: Granted for data-raw to uid 1000, pid 0 (user:1000).");
     assert_string_equal(journal_field("MESSAGE_ID"), MESSAGE_ACCESS_GRANTED);
     assert_string_equal(journal_field("PRIORITY"), "6");
     assert_string_equal(journal_field("IDENTITYD_IDENTITY"), "x");
     assert_string_equal(journal_field("IDENTITYD_CALLER_UID"), "1000");
     assert_string_equal(journal_field("IDENTITYD_CALLER_PID"), "0");
     assert_string_equal(journal_field("IDENTITYD_CALLER_UNIT"), "");
-    assert_string_equal(journal_field("IDENTITYD_PURPOSE"), "data");
+    assert_string_equal(journal_field("IDENTITYD_PURPOSE"), "data-raw");
 }
 
 static void test_unit(void **state) {
@@ -67,7 +67,7 @@ static void test_unit(void **state) {
     assert_int_equal(asked.result, 0);
     assert_true(asked.decision.by_unit);
     assert_string_equal(journal_field("MESSAGE"),
-                        "x: Granted for data to uid 1007, pid 4711, unit a.service (unit:a.service).");
+                        "x: Granted for data-raw to uid 1007, pid 4711, unit a.service (unit:a.service).");
     assert_string_equal(journal_field("IDENTITYD_CALLER_PID"), "4711");
     assert_string_equal(journal_field("IDENTITYD_CALLER_UNIT"), "a.service");
 }
@@ -79,7 +79,7 @@ static void test_refused(void **state) {
     start_ready(machine, ACCESS);
     Asked asked = ask(machine, &caller, false); /* units do not count here */
     assert_int_equal(asked.result, -EACCES);
-    expect_failure(&asked.failure, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
+    expect_failure(&asked.failure, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
     assert_string_equal(journal_field("MESSAGE_ID"), MESSAGE_ACCESS_DENIED);
     assert_string_equal(journal_field("PRIORITY"), "5");
     assert_string_equal(journal_field("IDENTITYD_CALLER_UID"), "1007");
@@ -113,7 +113,7 @@ static void test_new_and_free(void **state) {
     start_ready(machine, ACCESS);
     assert_int_equal(lending_new(machine->device, &lending), 0);
     assert_non_null(lending_log(lending));
-    const HandleRequest request = { x_of(machine), PURPOSE_DATA, &caller };
+    const HandleRequest request = { x_of(machine), PURPOSE_DATA_RAW, &caller };
     assert_int_equal(handles_open(lending, &request, &fd, &failure), 0);
     assert_int_equal(handles_open(lending, &request, &other, &failure), 0);
     assert_null(lending_free(lending));

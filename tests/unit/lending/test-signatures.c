@@ -5,7 +5,7 @@
 
 #include <gnutls/abstract.h>
 
-#define ACCESS  "[Access]\ndata=user:1000\n"
+#define ACCESS  "[Access]\ndata-raw=user:1000\n"
 #define MESSAGE "the valve is open"
 
 /* Asks for uid's signature over `message`; it is answered in a later turn. */
@@ -64,7 +64,7 @@ static void test_signed(void **state) {
     ask(machine, MESSAGE, &answer);
     expect_signed(machine, MESSAGE, &answer);
     assert_false(verifies(x_of(machine), "the valve is shut", &answer));
-    machine_expect_log(machine, "x: Granted for data to uid 1000, pid 0 (user:1000).", 1);
+    machine_expect_log(machine, "x: Granted for data-raw to uid 1000, pid 0 (user:1000).", 1);
     assert_true(identity_generation_is_used(x_of(machine)));
 }
 
@@ -89,7 +89,7 @@ static void test_request_refused(void **state) {
 
     start_ready(machine, ACCESS);
     ask_for(machine, 1001, "ecdsa_secp256r1_sha256", bytes_view_string(MESSAGE), &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
     ask_for(machine, 1000, "ecdsa_secp256r1_sha1", bytes_view_string(MESSAGE), &answer);
     expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT,
                    "There is no signature scheme of the name given; known are the IANA TLS SignatureScheme names");
@@ -113,12 +113,12 @@ static void test_unit_refused(void **state) {
     Caller caller = caller_of(1005);
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "[Access]\ndata=unit:a.service\n");
+    start_ready(machine, "[Access]\ndata-raw=unit:a.service\n");
     caller.unit = (char *) (uintptr_t) "a.service";
     caller.unit_is_known = true;
     const SignatureRequest request = { x_of(machine), &caller, "ecdsa_secp256r1_sha256", bytes_view_string(MESSAGE) };
     signatures_sign(manager_lending(machine->manager), &request, answer_done, &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
 }
 
 /* The rights of the other purposes are none for this. */
@@ -128,7 +128,7 @@ static void test_other_purposes(void **state) {
 
     start_ready(machine, "[Access]\ntls-client=user:1000\ntls-server=user:1000\n");
     ask(machine, MESSAGE, &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
 }
 
 static void test_not_ready(void **state) {

@@ -73,7 +73,7 @@ static void each_purpose_signs(void **state) {
                                      (BytesView) { answer.payload, answer.size }));
             }
         }
-    _cleanup_close_ int data = bench_open(bench, PURPOSE_DATA), any = bench_open(bench, PURPOSE_DIGEST);
+    _cleanup_close_ int data = bench_open(bench, PURPOSE_DATA_RAW), any = bench_open(bench, PURPOSE_DIGEST);
     holder_sign_message(data, bench->keys[0], 1, "hello");
     holder_sign_message(any, bench->keys[0], 1, "hello");
     int size = scheme_digest(scheme_by_id(0x0403), "hello", 5, digest);
@@ -98,21 +98,21 @@ static void refusals_are_named(void **state) {
         FailureKind kind;
         const char *part;
     } cases[] = {
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0, 5, FAILURE_INVALID_ARGUMENT, "unknown signature scheme 0x0000" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0807, 5, FAILURE_INVALID_ARGUMENT,
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 1, 0, 5, FAILURE_INVALID_ARGUMENT, "unknown signature scheme 0x0000" },
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 1, 0x0807, 5, FAILURE_INVALID_ARGUMENT,
           "unknown signature scheme 0x0807" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0503, 5, FAILURE_INVALID_ARGUMENT,
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 1, 0x0503, 5, FAILURE_INVALID_ARGUMENT,
           "ecdsa-p256, does not sign with ecdsa_secp384r1_sha384" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0401, 5, FAILURE_INVALID_ARGUMENT,
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 1, 0x0401, 5, FAILURE_INVALID_ARGUMENT,
           "does not sign with rsa_pkcs1_sha256" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 2, 0x0403, 5, FAILURE_NOT_READY,
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 2, 0x0403, 5, FAILURE_NOT_READY,
           "generation 2 does not sign, the current one is 1" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 0xffffffff, 0x0403, 5, FAILURE_NOT_READY, "generation 4294967295" },
-        { PURPOSE_DATA, HANDLE_SIGN_MESSAGE, 1, 0x0403, 65536, FAILURE_PURPOSE_VIOLATION, "handshake" },
-        { PURPOSE_DATA, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
-          "a data handle does not take SignTranscript" },
-        { PURPOSE_DATA, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
-          "a data handle does not take SignDigest" },
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 0xffffffff, 0x0403, 5, FAILURE_NOT_READY, "generation 4294967295" },
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, 1, 0x0403, 65536, FAILURE_PURPOSE_VIOLATION, "handshake" },
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_TRANSCRIPT, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
+          "a data-raw handle does not take SignTranscript" },
+        { PURPOSE_DATA_RAW, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
+          "a data-raw handle does not take SignDigest" },
         { PURPOSE_TLS_CLIENT, HANDLE_SIGN_DIGEST, 1, 0x0403, 32, FAILURE_PURPOSE_VIOLATION,
           "a tls-client handle does not take SignDigest" },
         { PURPOSE_TLS_CLIENT, HANDLE_SIGN_MESSAGE, 1, 0x0403, 130, FAILURE_PURPOSE_VIOLATION, "its own side" },
@@ -138,7 +138,7 @@ static void refusals_are_named(void **state) {
         if (answer.status != cases[i].kind || !strstr((char *) answer.payload, cases[i].part))
             fail_msg("case %zu: %u %s", i, answer.status, (char *) answer.payload);
         assert_memory_equal(answer.payload, "identity demo: ", 15);
-        if (cases[i].purpose == PURPOSE_DATA || cases[i].purpose == PURPOSE_DIGEST)
+        if (cases[i].purpose == PURPOSE_DATA_RAW || cases[i].purpose == PURPOSE_DIGEST)
             holder_sign_message(fd, bench->keys[0], 1, "still open");
     }
     signing_counters(bench->signing, &after);
@@ -147,7 +147,7 @@ static void refusals_are_named(void **state) {
 
 static void a_blocked_identity_signs_nothing(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
     SigningIdentity identity = bench_identity(bench, 1);
 
     holder_sign_message(fd, bench->keys[0], 1, "before");
@@ -175,7 +175,7 @@ static void a_blocked_identity_signs_nothing(void **state) {
     assert_int_equal(signing_set_identity(bench->signing, &empty), 0);
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    const SigningHandle handle = { bench->next_id++, "fresh", PURPOSE_DATA, fds[0], 0, -1 };
+    const SigningHandle handle = { bench->next_id++, "fresh", PURPOSE_DATA_RAW, fds[0], 0, -1 };
     assert_int_equal(signing_open_handle(bench->signing, &handle), 0);
     assert_true(holder_receive(fds[1], &answer));
     assert_int_equal(answer.generation, 0);
@@ -193,7 +193,7 @@ static void a_blocked_identity_signs_nothing(void **state) {
 
 static void only_changes_are_pushed(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
     SigningIdentity identity = bench_identity(bench, 1);
 
     assert_true(holder_receive(fd, &answer));
@@ -232,7 +232,7 @@ static void handles_end(void **state) {
     Bench *bench = *state;
     unsigned closed;
     bench_wait(bench, &bench->closed, (unsigned) bench->next_id - 1); /* those of the other tests */
-    int by_id = bench_open(bench, PURPOSE_DATA), other = bench_open(bench, PURPOSE_DATA);
+    int by_id = bench_open(bench, PURPOSE_DATA_RAW), other = bench_open(bench, PURPOSE_DATA_RAW);
 
     closed = bench->closed;
     assert_int_equal(signing_close_handle(bench->signing, bench->next_id - 2), 0);
@@ -248,14 +248,14 @@ static void handles_end(void **state) {
     close(by_id);
     close(other);
 
-    int gone = bench_open(bench, PURPOSE_DATA); /* the identity is still known */
+    int gone = bench_open(bench, PURPOSE_DATA_RAW); /* the identity is still known */
     holder_sign_message(gone, bench->keys[0], 1, "x");
     close(gone);
     bench_wait(bench, &bench->closed, closed + 3);
 
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    const SigningHandle handle = { bench->next_id++, "nobody", PURPOSE_DATA, fds[0], 0, -1 };
+    const SigningHandle handle = { bench->next_id++, "nobody", PURPOSE_DATA_RAW, fds[0], 0, -1 };
     assert_int_equal(signing_open_handle(bench->signing, &handle), 0);
     holder_expect_closed(fds[1]);
     bench_wait(bench, &bench->closed, closed + 4);
@@ -277,7 +277,7 @@ static void holder_expect_last_state(int fd, const char *word, bool with_files) 
 static void last_state(void **state) {
     Bench *bench = *state;
     SigningIdentity identity = bench_identity(bench, 1);
-    _cleanup_close_ int closed = bench_open(bench, PURPOSE_DATA), removed = -1, late = -1;
+    _cleanup_close_ int closed = bench_open(bench, PURPOSE_DATA_RAW), removed = -1, late = -1;
 
     holder_sign_message(closed, bench->keys[0], 1, "x"); /* has read its first State */
     identity.state = "revoked";
@@ -288,9 +288,9 @@ static void last_state(void **state) {
 
     identity = bench_identity(bench, 1);
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
-    removed = bench_open(bench, PURPOSE_DATA);
+    removed = bench_open(bench, PURPOSE_DATA_RAW);
     holder_sign_message(removed, bench->keys[0], 1, "x");
-    late = bench_open(bench, PURPOSE_DATA);
+    late = bench_open(bench, PURPOSE_DATA_RAW);
     bench_settle(bench);
     identity.state = "retired";
     identity.blocked = FAILURE_RETIRED;
@@ -327,7 +327,7 @@ static pid_t speak(int fd, bool ends) {
 static int open_for(Bench *bench, int ours, pid_t pid, pid_t pidfd_of) {
     int pidfd = (int) syscall(SYS_pidfd_open, pidfd_of, 0);
     assert_true(pidfd >= 0);
-    const SigningHandle handle = { bench->next_id++, "demo", PURPOSE_DATA, ours, pid, pidfd };
+    const SigningHandle handle = { bench->next_id++, "demo", PURPOSE_DATA_RAW, ours, pid, pidfd };
     return signing_open_handle(bench->signing, &handle);
 }
 
@@ -384,7 +384,7 @@ static void the_first_sender_is_checked(void **state) {
 
 static void many_requests_are_answered_in_order(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     /* More than the socket holds: sending waits for reading, and nothing is lost or changes places. */
     for (uint32_t sent = 1, received = 1; received <= 100;) {
@@ -405,7 +405,7 @@ static void many_requests_are_answered_in_order(void **state) {
 
 static void a_shut_down_holder_still_gets_its_answers(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     for (uint32_t serial = 1; serial <= 3; serial++)
         holder_send(fd, HANDLE_SIGN_MESSAGE, serial, 0, 0x0403, bytes_view_string("x"));

@@ -15,7 +15,7 @@ static unsigned fds_before;
 
 static int start(void **state) {
     int r = bench_start(state);
-    bystander = bench_open(*state, PURPOSE_DATA);
+    bystander = bench_open(*state, PURPOSE_DATA_RAW);
     Bench *bench = *state;
     holder_sign_message(bystander, bench->keys[0], 1, "all is well"); /* the TPM is open from here on */
     fds_before = count_fds();
@@ -76,7 +76,7 @@ static void every_bit_of_a_request(void **state) {
         uint8_t mutated[sizeof(valid)];
         memcpy(mutated, valid, sizeof(valid));
         mutated[bit / 8] ^= (uint8_t) (1U << bit % 8);
-        _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+        _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
         holder_raw(fd, mutated, sizeof(mutated), 0);
         unsigned byte = bit / 8;
         bool type_is_known = mutated[1] == HANDLE_SIGN_MESSAGE || mutated[1] == HANDLE_SIGN_TRANSCRIPT;
@@ -104,7 +104,7 @@ static void every_bit_of_a_request(void **state) {
 static void every_type(void **state) {
     for (unsigned type = 0; type < 256; type++) {
         uint8_t packet[16] = { 1, (uint8_t) type, 0, 0, 1 };
-        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA);
+        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA_RAW);
         holder_raw(fd, packet, sizeof(packet), 0);
         if (type >= HANDLE_GET_STATE && type <= HANDLE_SIGN_DIGEST) {
             assert_true(holder_receive_answer(fd, &answer));
@@ -126,11 +126,11 @@ static void fields_that_must_be_zero(void **state) {
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(packets); i++) {
-        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA);
+        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA_RAW);
         holder_raw(fd, packets[i], 16, 0);
         holder_expect_closed(fd);
     }
-    _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA_RAW);
     holder_raw(fd, "\1\1\0\0\1\0\0\0\0\0\0\0\0\0\0\0x", 17, 0); /* a payload */
     holder_expect_closed(fd);
 }
@@ -159,11 +159,11 @@ static void random_packets(void **state) {
 
 static void descriptors(void **state) {
     for (unsigned count = 1; count <= 253; count += count < 6 ? 1 : 82) {
-        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA);
+        _cleanup_close_ int fd = bench_open(*state, PURPOSE_DATA_RAW);
         holder_raw(fd, get_state, 16, count);
         holder_expect_closed(fd);
         _cleanup_close_ int queued =
-            bench_open(*state, PURPOSE_DATA); /* behind others, of which the first closes the handle */
+            bench_open(*state, PURPOSE_DATA_RAW); /* behind others, of which the first closes the handle */
         holder_raw(queued, "x", 1, 0);
         for (unsigned i = 0; i < 20; i++)
             holder_raw(queued, get_state, 16, count);
@@ -178,7 +178,7 @@ static void descriptors_that_linger(void **state) {
     double begun = seconds();
 
     for (unsigned i = 0; i < 3; i++) {
-        _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+        _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
         /* Its answer waits for us to read the first State, and what follows waits behind it. */
         holder_raw(fd, get_state, 16, 0);
         peers[i] = linger_send(fd, 3600);
@@ -206,7 +206,7 @@ static void descriptors_that_linger(void **state) {
  * is on its way, however often it asks and however often the identity changes. */
 static void never_reads(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA_RAW);
     unsigned asked = 0;
     int one = 0, queued = 0;
 
@@ -245,7 +245,7 @@ static void ends_unread(void **state) {
     int fds[3];
 
     for (unsigned i = 0; i < ARRAY_LENGTH(fds); i++) {
-        readable.fd = fds[i] = bench_open(bench, PURPOSE_DATA);
+        readable.fd = fds[i] = bench_open(bench, PURPOSE_DATA_RAW);
         assert_int_equal(poll(&readable, 1, 10000), 1); /* its State */
     }
     holder_raw(fds[0], "x", 1, 0); /* what is not as agreed, behind a State that is not read */
@@ -273,12 +273,12 @@ static void ends_unread(void **state) {
     close(fds[0]);
     close(fds[2]);
     close(bystander);
-    bystander = bench_open(bench, PURPOSE_DATA);
+    bystander = bench_open(bench, PURPOSE_DATA_RAW);
 }
 
 static void never_reads_signatures(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int lazy = bench_open(bench, PURPOSE_DATA_RAW);
     const uint8_t request[] = { 1, HANDLE_SIGN_MESSAGE, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 4, 0, 0, 'h', 'i' };
     SigningCounters before, after;
     unsigned sent = 0, answers = 0;
@@ -311,7 +311,7 @@ static void floods(void **state) {
 
     memset(big + 16, 'x', 65536);
     for (unsigned i = 0; i < FLOODERS; i++)
-        flooders[i] = bench_open(bench, PURPOSE_DATA);
+        flooders[i] = bench_open(bench, PURPOSE_DATA_RAW);
     for (unsigned round = 0; round < ROUNDS; round++) {
         SigningCounters before, after;
         for (unsigned i = 0; i < FLOODERS; i++) {
@@ -332,7 +332,7 @@ static void floods(void **state) {
 
 static void comes_and_goes(void **state) {
     for (unsigned i = 0; i < 300; i++) {
-        int fd = bench_open(*state, PURPOSE_DATA);
+        int fd = bench_open(*state, PURPOSE_DATA_RAW);
         if (i % 3 > 0)
             holder_raw(fd, get_state, 16, 0);
         if (i % 3 > 1)

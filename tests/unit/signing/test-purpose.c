@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The purpose table of docs/design.md §8: each purpose × request × scheme against an oracle written from the text, and
- * every shape that `data` refuses, with each cut and each bit around it. */
+ * every shape that `data-raw` refuses, with each cut and each bit around it. */
 #include "common/certificate-verify.h"
 #include "signing/signing.h"
 
@@ -33,7 +33,7 @@ static int ask_data(const void *message, size_t size) {
     _cleanup_free_ uint8_t *exact = malloc(size ?: 1);
     if (size > 0)
         memcpy(exact, message, size);
-    return ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, (BytesView) { exact, size });
+    return ask(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, P256, (BytesView) { exact, size });
 }
 
 /* SSH signs bare hashes: whatever has such a length is refused. */
@@ -59,7 +59,7 @@ static void table(void **state) {
                 if (tls)
                     assert_int_equal(r, pkcs1 ? -EPERM : size == 32 || size == 48 ? 0 : -EINVAL);
                 else
-                    assert_int_equal(r, purpose == PURPOSE_DATA ? -EPERM : -EINVAL);
+                    assert_int_equal(r, purpose == PURPOSE_DATA_RAW ? -EPERM : -EINVAL);
                 r = ask((Purpose) purpose, HANDLE_SIGN_DIGEST, scheme, view);
                 assert_int_equal(r, purpose != PURPOSE_DIGEST ? -EPERM : size == (size_t) scheme->hash ? 0 : -EINVAL);
             }
@@ -112,7 +112,7 @@ static void digests_are_the_right_ones(void **state) {
                 assert_memory_equal(digest, expected, size);
             }
     assert_int_equal(
-        purpose_check(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), digest, &size, NULL), 0);
+        purpose_check(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), digest, &size, NULL), 0);
     assert_int_equal(scheme_digest(P256, "abc", 3, expected), size);
     assert_memory_equal(digest, expected, size);
     assert_int_equal(
@@ -364,9 +364,9 @@ static void data_is_refused_for_every_scheme(void **state) {
     memset(big, 'x', sizeof(big));
     for (size_t s = 0; s < ARRAY_LENGTH(scheme_ids); s++) {
         const SignatureScheme *scheme = scheme_by_id(scheme_ids[s]);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { (const uint8_t *) "0\0", 2 }),
+        assert_int_equal(ask(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { (const uint8_t *) "0\0", 2 }),
                          -EPERM);
-        assert_int_equal(ask(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { big, sizeof(big) }), 0);
+        assert_int_equal(ask(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { big, sizeof(big) }), 0);
     }
 }
 

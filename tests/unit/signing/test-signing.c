@@ -91,7 +91,7 @@ static void jobs_and_handles_take_turns(void **state) {
     TurnJob jobs[JOBS];
     unsigned dones = 0;
     sem_t gate;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     holder_sign_message(fd, bench->keys[0], 1, "x");
     bench_settle(bench);
@@ -136,7 +136,7 @@ static void counters_count(void **state) {
     Bench *bench = *state;
     SigningCounters before, after;
     bench_wait_handles(bench, 0);
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
     uint64_t buckets = 0;
 
     bench_settle(bench);
@@ -160,7 +160,7 @@ static void counters_count(void **state) {
 
 static void a_tpm_that_dies_and_comes_back(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
     unsigned troubles = bench->troubles;
     SigningCounters before, after;
 
@@ -186,7 +186,7 @@ static void a_tpm_that_dies_and_comes_back(void **state) {
 
 static void a_tpm_that_hangs(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
     double begun = seconds();
 
     holder_sign_message(fd, bench->keys[0], 1, "before");
@@ -215,7 +215,7 @@ static void rsa_schemes(void **state) {
         size_t with_size, without_size;
     } lists[] = {
         { PURPOSE_TLS_CLIENT, { 4, 8, 5, 8, 6, 8 }, { 0 }, 6, 0 },
-        { PURPOSE_DATA, { 4, 8, 5, 8, 6, 8, 1, 4, 1, 5, 1, 6 }, { 1, 4, 1, 5, 1, 6 }, 12, 6 },
+        { PURPOSE_DATA_RAW, { 4, 8, 5, 8, 6, 8, 1, 4, 1, 5, 1, 6 }, { 1, 4, 1, 5, 1, 6 }, 12, 6 },
     };
     SigningIdentity identity = bench_identity(bench, 3);
     bool pss = false;
@@ -234,7 +234,7 @@ static void rsa_schemes(void **state) {
             pss = schemes.size > 0;
         assert_int_equal(schemes.size, pss ? lists[i].with_size : lists[i].without_size);
         assert_memory_equal(schemes.data, pss ? lists[i].with_pss : lists[i].without, schemes.size);
-        if (lists[i].purpose == PURPOSE_DATA) {
+        if (lists[i].purpose == PURPOSE_DATA_RAW) {
             holder_send(fds[1], HANDLE_SIGN_MESSAGE, 1, 0, 0x0804, bytes_view_string("hello"));
             assert_true(holder_receive_answer(fds[1], &answer));
             assert_int_equal(answer.status, pss ? 0 : FAILURE_INVALID_ARGUMENT);
@@ -292,7 +292,7 @@ static void renew(Bench *bench) {
 
 static void both_generations_sign_with_their_own_keys(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     holder_sign_message(fd, bench->keys[0], 0, "a handshake begins");
     bench_wait(bench, &bench->used_count, 1);
@@ -338,7 +338,7 @@ static void without_handles_it_is_unused_at_once(void **state) {
     bench_wait(bench, &bench->unused_count, 1);
     assert_int_equal(bench->unused[0].generation, 1);
     assert_string_equal(bench->unused[0].identity, "demo");
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA); /* never saw the old one */
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW); /* never saw the old one */
     holder_sign_message(fd, bench->keys[1], 0, "x");
     bench_idle(bench, 50);
     assert_int_equal(bench->unused_count, 1);
@@ -346,12 +346,12 @@ static void without_handles_it_is_unused_at_once(void **state) {
 
 static void an_idle_handle_holds_until_it_closes(void **state) {
     Bench *bench = *state;
-    int idle = bench_open(bench, PURPOSE_DATA), newer;
+    int idle = bench_open(bench, PURPOSE_DATA_RAW), newer;
 
     assert_true(holder_receive(idle, &answer));
     answer_clear(&answer);
     renew(bench);
-    newer = bench_open(bench, PURPOSE_DATA);
+    newer = bench_open(bench, PURPOSE_DATA_RAW);
     holder_sign_message(newer, bench->keys[1], 0, "x");
     skip_states(idle);
     bench_idle(bench, 100);
@@ -366,7 +366,7 @@ static void an_idle_handle_holds_until_it_closes(void **state) {
 
 static void a_handle_that_moves_on_lets_go_after_the_grace_time(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     holder_sign_message(fd, bench->keys[0], 1, "x");
     renew(bench);
@@ -405,7 +405,7 @@ static void who_comes_back_holds_it_again(void **state) {
 
 static void a_handle_that_never_moves_keeps_only_so_many(void **state) {
     Bench *bench = *state;
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     holder_sign_message(fd, bench->keys[0], 1, "x");
     for (uint32_t generation = 2; generation <= SIGNING_GENERATIONS_MAX + 2; generation++) {
@@ -435,7 +435,7 @@ static void the_end_owes_nothing(void **state) {
     int fds[4];
 
     for (unsigned i = 0; i < 4; i++)
-        fds[i] = bench_open(bench, PURPOSE_DATA);
+        fds[i] = bench_open(bench, PURPOSE_DATA_RAW);
     holder_sign_message(fds[0], bench->keys[0], 1, "x");
     for (unsigned i = 0; i < COUNT; i++) {
         jobs[i] = (Job) { .bench = bench, .runs = &runs, .dones = &dones };
@@ -443,7 +443,7 @@ static void the_end_owes_nothing(void **state) {
     }
     SigningIdentity identity = bench_identity(bench, 2);
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
-    int late = bench_open(bench, PURPOSE_DATA);
+    int late = bench_open(bench, PURPOSE_DATA_RAW);
     bench->signing = signing_free(bench->signing);
     assert_int_equal(dones, COUNT);
     for (unsigned i = 0; i < COUNT; i++)
@@ -466,7 +466,7 @@ static void a_failed_opening_takes_its_descriptors(void **state) {
     int pipes[2];
 
     assert_int_equal(pipe(pipes), 0); /* no socket */
-    const SigningHandle handle = { bench->next_id, "demo", PURPOSE_DATA, pipes[0], 1, pipes[1] };
+    const SigningHandle handle = { bench->next_id, "demo", PURPOSE_DATA_RAW, pipes[0], 1, pipes[1] };
     assert_int_equal(signing_open_handle(bench->signing, &handle), -ENOTSOCK);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(fcntl(pipes[i], F_GETFD), -1);
