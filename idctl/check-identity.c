@@ -190,7 +190,7 @@ static int certificate_spki(const Bytes *der, Bytes *ret) {
     _cleanup_certificate_ Certificate *certificate = NULL;
 
     int r = certificate_from_der(bytes_view(der), &certificate, NULL);
-    return r < 0 ? r : bytes_copy(bytes_view(&certificate->spki), ret);
+    return r < 0 ? r : bytes_copy(certificate->spki, ret);
 }
 
 void check_key(const IdentityProperties *properties, Findings *findings) {

@@ -220,7 +220,7 @@ static int put_signature_algorithm(asn1_node node, const char *field, const Sign
 }
 
 static int put_signer_id(asn1_node node, const Certificate *leaf) {
-    int r = put(node, "signerInfos.?LAST.sid.issuer", bytes_view(&leaf->issuer_raw));
+    int r = put(node, "signerInfos.?LAST.sid.issuer", leaf->issuer_raw);
 
     return r < 0 ? r : put(node, "signerInfos.?LAST.sid.serialNumber", leaf->serial_bytes);
 }

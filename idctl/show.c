@@ -48,16 +48,24 @@ static void print_alternative_name(unsigned type, const char *value, size_t size
     print_field("Alternative", text, COLOUR_NONE);
 }
 
+static void crt_p(gnutls_x509_crt_t *crt) {
+    if (*crt)
+        gnutls_x509_crt_deinit(*crt);
+}
+
 /* What the CA made of SubjectAltName=: with Names=ca that may be something else. */
 static void print_alternative_names(const Bytes *der) {
     _cleanup_certificates_ CertificateList certificates = { 0 };
+    _cleanup_(crt_p) gnutls_x509_crt_t crt = NULL;
+    gnutls_datum_t datum = { der->data, (unsigned) der->size };
     char value[NAME_SIZE_MAX];
 
-    if (certificates_from_der(der, 1, &certificates) < 0)
+    if (certificates_from_der(der, 1, &certificates) < 0 || gnutls_x509_crt_init(&crt) < 0 ||
+        gnutls_x509_crt_import(crt, &datum, GNUTLS_X509_FMT_DER) < 0)
         return;
     for (unsigned i = 0; i < NAMES_MAX; i++) {
         size_t size = sizeof value;
-        int type = gnutls_x509_crt_get_subject_alt_name(certificates.list[0]->crt, i, value, &size, NULL);
+        int type = gnutls_x509_crt_get_subject_alt_name(crt, i, value, &size, NULL);
         if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
             return;
         if (type >= 0)

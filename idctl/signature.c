@@ -13,14 +13,14 @@ static void pubkey_deinit(gnutls_pubkey_t *key) {
 }
 
 size_t signature_schemes(const Certificate *certificate, const SignatureScheme *ret[static SCHEMES_PER_KEY_MAX]) {
+    _cleanup_(pubkey_deinit) gnutls_pubkey_t key = NULL;
     gnutls_ecc_curve_t curve = GNUTLS_ECC_CURVE_INVALID;
-    unsigned bits;
 
-    int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate->crt, &bits);
-    if (algorithm == GNUTLS_PK_RSA)
+    if (certificate->key_algorithm == GNUTLS_PK_RSA)
         /* Every size of RSA key has the same schemes. */
         return scheme_list(KEY_RSA_2048, ret);
-    if (algorithm != GNUTLS_PK_ECDSA || gnutls_x509_crt_get_pk_ecc_raw(certificate->crt, &curve, NULL, NULL) < 0)
+    if (certificate->key_algorithm != GNUTLS_PK_ECDSA || certificate_pubkey(certificate, &key) < 0 ||
+        gnutls_pubkey_export_ecc_raw(key, &curve, NULL, NULL) < 0)
         return 0;
     return curve == GNUTLS_ECC_CURVE_SECP256R1   ? scheme_list(KEY_ECDSA_P256, ret)
            : curve == GNUTLS_ECC_CURVE_SECP384R1 ? scheme_list(KEY_ECDSA_P384, ret)
@@ -42,10 +42,9 @@ int signature_check(const Certificate *certificate, const SignatureScheme *schem
         fits = fits || fitting[i]->id == scheme->id;
     if (!fits)
         return -ENOTSUP;
-    if (gnutls_pubkey_init(&key) < 0)
-        return -ENOMEM;
-    if (gnutls_pubkey_import_x509(key, certificate->crt, 0) < 0)
-        return -EBADMSG;
+    int r = certificate_pubkey(certificate, &key);
+    if (r < 0)
+        return r;
     return gnutls_pubkey_verify_data2(key, scheme_to_gnutls(scheme), 0, &data, &value) < 0 ? -EBADMSG : 0;
 }
 

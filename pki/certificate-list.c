@@ -3,6 +3,7 @@
 #include "pki/certificate.h"
 
 #include "pki/asn1.h"
+#include "pki/certificate-pool.h"
 
 #include <string.h>
 
@@ -23,11 +24,8 @@ int certificate_list_add(CertificateList *list, Certificate *certificate) {
     return 0;
 }
 
-int certificate_list_add_copy(CertificateList *list, const Certificate *certificate) {
-    Certificate *copy;
-    int r = certificate_copy(certificate, &copy);
-
-    return r < 0 ? r : certificate_list_add(list, copy);
+int certificate_list_add_ref(CertificateList *list, const Certificate *certificate) {
+    return certificate_list_add(list, certificate_ref(certificate));
 }
 
 bool certificate_list_contains(const CertificateList *list, const Certificate *certificate) {
@@ -75,7 +73,8 @@ static const char begin_marker[] = "-----BEGIN ", end_marker[] = "-----END ", ma
 
 typedef struct PemReader {
     BytesView rest;
-    size_t line; /* number of the line that `rest` begins with */
+    CertificatePool *pool; /* NULL: each certificate for itself */
+    size_t line;           /* number of the line that `rest` begins with */
 } PemReader;
 
 /* The next line without its end and trailing white space; false at the end. */
@@ -145,13 +144,14 @@ static int next_block(PemReader *reader, PemBlock *block, Failure *ret_failure) 
     return 1;
 }
 
-static int decode_block(const PemBlock *block, Certificate **ret, Failure *ret_failure) {
+static int decode_block(const PemReader *reader, const PemBlock *block, Certificate **ret, Failure *ret_failure) {
     _cleanup_datum_ gnutls_datum_t der = { 0 };
     gnutls_datum_t text = datum_from_view(block->text);
 
     if (memchr(block->text.data, 0, block->text.size) || gnutls_pem_base64_decode2("CERTIFICATE", &text, &der) < 0)
         return REJECT("PEM block %zu (line %zu) is not base64", block->number, block->line);
-    int r = certificate_from_der(view_from_datum(&der), ret, ret_failure);
+    int r = reader->pool ? certificate_pool_from_der(reader->pool, view_from_datum(&der), ret, ret_failure)
+                         : certificate_from_der(view_from_datum(&der), ret, ret_failure);
     return r < 0 ? failure_prefix(ret_failure, r, "PEM block %zu (line %zu)", block->number, block->line) : 0;
 }
 
@@ -170,7 +170,7 @@ static int next_certificate(PemReader *reader, PemBlock *block, LeftOut *left_ou
         if (r == 0)
             return 0;
         if (r > 0) {
-            r = decode_block(block, ret, &failure);
+            r = decode_block(reader, block, ret, &failure);
             passes_over = r == -EBADMSG;
         }
         if (r >= 0)
@@ -184,9 +184,10 @@ static int next_certificate(PemReader *reader, PemBlock *block, LeftOut *left_ou
     }
 }
 
-static int read_pem(BytesView pem, size_t maximum, LeftOut *left_out, CertificateList *ret, Failure *ret_failure) {
+static int read_pem(CertificatePool *pool, BytesView pem, size_t maximum, LeftOut *left_out, CertificateList *ret,
+                    Failure *ret_failure) {
     _cleanup_certificates_ CertificateList list = { 0 };
-    PemReader reader = { .rest = pem };
+    PemReader reader = { .rest = pem, .pool = pool };
     PemBlock block = { 0 };
     Certificate *certificate;
     int r;
@@ -215,12 +216,22 @@ static int read_pem(BytesView pem, size_t maximum, LeftOut *left_out, Certificat
 }
 
 int certificate_list_from_pem(BytesView pem, size_t maximum, CertificateList *ret, Failure *ret_failure) {
-    return read_pem(pem, maximum, NULL, ret, ret_failure);
+    return read_pem(NULL, pem, maximum, NULL, ret, ret_failure);
+}
+
+int certificate_list_from_pem_shared(CertificatePool *pool, BytesView pem, size_t maximum, CertificateList *ret,
+                                     Failure *ret_failure) {
+    return read_pem(pool, pem, maximum, NULL, ret, ret_failure);
 }
 
 int certificate_bundle_from_pem(BytesView pem, CertificateList *ret, LeftOut *ret_left_out, Failure *ret_failure) {
+    return certificate_bundle_from_pem_shared(NULL, pem, ret, ret_left_out, ret_failure);
+}
+
+int certificate_bundle_from_pem_shared(CertificatePool *pool, BytesView pem, CertificateList *ret,
+                                       LeftOut *ret_left_out, Failure *ret_failure) {
     LeftOut left_out = { 0 };
-    int r = read_pem(pem, BUNDLE_MAX, &left_out, ret, ret_failure);
+    int r = read_pem(pool, pem, BUNDLE_MAX, &left_out, ret, ret_failure);
 
     if (r >= 0)
         *ret_left_out = left_out;

@@ -12,19 +12,13 @@
 #include <gnutls/crypto.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define REJECT(...) failure_set(ret_failure, -EBADMSG, FAILURE_CERTIFICATE_REJECTED, __VA_ARGS__)
 
 Certificate *certificate_free(Certificate *certificate) {
-    if (!certificate)
+    if (!certificate || atomic_fetch_sub_explicit(&certificate->references, 1, memory_order_acq_rel) > 1)
         return NULL;
-    if (certificate->crt)
-        gnutls_x509_crt_deinit(certificate->crt);
     bytes_clear(&certificate->der);
-    bytes_clear(&certificate->spki);
-    bytes_clear(&certificate->subject_raw);
-    bytes_clear(&certificate->issuer_raw);
     bytes_clear(&certificate->subject_form);
     bytes_clear(&certificate->issuer_form);
     free(certificate->extensions);
@@ -33,6 +27,17 @@ Certificate *certificate_free(Certificate *certificate) {
     free(certificate->serial);
     free(certificate);
     return NULL;
+}
+
+Certificate *certificate_ref(const Certificate *certificate) {
+    Certificate *mine = (Certificate *) certificate; /* nothing in it changes but the count */
+
+    (void) atomic_fetch_add_explicit(&mine->references, 1, memory_order_relaxed);
+    return mine;
+}
+
+bool certificate_is_shared(const Certificate *certificate) {
+    return atomic_load_explicit(&certificate->references, memory_order_acquire) > 1;
 }
 
 /* TBSCertificate (RFC 5280 §4.1), field by field; those at the end may be missing. */
@@ -106,14 +111,10 @@ static int read_validity(Certificate *certificate, BytesView validity, Failure *
 }
 
 static int read_names(Certificate *certificate, const Fields *fields) {
-    int r = bytes_copy(fields->spki.whole, &certificate->spki);
-
-    if (r >= 0)
-        r = bytes_copy(fields->subject.whole, &certificate->subject_raw);
-    if (r >= 0)
-        r = bytes_copy(fields->issuer.whole, &certificate->issuer_raw);
-    if (r >= 0)
-        r = name_form(fields->subject.whole, &certificate->subject_form);
+    certificate->spki = fields->spki.whole;
+    certificate->subject_raw = fields->subject.whole;
+    certificate->issuer_raw = fields->issuer.whole;
+    int r = name_form(fields->subject.whole, &certificate->subject_form);
     if (r >= 0)
         r = name_form(fields->issuer.whole, &certificate->issuer_form);
     if (r >= 0)
@@ -180,30 +181,52 @@ static int check_outer(BytesView der, Failure *ret_failure) {
     return der_is_strict(der, &reason) ? 0 : REJECT("the certificate is not DER: %s", reason);
 }
 
+static void crt_p(gnutls_x509_crt_t *crt) {
+    if (*crt)
+        gnutls_x509_crt_deinit(*crt);
+}
+
+/* What is GnuTLS's to say: whether it can read the certificate at all, and what the algorithms are. */
+static int read_algorithms(Certificate *certificate, Failure *ret_failure) {
+    _cleanup_(crt_p) gnutls_x509_crt_t crt = NULL;
+    _cleanup_datum_ gnutls_datum_t modulus = { 0 }, exponent = { 0 };
+    gnutls_datum_t der = datum_from_view(bytes_view(&certificate->der));
+
+    if (gnutls_x509_crt_init(&crt) < 0)
+        return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
+    int r = gnutls_x509_crt_import(crt, &der, GNUTLS_X509_FMT_DER);
+    if (r == GNUTLS_E_MEMORY_ERROR)
+        return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
+    if (r < 0)
+        return REJECT("the certificate cannot be read: %s", gnutls_strerror(r));
+    r = gnutls_x509_crt_get_signature_algorithm(crt);
+    certificate->algorithm = r < 0 ? GNUTLS_SIGN_UNKNOWN : (gnutls_sign_algorithm_t) r;
+    r = gnutls_x509_crt_get_pk_algorithm(crt, &certificate->key_bits);
+    certificate->key_algorithm = r < 0 ? GNUTLS_PK_UNKNOWN : (gnutls_pk_algorithm_t) r;
+    if ((r == GNUTLS_PK_RSA || r == GNUTLS_PK_RSA_PSS) && gnutls_x509_crt_get_pk_rsa_raw(crt, &modulus, &exponent) >= 0)
+        certificate->exponent_size = exponent.size;
+    return 0;
+}
+
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure) {
     _cleanup_certificate_ Certificate *certificate = NULL;
-    gnutls_datum_t datum = datum_from_view(der);
     int r = check_outer(der, ret_failure);
 
     if (r < 0)
         return r;
     certificate = calloc(1, sizeof(*certificate));
-    if (!certificate || bytes_copy(der, &certificate->der) < 0 || gnutls_x509_crt_init(&certificate->crt) < 0)
+    if (!certificate)
+        return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
+    atomic_init(&certificate->references, 1);
+    if (bytes_copy(der, &certificate->der) < 0)
         return failure_errno(ret_failure, -ENOMEM, "decoding a certificate");
     r = read_fields(certificate, ret_failure);
+    if (r >= 0)
+        r = read_algorithms(certificate, ret_failure);
     if (r < 0)
         return r;
-    r = gnutls_x509_crt_import(certificate->crt, &datum, GNUTLS_X509_FMT_DER);
-    if (r < 0)
-        return REJECT("the certificate cannot be read: %s", gnutls_strerror(r));
-    r = gnutls_x509_crt_get_signature_algorithm(certificate->crt);
-    certificate->algorithm = r < 0 ? GNUTLS_SIGN_UNKNOWN : (gnutls_sign_algorithm_t) r;
     *ret = TAKE_PTR(certificate);
     return 0;
-}
-
-int certificate_copy(const Certificate *certificate, Certificate **ret) {
-    return certificate_from_der(bytes_view(&certificate->der), ret, NULL);
 }
 
 bool certificate_equal(const Certificate *a, const Certificate *b) {
@@ -251,93 +274,6 @@ bool certificate_allows_purpose(const Certificate *certificate, const char *oid)
 
 bool certificate_names_purpose(const Certificate *certificate, const char *oid) {
     return has_purpose(certificate, oid);
-}
-
-/* ---- URLs ---- */
-
-char **certificate_urls_free(char **urls) {
-    if (urls)
-        for (char **url = urls; *url; url++)
-            free(*url);
-    free(urls);
-    return NULL;
-}
-
-static bool url_is_usable(const gnutls_datum_t *url) {
-    const char *text = (const char *) url->data;
-
-    if (!text || url->size > CERTIFICATE_URL_LENGTH_MAX)
-        return false;
-    if (!(url->size > 7 && strncasecmp(text, "http://", 7) == 0) &&
-        !(url->size > 8 && strncasecmp(text, "https://", 8) == 0))
-        return false;
-    for (unsigned i = 0; i < url->size; i++)
-        if (url->data[i] <= 0x20 || url->data[i] >= 0x7f)
-            return false;
-    return true;
-}
-
-/* Adds a copy of a usable URL that is not there yet; `urls` has room for CERTIFICATE_URLS_MAX and a NULL. */
-static int add_url(char **urls, const gnutls_datum_t *url) {
-    size_t count = 0;
-
-    if (!url_is_usable(url))
-        return 0;
-    for (; urls[count]; count++)
-        if (strlen(urls[count]) == url->size && memcmp(urls[count], url->data, url->size) == 0)
-            return 0;
-    if (count >= CERTIFICATE_URLS_MAX)
-        return 0;
-    urls[count] = strndup((const char *) url->data, url->size);
-    return urls[count] ? 0 : -ENOMEM;
-}
-
-int certificate_crl_urls(const Certificate *certificate, char ***ret) {
-    char **urls = calloc(CERTIFICATE_URLS_MAX + 1, sizeof(*urls));
-
-    if (!urls)
-        return -ENOMEM;
-    for (unsigned i = 0; i < CERTIFICATE_EXTENSIONS_MAX; i++) {
-        char name[CERTIFICATE_URL_LENGTH_MAX + 1];
-        size_t size = sizeof(name);
-        unsigned reasons, critical;
-        int type = gnutls_x509_crt_get_crl_dist_points(certificate->crt, i, name, &size, &reasons, &critical);
-
-        if (type == GNUTLS_E_SHORT_MEMORY_BUFFER)
-            continue;
-        if (type < 0)
-            break;
-        gnutls_datum_t url = { (unsigned char *) name, (unsigned) strnlen(name, size) };
-        if (type == GNUTLS_SAN_URI && add_url(urls, &url) < 0) {
-            certificate_urls_free(urls);
-            return -ENOMEM;
-        }
-    }
-    *ret = urls;
-    return 0;
-}
-
-int certificate_ocsp_urls(const Certificate *certificate, char ***ret) {
-    char **urls = calloc(CERTIFICATE_URLS_MAX + 1, sizeof(*urls));
-
-    if (!urls)
-        return -ENOMEM;
-    for (unsigned i = 0; i < CERTIFICATE_EXTENSIONS_MAX; i++) {
-        _cleanup_datum_ gnutls_datum_t url = { 0 };
-        unsigned critical;
-        int r = gnutls_x509_crt_get_authority_info_access(certificate->crt, i, GNUTLS_IA_OCSP_URI, &url, &critical);
-
-        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            break;
-        if (r < 0)
-            continue;
-        if (add_url(urls, &url) < 0) {
-            certificate_urls_free(urls);
-            return -ENOMEM;
-        }
-    }
-    *ret = urls;
-    return 0;
 }
 
 /* ---- sentences ---- */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One X.509 certificate: parsed once, bounded, with the fields that others ask for; and lists of them. Files:
- * certificate.c, certificate-list.c (lists and PEM), pkcs7.c. */
+/* One X.509 certificate: parsed once, bounded, with the fields that others ask for; and lists of them. It never
+ * changes, so whoever wants one of his own takes a reference, in any thread. GnuTLS's object is not kept: it takes ten
+ * times the memory of the certificate. Files: certificate.c, certificate-urls.c, certificate-list.c (lists and PEM),
+ * pkcs7.c. */
 #pragma once
 
 #include "common/bytes.h"
 #include "common/failure.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #define CERTIFICATE_MAX            (32U * 1024U) /* DER bytes of one certificate */
@@ -25,11 +29,11 @@ typedef struct CertificateExtension {
 } CertificateExtension;
 
 typedef struct Certificate {
-    gnutls_x509_crt_t crt;
+    atomic_uint references;
     Bytes der;
-    Bytes spki;        /* DER SubjectPublicKeyInfo, as it stands in the certificate */
-    Bytes subject_raw; /* DER Name */
-    Bytes issuer_raw;
+    BytesView spki;        /* DER SubjectPublicKeyInfo, as it stands in the certificate: into `der` */
+    BytesView subject_raw; /* DER Name, into `der` */
+    BytesView issuer_raw;
     Bytes subject_form; /* the same bytes for names that are the same by RFC 5280 §7.1: name_form */
     Bytes issuer_form;
     char *subject; /* RFC 4514; "" for an empty Name, "#" and the DER in hex for one that has no such form */
@@ -37,9 +41,12 @@ typedef struct Certificate {
     char *serial;       /* lower-case hex without leading zero bytes */
     int64_t not_before; /* seconds since the epoch; 99991231235959Z is 253402300799 */
     int64_t not_after;
-    bool self_issued;                               /* subject and issuer are the same name, non-empty */
-    unsigned version;                               /* 1 to 3 */
-    gnutls_sign_algorithm_t algorithm;              /* of its signature; GNUTLS_SIGN_UNKNOWN */
+    bool self_issued;                    /* subject and issuer are the same name, non-empty */
+    unsigned version;                    /* 1 to 3 */
+    gnutls_sign_algorithm_t algorithm;   /* of its signature; GNUTLS_SIGN_UNKNOWN */
+    gnutls_pk_algorithm_t key_algorithm; /* of its key; GNUTLS_PK_UNKNOWN */
+    unsigned key_bits;
+    size_t exponent_size; /* bytes of an RSA key's public exponent with its sign; 0: another key, or unreadable */
     BytesView signed_part, signature, serial_bytes; /* into `der`; the serial as the INTEGER has it */
     CertificateExtension *extensions;
     size_t extension_count;
@@ -55,10 +62,13 @@ typedef struct Certificate {
 /* -EBADMSG with kind CERTIFICATE_REJECTED and why (not strict DER, trailing bytes, no expiry, too large, an extension
  * twice, one that verification rests on and that cannot be read). */
 int certificate_from_der(BytesView der, Certificate **ret, Failure *ret_failure);
+/* Gives a reference back; takes NULL, returns NULL. */
 Certificate *certificate_free(Certificate *certificate);
 DEFINE_CLEANUP(Certificate, certificate_free)
 #define _cleanup_certificate_ _cleanup_(certificate_free_p)
-int certificate_copy(const Certificate *certificate, Certificate **ret);
+/* One more reference; whether there is more than one. */
+Certificate *certificate_ref(const Certificate *certificate);
+bool certificate_is_shared(const Certificate *certificate);
 
 bool certificate_equal(const Certificate *a, const Certificate *b);
 /* Whether `issuer` may have issued it, by the name and, where both have one, the key identifier. That says nothing of
@@ -68,6 +78,8 @@ bool certificate_names_issuer(const Certificate *certificate, const Certificate 
 bool certificate_is_self_signed(const Certificate *certificate);
 /* SHA-256 of the DER. */
 int certificate_fingerprint(const Certificate *certificate, uint8_t ret[static 32]);
+/* Its public key; the caller frees. -EBADMSG: of a kind that GnuTLS does not know; -ENOMEM. */
+int certificate_pubkey(const Certificate *certificate, gnutls_pubkey_t *ret);
 /* An extension by dotted OID, borrowed; NULL: it has none. */
 const CertificateExtension *certificate_extension(const Certificate *certificate, const char *oid);
 /* Whether the certificate's own extended key usage allows what an OID names, by that or by anyExtendedKeyUsage, or
@@ -96,7 +108,7 @@ typedef struct CertificateList {
 } CertificateList;
 
 int certificate_list_add(CertificateList *list, Certificate *certificate); /* takes it, also on failure */
-int certificate_list_add_copy(CertificateList *list, const Certificate *certificate);
+int certificate_list_add_ref(CertificateList *list, const Certificate *certificate);
 bool certificate_list_contains(const CertificateList *list, const Certificate *certificate);
 /* `time`, or the latest NotBefore of the list where that is later. With a clock that is behind, the real time is not
  * before it: the certificates have begun, or nobody would show them. Whether they had all begun before one of them

@@ -46,7 +46,7 @@ const Certificate *chain_first_to_end(const CertificateList *chain) {
 
 const Certificate *certificate_list_find_spki(const CertificateList *list, BytesView spki) {
     for (size_t i = 0; i < list->count; i++)
-        if (bytes_view_equal(bytes_view(&list->list[i]->spki), spki))
+        if (bytes_view_equal(list->list[i]->spki, spki))
             return list->list[i];
     return NULL;
 }

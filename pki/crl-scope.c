@@ -171,8 +171,7 @@ static unsigned scope_of_point(const Crl *crl, const CrlPoint *crl_point, const 
     (void) snprintf(field, sizeof(field), "?%zu.distributionPoint", i);
     has_name = asn1_slice(points, der, field, &slice) >= 0;
     if (has_name &&
-        read_point_name(slice, has_crl_issuer ? first_directory_name(crl_issuer) : bytes_view(&certificate->issuer_raw),
-                        &name) < 0)
+        read_point_name(slice, has_crl_issuer ? first_directory_name(crl_issuer) : certificate->issuer_raw, &name) < 0)
         return 0;
     if (!has_name)
         name = (PointName) { .names = crl_issuer };

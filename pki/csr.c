@@ -114,7 +114,7 @@ static int make_extensions(const CsrTemplate *template, bool empty_subject, Byte
 
 static int make_subject(const CsrTemplate *template, Bytes *ret, Failure *ret_failure) {
     if (template->renew)
-        return bytes_copy(bytes_view(&template->renew->subject_raw), ret);
+        return bytes_copy(template->renew->subject_raw, ret);
     if (!template->subject)
         return INVALID("a certificate request needs a subject");
     if (template->subject[0] == 0 && template->san_count == 0)

@@ -94,12 +94,12 @@ static int check_previous(const Names *names, const Certificate *previous, Failu
     int r = read_san(previous, &san);
     if (r < 0)
         return failure_errno(ret_failure, r, "reading the certificate that is to be renewed");
-    const Names wanted = { bytes_view(&previous->subject_raw), bytes_view(&san) };
+    const Names wanted = { previous->subject_raw, bytes_view(&san) };
     return check_names(names, &wanted, "the certificate that it renews", ret_failure);
 }
 
 static int check_use(const Certificate *leaf, BytesView spki, const char *who, Failure *ret_failure) {
-    if (!bytes_view_equal(bytes_view(&leaf->spki), spki))
+    if (!bytes_view_equal(leaf->spki, spki))
         return REJECT("%s is for another public key than ours", who);
     if (leaf->is_ca)
         return REJECT("%s is a CA certificate", who);
@@ -124,7 +124,7 @@ int issued_check(const Certificate *leaf, const IssuedExpectation *expectation, 
     }
     if (r < 0 || expectation->names_are_the_cas)
         return r;
-    const Names names = { bytes_view(&leaf->subject_raw), bytes_view(&san) };
+    const Names names = { leaf->subject_raw, bytes_view(&san) };
     r = check_request(&names, expectation->request, ret_failure);
     return r < 0 ? r : check_previous(&names, expectation->previous, ret_failure);
 }

@@ -189,7 +189,7 @@ static NamesVerdict judge_attributes(Constraints *constraints, const Certificate
     BytesView rdns;
     DerItem rdn, attribute, oid, value;
 
-    if (der_open_sequence(bytes_view(&certificate->subject_raw), &rdns) < 0)
+    if (der_open_sequence(certificate->subject_raw, &rdns) < 0)
         return NAMES_MALFORMED;
     while (verdict == NAMES_ALLOWED && der_next(&rdns, &rdn) > 0)
         while (verdict == NAMES_ALLOWED && der_next(&rdn.content, &attribute) > 0) {
@@ -211,8 +211,8 @@ static NamesVerdict judge_subject(Constraints *constraints, const Certificate *c
     NamesVerdict verdict = NAMES_ALLOWED;
 
     if (certificate->subject_raw.size > 2) /* an empty one has no directory name to constrain */
-        verdict = judge_name(constraints, NAME_DIRECTORY, bytes_view(&certificate->subject_raw),
-                             "its subject is outside", ret_reason);
+        verdict =
+            judge_name(constraints, NAME_DIRECTORY, certificate->subject_raw, "its subject is outside", ret_reason);
     if (verdict == NAMES_ALLOWED && constraints->is_constrained[NAME_MAIL])
         verdict = judge_attributes(constraints, certificate, (BytesView) { mail, sizeof(mail) }, NAME_MAIL,
                                    "a mail address in its subject is outside", ret_reason);

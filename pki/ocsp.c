@@ -32,30 +32,36 @@ static void response_p(gnutls_ocsp_resp_t *response) {
         gnutls_ocsp_resp_deinit(*response);
 }
 
-int ocsp_request(const Certificate *certificate, const Certificate *issuer, Bytes *ret_der) {
-    _cleanup_(request_p) gnutls_ocsp_req_t request = NULL;
-    _cleanup_datum_ gnutls_datum_t der = { 0 };
-
-    if (gnutls_ocsp_req_init(&request) < 0)
-        return -ENOMEM;
-    if (gnutls_ocsp_req_add_cert(request, GNUTLS_DIG_SHA1, issuer->crt, certificate->crt) < 0 ||
-        gnutls_ocsp_req_export(request, &der) < 0)
-        return -EIO;
-    return bytes_copy(view_from_datum(&der), ret_der);
-}
-
 /* RFC 6960 §4.1.1: the hash of the key's BIT STRING, without tag, length and unused bits. */
 static int hash_key(const Certificate *certificate, gnutls_digest_algorithm_t digest, uint8_t ret[static DIGEST_MAX]) {
     _cleanup_asn1_ asn1_node node = NULL;
     _cleanup_bytes_ Bytes bits = BYTES_NULL;
     int r;
 
-    r = asn1_decode("SubjectPublicKeyInfo", bytes_view(&certificate->spki), &node);
+    r = asn1_decode("SubjectPublicKeyInfo", certificate->spki, &node);
     if (r >= 0)
         r = asn1_value(node, "subjectPublicKey", &bits);
     if (r >= 0 && gnutls_hash_fast(digest, bits.data, bits.size, ret) < 0)
         r = -EIO;
     return r;
+}
+
+int ocsp_request(const Certificate *certificate, const Certificate *issuer, Bytes *ret_der) {
+    _cleanup_(request_p) gnutls_ocsp_req_t request = NULL;
+    _cleanup_datum_ gnutls_datum_t der = { 0 };
+    uint8_t name[DIGEST_MAX], key[DIGEST_MAX];
+    unsigned size = gnutls_hash_get_len(GNUTLS_DIG_SHA1); /* the one that every responder knows */
+    gnutls_datum_t name_hash = { name, size }, key_hash = { key, size };
+    gnutls_datum_t serial = datum_from_view(certificate->serial_bytes);
+
+    if (gnutls_ocsp_req_init(&request) < 0)
+        return -ENOMEM;
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA1, issuer->subject_raw.data, issuer->subject_raw.size, name) < 0 ||
+        hash_key(issuer, GNUTLS_DIG_SHA1, key) < 0 ||
+        gnutls_ocsp_req_add_cert_id(request, GNUTLS_DIG_SHA1, &name_hash, &key_hash, &serial) < 0 ||
+        gnutls_ocsp_req_export(request, &der) < 0)
+        return -EIO;
+    return bytes_copy(view_from_datum(&der), ret_der);
 }
 
 /* ---- the statement about our certificate ---- */
@@ -78,8 +84,9 @@ static bool datum_equal(const gnutls_datum_t *datum, const void *data, size_t si
 }
 
 static bool is_about(const Statement *statement, const Certificate *certificate, const Certificate *issuer) {
-    uint8_t name[DIGEST_MAX], key[DIGEST_MAX], serial[64];
-    size_t serial_size = sizeof(serial), size = gnutls_hash_get_len(statement->digest);
+    uint8_t name[DIGEST_MAX], key[DIGEST_MAX];
+    BytesView serial = certificate->serial_bytes;
+    size_t size = gnutls_hash_get_len(statement->digest);
 
     switch ((int) statement->digest) {
     case GNUTLS_DIG_SHA1: /* names a certificate here, protects nothing */
@@ -90,9 +97,8 @@ static bool is_about(const Statement *statement, const Certificate *certificate,
     default:
         return false;
     }
-    return gnutls_x509_crt_get_serial(certificate->crt, serial, &serial_size) >= 0 &&
-           gnutls_hash_fast(statement->digest, issuer->subject_raw.data, issuer->subject_raw.size, name) >= 0 &&
-           hash_key(issuer, statement->digest, key) >= 0 && datum_equal(&statement->serial, serial, serial_size) &&
+    return gnutls_hash_fast(statement->digest, issuer->subject_raw.data, issuer->subject_raw.size, name) >= 0 &&
+           hash_key(issuer, statement->digest, key) >= 0 && datum_equal(&statement->serial, serial.data, serial.size) &&
            datum_equal(&statement->name_hash, name, size) && datum_equal(&statement->key_hash, key, size);
 }
 

@@ -39,21 +39,17 @@ const char *signature_name(gnutls_sign_algorithm_t algorithm) {
 
 /* A signature check must cost little, whoever made the key. */
 static bool key_is_bounded(const Certificate *certificate, const char **ret_reason) {
-    _cleanup_datum_ gnutls_datum_t modulus = { 0 }, exponent = { 0 };
-    unsigned bits = 0;
-    int algorithm = gnutls_x509_crt_get_pk_algorithm(certificate->crt, &bits);
-
-    if (algorithm != GNUTLS_PK_RSA && algorithm != GNUTLS_PK_RSA_PSS)
+    if (certificate->key_algorithm != GNUTLS_PK_RSA && certificate->key_algorithm != GNUTLS_PK_RSA_PSS)
         return true;
-    if (bits > RSA_BITS_MAX) {
+    if (certificate->key_bits > RSA_BITS_MAX) {
         *ret_reason = "its RSA key has more than 8192 bits";
         return false;
     }
-    if (gnutls_x509_crt_get_pk_rsa_raw(certificate->crt, &modulus, &exponent) < 0) {
+    if (certificate->exponent_size == 0) {
         *ret_reason = "its RSA key cannot be read";
         return false;
     }
-    if (exponent.size > 9) { /* 8 bytes and a sign */
+    if (certificate->exponent_size > 9) { /* 8 bytes and a sign */
         *ret_reason = "its RSA key has a public exponent of more than 64 bits";
         return false;
     }
@@ -61,18 +57,16 @@ static bool key_is_bounded(const Certificate *certificate, const char **ret_reas
 }
 
 bool key_is_acceptable(const Certificate *certificate, const char **ret_reason) {
-    unsigned bits = 0;
-
-    switch (gnutls_x509_crt_get_pk_algorithm(certificate->crt, &bits)) {
+    switch ((int) certificate->key_algorithm) {
     case GNUTLS_PK_RSA:
     case GNUTLS_PK_RSA_PSS:
-        if (bits < 2048) {
+        if (certificate->key_bits < 2048) {
             *ret_reason = "its RSA key has fewer than 2048 bits";
             return false;
         }
         return key_is_bounded(certificate, ret_reason);
     case GNUTLS_PK_ECDSA:
-        if (bits < 256) {
+        if (certificate->key_bits < 256) {
             *ret_reason = "its elliptic curve has fewer than 256 bits";
             return false;
         }
@@ -86,6 +80,19 @@ bool key_is_acceptable(const Certificate *certificate, const char **ret_reason) 
     }
 }
 
+int certificate_pubkey(const Certificate *certificate, gnutls_pubkey_t *ret) {
+    _cleanup_(pubkey_p) gnutls_pubkey_t key = NULL;
+    gnutls_datum_t spki = datum_from_view(certificate->spki);
+
+    if (gnutls_pubkey_init(&key) < 0)
+        return -ENOMEM;
+    int r = gnutls_pubkey_import(key, &spki, GNUTLS_X509_FMT_DER);
+    if (r < 0)
+        return r == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EBADMSG;
+    *ret = TAKE_PTR(key);
+    return 0;
+}
+
 bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorithm, BytesView data, BytesView signature,
                       bool weak_too) {
     _cleanup_(pubkey_p) gnutls_pubkey_t key = NULL;
@@ -96,7 +103,7 @@ bool signature_verify(const Certificate *signer, gnutls_sign_algorithm_t algorit
     if (weak_too ? !key_is_bounded(signer, &reason)
                  : !signature_is_acceptable(algorithm) || !key_is_acceptable(signer, &reason))
         return false;
-    if (gnutls_pubkey_init(&key) < 0 || gnutls_pubkey_import_x509(key, signer->crt, 0) < 0)
+    if (certificate_pubkey(signer, &key) < 0)
         return false;
     return gnutls_pubkey_verify_data2(key, algorithm, flags, &data_datum, &signature_datum) >= 0;
 }
@@ -115,8 +122,8 @@ bool signature_verify_salted(const Certificate *signer, gnutls_sign_algorithm_t 
 
     if (salt < 0)
         return signature_verify(signer, algorithm, data, signature, false);
-    if (!signature_is_acceptable(algorithm) || !key_is_acceptable(signer, &reason) || gnutls_pubkey_init(&key) < 0 ||
-        gnutls_pubkey_import_x509(key, signer->crt, 0) < 0 || gnutls_x509_spki_init(&parameters) < 0)
+    if (!signature_is_acceptable(algorithm) || !key_is_acceptable(signer, &reason) ||
+        certificate_pubkey(signer, &key) < 0 || gnutls_x509_spki_init(&parameters) < 0)
         return false;
     /* Without parameters at the key GnuTLS takes the salt to be as long as the hash. A key that is for RSA-PSS alone
      * has its own, and GnuTLS does not let them be changed. */

@@ -304,7 +304,7 @@ static bool is_named(const SignerInfo *info, const Certificate *certificate) {
     if (info->key_identifier.size > 0)
         return bytes_view_equal(info->key_identifier, certificate->key_identifier);
     return bytes_view_equal(info->serial, certificate->serial_bytes) &&
-           bytes_view_equal(info->issuer, bytes_view(&certificate->issuer_raw));
+           bytes_view_equal(info->issuer, certificate->issuer_raw);
 }
 
 static bool certificate_is_good(Look *look) {

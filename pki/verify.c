@@ -126,7 +126,7 @@ static bool links(Search *search, const Certificate *issuer) {
 /* RFC 4158 §2.4.2: the same name with the same key cannot lead anywhere new. */
 static bool path_has(const Path *path, const Certificate *certificate) {
     for (size_t i = 0; i < path->count; i++)
-        if (bytes_view_equal(bytes_view(&path->list[i]->spki), bytes_view(&certificate->spki)) &&
+        if (bytes_view_equal(path->list[i]->spki, certificate->spki) &&
             bytes_view_equal(bytes_view(&path->list[i]->subject_form), bytes_view(&certificate->subject_form)))
             return true;
     return false;
@@ -199,7 +199,7 @@ static int copy_path(const Path *path, CertificateList *ret) {
     _cleanup_certificates_ CertificateList chain = { 0 };
 
     for (size_t i = 0; i + 1 < path->count; i++) {
-        int r = certificate_list_add_copy(&chain, path->list[i]);
+        int r = certificate_list_add_ref(&chain, path->list[i]);
         if (r < 0)
             return r;
     }

@@ -115,11 +115,9 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
 static int key_info(gnutls_privkey_t privkey, unsigned flags, void *userdata) {
     SessionKey *session = userdata;
     const ClientKey *key = session->key;
+    const Certificate *leaf = key->job->client_chain.list[0];
 
-    unsigned bits = 0;
-
-    (void) gnutls_x509_crt_get_pk_algorithm(key->job->client_chain.list[0]->crt, &bits);
-    return key_information_answer(&(KeyInformation) { key->algorithm, bits, key_has_scheme, key }, flags);
+    return key_information_answer(&(KeyInformation) { key->algorithm, leaf->key_bits, key_has_scheme, key }, flags);
 }
 
 /* ---- the URL ---- */
@@ -150,7 +148,8 @@ static int url_get_issuer(const char *url, gnutls_x509_crt_t crt, gnutls_datum_t
     const CertificateList *chain = active.key ? &active.key->job->client_chain : NULL;
 
     for (size_t i = 1; chain && i < chain->count; i++) {
-        if (!gnutls_x509_crt_equals(crt, chain->list[i - 1]->crt))
+        gnutls_datum_t below = { chain->list[i - 1]->der.data, (unsigned) chain->list[i - 1]->der.size };
+        if (!gnutls_x509_crt_equals2(crt, &below))
             continue;
         const Bytes *der = &chain->list[i]->der;
         ret_der->data = gnutls_malloc(der->size);
@@ -186,7 +185,7 @@ int client_key_new(const EnrollJob *job, Channel *channel, ClientKey **ret, Fail
         return failure_errno(ret_failure, -ENOMEM, "Preparing client authentication");
     key->job = job;
     key->channel = channel;
-    key->algorithm = (gnutls_pk_algorithm_t) gnutls_x509_crt_get_pk_algorithm(job->client_chain.list[0]->crt, NULL);
+    key->algorithm = job->client_chain.list[0]->key_algorithm;
     *ret = key;
     return 0;
 }

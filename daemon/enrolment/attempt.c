@@ -286,9 +286,8 @@ static int resume(Attempt *attempt, Failure *ret_failure) {
 static int keep_key(Attempt *attempt, Failure *ret_failure) {
     Identity *identity = attempt->identity;
 
-    int r = tpm_key_copy(identity_key(identity), &attempt->key);
-    if (r >= 0)
-        r = pending_from_key(attempt->key, &attempt->pending);
+    attempt->key = tpm_key_ref(identity_key(identity));
+    int r = pending_from_key(attempt->key, &attempt->pending);
     if (r < 0)
         return failure_errno(ret_failure, r, "Preparing the renewal");
     attempt->pending.same_key = true;

@@ -28,9 +28,8 @@ static int by_identity(Attempt *attempt, Identity *authenticator, Failure *ret_f
     }
     attempt->authenticator = identity_instance(authenticator);
     attempt->authenticator_generation = identity_generation(authenticator);
-    r = tpm_key_copy(identity_key(authenticator), &attempt->authenticator_key);
-    if (r >= 0)
-        r = certificate_list_to_pem(identity_chain(authenticator), &attempt->authenticator_chain);
+    attempt->authenticator_key = tpm_key_ref(identity_key(authenticator));
+    r = certificate_list_to_pem(identity_chain(authenticator), &attempt->authenticator_chain);
     return r < 0 ? failure_errno(ret_failure, r, "Preparing the authentication") : 0;
 }
 

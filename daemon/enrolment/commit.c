@@ -186,9 +186,9 @@ static int collect_helpers(const CommitInput *input, const Certificate *leaf, Ce
 
     for (size_t i = 0; r >= 0 && i < input->issued->count; i++)
         if (input->issued->list[i] != leaf)
-            r = certificate_list_add_copy(ret, input->issued->list[i]);
+            r = certificate_list_add_ref(ret, input->issued->list[i]);
     for (size_t i = 0; r >= 0 && input->helpers && i < input->helpers->count; i++)
-        r = certificate_list_add_copy(ret, input->helpers->list[i]);
+        r = certificate_list_add_ref(ret, input->helpers->list[i]);
     return r;
 }
 

@@ -29,7 +29,7 @@ static const Certificate *authenticating_anchor(const Identity *identity, const 
         return NULL;
     for (size_t i = 0; r >= 0 && i < anchors->count; i++)
         if (certificate_list_contains(answer, anchors->list[i]))
-            r = certificate_list_add_copy(staying, anchors->list[i]);
+            r = certificate_list_add_ref(staying, anchors->list[i]);
     if (r >= 0)
         r = certificate_list_from_pem(server_chain, CHAIN_MAX, &chain, &failure);
     if (r < 0 || chain.count == 0) {

@@ -156,9 +156,8 @@ static int begin(Identity *identity, bool new_key, Failure *ret_failure) {
                            &manual->task);
         return r < 0 ? failure_errno(ret_failure, r, "Making a request") : 0;
     }
-    r = tpm_key_copy(identity_key(identity), &manual->key);
-    if (r >= 0)
-        r = pending_from_key(manual->key, &manual->pending);
+    manual->key = tpm_key_ref(identity_key(identity));
+    r = pending_from_key(manual->key, &manual->pending);
     if (r < 0)
         return failure_errno(ret_failure, r, "Making a request");
     manual->pending.same_key = true;
@@ -219,7 +218,7 @@ static int parse_chain(const BytesView *chain, size_t count, CertificateList *re
 static int pending_of_current(Identity *identity, const Certificate *leaf, StoredPending *ret, Failure *ret_failure) {
     const TpmKey *key = identity_key(identity);
 
-    if (!key || !bytes_view_equal(bytes_view(&leaf->spki), tpm_key_spki(key)))
+    if (!key || !bytes_view_equal(leaf->spki, tpm_key_spki(key)))
         return failure_set(ret_failure, -EKEYREJECTED, FAILURE_CERTIFICATE_REJECTED,
                            "No request is pending for %s, and the certificate is not for its present key: begin with "
                            "`idctl request`.",

@@ -9,11 +9,22 @@
 struct IdentitySet {
     Identity **list;
     size_t count;
+    CertificatePool *certificates;
 };
 
 int identity_set_new(IdentitySet **ret) {
-    *ret = calloc(1, sizeof **ret);
-    return *ret ? 0 : -ENOMEM;
+    IdentitySet *set = calloc(1, sizeof *set);
+
+    if (!set || certificate_pool_new(&set->certificates) < 0) {
+        free(set);
+        return -ENOMEM;
+    }
+    *ret = set;
+    return 0;
+}
+
+CertificatePool *identity_set_certificates(const IdentitySet *set) {
+    return set->certificates;
 }
 
 void identity_set_clear(IdentitySet *set) {
@@ -26,6 +37,7 @@ IdentitySet *identity_set_free(IdentitySet *set) {
         return NULL;
     identity_set_clear(set);
     free(set->list);
+    certificate_pool_free(set->certificates);
     free(set);
     return NULL;
 }

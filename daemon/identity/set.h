@@ -4,8 +4,13 @@
 #pragma once
 
 #include "identity/base.h"
+#include "pki/certificate-pool.h"
 
 int identity_set_new(IdentitySet **ret);
+
+/* The certificates that identities share, their CAs' above all. */
+CertificatePool *identity_set_certificates(const IdentitySet *set);
+
 /* Frees the identities in it, which may find each other until then. */
 void identity_set_clear(IdentitySet *set);
 /* As does this. */

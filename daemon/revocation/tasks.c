@@ -31,7 +31,7 @@ static int add_crl(const Identity *identity, CheckTasks *tasks, const CheckTask 
     }
     CheckTask *added = &tasks->list[tasks->count++];
     *added = *task;
-    return crl_id(bytes_view(&identity_chain(identity)->list[task->position]->issuer_raw), task->urls[0], added->id);
+    return crl_id(identity_chain(identity)->list[task->position]->issuer_raw, task->urls[0], added->id);
 }
 
 /* CRL= of the configuration, unless it is what the leaf names itself. */

@@ -24,9 +24,7 @@ static int generation_new(uint32_t number, const TpmKey *key, ServedGeneration *
 
     if (!generation)
         return -ENOMEM;
-    int r = tpm_key_copy(key, &generation->key);
-    if (r < 0)
-        return r;
+    generation->key = tpm_key_ref(key);
     generation->number = number;
     *ret = TAKE_PTR(generation);
     return 0;

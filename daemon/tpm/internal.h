@@ -7,6 +7,7 @@
 #include "tpm/tpm.h"
 
 #include <gnutls/abstract.h>
+#include <stdatomic.h>
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_tctildr.h>
 
@@ -91,11 +92,13 @@ struct Tpm {
 };
 
 struct TpmKey {
+    atomic_uint references;
     KeyAlgorithm algorithm;
-    TPM2B_PUBLIC public;
-    TPM2B_PRIVATE private; /* wrapped by the parent: no secret without this TPM */
+    Bytes public, private; /* TPM2B_PUBLIC and TPM2B_PRIVATE as a TPM wants them: as structures they take ten times
+                              that. The private part is wrapped by the parent: no secret without this TPM */
     TPM2B_NAME name, parent_name;
     uint32_t parent_handle; /* persistent, or TPM2_RH_OWNER: the primary made from the template */
+    size_t modulus_size;    /* bytes of an RSA key's modulus; 0: another key */
     Bytes spki;
 };
 
@@ -260,3 +263,6 @@ void tpm_epoch_end(Tpm *tpm);
 /* A key from its parts, which are checked as tpm_key_from_pem says. */
 int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const TPM2B_NAME *parent_name,
                 uint32_t parent_handle, TpmKey **ret, Failure *ret_failure);
+
+/* The parts again, for a command. -EINVAL: never, with a key that tpm_key_new made. */
+int tpm_key_parts(const TpmKey *key, TPM2B_PUBLIC *ret_public, TPM2B_PRIVATE *ret_private);

@@ -24,19 +24,15 @@ static int refuse(Failure *ret_failure, const char *reason) {
 /* ---- writing ---- */
 
 static int write_fields(asn1_node element, const TpmKey *key) {
-    uint8_t public[sizeof(TPM2B_PUBLIC)], private[sizeof(TPM2B_PRIVATE)], parent[PARENT_SIZE] = { 0 };
-    size_t public_size = 0, private_size = 0;
+    uint8_t parent[PARENT_SIZE] = { 0 };
 
     for (size_t i = 0; i < 4; i++)
         parent[1 + i] = (uint8_t) (key->parent_handle >> (24U - 8U * i));
-    if (Tss2_MU_TPM2B_PUBLIC_Marshal(&key->public, public, sizeof public, &public_size) != TSS2_RC_SUCCESS ||
-        Tss2_MU_TPM2B_PRIVATE_Marshal(&key->private, private, sizeof private, &private_size) != TSS2_RC_SUCCESS)
-        return -EINVAL;
     if (asn1_write_value(element, "type", LOADABLE, 1) != ASN1_SUCCESS ||
         asn1_write_value(element, "emptyAuth", "TRUE", 1) != ASN1_SUCCESS ||
         asn1_write_value(element, "parent", parent, sizeof parent) != ASN1_SUCCESS ||
-        asn1_write_value(element, "pubkey", public, (int) public_size) != ASN1_SUCCESS ||
-        asn1_write_value(element, "privkey", private, (int) private_size) != ASN1_SUCCESS)
+        asn1_write_value(element, "pubkey", key->public.data, (int) key->public.size) != ASN1_SUCCESS ||
+        asn1_write_value(element, "privkey", key->private.data, (int) key->private.size) != ASN1_SUCCESS)
         return -ENOMEM;
     return 0;
 }

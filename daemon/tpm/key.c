@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <tss2/tss2_mu.h>
 
 #define KEY_ATTRIBUTES                                                                                                 \
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |     \
@@ -90,6 +91,34 @@ static int check_public(const TPM2B_PUBLIC *public, KeyAlgorithm *ret, Failure *
     return 0;
 }
 
+static int keep_parts(TpmKey *key, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private) {
+    uint8_t buffer[sizeof(TPM2B_PUBLIC) + sizeof(TPM2B_PRIVATE)];
+    size_t size = 0;
+
+    if (Tss2_MU_TPM2B_PUBLIC_Marshal(public, buffer, sizeof buffer, &size) != TSS2_RC_SUCCESS)
+        return -EINVAL;
+    int r = bytes_copy((BytesView) { buffer, size }, &key->public);
+    if (r < 0)
+        return r;
+    size = 0;
+    if (Tss2_MU_TPM2B_PRIVATE_Marshal(private, buffer, sizeof buffer, &size) != TSS2_RC_SUCCESS)
+        return -EINVAL;
+    return bytes_copy((BytesView) { buffer, size }, &key->private);
+}
+
+int tpm_key_parts(const TpmKey *key, TPM2B_PUBLIC *ret_public, TPM2B_PRIVATE *ret_private) {
+    size_t offset = 0;
+
+    *ret_public = (TPM2B_PUBLIC) { .size = 0 }; /* tss2-mu takes another size for one that is wanted */
+    *ret_private = (TPM2B_PRIVATE) { .size = 0 };
+    if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(key->public.data, key->public.size, &offset, ret_public) != TSS2_RC_SUCCESS)
+        return -EINVAL;
+    offset = 0;
+    if (Tss2_MU_TPM2B_PRIVATE_Unmarshal(key->private.data, key->private.size, &offset, ret_private) != TSS2_RC_SUCCESS)
+        return -EINVAL;
+    return 0;
+}
+
 int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const TPM2B_NAME *parent_name,
                 uint32_t parent_handle, TpmKey **ret, Failure *ret_failure) {
     _cleanup_tpm_key_ TpmKey *key = calloc(1, sizeof *key);
@@ -97,6 +126,7 @@ int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const 
 
     if (!key)
         return failure_errno(ret_failure, -ENOMEM, "TPM key");
+    atomic_init(&key->references, 1);
     r = check_public(public, &key->algorithm, ret_failure);
     if (r < 0)
         return r;
@@ -104,11 +134,12 @@ int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const 
         return refuse(ret_failure, "its private part is missing");
     if (parent_handle != TPM2_RH_OWNER && parent_handle >> TPM2_HR_SHIFT != TPM2_HT_PERSISTENT)
         return refuse(ret_failure, "its parent is neither a persistent key nor the owner hierarchy");
-    key->public = *public;
-    key->private = *private;
     key->parent_name = *parent_name;
     key->parent_handle = parent_handle;
-    r = tpm_name_of(public, &key->name);
+    key->modulus_size = public->publicArea.type == TPM2_ALG_RSA ? public->publicArea.unique.rsa.size : 0;
+    r = keep_parts(key, public, private);
+    if (r >= 0)
+        r = tpm_name_of(public, &key->name);
     if (r >= 0)
         r = tpm_public_spki(&public->publicArea, &key->spki);
     if (r == -ENOMEM)
@@ -120,24 +151,20 @@ int tpm_key_new(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, const 
 }
 
 TpmKey *tpm_key_free(TpmKey *key) {
-    if (!key)
+    if (!key || atomic_fetch_sub_explicit(&key->references, 1, memory_order_acq_rel) > 1)
         return NULL;
+    bytes_clear(&key->public);
+    bytes_clear(&key->private);
     bytes_clear(&key->spki);
     free(key);
     return NULL;
 }
 
-int tpm_key_copy(const TpmKey *key, TpmKey **ret) {
-    _cleanup_tpm_key_ TpmKey *copy = calloc(1, sizeof *copy);
+TpmKey *tpm_key_ref(const TpmKey *key) {
+    TpmKey *mine = (TpmKey *) key; /* nothing in it changes but the count */
 
-    if (!copy)
-        return -ENOMEM;
-    *copy = *key;
-    copy->spki = BYTES_NULL;
-    if (bytes_copy(bytes_view(&key->spki), &copy->spki) < 0)
-        return -ENOMEM;
-    *ret = TAKE_PTR(copy);
-    return 0;
+    (void) atomic_fetch_add_explicit(&mine->references, 1, memory_order_relaxed);
+    return mine;
 }
 
 KeyAlgorithm tpm_key_algorithm(const TpmKey *key) {

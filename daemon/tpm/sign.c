@@ -31,13 +31,19 @@ static bool takes_the_place_of_another(Tpm *tpm, ESYS_TR object) {
     return false;
 }
 
-static int load_under(Tpm *tpm, const TpmKey *key, ESYS_TR parent, ESYS_TR *ret, Failure *ret_failure) {
+typedef struct KeyParts {
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private;
+} KeyParts;
+
+static int load_under(Tpm *tpm, const TpmKey *key, const KeyParts *parts, ESYS_TR parent, ESYS_TR *ret,
+                      Failure *ret_failure) {
     _cleanup_esys_ TPM2B_NAME *name = NULL;
     ESYS_TR object = ESYS_TR_NONE;
     TSS2_RC rc;
 
     rc = TPM_COMMAND_WITH_ROOM(tpm, Esys_Load(tpm->esys, parent, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                              &key->private, &key->public, &object));
+                                              &parts->private, &parts->public, &object));
     /* Likewise the parent's context, where it has one. */
     if (tpm_error_is_integrity(rc) && !tpm_parent_is_persistent(&tpm->parent))
         tpm->stale = true;
@@ -64,16 +70,18 @@ static int load(Tpm *tpm, const TpmKey *key, LoadedKey **ret, Failure *ret_failu
     _cleanup_pubkey_ gnutls_pubkey_t public_key = NULL;
     ESYS_TR parent = ESYS_TR_NONE, object = ESYS_TR_NONE;
     bool transient = false;
+    KeyParts parts;
     int r;
 
-    if (tpm_public_import(&key->public.publicArea, &public_key) < 0)
+    if (tpm_key_parts(key, &parts.public, &parts.private) < 0 ||
+        tpm_public_import(&parts.public.publicArea, &public_key) < 0)
         return failure_set(ret_failure, -EINVAL, FAILURE_INTERNAL, "TPM: a key's public part cannot be used");
     while (tpm_loaded_count(tpm) >= tpm->loaded_keys_max && tpm_loaded_evict(tpm))
         ;
     r = tpm_parent_for(tpm, key, &parent, &transient, ret_failure);
     if (r < 0)
         return r;
-    r = load_under(tpm, key, parent, &object, ret_failure);
+    r = load_under(tpm, key, &parts, parent, &object, ret_failure);
     if (transient)
         tpm_command_flush(tpm, &parent);
     if (r < 0)
@@ -161,7 +169,7 @@ static int encode(const TPMT_SIGNATURE *raw, Signature *signature) {
     if (signature->scheme->padding != SCHEME_ECDSA) {
         const TPM2B_PUBLIC_KEY_RSA *value = &raw->signature.rsassa.sig;
         /* RSASSA and RSAPSS share one layout (Part 2 §11.2.4). */
-        if (value->size != signature->key->public.publicArea.unique.rsa.size || value->size > sizeof signature->bytes)
+        if (value->size != signature->key->modulus_size || value->size > sizeof signature->bytes)
             return -EBADMSG;
         memcpy(signature->bytes, value->buffer, value->size);
         signature->size = value->size;

@@ -102,10 +102,12 @@ int tpm_key_pss_is_usable(Tpm *tpm, const TpmKey *key, bool *ret, Failure *ret_f
 
 /* ---- keys as data (no TPM, any thread; immutable) ---- */
 
+/* Gives a reference back; takes NULL, returns NULL. */
 TpmKey *tpm_key_free(TpmKey *key);
 DEFINE_CLEANUP(TpmKey, tpm_key_free)
 #define _cleanup_tpm_key_ _cleanup_(tpm_key_free_p)
-int tpm_key_copy(const TpmKey *key, TpmKey **ret);
+/* One more reference, for whoever needs it longer. */
+TpmKey *tpm_key_ref(const TpmKey *key);
 
 KeyAlgorithm tpm_key_algorithm(const TpmKey *key);
 BytesView tpm_key_spki(const TpmKey *key);        /* DER SubjectPublicKeyInfo; borrowed */

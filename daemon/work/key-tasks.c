@@ -118,9 +118,8 @@ int sign_task_start(Work *work, const SignOrder *order, BytesDone done, void *us
         .userdata = userdata
     };
     memcpy(task->digest, order->digest.data, order->digest.size);
-    int r = tpm_key_copy(order->key, &task->key);
-    if (r >= 0)
-        r = tpm_task_start(work_tpm_tasks(work), &task->task);
+    task->key = tpm_key_ref(order->key);
+    int r = tpm_task_start(work_tpm_tasks(work), &task->task);
     if (r < 0)
         sign_task_free(&task->task);
     else
@@ -216,13 +215,14 @@ static void request_task_answer(TpmTask *base, const Failure *failure) {
 }
 
 static int request_task_fill(RequestTask *task, const RequestOrder *order) {
-    int r = tpm_key_copy(order->key, &task->key);
+    int r = 0;
 
-    if (r >= 0 && order->challenge &&
+    task->key = tpm_key_ref(order->key);
+    if (order->challenge &&
         (size_t) snprintf(task->challenge, sizeof task->challenge, "%s", order->challenge) >= sizeof task->challenge)
         r = -E2BIG;
     if (r >= 0 && order->renew)
-        r = certificate_copy(order->renew, &task->renew);
+        task->renew = certificate_ref(order->renew);
     for (size_t i = 0; r >= 0 && i < order->eku_count; i++) {
         task->eku[i] = strdup(order->eku[i]);
         r = task->eku[i] ? 0 : -ENOMEM;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What joins tpm and pki: keys, requests and signatures made on the signing thread, between those for handles. Each
- * task owns copies of all that it needs, so that main may change its mind meanwhile; `ret_task` is for tpm_task_forget,
+ * task owns all that it needs, so that main may change its mind meanwhile; `ret_task` is for tpm_task_forget,
  * and is no more once `done` is called. */
 #pragma once
 

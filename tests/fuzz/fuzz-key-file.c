@@ -17,13 +17,15 @@ static void try_pem(BytesView pem) {
     _cleanup_tpm_key_ TpmKey *key = NULL, *again = NULL;
     _cleanup_bytes_ Bytes written = BYTES_NULL;
     BytesView parent = { name, sizeof name };
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private;
     Failure failure = FAILURE_INIT;
 
     if (tpm_key_from_pem(pem, parent, &key, &failure) < 0) {
         require(!key && failure.kind != FAILURE_NONE && failure.text[0] != '\0');
         return;
     }
-    require(key->public.publicArea.objectAttributes == WANTED_ATTRIBUTES);
+    require(tpm_key_parts(key, &public, &private) == 0 && public.publicArea.objectAttributes == WANTED_ATTRIBUTES);
     require(tpm_key_spki(key).size > 0 && tpm_key_name(key).size == 34);
     require(tpm_key_to_pem(key, &written) == 0);
     require(tpm_key_from_pem(bytes_view(&written), parent, &again, &failure) == 0);

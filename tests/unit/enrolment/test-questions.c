@@ -90,7 +90,7 @@ static void test_request(void **state) {
     assert_int_equal(csr_spki(bytes_view(&f->job->answer), &spki), 0);
     assert_true(bytes_view_equal(bytes_view(&spki), tpm_key_spki(f->tried.attempt->key)));
     assert_int_equal(csr_names(bytes_view(&f->job->answer), &subject, &san), 0);
-    assert_true(bytes_view_equal(bytes_view(&subject), bytes_view(&identity_leaf(f->identity)->subject_raw)));
+    assert_true(bytes_view_equal(bytes_view(&subject), identity_leaf(f->identity)->subject_raw));
     /* It is kept before it is sent: one with an ECDSA signature cannot be made twice. */
     assert_int_equal(store_pending_load(identity_store(f->identity), &pending, NULL), 0);
     assert_true(bytes_view_equal(bytes_view(&pending.request), bytes_view(&f->job->answer)));
@@ -238,7 +238,7 @@ static const uint8_t hash[64] = { 1, 2, 3 };
 
 static void assert_signed(const Fixture *f, const Identity *by, BytesView content) {
     gnutls_pubkey_t public = NULL;
-    BytesView spki = bytes_view(&identity_leaf(by)->spki);
+    BytesView spki = identity_leaf(by)->spki;
     const gnutls_datum_t der = { (uint8_t *) (uintptr_t) spki.data, (unsigned) spki.size };
     const gnutls_datum_t data = { (uint8_t *) (uintptr_t) content.data, (unsigned) content.size };
     const gnutls_datum_t value = { f->job->answer.data, (unsigned) f->job->answer.size };

@@ -89,9 +89,8 @@ static BytesView signer_info(const CmsSpec *spec) {
     const Certificate *signer = spec->signer->certificate;
     BytesView attributes = spec->attributes ? attributes_of(spec) : DER_END,
               signed_bytes = spec->attributes ? der_bytes(0x31, attributes) : bytes_view_string(spec->content),
-              id = spec->by_key_identifier
-                       ? der_bytes(0x80, signer->key_identifier)
-                       : DER_SEQUENCE(bytes_view(&signer->issuer_raw), der_bytes(0x02, signer->serial_bytes)),
+              id = spec->by_key_identifier ? der_bytes(0x80, signer->key_identifier)
+                                           : DER_SEQUENCE(signer->issuer_raw, der_bytes(0x02, signer->serial_bytes)),
               digest = DER_SEQUENCE(made_oid(spec->sha1 ? OID_SHA1 : OID_SHA256)),
               algorithm = DER_SEQUENCE(made_oid(spec->sha1         ? OID_ECDSA_SHA1
                                                 : spec->other_hash ? OID_ECDSA_SHA384

@@ -251,8 +251,7 @@ static int setup(void **state) {
     lab_certificate_new("the root", true, GNUTLS_PK_ECDSA, bits, 30, NULL, &lab->root);
     lab_certificate_new("the lab", true, GNUTLS_PK_ECDSA, bits, 20, &lab->root, &lab->ca);
     lab_certificate_new("server", false, GNUTLS_PK_ECDSA, bits, 10, &lab->ca, &lab->leaf);
-    _cleanup_certificate_ Certificate *leaf = lab_certificate_read(&lab->leaf), *ca = lab_certificate_read(&lab->ca);
-    gnutls_x509_crt_t chain[] = { leaf->crt, ca->crt };
+    gnutls_x509_crt_t chain[] = { lab->leaf.certificate, lab->ca.certificate };
     assert_true(gnutls_certificate_allocate_credentials(&lab->credentials) >= 0);
     assert_true(gnutls_certificate_set_x509_key(lab->credentials, chain, 2, lab->leaf.key) >= 0);
     *state = lab;

@@ -29,7 +29,7 @@ void lab_write(const char *name, size_t count, ...) {
 
     va_start(entities, count);
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(certificate_list_add_copy(&list, va_arg(entities, const Entity *)->certificate), 0);
+        assert_int_equal(certificate_list_add_ref(&list, va_arg(entities, const Entity *)->certificate), 0);
     va_end(entities);
     write_pem(".", name, &list);
     certificate_list_clear(&list);
@@ -49,13 +49,13 @@ void lab_write_crl(const char *name, const Entity *issuer, const Entity *revoked
     assert_true(gnutls_x509_crl_set_this_update(crl, (time_t) (NOW - DAY)) >= 0);
     assert_true(gnutls_x509_crl_set_next_update(crl, (time_t) (NOW + DAY)) >= 0);
     assert_true(gnutls_x509_crl_set_number(crl, "\x07", 1) >= 0);
-    assert_true(gnutls_x509_crt_get_subject_key_id(issuer->certificate->crt, key_id, &size, NULL) >= 0);
+    assert_true(gnutls_x509_crt_get_subject_key_id(issuer->crt, key_id, &size, NULL) >= 0);
     assert_true(gnutls_x509_crl_set_authority_key_id(crl, key_id, size) >= 0);
     if (revoked) {
         BytesView serial = revoked->certificate->serial_bytes;
         assert_true(gnutls_x509_crl_set_crt_serial(crl, serial.data, serial.size, (time_t) (NOW - DAY)) >= 0);
     }
-    assert_true(gnutls_x509_crl_sign2(crl, issuer->certificate->crt, issuer->key, GNUTLS_DIG_SHA256, 0) >= 0);
+    assert_true(gnutls_x509_crl_sign2(crl, issuer->crt, issuer->key, GNUTLS_DIG_SHA256, 0) >= 0);
     assert_true(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &pem) >= 0);
     write_file(".", name, (BytesView) { pem.data, pem.size });
     gnutls_free(pem.data);

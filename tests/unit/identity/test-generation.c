@@ -44,7 +44,7 @@ static void test_present(void **state) {
     assert_int_equal(identity_generation(identity), 1);
     assert_non_null(identity_key(identity));
     assert_ptr_equal(identity_leaf(identity), identity_chain(identity)->list[0]);
-    assert_true(bytes_view_equal(bytes_view(&identity_leaf(identity)->spki), tpm_key_spki(identity_key(identity))));
+    assert_true(bytes_view_equal(identity_leaf(identity)->spki, tpm_key_spki(identity_key(identity))));
     assert_true(identity_life(identity, &life));
     /* Law 6: what was left when it came, not what its notBefore says. */
     assert_true(life.begin >= now && life.begin <= now + 3);

@@ -70,7 +70,7 @@ static void set_key_ids(gnutls_x509_crt_t crt, const Entity *issuer) {
     assert_int_equal(gnutls_x509_crt_set_subject_key_id(crt, id, size), 0);
     if (issuer) {
         size = sizeof(id);
-        if (gnutls_x509_crt_get_subject_key_id(issuer->certificate->crt, id, &size, NULL) < 0)
+        if (gnutls_x509_crt_get_subject_key_id(issuer->crt, id, &size, NULL) < 0)
             return;
     }
     assert_int_equal(gnutls_x509_crt_set_authority_key_id(crt, id, size), 0);
@@ -104,7 +104,7 @@ Entity make_entity(const Spec *spec) {
     set_extensions(crt, spec);
     if (!spec->no_key_ids)
         set_key_ids(crt, spec->issuer);
-    issuer_crt = spec->issuer ? spec->issuer->certificate->crt : crt;
+    issuer_crt = spec->issuer ? spec->issuer->crt : crt;
     issuer_key = spec->issuer ? spec->issuer->key : entity.key;
     int r = gnutls_x509_crt_sign2(crt, issuer_crt, issuer_key, spec->digest ?: GNUTLS_DIG_SHA256, 0);
     if (r < 0)
@@ -112,14 +112,26 @@ Entity make_entity(const Spec *spec) {
     assert_int_equal(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der), 0);
     gnutls_x509_crt_deinit(crt);
     assert_ok(certificate_from_der(view_from_datum(&der), &entity.certificate, &failure), failure);
+    entity.crt = crt_of(entity.certificate);
     return entity;
+}
+
+gnutls_x509_crt_t crt_of(const Certificate *certificate) {
+    gnutls_datum_t der = datum_from_view(bytes_view(&certificate->der));
+    gnutls_x509_crt_t crt;
+
+    assert_int_equal(gnutls_x509_crt_init(&crt), 0);
+    assert_int_equal(gnutls_x509_crt_import(crt, &der, GNUTLS_X509_FMT_DER), 0);
+    return crt;
 }
 
 void entity_clear(Entity *entity) {
     certificate_free(entity->certificate);
+    if (entity->crt)
+        gnutls_x509_crt_deinit(entity->crt);
     if (entity->key)
         gnutls_x509_privkey_deinit(entity->key);
-    *entity = (Entity) { NULL, NULL };
+    *entity = (Entity) { .key = NULL };
 }
 
 CertificateList make_list(size_t count, ...) {
@@ -128,7 +140,7 @@ CertificateList make_list(size_t count, ...) {
 
     va_start(arguments, count);
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(certificate_list_add_copy(&list, va_arg(arguments, const Certificate *)), 0);
+        assert_int_equal(certificate_list_add_ref(&list, va_arg(arguments, const Certificate *)), 0);
     va_end(arguments);
     return list;
 }

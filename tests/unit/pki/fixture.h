@@ -17,6 +17,7 @@
 
 typedef struct Entity {
     Certificate *certificate;
+    gnutls_x509_crt_t crt; /* the same, as GnuTLS has it */
     gnutls_x509_privkey_t key;
 } Entity;
 
@@ -52,7 +53,10 @@ void entity_clear(Entity *entity);
 #define _cleanup_entity_ _cleanup_(entity_clear)
 #define ENTITY(...)      make_entity(&(Spec) { __VA_ARGS__ })
 
-/* A list of copies. */
+/* What GnuTLS makes of a certificate; the caller frees. */
+gnutls_x509_crt_t crt_of(const Certificate *certificate);
+
+/* A list of them. */
 CertificateList make_list(size_t count, ...); /* const Certificate * */
 #define LIST(...) make_list(sizeof((const void *[]) { __VA_ARGS__ }) / sizeof(void *), __VA_ARGS__)
 

@@ -33,19 +33,21 @@ static bool openssl_agrees(const Entity *leaf, const CertificateList *between, c
 }
 
 static bool gnutls_agrees(const Entity *leaf, const CertificateList *between, const Entity *root, const char *purpose) {
-    gnutls_x509_crt_t chain[CHAIN_MAX] = { leaf->certificate->crt };
+    gnutls_x509_crt_t chain[CHAIN_MAX] = { leaf->crt };
     gnutls_typed_vdata_st data = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *) (uintptr_t) purpose };
     gnutls_x509_trust_list_t list;
     unsigned status = 0, count = 1;
 
     for (size_t i = 0; i < between->count; i++)
-        chain[count++] = between->list[i]->crt;
+        chain[count++] = crt_of(between->list[i]);
     assert_int_equal(gnutls_x509_trust_list_init(&list, 0), 0);
-    assert_int_equal(gnutls_x509_trust_list_add_cas(list, &root->certificate->crt, 1, 0), 1);
+    assert_int_equal(gnutls_x509_trust_list_add_cas(list, &root->crt, 1, 0), 1);
     assert_int_equal(gnutls_x509_trust_list_verify_crt2(list, chain, count, &data, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
                                                         &status, NULL),
                      0);
     gnutls_x509_trust_list_deinit(list, 0);
+    while (count > 1)
+        gnutls_x509_crt_deinit(chain[--count]);
     return status == 0;
 }
 

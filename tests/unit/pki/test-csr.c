@@ -298,7 +298,7 @@ static void test_renewal_copies_bytes(void **state) {
     CsrTemplate template = { .renew = old.list[0], .subject = "CN=ignored" };
     assert_ok(csr_create(&template, key.key, bytes_view(&key.spki), &der, &failure), failure);
     assert_int_equal(csr_names(bytes_view(&der), &subject, &san), 0);
-    assert_true(bytes_view_equal(bytes_view(&subject), bytes_view(&old.list[0]->subject_raw)));
+    assert_true(bytes_view_equal(bytes_view(&subject), old.list[0]->subject_raw));
     assert_true(bytes_view_equal(bytes_view(&san), old_san->value));
     _cleanup_free_ char *text = openssl_text(&der);
     expect(text, "X509v3 Subject Alternative Name: critical");
@@ -513,8 +513,8 @@ static void test_issued(void **state) {
         static const uint8_t utf8[] = { 0x30, 0x18, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x0a, 0x0c, 0x01,
                                         'y',  0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x01, 'x' };
         LEAF();
-        Bytes kept = leaf.certificate->subject_raw;
-        leaf.certificate->subject_raw = (Bytes) { (uint8_t *) utf8, sizeof(utf8) };
+        BytesView kept = leaf.certificate->subject_raw;
+        leaf.certificate->subject_raw = (BytesView) { utf8, sizeof(utf8) };
         assert_ok(issued_check(leaf.certificate, &expectation, &failure), failure);
         leaf.certificate->subject_raw = kept;
     }

@@ -69,9 +69,8 @@ static Joined *joined_new(gnutls_pk_algorithm_t pk, unsigned bits) {
     joined->entity = ENTITY(.subject = "CN=device", .issuer = &joined->root, .pk = pk, .bits = bits, .dns = "device");
     assert_int_equal(gnutls_privkey_init(&joined->elsewhere.real), 0);
     assert_int_equal(gnutls_privkey_import_x509(joined->elsewhere.real, joined->entity.key, 0), 0);
-    assert_int_equal(external_key_new(bytes_view(&joined->entity.certificate->spki), sign_elsewhere, &joined->elsewhere,
-                                      &joined->key),
-                     0);
+    assert_int_equal(
+        external_key_new(joined->entity.certificate->spki, sign_elsewhere, &joined->elsewhere, &joined->key), 0);
     return joined;
 }
 
@@ -125,7 +124,7 @@ static void test_signs(void **state) {
         assert_int_equal(r, 0);
         assert_int_equal(joined->elsewhere.last_scheme, cases[i].scheme);
         assert_int_equal(gnutls_pubkey_init(&public_key), 0);
-        assert_int_equal(gnutls_pubkey_import_x509(public_key, joined->entity.certificate->crt, 0), 0);
+        assert_int_equal(gnutls_pubkey_import_x509(public_key, joined->entity.crt, 0), 0);
         assert_true(gnutls_pubkey_verify_data2(public_key, cases[i].algorithm, 0, &data, &signature) >= 0);
         gnutls_pubkey_deinit(public_key);
     }
@@ -133,7 +132,7 @@ static void test_signs(void **state) {
 
 static void test_failing_callback(void **state) {
     _cleanup_joined_ Joined *joined = joined_new(GNUTLS_PK_ECDSA, P256);
-    BytesView spki = bytes_view(&joined->entity.certificate->spki);
+    BytesView spki = joined->entity.certificate->spki;
     gnutls_datum_t digest = { (unsigned char *) "12345678901234567890123456789012345678901234567890", 20 },
                    signature = { 0 };
     CsrTemplate template = { .subject = "CN=x" };
@@ -163,9 +162,9 @@ static void test_refused_keys(void **state) {
                                              .digest = GNUTLS_DIG_SHA512);
     gnutls_privkey_t key;
 
-    assert_int_equal(external_key_new(bytes_view(&p521.certificate->spki), sign_elsewhere, NULL, &key), -ENOTSUP);
-    assert_int_equal(external_key_new(bytes_view(&small.certificate->spki), sign_elsewhere, NULL, &key), -ENOTSUP);
-    assert_int_equal(external_key_new(bytes_view(&edwards.certificate->spki), sign_elsewhere, NULL, &key), -ENOTSUP);
+    assert_int_equal(external_key_new(p521.certificate->spki, sign_elsewhere, NULL, &key), -ENOTSUP);
+    assert_int_equal(external_key_new(small.certificate->spki, sign_elsewhere, NULL, &key), -ENOTSUP);
+    assert_int_equal(external_key_new(edwards.certificate->spki, sign_elsewhere, NULL, &key), -ENOTSUP);
     assert_int_equal(external_key_new(bytes_view_string("x"), sign_elsewhere, NULL, &key), -EBADMSG);
 }
 
@@ -183,9 +182,8 @@ static gnutls_certificate_credentials_t credentials_for(Joined *joined) {
 
     joined->elsewhere.calls = 0;
     assert_int_equal(gnutls_certificate_allocate_credentials(&credentials), 0);
-    assert_int_equal(gnutls_pcert_import_x509(&pcert, joined->entity.certificate->crt, 0), 0);
-    assert_int_equal(
-        external_key_new(bytes_view(&joined->entity.certificate->spki), sign_elsewhere, &joined->elsewhere, &key), 0);
+    assert_int_equal(gnutls_pcert_import_x509(&pcert, joined->entity.crt, 0), 0);
+    assert_int_equal(external_key_new(joined->entity.certificate->spki, sign_elsewhere, &joined->elsewhere, &key), 0);
     gnutls_certificate_set_flags(credentials, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
     assert_true(gnutls_certificate_set_key(credentials, NULL, 0, &pcert, 1, key) >= 0);
     assert_int_equal(joined->elsewhere.calls, 0);

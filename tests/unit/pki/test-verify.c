@@ -56,11 +56,11 @@ static void expect(const Verdict *verdict, VerdictKind kind, const char *text) {
 
 static void add_copies(CertificateList *list, const Certificate *certificate, size_t count) {
     for (size_t i = 0; i < count; i++)
-        assert_int_equal(certificate_list_add_copy(list, certificate), 0);
+        assert_int_equal(certificate_list_add_ref(list, certificate), 0);
 }
 
 /* A CRL of `issuer` with one entry. */
-static Crl *make_list_of_one(const Entity *issuer, const Certificate *revoked) {
+static Crl *make_list_of_one(const Entity *issuer, const Entity *revoked) {
     _cleanup_datum_ gnutls_datum_t der = { 0 };
     Failure failure = FAILURE_INIT;
     gnutls_x509_crl_t handle;
@@ -72,7 +72,7 @@ static Crl *make_list_of_one(const Entity *issuer, const Certificate *revoked) {
     assert_int_equal(gnutls_x509_crl_set_next_update(handle, (time_t) (NOW + DAY)), 0);
     assert_int_equal(gnutls_x509_crl_set_number(handle, "\x07", 1), 0);
     assert_int_equal(gnutls_x509_crl_set_crt(handle, revoked->crt, (time_t) (NOW - DAY)), 0);
-    assert_int_equal(gnutls_x509_crl_sign2(handle, issuer->certificate->crt, issuer->key, GNUTLS_DIG_SHA256, 0), 0);
+    assert_int_equal(gnutls_x509_crl_sign2(handle, issuer->crt, issuer->key, GNUTLS_DIG_SHA256, 0), 0);
     assert_int_equal(gnutls_x509_crl_export2(handle, GNUTLS_X509_FMT_DER, &der), 0);
     gnutls_x509_crl_deinit(handle);
     assert_ok(crl_parse_any(view_from_datum(&der), &crl, &failure), failure);
@@ -91,7 +91,7 @@ static void test_crowd_hides_no_revocation(void **state) {
 
     for (size_t crowd = 190; crowd <= 201; crowd++) {
         _cleanup_certificates_ CertificateList candidates = { 0 };
-        Crl *crl = make_list_of_one(&issuer, leaf.certificate);
+        Crl *crl = make_list_of_one(&issuer, &leaf);
         const CrlList crls = { &crl, 1 };
         add_copies(&candidates, fake.certificate, crowd);
         add_copies(&candidates, issuer.certificate, 1);
@@ -111,7 +111,7 @@ static void test_known_list_costs_nothing(void **state) {
     _cleanup_entity_ Entity leaf = ENTITY(.subject = "CN=leaf", .issuer = &root);
     _cleanup_entity_ Entity other = ENTITY(.subject = "CN=other", .issuer = &root);
     _cleanup_certificates_ CertificateList anchors = LIST(root.certificate);
-    Crl *crl = make_list_of_one(&root, other.certificate);
+    Crl *crl = make_list_of_one(&root, &other);
     const CrlList crls = { &crl, 1 };
     const VerifyRequest request = { .leaf = leaf.certificate, .anchors = &anchors, .now = NOW, .crls = &crls };
 
@@ -293,7 +293,7 @@ static void test_results(void **state) {
     assert_ptr_equal(verdict.at_fault, leaf.certificate);
 
     /* When it was revoked. */
-    Crl *crl = make_list_of_one(&issuer, leaf.certificate);
+    Crl *crl = make_list_of_one(&issuer, &leaf);
     const CrlList crls = { &crl, 1 };
     request.now = NOW;
     request.crls = &crls;

@@ -80,8 +80,8 @@ static void round_trip(void **state) {
         assert_true(bytes_view_equal(tpm_key_spki(key), tpm_key_spki(again)));
         assert_true(bytes_view_equal(tpm_key_parent_name(key), tpm_key_parent_name(again)));
         assert_int_equal(again->parent_handle, 0x81000001U);
-        assert_int_equal(tpm_key_copy(again, &copy), 0);
-        again = tpm_key_free(again);
+        copy = tpm_key_ref(again);
+        again = tpm_key_free(again); /* one of two */
         sign_and_verify(tpm, copy,
                         algorithm == KEY_ECDSA_P256   ? "ecdsa_secp256r1_sha256"
                         : algorithm == KEY_ECDSA_P384 ? "ecdsa_secp384r1_sha384"
@@ -121,9 +121,21 @@ static Bytes to_der(const Bytes *pem) {
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |     \
      TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT)
 
+typedef struct Parts {
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private;
+} Parts;
+
+static Parts parts_of(const TpmKey *key) {
+    Parts parts;
+
+    assert_int_equal(tpm_key_parts(key, &parts.public, &parts.private), 0);
+    return parts;
+}
+
 static void no_key_with_wrong_attributes(const TpmKey *key) {
     if (key)
-        assert_int_equal(key->public.publicArea.objectAttributes, WANTED_ATTRIBUTES);
+        assert_int_equal(parts_of(key).public.publicArea.objectAttributes, WANTED_ATTRIBUTES);
 }
 
 /* Whatever still is a key after a change must not sign: the TPM binds public and private part to each other and to the
@@ -207,24 +219,25 @@ static void altered_private_part(void **state) {
     Swtpm *swtpm = *state;
     _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
     _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256), *changed = NULL;
-    TPM2B_PRIVATE private = key->private;
+    Parts parts = parts_of(key);
     const SignatureScheme *scheme = scheme_by_name("ecdsa_secp256r1_sha256");
     uint8_t digest[32] = { 1 }, signature[SIGNATURE_MAX];
     size_t size;
 
-    private.buffer[private.size - 1] ^= 1U;
-    assert_success(tpm_key_new(&key->public, &private, &key->parent_name, key->parent_handle, &changed, failure));
+    parts.private.buffer[parts.private.size - 1] ^= 1U;
+    assert_success(
+        tpm_key_new(&parts.public, &parts.private, &key->parent_name, key->parent_handle, &changed, failure));
     assert_failure(tpm_key_sign(tpm, changed, scheme, (BytesView) { digest, sizeof digest }, signature, &size, failure),
                    FAILURE_INVALID_ARGUMENT, "key file was altered");
 }
 
 static void refused(const TpmKey *key, const char *what, void (*change)(TPM2B_PUBLIC *), const char *text) {
     _cleanup_tpm_key_ TpmKey *again = NULL;
-    TPM2B_PUBLIC public = key->public;
+    Parts parts = parts_of(key);
 
-    change(&public);
+    change(&parts.public);
     print_message("%s\n", what);
-    assert_failure(tpm_key_new(&public, &key->private, &key->parent_name, key->parent_handle, &again, failure),
+    assert_failure(tpm_key_new(&parts.public, &parts.private, &key->parent_name, key->parent_handle, &again, failure),
                    FAILURE_INVALID_ARGUMENT, text);
 }
 
@@ -257,6 +270,7 @@ static void attributes_are_refused(void **state) {
     _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
     _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256), *again = NULL;
     TPM2B_PRIVATE none = { .size = 0 };
+    Parts parts = parts_of(key);
 
     refused(key, "fixedTPM", without_fixed_tpm, "fixedTPM");
     refused(key, "fixedParent", without_fixed_parent, "fixedParent");
@@ -275,9 +289,9 @@ static void attributes_are_refused(void **state) {
     refused(key, "type", as_keyed_hash, "algorithm");
     refused(key, "no x", without_x, "no valid public key");
     refused(key, "long x", with_long_x, "no valid public key");
-    assert_failure(tpm_key_new(&key->public, &none, &key->parent_name, key->parent_handle, &again, failure),
+    assert_failure(tpm_key_new(&parts.public, &none, &key->parent_name, key->parent_handle, &again, failure),
                    FAILURE_INVALID_ARGUMENT, "private part is missing");
-    assert_failure(tpm_key_new(&key->public, &key->private, &key->parent_name, 0x80000001U, &again, failure),
+    assert_failure(tpm_key_new(&parts.public, &parts.private, &key->parent_name, 0x80000001U, &again, failure),
                    FAILURE_INVALID_ARGUMENT, "parent");
 }
 
