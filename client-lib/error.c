@@ -64,6 +64,8 @@ int client_errno_of_kind(FailureKind kind) {
     case FAILURE_PURPOSE_VIOLATION:
         return -EPERM;
     case FAILURE_BUSY:
+    case FAILURE_SEND_AGAIN:
+    case FAILURE_LOOKUP_FAILED: /* it passes */
         return -EBUSY;
     case FAILURE_LIMITS_EXCEEDED:
         return -EDQUOT;

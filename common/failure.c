@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const char *const dbus_names[_FAILURE_KIND_COUNT] = {
     [FAILURE_NONE] = "org.freedesktop.DBus.Error.Failed",
@@ -30,6 +31,8 @@ static const char *const dbus_names[_FAILURE_KIND_COUNT] = {
     [FAILURE_CERTIFICATE_REJECTED] = IDENTITYD_ERROR_PREFIX "CertificateRejected",
     [FAILURE_RETIRED] = IDENTITYD_ERROR_PREFIX "Retired",
     [FAILURE_STORAGE] = "org.freedesktop.DBus.Error.IOError",
+    [FAILURE_SEND_AGAIN] = IDENTITYD_ERROR_PREFIX "SendAgain",
+    [FAILURE_LOOKUP_FAILED] = IDENTITYD_ERROR_PREFIX "LookupFailed",
 };
 
 /* Through a buffer of its own, since the arguments may point into `text`. */
@@ -74,7 +77,17 @@ int failure_prefix(Failure *failure, int r, const char *format, ...) {
 }
 
 int failure_errno(Failure *failure, int r, const char *what) {
+    struct rlimit limit = { 0 };
+
     assert(r < 0); /* or what went well would be told as a failure */
+    if (r == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) >= 0)
+        return failure_set(failure, r, FAILURE_LIMITS_EXCEEDED,
+                           "%s: all %ju descriptors that this process may have are open. Raise LimitNOFILE= of its "
+                           "unit; how many identityd may need, \"idctl check\" says",
+                           what, (uintmax_t) limit.rlim_cur);
+    if (r == -ENFILE)
+        return failure_set(failure, r, FAILURE_LIMITS_EXCEEDED,
+                           "%s: the system has no descriptors left: see file-nr and file-max in proc(5)", what);
     return failure_set(failure, r, FAILURE_INTERNAL, "%s: %s", what, strerrordesc_np(-r) ?: "unknown error");
 }
 

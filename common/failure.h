@@ -30,7 +30,9 @@ typedef enum FailureKind {
     FAILURE_ENROLLMENT_FAILED = 13,
     FAILURE_CERTIFICATE_REJECTED = 14,
     FAILURE_RETIRED = 15,
-    FAILURE_STORAGE = 16, /* the disk: on the bus org.freedesktop.DBus.Error.IOError */
+    FAILURE_STORAGE = 16,       /* the disk: on the bus org.freedesktop.DBus.Error.IOError */
+    FAILURE_SEND_AGAIN = 17,    /* on the bus: what was sent was not kept until the caller was known to be permitted */
+    FAILURE_LOOKUP_FAILED = 18, /* on the bus: whether the caller is admitted could not be found out */
     _FAILURE_KIND_COUNT,
 } FailureKind;
 
@@ -54,7 +56,8 @@ int failure_set(Failure *failure, int r, FailureKind kind, const char *format, .
 /* Puts "TEXT: " before what `failure` says already; keeps the kind and returns `r`. */
 int failure_prefix(Failure *failure, int r, const char *format, ...) _printf_(3, 4);
 
-/* For -ENOMEM and its like, a negative errno: kind internal, text from strerror(-r). Returns `r`. */
+/* For -ENOMEM and its like, a negative errno: kind internal, text from strerror(-r). Where there are no descriptors
+ * left (-EMFILE, -ENFILE) it is LIMITS_EXCEEDED, and the text names the limit and what to do. Returns `r`. */
 int failure_errno(Failure *failure, int r, const char *what);
 
 /* The D-Bus error name of a kind, e.g. "org.identityd1.Error.AccessDenied"; never NULL. */

@@ -23,6 +23,7 @@ STATUS = {
     0: "ok", 1: "internal", 2: "access-denied", 3: "no-such-identity", 4: "not-ready", 5: "expired", 6: "revoked",
     7: "tpm-unavailable", 8: "tpm-replaced", 9: "invalid-argument", 10: "purpose-violation", 11: "busy", 12: "limits-exceeded",
     13: "enrollment-failed", 14: "certificate-rejected", 15: "retired", 16: "storage",
+    17: "send-again", 18: "lookup-failed",
 }
 
 FILES = {1: "chain", 2: "anchors", 3: "crls", 4: "ocsp"}

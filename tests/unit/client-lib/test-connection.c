@@ -230,6 +230,8 @@ static void test_refusals(void **state) {
         [FAILURE_CERTIFICATE_REJECTED] = -EIO,
         [FAILURE_RETIRED] = -ENOKEY,
         [FAILURE_STORAGE] = -EIO,
+        [FAILURE_SEND_AGAIN] = -EBUSY,
+        [FAILURE_LOOKUP_FAILED] = -EBUSY,
     };
     ConnectionAnswer answer;
     Wire wire;

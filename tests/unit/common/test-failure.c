@@ -22,6 +22,14 @@ static void sets_and_prefixes(void **state) {
     assert_string_equal(failure.text, "reading: Cannot allocate memory");
     assert_int_equal(failure.kind, FAILURE_INTERNAL);
     assert_int_equal(failure_errno(&failure, -99999, "x"), -99999);
+    /* A limit is told as that, with what to do about it. */
+    assert_int_equal(failure_errno(&failure, -EMFILE, "opening"), -EMFILE);
+    assert_int_equal(failure.kind, FAILURE_LIMITS_EXCEEDED);
+    assert_non_null(strstr(failure.text, "opening: all "));
+    assert_non_null(strstr(failure.text, "LimitNOFILE="));
+    assert_int_equal(failure_errno(&failure, -ENFILE, "opening"), -ENFILE);
+    assert_int_equal(failure.kind, FAILURE_LIMITS_EXCEEDED);
+    assert_non_null(strstr(failure.text, "file-max"));
     assert_int_equal(failure_set(NULL, -1, FAILURE_BUSY, "x"), -1);
     assert_int_equal(failure_prefix(NULL, -2, "x"), -2);
 }
@@ -102,7 +110,9 @@ static void numbers_are_a_protocol(void **state) {
     assert_int_equal(FAILURE_INVALID_ARGUMENT, 9);
     assert_int_equal(FAILURE_PURPOSE_VIOLATION, 10);
     assert_int_equal(FAILURE_STORAGE, 16);
-    assert_int_equal(_FAILURE_KIND_COUNT, 17);
+    assert_int_equal(FAILURE_SEND_AGAIN, 17);
+    assert_int_equal(FAILURE_LOOKUP_FAILED, 18);
+    assert_int_equal(_FAILURE_KIND_COUNT, 19);
 }
 
 static void names_both_ways(void **state) {
