@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is asking (caller.c), what is known of them from earlier (caller-cache.c), whether a rule admits them (policy.c,
- * pure), and how much one user may hold (quota.c). */
+/* Who is asking (caller.c), with whom they are counted (party.c), what is known of them from earlier (caller-cache.c),
+ * whether a rule admits them (policy.c, pure), and how much they may hold (quota.c). */
 #pragma once
 
 #include "common/access-rule.h"
@@ -11,18 +11,22 @@
 
 #define CALLER_GROUPS_MAX 1024U
 
+#define PARTY_UNKNOWN ((uid_t) -1) /* all users whom the system does not know, together */
+
 /* A caller as the bus vouches for it; docs/design.md §8, docs/facts.md, "systemd and D-Bus". */
 typedef struct Caller {
     uid_t uid;     /* (uid_t) -1: unknown, admitted by no rule */
+    uid_t party;   /* with whom it is counted: party_of() */
     gid_t *groups; /* primary and supplementary, owned */
     size_t group_count;
+    bool groups_failed; /* which groups it has could not be found out */
     pid_t pid;          /* 0 unknown */
     int pidfd;          /* owned, -1 without */
     char *unit;         /* of the system manager, owned; NULL: none, unknown or not looked up */
     bool unit_is_known; /* systemd has answered: `unit` is what it said */
     char *bus_name;     /* unique name, owned */
 } Caller;
-#define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .pidfd = -1 })
+#define CALLER_INIT ((Caller) { .uid = (uid_t) -1, .party = PARTY_UNKNOWN, .pidfd = -1 })
 /* Frees and closes what it holds and makes it CALLER_INIT. */
 void caller_clear(Caller *caller);
 #define _cleanup_caller_ _cleanup_(caller_clear)
@@ -30,6 +34,9 @@ void caller_clear(Caller *caller);
 int caller_copy(const Caller *caller, Caller *ret);
 /* Whether there is a pidfd, and its process has not ended. */
 bool caller_is_alive(const Caller *caller);
+/* Root, or identityd's own user: nothing is kept from them, and no share of ours is counted. A uid that stands for many
+ * (AccessNames) is neither. */
+bool caller_is_administrator(const Caller *caller);
 
 /* ---- what is known of connections ---- */
 typedef struct CallerCache CallerCache;
@@ -48,12 +55,25 @@ int caller_cache_put(CallerCache *cache, const Caller *caller);
 typedef struct AccessNames {
     int (*user)(const char *name, uid_t *ret); /* 0, -ENOENT, or another -errno: the lookup failed */
     int (*group)(const char *name, gid_t *ret);
+    int (*knows)(uid_t uid); /* 1: there is such a user, 0: there is not, -errno: the lookup failed */
+    /* Whether this number is the one by which the kernel names everybody whom our user namespace does not map (65534,
+     * or what /proc/sys/kernel/overflowuid and overflowgid say), and there are such: then it is nobody's. */
+    bool (*stands_for_many)(bool group, uint32_t id);
 } AccessNames;
-extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r */
+extern const AccessNames access_names_system; /* getpwnam_r, getgrnam_r, getpwuid_r, /proc */
+
+/* ---- with whom somebody is counted ---- */
+/* A user can become any of the subordinate users that /etc/subuid gives him, which are thousands, and dbus-broker lets
+ * them in: so they are counted with him. Users whom neither the system nor that file knows are counted together, as
+ * PARTY_UNKNOWN, and so is a number that stands for many. Where the file cannot be read, or a lookup fails, what it
+ * would have said is not known: then they are PARTY_UNKNOWN as well. `subordinates`: that file. */
+uid_t party_of(uid_t uid, const char *subordinates, const AccessNames *names);
+#define PARTY_SUBORDINATES "/etc/subuid"
 
 typedef struct AccessDecision {
     bool admitted;
-    bool by_unit;           /* the deciding rule was unit:, so the handle's first packet must prove the process */
+    bool by_unit;       /* the deciding rule was unit:, so the handle's first packet must prove the process */
+    bool lookup_failed; /* not admitted, but no refusal: a rule might have fit, and what it takes to say is not known */
     const AccessRule *rule; /* which, borrowed from the rules; NULL when refused */
     char reason[256]; /* for the log and the error text: "user:telemetry", "no [Access] tls-client= rule admits uid
                          1000" */
@@ -61,7 +81,7 @@ typedef struct AccessDecision {
 
 /* Deny by default; root is admitted by no rule of its own: it can edit the configuration. user and group rules are
  * looked at before unit ones. `units_allowed` false for bus methods that take user: and group: only (Sign). Names that
- * do not exist admit nobody. */
+ * do not exist admit nobody, and a number that stands for many fits no rule. */
 void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
                    const AccessNames *names, AccessDecision *ret);
 
@@ -88,9 +108,9 @@ void quota_set_limits(Quota *quota, uint32_t per_user, uint32_t total);
 /* ---- line limit: what one user can have written into the log ---- */
 typedef struct LineLimit LineLimit;
 /* Lines about refusals do not use up those about what was granted. */
-typedef enum LineKind { LINE_REFUSED, LINE_GRANTED, _LINE_KIND_COUNT } LineKind;
+typedef enum LineKind { LINE_REFUSED, LINE_GRANTED, LINE_LIMITED, _LINE_KIND_COUNT } LineKind;
 
-/* In one window there are at most (64 + 2) × (32 + 1) = 2178 lines: journald takes 10,000 in the same time. */
+/* In one window there are at most (64 + 3) × (32 + 1) = 2211 lines: journald takes 10,000 in the same time. */
 #define LINE_LIMIT_WINDOW  (30U * 1000000U) /* µs */
 #define LINE_LIMIT_BURST   32U              /* lines in one window of one user and kind */
 #define LINE_LIMIT_WINDOWS 64U              /* of one user and kind each */

@@ -10,8 +10,9 @@
 
 /* What was seen on the way to a refusal, for its text. */
 typedef struct Seen {
-    bool units_skipped, unit_unknown;
-    const AccessRule *lookup_failed;
+    bool units_skipped, no_unit, stands_for_many;
+    const AccessRule *failed; /* whether this one fits could not be found out … */
+    int failure;              /* … -errno of its lookup; 0: nobody answered */
 } Seen;
 
 /* The number that a user or group rule stands for. All digits are a number and never looked up as a name. */
@@ -37,16 +38,29 @@ static bool has_group(const Caller *caller, gid_t gid) {
     return false;
 }
 
+static bool note_failed(Seen *seen, const AccessRule *rule, int r) {
+    if (!seen->failed) {
+        seen->failed = rule;
+        seen->failure = r;
+    }
+    return false;
+}
+
 static bool account_fits(const AccessRule *rule, const Caller *caller, const AccessNames *names, Seen *seen) {
+    bool group = rule->kind == ACCESS_RULE_GROUP;
     uint32_t number = UINT32_MAX;
 
     int r = resolve(rule, names, &number);
-    if (r < 0) {
-        if (r != -ENOENT)
-            seen->lookup_failed = rule;
+    if (r == -ENOENT)
         return false;
-    }
-    return rule->kind == ACCESS_RULE_USER ? caller->uid == number : has_group(caller, number);
+    if (r < 0)
+        return note_failed(seen, rule, r);
+    if (group && caller->groups_failed)
+        return note_failed(seen, rule, 0);
+    if (group ? !has_group(caller, number) : caller->uid != number)
+        return false;
+    seen->stands_for_many |= names->stands_for_many(group, number);
+    return !names->stands_for_many(group, number);
 }
 
 /* Unit names contain '\' as systemd's own escape, so it is none here. */
@@ -55,8 +69,10 @@ static bool unit_fits(const AccessRule *rule, const Caller *caller, bool units_a
         seen->units_skipped = true;
         return false;
     }
+    if (!caller->unit_is_known)
+        return note_failed(seen, rule, 0);
     if (!caller->unit) {
-        seen->unit_unknown = true;
+        seen->no_unit = true;
         return false;
     }
     return fnmatch(rule->name, caller->unit, FNM_NOESCAPE) == 0;
@@ -71,6 +87,29 @@ static const AccessRule *find_rule(const AccessRules *rules, const Caller *calle
         if (rules->rules[i].kind == ACCESS_RULE_UNIT && unit_fits(&rules->rules[i], caller, units_allowed, seen))
             return &rules->rules[i];
     return NULL;
+}
+
+static const char *const prefixes[] = {
+    [ACCESS_RULE_USER] = "user", [ACCESS_RULE_GROUP] = "group", [ACCESS_RULE_UNIT] = "unit"
+};
+
+/* What was asked in vain, and of whom. */
+static void explain_failure(const Seen *seen, AccessDecision *ret) {
+    const AccessRule *rule = seen->failed;
+
+    if (seen->failure < 0)
+        (void) snprintf(ret->reason, sizeof(ret->reason),
+                        "the system's databases (nsswitch.conf) could not say who %s:%.64s is: %s",
+                        prefixes[rule->kind], rule->name, strerrordesc_np(-seen->failure) ?: "unknown error");
+    else if (rule->kind == ACCESS_RULE_UNIT)
+        (void) snprintf(ret->reason, sizeof(ret->reason),
+                        "the system's service manager did not say in which unit the caller is, which unit:%.64s asks",
+                        rule->name);
+    else
+        (void) snprintf(ret->reason, sizeof(ret->reason),
+                        "neither the bus nor the system's databases said which groups the caller has, which "
+                        "group:%.64s asks",
+                        rule->name);
 }
 
 static void explain_refusal(const AccessRules *rules, Purpose purpose, const Caller *caller, const Seen *seen,
@@ -89,23 +128,25 @@ static void explain_refusal(const AccessRules *rules, Purpose purpose, const Cal
         return;
     at += n;
     room -= (size_t) n;
-    if (seen->lookup_failed)
-        (void) snprintf(at, room, "; %.64s could not be looked up", seen->lookup_failed->name);
+    if (seen->stands_for_many)
+        (void) snprintf(at, room, ", which stands for all whom identityd's user namespace does not map");
     else if (seen->units_skipped)
         (void) snprintf(at, room, "; unit: rules do not count here");
-    else if (seen->unit_unknown)
+    else if (seen->no_unit)
         (void) snprintf(at, room, "; its unit is not known to the system's service manager");
 }
 
 void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
                    const AccessNames *names, AccessDecision *ret) {
-    static const char *const prefixes[] = {
-        [ACCESS_RULE_USER] = "user", [ACCESS_RULE_GROUP] = "group", [ACCESS_RULE_UNIT] = "unit"
-    };
     Seen seen = { 0 };
 
     *ret = (AccessDecision) { 0 };
     const AccessRule *rule = caller->uid == (uid_t) -1 ? NULL : find_rule(rules, caller, units_allowed, names, &seen);
+    if (!rule && seen.failed) {
+        ret->lookup_failed = true;
+        explain_failure(&seen, ret);
+        return;
+    }
     if (!rule) {
         explain_refusal(rules, purpose, caller, &seen, ret);
         return;

@@ -23,7 +23,10 @@ struct AccessLog {
 static void say_summary(const LineSummary *summary, uint64_t now) {
     char uid[64], count[64];
     const char *const fields[] = { count, uid, NULL };
-    const char *what = summary->kind == LINE_REFUSED ? "refusals" : "permissions";
+    static const char *const words[_LINE_KIND_COUNT] = {
+        [LINE_REFUSED] = "refusals", [LINE_GRANTED] = "permissions", [LINE_LIMITED] = "calls beyond a limit"
+    };
+    const char *what = words[summary->kind];
     uint64_t seconds = (now - summary->begun + USEC_PER_SECOND - 1U) / USEC_PER_SECOND;
 
     snprintf(count, sizeof count, "IDENTITYD_LINES=%" PRIu32, summary->count);
@@ -31,6 +34,10 @@ static void say_summary(const LineSummary *summary, uint64_t now) {
     if (summary->others)
         log_fields(LOG_NOTICE, MESSAGE_ACCESS_REPEATED, NULL, (const char *const[]) { count, NULL },
                    "%" PRIu32 " more %s for further users in the last %" PRIu64 " s.", summary->count, what, seconds);
+    else if (summary->uid == PARTY_UNKNOWN)
+        log_fields(LOG_NOTICE, MESSAGE_ACCESS_REPEATED, NULL, (const char *const[]) { count, NULL },
+                   "%" PRIu32 " more %s for users whom the system does not know in the last %" PRIu64 " s.",
+                   summary->count, what, seconds);
     else
         log_fields(LOG_NOTICE, MESSAGE_ACCESS_REPEATED, NULL, fields,
                    "%" PRIu32 " more %s for uid %" PRIu32 " in the last %" PRIu64 " s.", summary->count, what,
@@ -93,18 +100,27 @@ AccessLog *access_log_free(AccessLog *log) {
     return NULL;
 }
 
-bool access_log_admits(AccessLog *log, bool granted, uid_t uid) {
+static bool admits(AccessLog *log, LineKind kind, uid_t uid) {
     uint64_t now = boottime_usec();
 
+    say_summaries(log, now);
+    if (line_limit_admits(log->lines, kind, uid, now))
+        return true;
+    arm(log);
+    return false;
+}
+
+bool access_log_admits(AccessLog *log, bool granted, uid_t uid) {
     if (granted)
         log->counters.granted++;
     else
         log->counters.refused++;
-    say_summaries(log, now);
-    if (line_limit_admits(log->lines, granted ? LINE_GRANTED : LINE_REFUSED, uid, now))
-        return true;
-    arm(log);
-    return false;
+    return admits(log, granted ? LINE_GRANTED : LINE_REFUSED, uid);
+}
+
+bool access_log_admits_limit(AccessLog *log, uid_t uid) {
+    log->counters.limited++;
+    return admits(log, LINE_LIMITED, uid);
 }
 
 AccessCounters access_log_counters(const AccessLog *log) {

@@ -17,11 +17,16 @@ int access_log_new(sd_event *loop, AccessLog **ret);
 AccessLog *access_log_free(AccessLog *log);
 DEFINE_CLEANUP(AccessLog, access_log_free)
 
+/* `uid`: with whom the caller is counted (Caller.party). */
+
 /* Whether a decision about what that user wants is to be written to the log, or is one of too many: those are told in
  * one line, later. Counts it. */
 bool access_log_admits(AccessLog *log, bool granted, uid_t uid);
 
+/* The same for a limit that that user has reached. */
+bool access_log_admits_limit(AccessLog *log, uid_t uid);
+
 typedef struct AccessCounters {
-    uint64_t granted, refused; /* since the start */
+    uint64_t granted, refused, limited; /* since the start */
 } AccessCounters;
 AccessCounters access_log_counters(const AccessLog *log);

@@ -157,6 +157,7 @@ int handles_open(Lending *lending, const HandleRequest *request, int *ret_fd, Fa
     return 0;
 }
 
+/* What could not be found out takes nothing away that was given when it could. */
 static bool is_admitted(const Identity *identity, const HandleRecord *record) {
     const IdentityConfig *config = identity_config(identity);
     AccessDecision decision = { .admitted = false };
@@ -164,14 +165,14 @@ static bool is_admitted(const Identity *identity, const HandleRecord *record) {
     if (config)
         access_decide(&config->access[record->purpose], record->purpose, &record->caller, true, &access_names_system,
                       &decision);
-    return decision.admitted;
+    return decision.admitted || decision.lookup_failed;
 }
 
 void handles_recheck(Lending *lending, const Identity *identity) {
     for (HandleRecord *record = lending->handles; record; record = record->next) {
         if (strcmp(record->identity, identity_name(identity)) != 0 || is_admitted(identity, record))
             continue;
-        if (access_log_admits(lending->log, false, record->caller.uid))
+        if (access_log_admits(lending->log, false, record->caller.party))
             log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, identity_name(identity),
                       "The handle of uid %" PRIu32 " for %s is closed: its configuration admits it no more.",
                       (uint32_t) record->caller.uid, purpose_to_string(record->purpose));

@@ -39,7 +39,16 @@ static int fake_group(const char *name, gid_t *ret) {
     return 0;
 }
 
-static const AccessNames names = { fake_user, fake_group };
+static int fake_knows(uid_t uid) {
+    return uid < 10000;
+}
+
+/* Where the user namespace maps only some. */
+static bool fake_stands_for_many(bool group, uint32_t id) {
+    return id == (group ? 65533U : 65534U);
+}
+
+static const AccessNames names = { fake_user, fake_group, fake_knows, fake_stands_for_many };
 
 static AccessRules rules_of(const char *words) {
     AccessRules rules = { 0 };
@@ -73,11 +82,14 @@ static void expect(const char *words, const Caller *caller, bool units_allowed, 
         assert_false(decision.by_unit);
         assert_non_null(strstr(decision.reason, "[Access] tls-client="));
     }
+    assert_false(decision.lookup_failed);
     access_rules_clear(&rules);
 }
 
 static Caller caller_of(uid_t uid, gid_t *groups, size_t count, const char *unit) {
-    return (Caller) { .uid = uid, .groups = groups, .group_count = count, .pidfd = -1, .unit = (char *) unit };
+    return (Caller) {
+        .uid = uid, .groups = groups, .group_count = count, .pidfd = -1, .unit = (char *) unit, .unit_is_known = true
+    };
 }
 
 static void test_users(void **state) {
@@ -200,7 +212,6 @@ static void test_reasons(void **state) {
         { "", NULL, true, "[Access] data-raw= is not set, so nobody is admitted" },
         { "user:root", NULL, true, "no [Access] data-raw= rule admits uid 1000" },
         { "user:root", "a.service", true, "no [Access] data-raw= rule admits uid 1000 in a.service" },
-        { "user:broken", NULL, true, "no [Access] data-raw= rule admits uid 1000; broken could not be looked up" },
         { "unit:b.service", NULL, true,
           "no [Access] data-raw= rule admits uid 1000; its unit is not known to the system's service manager" },
         { "unit:b.service", "b.service", false,
@@ -223,6 +234,63 @@ static void test_reasons(void **state) {
     AccessDecision decision;
     access_decide(&rules, PURPOSE_DATA_RAW, &caller, false, &names, &decision);
     assert_true(strlen(decision.reason) < sizeof(decision.reason));
+    access_rules_clear(&rules);
+}
+
+/* Not to know is no refusal: nobody is admitted, and what failed is said. */
+static void test_failed_lookups(void **state) {
+    static const struct {
+        const char *words;
+        bool groups_failed, unit_is_known, units_allowed;
+        const char *reason; /* NULL: no failure */
+    } cases[] = {
+        { "user:broken", false, true, true,
+          "the system's databases (nsswitch.conf) could not say who user:broken is: Input/output error" },
+        { "user:root user:broken user:broken-too", false, true, true,
+          "the system's databases (nsswitch.conf) could not say who user:broken is: Input/output error" },
+        { "group:staff", true, true, true,
+          "neither the bus nor the system's databases said which groups the caller has, which group:staff asks" },
+        { "unit:b.service", false, false, true,
+          "the system's service manager did not say in which unit the caller is, which unit:b.service asks" },
+        /* What could not be known did not matter. */
+        { "unit:b.service", false, false, false, NULL },
+        { "unit:b.service", false, true, true, NULL },
+        { "user:root", true, false, true, NULL },
+        { "group:missing", true, false, true, NULL },
+        { "user:broken user:telemetry", true, false, true, NULL },
+        { "group:staff unit:b.service user:1000", true, false, true, NULL },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        Caller caller = caller_of(1000, NULL, 0, NULL);
+        AccessRules rules = rules_of(cases[i].words);
+        AccessDecision decision;
+        caller.groups_failed = cases[i].groups_failed;
+        caller.unit_is_known = cases[i].unit_is_known;
+        access_decide(&rules, PURPOSE_DATA, &caller, cases[i].units_allowed, &names, &decision);
+        assert_int_equal(decision.lookup_failed, cases[i].reason != NULL);
+        if (cases[i].reason) {
+            assert_false(decision.admitted);
+            assert_string_equal(decision.reason, cases[i].reason);
+        }
+        access_rules_clear(&rules);
+    }
+}
+
+/* 65534 is everybody whom our user namespace does not map, and so it is nobody. */
+static void test_numbers_that_stand_for_many(void **state) {
+    gid_t groups[] = { 65533, 65534 };
+    Caller many = caller_of(65534, groups, 2, "a.service"), other = caller_of(65533, groups, 2, NULL);
+
+    expect("user:65534 group:65533", &many, true, NULL);
+    expect("user:65533", &other, true, "user:65533"); /* as a user it is a number like any other … */
+    expect("group:65534", &other, true, "group:65534");
+    expect("user:65534 unit:a.service", &many, true, "unit:a.service"); /* systemd knows the process */
+    AccessRules rules = rules_of("user:65534");
+    AccessDecision decision;
+    access_decide(&rules, PURPOSE_DATA, &many, true, &names, &decision);
+    assert_string_equal(decision.reason, "no [Access] data= rule admits uid 65534 in a.service, which stands for all "
+                                         "whom identityd's user namespace does not map");
     access_rules_clear(&rules);
 }
 
@@ -305,10 +373,12 @@ static void test_caller_clear(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_users),        cmocka_unit_test(test_root),         cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_units),        cmocka_unit_test(test_order),        cmocka_unit_test(test_unknown_caller),
-        cmocka_unit_test(test_reasons),      cmocka_unit_test(test_exhaustively), cmocka_unit_test(test_system_names),
-        cmocka_unit_test(test_caller_clear),
+        cmocka_unit_test(test_users),          cmocka_unit_test(test_root),
+        cmocka_unit_test(test_groups),         cmocka_unit_test(test_units),
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_unknown_caller),
+        cmocka_unit_test(test_reasons),        cmocka_unit_test(test_exhaustively),
+        cmocka_unit_test(test_system_names),   cmocka_unit_test(test_caller_clear),
+        cmocka_unit_test(test_failed_lookups), cmocka_unit_test(test_numbers_that_stand_for_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ void retire_x(Machine *machine, FailureKind kind) {
 Caller caller_of(uid_t uid) {
     Caller caller = CALLER_INIT;
 
-    caller.uid = uid;
+    caller.uid = caller.party = uid;
     return caller;
 }
 

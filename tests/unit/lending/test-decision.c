@@ -102,6 +102,45 @@ static void test_misconfigured(void **state) {
     assert_int_equal(counters.granted + counters.refused, 0);
 }
 
+/* systemd did not answer: that is no refusal, neither in the text nor among the refusals. */
+static void test_not_known(void **state) {
+    Machine *machine = *state;
+    _cleanup_caller_ Caller caller = caller_of(1007);
+
+    start_ready(machine, ACCESS);
+    Asked asked = ask(machine, &caller, true);
+    assert_int_equal(asked.result, -EIO);
+    assert_false(asked.decision.admitted);
+    expect_failure(&asked.failure, FAILURE_LOOKUP_FAILED,
+                   "Whether x may be lent to you for data could not be found out: the system's service manager did not "
+                   "say in which unit the caller is, which unit:a.service asks. Ask again;");
+    assert_string_equal(journal_field("MESSAGE_ID"), MESSAGE_ACCESS_UNKNOWN);
+    assert_string_equal(journal_field("PRIORITY"), "4");
+    const AccessCounters counters = access_log_counters(lending_log(manager_lending(machine->manager)));
+    assert_int_equal(counters.granted + counters.refused, 0);
+    for (unsigned i = 0; i < LINE_LIMIT_BURST; i++)
+        asked = ask(machine, &caller, true);
+    assert_string_equal(journal_field("MESSAGE"), ""); /* enough was said */
+}
+
+/* Nor does it take away what was lent when it was known. */
+static void test_not_known_any_more(void **state) {
+    Machine *machine = *state;
+    _cleanup_caller_ Caller caller = caller_of(1000);
+    Failure failure = FAILURE_INIT;
+    _cleanup_close_ int fd = -1;
+
+    start_ready(machine, ACCESS);
+    const HandleRequest request = { x_of(machine), PURPOSE_DATA, &caller };
+    assert_int_equal(handles_open(manager_lending(machine->manager), &request, &fd, &failure), 0);
+    reload_with(machine, "[Access]\ndata=unit:a.service\n"); /* in which unit it is was never asked */
+    machine_settle(machine);
+    machine_expect_log(machine, "its configuration admits it no more", 0);
+    reload_with(machine, "[Access]\ndata=user:1001\n");
+    machine_settle(machine);
+    machine_expect_log(machine, "its configuration admits it no more", 1);
+}
+
 static void test_new_and_free(void **state) {
     Machine *machine = *state;
     Lending *lending = NULL;
@@ -123,7 +162,9 @@ static void test_new_and_free(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_admitted), TEST(test_unit), TEST(test_refused), TEST(test_misconfigured), TEST(test_new_and_free),
+        TEST(test_admitted),           TEST(test_unit),         TEST(test_refused),
+        TEST(test_misconfigured),      TEST(test_new_and_free), TEST(test_not_known),
+        TEST(test_not_known_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,7 +221,9 @@ static void test_no_descriptors(void **state) {
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(r, -EMFILE);
     assert_int_equal(fd, -1);
-    expect_failure(&failure, FAILURE_INTERNAL, "Opening a credential handle");
+    expect_failure(&failure, FAILURE_LIMITS_EXCEEDED,
+                   "Opening a credential handle: all 3 descriptors that this process may have are open. Raise "
+                   "LimitNOFILE=");
     _cleanup_close_ int later = lend_and_look(machine, 1000);
     machine_expect_log(machine, "is more than there is room for", 0);
 }

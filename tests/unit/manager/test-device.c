@@ -123,7 +123,7 @@ static int open_handle(Machine *machine) {
     const HandleRequest request = { x_of(machine), PURPOSE_TLS_CLIENT, &caller };
     int fd = -1;
 
-    caller.uid = 1000;
+    caller.uid = caller.party = 1000;
     (void) handles_open(manager_lending(machine->manager), &request, &fd, &failure);
     return fd;
 }
@@ -188,7 +188,7 @@ static void test_used_by_nobody(void **state) {
     int fd = -1;
 
     start_ready(machine, "[Access]\ntls-client=user:1000\n");
-    caller.uid = 1000;
+    caller.uid = caller.party = 1000;
     const HandleRequest request = { x_of(machine), PURPOSE_TLS_CLIENT, &caller };
     assert_int_equal(handles_open(manager_lending(machine->manager), &request, &fd, &failure), 0);
     assert_int_equal(unlink(machine_path(machine, "etc/identities/x.conf")), 0);

@@ -222,7 +222,7 @@ static int open_handle(Machine *machine, uid_t uid) {
     Failure failure = FAILURE_INIT;
     int fd = -1;
 
-    caller.uid = uid;
+    caller.uid = caller.party = uid;
     (void) handles_open(manager_lending(machine->manager), &request, &fd, &failure);
     return fd;
 }
