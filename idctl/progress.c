@@ -81,19 +81,47 @@ static int wait_for_reply(sd_bus *bus, Progress *progress) {
     return 0;
 }
 
+/* What is long waits until whoever sends it is known to be permitted, and then for being sent once more. */
+static int copy_call(sd_bus_message *call, sd_bus_message **ret) {
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *again = NULL;
+    int r = sd_bus_message_new_method_call(sd_bus_message_get_bus(call), &again, sd_bus_message_get_destination(call),
+                                           sd_bus_message_get_path(call), sd_bus_message_get_interface(call),
+                                           sd_bus_message_get_member(call));
+    if (r >= 0)
+        r = sd_bus_message_rewind(call, true);
+    if (r >= 0)
+        r = sd_bus_message_copy(again, call, true);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(again);
+    return 0;
+}
+
+static int call_and_wait(sd_bus *bus, sd_bus_message *call, Progress *progress) {
+    _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *pending = NULL;
+    int r = sd_bus_call_async(bus, &pending, call, on_reply, progress, (uint64_t) BUS_LONG_CALL_SECONDS * 1000000U);
+
+    return r < 0 ? r : wait_for_reply(bus, progress);
+}
+
 ExitCode bus_call_long(Bus *bus, sd_bus_message *call, const char *identity, const char *what,
                        sd_bus_message **ret_reply) {
     _cleanup_(progress_clear) Progress progress = { .identity = identity, .begun = time_now(), .shown = !bus->quiet };
-    _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *match = NULL, *pending = NULL;
+    _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *match = NULL;
 
     progress.on_terminal = progress.shown && isatty(STDERR_FILENO);
     int r = sd_bus_match_signal(bus->bus, &match, IDENTITYD_BUS_NAME, sd_bus_message_get_path(call),
                                 "org.freedesktop.DBus.Properties", "PropertiesChanged", on_changed, &progress);
     if (r >= 0)
-        r = sd_bus_call_async(bus->bus, &pending, call, on_reply, &progress,
-                              (uint64_t) BUS_LONG_CALL_SECONDS * 1000000U);
-    if (r >= 0)
-        r = wait_for_reply(bus->bus, &progress);
+        r = call_and_wait(bus->bus, call, &progress);
+    if (r >= 0 && sd_bus_message_is_method_error(progress.reply, IDENTITYD_ERROR_PREFIX "SendAgain")) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *again = NULL;
+        progress.reply = sd_bus_message_unref(progress.reply);
+        progress.finished = false;
+        r = copy_call(call, &again);
+        if (r >= 0)
+            r = call_and_wait(bus->bus, again, &progress);
+    }
     if (progress.drawn) {
         fputs("\r\033[K", stderr);
         progress.drawn = false;

@@ -93,3 +93,53 @@ int arguments_read_chain(sd_bus_message *message, Arguments *ret, sd_bus_error *
     ret->chain_count = count;
     return 0;
 }
+
+/* ---- keeping ---- */
+
+static size_t size_of_text(const char *text) {
+    return text ? strlen(text) + 1U : 0;
+}
+
+size_t arguments_size(const Arguments *arguments) {
+    size_t size = size_of_text(arguments->name) + size_of_text(arguments->scheme) + arguments->message.size;
+
+    for (size_t i = 0; i < arguments->chain_count; i++)
+        size += arguments->chain[i].size;
+    return size;
+}
+
+static uint8_t *keep_bytes(BytesView *view, uint8_t *at) {
+    if (view->size > 0)
+        memcpy(at, view->data, view->size);
+    view->data = at;
+    return at + view->size;
+}
+
+static uint8_t *keep_text(const char **text, uint8_t *at) {
+    BytesView view = { (const uint8_t *) *text, size_of_text(*text) };
+
+    if (!*text)
+        return at;
+    *text = (const char *) at;
+    return keep_bytes(&view, at);
+}
+
+int arguments_keep(Arguments *arguments) {
+    if (arguments->kept)
+        return 0;
+    uint8_t *at = malloc(arguments_size(arguments) + 1U);
+    if (!at)
+        return -ENOMEM;
+    arguments->kept = at;
+    at = keep_text(&arguments->name, at);
+    at = keep_text(&arguments->scheme, at);
+    at = keep_bytes(&arguments->message, at);
+    for (size_t i = 0; i < arguments->chain_count; i++)
+        at = keep_bytes(&arguments->chain[i], at);
+    return 0;
+}
+
+void arguments_clear(Arguments *arguments) {
+    free(arguments->kept);
+    *arguments = (Arguments) { .option = 0 };
+}

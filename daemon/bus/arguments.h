@@ -10,14 +10,21 @@
 #define SIGN_MESSAGE_MAX (64U * 1024U)
 #define SCHEME_NAME_MAX  64U
 
-/* Of one call; what its method does not have is zero. The pointers are into the message. */
+/* Of one call; what its method does not have is zero. The pointers are into the message, until they are kept. */
 typedef struct Arguments {
     int option; /* a boolean, -1: it is absent */
-    const char *scheme;
+    const char *name, *scheme;
     BytesView message; /* to sign */
     BytesView chain[MANUAL_CHAIN_MAX];
     size_t chain_count;
+    void *kept; /* owned: where the pointers lead, once they are kept */
 } Arguments;
+
+/* The bytes that keeping them takes. */
+size_t arguments_size(const Arguments *arguments);
+/* Copies what the pointers lead to, and has them lead there. Nothing where it was done already. 0 or -ENOMEM. */
+int arguments_keep(Arguments *arguments);
+void arguments_clear(Arguments *arguments);
 
 /* Each returns 0, or -errno with `error` set where it is the caller's fault: InvalidArgument. */
 

@@ -4,7 +4,6 @@
 
 #include <grp.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ADMIN_GROUP         "identityd-admin"
 #define POLKIT_TIMEOUT_USEC (5U * 60U * 1000000U) /* somebody may be typing a password */
@@ -18,7 +17,7 @@ static bool caller_is_in_admin_group(const Caller *caller) {
         return false;
     for (size_t i = 0; i < caller->group_count; i++)
         if (caller->groups[i] == found->gr_gid)
-            return true;
+            return !access_names_system.stands_for_many(true, found->gr_gid);
     return false;
 }
 
@@ -89,10 +88,8 @@ static int ask_polkit(Authorization *authorization) {
 }
 
 AuthorizationAnswer authorize(Authorization *authorization, const char **ret_why) {
-    uid_t uid = authorization->caller->uid;
-
-    if (uid == 0 || uid == geteuid()) {
-        *ret_why = uid == 0 ? "root" : "identityd's own user";
+    if (caller_is_administrator(authorization->caller)) {
+        *ret_why = authorization->caller->uid == 0 ? "root" : "identityd's own user";
         return AUTHORIZATION_ADMITTED;
     }
     if (ask_polkit(authorization) >= 0)

@@ -186,6 +186,9 @@ static int bus_connect(Bus *bus) {
     (void) sd_bus_set_exit_on_disconnect(bus->bus, true);
     r = callers_new(bus->bus, &bus->callers);
     if (r >= 0)
+        r = gate_new(&(GateContext) { bus->bus, bus->loop, bus->callers, lending_log(manager_lending(bus->manager)) },
+                     &bus->gate);
+    if (r >= 0)
         r = add_objects(bus);
     if (r >= 0)
         r = sd_bus_match_signal(bus->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
@@ -235,6 +238,7 @@ Bus *bus_free(Bus *bus) {
         return NULL;
     manager_set_callbacks(bus->manager, &none);
     calls_abandon(bus);
+    gate_free(bus->gate);
     callers_free(bus->callers);
     shown_clear(&bus->shown);
     sd_event_source_disable_unref(bus->flush);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A method call on its way: message, caller, permission, answer. Nothing here waits; a call that takes long holds only
- * its own message. */
+/* A method call on its way: caller, permission, answer. Nothing here waits. What a call that takes long holds is
+ * little, whoever it is of: no message, no descriptor, and of the arguments nothing that is long until its caller is
+ * known to be permitted. */
 #include "bus/internal.h"
 
+#include "bus/envelope.h"
+#include "device/device.h"
 #include "device/log.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
-#include <unistd.h>
 
 Call *call_free(Call *call) {
     if (!call)
@@ -21,6 +24,7 @@ Call *call_free(Call *call) {
     caller_forget(&call->wait);
     authorization_forget(&call->authorization);
     sd_bus_message_unref(call->message);
+    arguments_clear(&call->arguments);
     caller_clear(&call->caller);
     free(call->identity);
     free(call);
@@ -32,6 +36,8 @@ void calls_abandon(Bus *bus) {
     _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
     sd_bus_error_set_const(&error, IDENTITYD_ERROR_PREFIX "NotReady", "identityd stops.");
+    if (bus->gate)
+        gate_abandon(bus->gate, &error);
     while (bus->calls) {
         Call *call = bus->calls;
         (void) sd_bus_reply_method_error(call->message, &error);
@@ -99,17 +105,50 @@ Identity *call_identity(Call *call) {
     return identity;
 }
 
-static unsigned calls_of_user(const Bus *bus, uid_t uid) {
-    unsigned count = 0;
+/* ---- permission ---- */
 
-    for (const Call *call = bus->calls; call; call = call->next)
-        count += call->caller.uid == uid;
-    return count;
+static PermitOf permit_of(const Call *call) {
+    return (PermitOf) { sd_bus_message_get_sender(call->message), call->action, call->identity };
+}
+
+/* Permitted, but what was to be done with is gone. */
+static void ask_to_send_again(Call *call) {
+    Failure failure = FAILURE_INIT;
+
+    if (call->action)
+        permits_note(&call->bus->permits, permit_of(call), boottime_usec());
+    (void) failure_set(&failure, -EAGAIN, FAILURE_SEND_AGAIN,
+                       "You may do this, but your %zu bytes were not kept: more than %u are not before that is known. "
+                       "Send them again within %u s, on this connection: nobody is asked then.",
+                       call->dropped, CALL_KEPT_MAX, PERMIT_SECONDS);
+    call_reply_failure(call, &failure);
 }
 
 static void hand_over(Call *call) {
+    Failure failure = FAILURE_INIT;
+
+    if (call->dropped > 0) {
+        ask_to_send_again(call);
+        return;
+    }
+    if (arguments_keep(&call->arguments) < 0) {
+        (void) failure_errno(&failure, -ENOMEM, "Reading the call");
+        call_reply_failure(call, &failure);
+        return;
+    }
     call->handed_over = true;
     call->handler(call);
+}
+
+/* It is not decided in this turn, and the message goes with that: keeps what may be kept of the arguments. */
+static int keep_little(Call *call) {
+    size_t size = arguments_size(&call->arguments);
+
+    if (size <= CALL_KEPT_MAX)
+        return arguments_keep(&call->arguments);
+    arguments_clear(&call->arguments);
+    call->dropped = size;
+    return 0;
 }
 
 static void on_decided(bool admitted, const char *why, void *userdata) {
@@ -123,7 +162,7 @@ static void on_decided(bool admitted, const char *why, void *userdata) {
         hand_over(call);
         return;
     }
-    if (access_log_admits(lending_log(manager_lending(call->bus->manager)), false, call->caller.uid))
+    if (access_log_admits(lending_log(manager_lending(call->bus->manager)), false, call->caller.party))
         log_entry(LOG_NOTICE, MESSAGE_ACCESS_DENIED, call->identity,
                   "Denied %s to uid %" PRIu32 ", pid %" PRId32 " (%s).", call->action, (uint32_t) call->caller.uid,
                   (int32_t) call->caller.pid, why);
@@ -151,9 +190,48 @@ static void ask_whether_permitted(Call *call) {
         .decided = on_decided,
         .userdata = call,
     };
-    AuthorizationAnswer answer = authorize(&call->authorization, &why);
-    if (answer != AUTHORIZATION_ASKED)
+    AuthorizationAnswer answer = AUTHORIZATION_ADMITTED;
+    if (permits_take(&call->bus->permits, permit_of(call), boottime_usec()))
+        why = "permitted a moment ago";
+    else
+        answer = authorize(&call->authorization, &why);
+    if (answer != AUTHORIZATION_ASKED) {
         on_decided(answer == AUTHORIZATION_ADMITTED, why, call);
+        return;
+    }
+    int r = keep_little(call);
+    if (r < 0)
+        on_decided(false, "identityd is out of memory", call);
+}
+
+/* Whether they have as many calls open as may be: with this one, and not counting what is being worked on for those who
+ * were admitted. */
+static unsigned calls_allowed(const Call *asking) {
+    unsigned all = 0, own = 0;
+
+    for (const Call *call = asking->bus->calls; call; call = call->next) {
+        all += !caller_is_administrator(&call->caller);
+        own += call->caller.party == asking->caller.party;
+    }
+    unsigned allowed = all > CALLS_MAX ? 0 : all > CALLS_MAX / 2U ? CALLS_PER_USER_FEW : CALLS_PER_USER_MAX;
+    return own > allowed ? allowed : UINT_MAX;
+}
+
+static bool has_too_many_open(Call *call, Failure *ret_failure) {
+    if (caller_is_administrator(&call->caller))
+        return false;
+    unsigned allowed = calls_allowed(call);
+    if (allowed == UINT_MAX)
+        return false;
+    if (access_log_admits_limit(lending_log(manager_lending(call->bus->manager)), call->caller.party))
+        log_entry(LOG_NOTICE, MESSAGE_LIMIT, call->identity,
+                  "A call of uid %" PRIu32 " is refused: %u of that user's wait for an answer.",
+                  (uint32_t) call->caller.uid, allowed);
+    (void) failure_set(ret_failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
+                       "uid %" PRIu32 " has %u calls open already, with those of its subordinate users: wait for their "
+                       "answers.",
+                       (uint32_t) call->caller.uid, allowed);
+    return true;
 }
 
 /* The caller is known, or, with a negative errno, cannot be. May end the call. */
@@ -162,14 +240,11 @@ static void on_found(int r, void *userdata) {
     Failure failure = FAILURE_INIT;
 
     if (r < 0) {
-        (void) failure_set(&failure, r, FAILURE_ACCESS_DENIED, "The bus could not say who calls (%s).", strerror(-r));
+        caller_lookup_failure(r, &failure);
         call_reply_failure(call, &failure);
-    } else if (calls_of_user(call->bus, call->caller.uid) > CALLS_PER_USER_MAX && call->caller.uid != geteuid()) {
-        (void) failure_set(&failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
-                           "uid %u has %u calls open already: wait for their answers.", (unsigned) call->caller.uid,
-                           CALLS_PER_USER_MAX);
+    } else if (has_too_many_open(call, &failure))
         call_reply_failure(call, &failure);
-    } else if (call->action)
+    else if (call->action)
         ask_whether_permitted(call);
     else
         hand_over(call);
@@ -185,47 +260,60 @@ static bool wants_unit(const Call *call) {
 
 /* As caller_find. */
 static int find_caller(Call *call) {
-    const char *sender = sd_bus_message_get_sender(call->message);
-
-    if (!sender)
-        return -EBADMSG;
     call->wait = (CallerWait) {
         .wants_unit = wants_unit(call),
         .ret = &call->caller,
         .found = on_found,
         .userdata = call,
     };
-    return caller_find(call->bus->callers, sender, &call->wait);
+    return caller_find(call->bus->callers, sd_bus_message_get_sender(call->message), &call->wait);
 }
 
-int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error) {
+static int call_new(Bus *bus, sd_bus_message *message, const CallStart *start, Call **ret) {
     _cleanup_(call_free_p) Call *call = calloc(1, sizeof *call);
 
     if (!call)
         return -ENOMEM;
     *call = (Call) {
-        .bus = bus,
-        .message = sd_bus_message_ref(message),
         .action = start->action,
         .unit_purpose = start->unit_purpose,
         .handler = start->handler,
         .arguments = start->arguments,
         .caller = CALLER_INIT,
     };
+    int r = envelope_new(message, &call->message);
+    if (r < 0)
+        return r;
     if (start->identity) {
         call->identity = strdup(start->identity);
         if (!call->identity)
             return -ENOMEM;
     }
+    call->bus = bus;
     call->next = bus->calls;
     bus->calls = call;
-    int r = find_caller(call);
+    *ret = TAKE_PTR(call);
+    return 0;
+}
+
+int call_begin(Bus *bus, sd_bus_message *message, const CallStart *start, sd_bus_error *error) {
+    _cleanup_(call_free_p) Call *call = NULL;
+    int r = call_new(bus, message, start, &call);
+
+    if (r < 0)
+        return r;
+    r = find_caller(call);
     if (r == -EDQUOT)
         return sd_bus_error_setf(error, IDENTITYD_ERROR_PREFIX "LimitsExceeded",
                                  "%s has %u calls open already: wait for their answers.",
                                  sd_bus_message_get_sender(message), CALLER_WAITS_MAX);
     if (r < 0)
         return r;
+    if (r == CALLER_ASKED) {
+        r = keep_little(call);
+        if (r < 0)
+            return r;
+    }
     Call *begun = TAKE_PTR(call);
     if (r == CALLER_KNOWN)
         on_found(0, begun);

@@ -26,6 +26,7 @@ struct CallerLookup {
     Callers *callers;
     Caller caller;
     bool wants_unit;
+    bool asks_systemd; /* the bus has answered */
     sd_bus_slot *slot;
     CallerWait *waits;
     CallerLookup *next;
@@ -59,16 +60,20 @@ static CallerLookup *lookup_free(CallerLookup *lookup) {
 }
 DEFINE_CLEANUP(CallerLookup, lookup_free)
 
-/* A copy of its own, with a descriptor of its own. */
-static int take_caller(const Caller *known, Caller *ret) {
+/* A copy of its own, with a descriptor of its own where that is needed: a thousand calls that wait for polkit need
+ * none. */
+static int take_caller(const Caller *known, bool with_pidfd, Caller *ret) {
     caller_clear(ret);
     int r = caller_copy(known, ret);
     if (r < 0)
         return r;
-    if (known->pidfd >= 0)
+    if (known->pidfd >= 0 && with_pidfd) {
         ret->pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
+        if (ret->pidfd < 0)
+            return -errno;
+    }
     /* Only while the process is the one that the bus named does its unit count. */
-    if (!caller_is_alive(ret))
+    if (!caller_is_alive(known))
         ret->unit = (free(ret->unit), NULL);
     return 0;
 }
@@ -85,7 +90,7 @@ static CallerWait *next_wait(const CallerLookup *lookup, bool all) {
 static void lookup_answer(CallerLookup *lookup, int r, bool all) {
     for (CallerWait *wait; (wait = next_wait(lookup, all));) {
         caller_forget(wait);
-        wait->found(r < 0 ? r : take_caller(&lookup->caller, wait->ret), wait->userdata);
+        wait->found(r < 0 ? r : take_caller(&lookup->caller, wait->wants_unit, wait->ret), wait->userdata);
     }
 }
 
@@ -101,9 +106,12 @@ static int groups_of_user(Caller *caller) {
     char buffer[4096];
     struct passwd entry, *found = NULL;
     int count = CALLER_GROUPS_MAX;
+    int error = getpwuid_r(caller->uid, &entry, buffer, sizeof buffer, &found);
 
-    if (getpwuid_r(caller->uid, &entry, buffer, sizeof buffer, &found) != 0 || !found)
+    if (!found) {
+        caller->groups_failed = error != 0 && error != ENOENT && error != ESRCH;
         return 0;
+    }
     caller->groups = calloc(CALLER_GROUPS_MAX, sizeof *caller->groups);
     if (!caller->groups)
         return -ENOMEM;
@@ -189,12 +197,25 @@ static int on_unit(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
     return 1;
 }
 
+/* A descriptor each for as long as systemd thinks. */
+static bool may_ask_systemd(const CallerLookup *asking) {
+    unsigned all = 0, own = 0;
+
+    for (const CallerLookup *lookup = asking->callers->lookups; lookup; lookup = lookup->next)
+        if (lookup->asks_systemd) {
+            all++;
+            own += lookup->caller.party == asking->caller.party;
+        }
+    return caller_is_administrator(&asking->caller) || (all < CALLER_UNITS_MAX && own < CALLER_UNITS_PER_USER_MAX);
+}
+
 static int find_unit(CallerLookup *lookup) {
     sd_bus *connection = lookup->callers->connection;
     _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
-    if (lookup->caller.pidfd < 0)
-        return -ESRCH;
+    if (!may_ask_systemd(lookup))
+        return -EDQUOT;
+    lookup->asks_systemd = true;
     int r = sd_bus_message_new_method_call(connection, &m, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
                                            "org.freedesktop.systemd1.Manager", "GetUnitByPID");
     if (r >= 0)
@@ -205,17 +226,33 @@ static int find_unit(CallerLookup *lookup) {
     return r < 0 ? r : sd_bus_call_async(connection, &lookup->slot, m, on_unit, lookup, CREDENTIALS_TIMEOUT_USEC);
 }
 
+/* Holds the process. A process that has ended is in no unit, whoever has its number now. */
+static int open_pidfd(Caller *caller) {
+    if (caller->pidfd < 0 && caller->pid > 0)
+        caller->pidfd = pidfd_open(caller->pid, 0);
+    if (caller->pidfd < 0 && (errno == EMFILE || errno == ENFILE))
+        return -errno;
+    caller->unit_is_known = caller->pidfd < 0;
+    return 0;
+}
+
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
     CallerLookup *lookup = userdata;
     Caller *caller = &lookup->caller;
 
     int r = sd_bus_message_is_method_error(m, NULL) ? -sd_bus_message_get_errno(m) : read_credentials(m, caller);
-    if (r >= 0 && caller->pidfd < 0 && caller->pid > 0)
-        caller->pidfd = pidfd_open(caller->pid, 0);
-    if (r >= 0 && lookup->wants_unit && find_unit(lookup) >= 0) {
-        (void) caller_cache_put(lookup->callers->known, caller);
-        lookup_answer(lookup, 0, false);
-    } else
+    if (r >= 0)
+        r = open_pidfd(caller);
+    if (r >= 0)
+        caller->party = party_of(caller->uid, PARTY_SUBORDINATES, &access_names_system);
+    if (r < 0 || !lookup->wants_unit || caller->unit_is_known) {
+        lookup_end(lookup, r);
+        return 1;
+    }
+    (void) caller_cache_put(lookup->callers->known, caller);
+    lookup_answer(lookup, 0, false);
+    r = find_unit(lookup);
+    if (r < 0)
         lookup_end(lookup, r);
     return 1;
 }
@@ -252,9 +289,10 @@ static int lookup_start(CallerLookup *lookup, const Caller *known) {
                                         on_credentials, lookup, "s", lookup->caller.bus_name);
     caller_clear(&lookup->caller);
     int r = caller_copy(known, &lookup->caller);
-    if (r >= 0)
-        lookup->caller.pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
-    return r < 0 ? r : find_unit(lookup);
+    if (r < 0)
+        return r;
+    lookup->caller.pidfd = fcntl(known->pidfd, F_DUPFD_CLOEXEC, 3);
+    return lookup->caller.pidfd < 0 ? -errno : find_unit(lookup);
 }
 
 static int lookup_begin(Callers *callers, const char *sender, const Caller *known, bool wants_unit,
@@ -272,26 +310,44 @@ static int lookup_begin(Callers *callers, const char *sender, const Caller *know
     return 0;
 }
 
-/* 0, or -EDQUOT. */
+/* Behind those who were there before: what somebody calls one after the other is done in that order. 0, or -EDQUOT. */
 static int lookup_join(CallerLookup *lookup, CallerWait *wait) {
+    CallerWait **end = &lookup->waits;
     unsigned count = 0;
 
-    for (const CallerWait *other = lookup->waits; other; other = other->next)
+    for (; *end; end = &(*end)->next)
         count++;
     if (count >= CALLER_WAITS_MAX)
         return -EDQUOT;
     lookup->wants_unit |= wait->wants_unit;
     wait->lookup = lookup;
-    wait->next = lookup->waits;
-    lookup->waits = wait;
+    wait->next = NULL;
+    *end = wait;
     return 0;
+}
+
+const Caller *caller_known(Callers *callers, const char *sender) {
+    return caller_cache_find(callers->known, sender);
+}
+
+void caller_lookup_failure(int r, Failure *ret) {
+    if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+        (void) failure_errno(ret, r, "Finding out who calls");
+    else if (r == -EDQUOT)
+        (void) failure_set(ret, r, FAILURE_LIMITS_EXCEEDED,
+                           "The service manager is being asked about too many connections at once: in which units they "
+                           "are. Wait for the answers to your other calls.");
+    else
+        (void) failure_set(ret, r, FAILURE_LOOKUP_FAILED,
+                           "Who calls could not be found out: the message bus answered \"%s\". Call again.",
+                           strerrordesc_np(-r) ?: "unknown error");
 }
 
 int caller_find(Callers *callers, const char *sender, CallerWait *wait) {
     const Caller *known = caller_cache_find(callers->known, sender);
 
     if (known && (!wait->wants_unit || known->unit_is_known)) {
-        int r = take_caller(known, wait->ret);
+        int r = take_caller(known, wait->wants_unit, wait->ret);
         return r < 0 ? r : CALLER_KNOWN;
     }
     CallerLookup *lookup = lookup_of(callers, sender);

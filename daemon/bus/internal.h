@@ -6,6 +6,8 @@
 #include "bus/authorize.h"
 #include "bus/bus.h"
 #include "bus/caller.h"
+#include "bus/gate.h"
+#include "bus/permits.h"
 #include "common/names.h"
 #include "manager/view.h"
 
@@ -31,6 +33,8 @@ struct Bus {
     Shown shown;
     struct Call *calls; /* not answered yet */
     Callers *callers;
+    Gate *gate;
+    Permits permits;
 };
 
 typedef struct Call Call;
@@ -40,29 +44,36 @@ typedef void (*CallHandler)(Call *call);
 
 struct Call {
     Bus *bus;
-    sd_bus_message *message;
-    const char *action;   /* polkit action; NULL: whoever is known */
-    Purpose unit_purpose; /* look the caller's unit up if rules for this purpose name units; _PURPOSE_INVALID: no */
-    char *identity;       /* name, or NULL */
+    sd_bus_message *message; /* an envelope: what an answer takes, and nothing of what was sent */
+    const char *action;      /* polkit action; NULL: whoever is known */
+    Purpose unit_purpose;    /* look the caller's unit up if rules for this purpose name units; _PURPOSE_INVALID: no */
+    char *identity;          /* name, or NULL */
     CallHandler handler;
     Arguments arguments;
     Caller caller;
     CallerWait wait;             /* while it is found out who calls */
     Authorization authorization; /* while it is found out whether they may */
+    size_t dropped;              /* bytes of arguments that were not kept: it has to be sent again */
     bool handed_over;            /* to its handler, which ends it */
     Call *next;
 };
 
 /* ---- call.c ---- */
-/* Open at once, of one user: each may wait for polkit, and the bus bounds how many answers we may wait for. */
+/* Open at once, of one user: each may wait for polkit, and the bus bounds how many answers we may wait for. In all
+ * there are CALLS_MAX; once half of them are taken, nobody gets more than CALLS_PER_USER_FEW. Administrators (access.h)
+ * are not counted. */
+#define CALLS_MAX          512U
 #define CALLS_PER_USER_MAX 64U
+#define CALLS_PER_USER_FEW 8U
+/* What is kept of the arguments of somebody who is not known to be permitted yet. */
+#define CALL_KEPT_MAX 4096U
 
 typedef struct CallStart {
     const char *action;
     Purpose unit_purpose;
     const char *identity;
     CallHandler handler;
-    Arguments arguments; /* bounded; they point into the message, which the call keeps */
+    Arguments arguments; /* bounded; they point into the message, of which no more is kept than CALL_KEPT_MAX says */
 } CallStart;
 
 /* Finds out who calls, then whether they may, then calls the handler. Returns what a vtable handler returns: 1, or

@@ -124,16 +124,8 @@ static int method_list_forgotten(sd_bus_message *m, void *userdata, sd_bus_error
 static void handle_forget(Call *call) {
     Manager *manager = call->bus->manager;
     Failure failure = FAILURE_INIT;
-    const char *name = NULL;
-    int r = sd_bus_message_rewind(call->message, true);
 
-    if (r >= 0)
-        r = sd_bus_message_read(call->message, "s", &name);
-    if (r < 0)
-        (void) failure_errno(&failure, r, "Reading which identity to forget");
-    else
-        r = forgotten_remove(manager_device(manager), manager_identities(manager), name, &failure);
-    if (r < 0)
+    if (forgotten_remove(manager_device(manager), manager_identities(manager), call->arguments.name, &failure) < 0)
         call_reply_failure(call, &failure);
     else
         call_reply_done(call);
@@ -151,7 +143,10 @@ static int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *error)
         (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "That is not a name of an identity.");
         return bus_error_from_failure(error, &failure);
     }
-    CallStart start = { "org.identityd1.forget", _PURPOSE_INVALID, NULL, handle_forget };
+    const CallStart start = { .action = "org.identityd1.forget",
+                              .unit_purpose = _PURPOSE_INVALID,
+                              .handler = handle_forget,
+                              .arguments = { .name = name } };
     return call_begin(userdata, m, &start, error);
 }
 

@@ -117,7 +117,7 @@ class Callers(Case):
     def test_no_answer_is_no_knowledge(self):
         bus = connect()
         self.assertEqual(self.asked("fail", lambda: [open_credential(bus) for _ in range(2)]), 2)
-        self.assertEqual(self.result, ["AccessDenied"] * 2)
+        self.assertEqual(self.result, ["LookupFailed"] * 2)
         self.assertEqual(self.asked("unit app.service", lambda: open_credential(bus)), 1)
         self.assert_works(self.result)
         bus.close()

@@ -95,11 +95,12 @@ static void test_once(void **state) {
     assert_int_equal(first->caller.pid, getpid());
     assert_string_equal(first->caller.bus_name, name_of(world->client));
     assert_true(first->caller.group_count > 0);
-    assert_true(caller_is_alive(&first->caller));
+    assert_int_equal(first->caller.pidfd, -1); /* who needs none holds none */
+    assert_int_equal(first->caller.party, geteuid());
     assert_null(first->caller.unit);
     assert_int_equal(caller_find(callers, name_of(world->client), &second->wait), CALLER_KNOWN);
     assert_int_equal(second->caller.uid, geteuid());
-    assert_int_not_equal(second->caller.pidfd, first->caller.pidfd); /* a descriptor of its own */
+    assert_true(caller_is_alive(caller_known(callers, name_of(world->client))));
     assert_int_equal(second->count, 0);
     asked_free(first);
     asked_free(second);
@@ -138,6 +139,8 @@ static void test_unit(void **state) {
     assert_int_equal(systemd.asked, 1);
     assert_int_equal(caller_find(callers, name_of(world->client), &known->wait), CALLER_KNOWN);
     assert_string_equal(known->caller.unit, "mqtt.service");
+    assert_true(caller_is_alive(&known->caller) && caller_is_alive(&with->caller));
+    assert_int_not_equal(known->caller.pidfd, with->caller.pidfd); /* a descriptor of its own */
     asked_free(without);
     asked_free(with);
     asked_free(known);
