@@ -219,7 +219,7 @@ int credential_open_until(const char *identity, const char *purpose, uint64_t de
         return client_error(-EINVAL, "'%s' cannot be the name of an identity", identity ? identity : "(null)");
     Purpose wanted = purpose ? purpose_from_string(purpose) : _PURPOSE_INVALID;
     if (wanted < 0 || !ret)
-        return client_error(-EINVAL, "'%s' is no purpose: tls-client, tls-server, data-raw or digest",
+        return client_error(-EINVAL, "'%s' is no purpose: tls-client, tls-server, data, data-raw or digest",
                             purpose ? purpose : "(null)");
     credential = credential_new();
     if (!credential)

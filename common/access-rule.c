@@ -11,10 +11,8 @@
 #define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 static const char *const purpose_names[_PURPOSE_COUNT] = {
-    [PURPOSE_TLS_CLIENT] = "tls-client",
-    [PURPOSE_TLS_SERVER] = "tls-server",
-    [PURPOSE_DATA_RAW] = "data-raw",
-    [PURPOSE_DIGEST] = "digest",
+    [PURPOSE_TLS_CLIENT] = "tls-client", [PURPOSE_TLS_SERVER] = "tls-server", [PURPOSE_DATA] = "data",
+    [PURPOSE_DATA_RAW] = "data-raw",     [PURPOSE_DIGEST] = "digest",
 };
 
 const char *purpose_to_string(Purpose purpose) {

@@ -12,13 +12,14 @@
 typedef enum Purpose {
     PURPOSE_TLS_CLIENT,
     PURPOSE_TLS_SERVER,
+    PURPOSE_DATA,
     PURPOSE_DATA_RAW,
     PURPOSE_DIGEST,
     _PURPOSE_COUNT,
     _PURPOSE_INVALID = -1,
 } Purpose;
 
-/* "tls-client", "tls-server", "data-raw", "digest"; NULL for a value out of range. */
+/* "tls-client", "tls-server", "data", "data-raw", "digest"; NULL for a value out of range. */
 const char *purpose_to_string(Purpose purpose);
 Purpose purpose_from_string(const char *name);
 

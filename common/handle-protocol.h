@@ -18,7 +18,7 @@
 /* Tags of a State. The header's generation is the current one (0: none; nothing can be signed). Unknown
  * tags are skipped. */
 #define HANDLE_STATE_IDENTITY  1 /* name of the identity, UTF-8 */
-#define HANDLE_STATE_PURPOSE   2 /* "tls-client", "tls-server", "data-raw" or "digest" */
+#define HANDLE_STATE_PURPOSE   2 /* "tls-client", "tls-server", "data", "data-raw" or "digest" */
 #define HANDLE_STATE_STATE     3 /* "ready", "expired", "unavailable", … as on the bus */
 #define HANDLE_STATE_SCHEMES   4 /* usable schemes, best first: 2 bytes each */
 #define HANDLE_STATE_NOT_AFTER 5 /* end of the certificate's life: microseconds since the epoch, 8 bytes */

@@ -49,10 +49,10 @@ int arguments_read_option(sd_bus_message *message, const char *name, Arguments *
 }
 
 int arguments_read_sign(sd_bus_message *message, Arguments *ret, sd_bus_error *error) {
-    const char *scheme;
+    const char *framing, *scheme;
     const void *data;
     size_t size;
-    int r = sd_bus_message_read(message, "s", &scheme);
+    int r = sd_bus_message_read(message, "ss", &framing, &scheme);
 
     if (r >= 0)
         r = sd_bus_message_read_array(message, 'y', &data, &size);
@@ -64,6 +64,7 @@ int arguments_read_sign(sd_bus_message *message, Arguments *ret, sd_bus_error *e
     if (size > SIGN_MESSAGE_MAX)
         return sd_bus_error_setf(error, INVALID, "A message to sign has at most %u bytes, not %zu.", SIGN_MESSAGE_MAX,
                                  size);
+    ret->framing = framing;
     ret->scheme = scheme;
     ret->message = (BytesView) { data, size };
     return 0;
@@ -101,7 +102,8 @@ static size_t size_of_text(const char *text) {
 }
 
 size_t arguments_size(const Arguments *arguments) {
-    size_t size = size_of_text(arguments->name) + size_of_text(arguments->scheme) + arguments->message.size;
+    size_t size = size_of_text(arguments->name) + size_of_text(arguments->framing) + size_of_text(arguments->scheme) +
+                  arguments->message.size;
 
     for (size_t i = 0; i < arguments->chain_count; i++)
         size += arguments->chain[i].size;
@@ -132,6 +134,7 @@ int arguments_keep(Arguments *arguments) {
         return -ENOMEM;
     arguments->kept = at;
     at = keep_text(&arguments->name, at);
+    at = keep_text(&arguments->framing, at);
     at = keep_text(&arguments->scheme, at);
     at = keep_bytes(&arguments->message, at);
     for (size_t i = 0; i < arguments->chain_count; i++)

@@ -13,7 +13,7 @@
 /* Of one call; what its method does not have is zero. The pointers are into the message, until they are kept. */
 typedef struct Arguments {
     int option; /* a boolean, -1: it is absent */
-    const char *name, *scheme;
+    const char *name, *framing, *scheme;
     BytesView message; /* to sign */
     BytesView chain[MANUAL_CHAIN_MAX];
     size_t chain_count;
@@ -30,7 +30,7 @@ void arguments_clear(Arguments *arguments);
 
 /* An a{sv} of which only `name` (a boolean; NULL: none) is known. */
 int arguments_read_option(sd_bus_message *message, const char *name, Arguments *ret, sd_bus_error *error);
-/* A scheme's name and a message: say. */
+/* A framing's and a scheme's name, and a message: ssay. */
 int arguments_read_sign(sd_bus_message *message, Arguments *ret, sd_bus_error *error);
 /* Certificates: aay. That there is none is left to whoever installs them. */
 int arguments_read_chain(sd_bus_message *message, Arguments *ret, sd_bus_error *error);

@@ -139,7 +139,8 @@ static void handle_sign(Call *call) {
 
     if (!identity)
         return;
-    const SignatureRequest request = { identity, &call->caller, call->arguments.scheme, call->arguments.message };
+    const SignatureRequest request = { identity, &call->caller, call->arguments.framing, call->arguments.scheme,
+                                       call->arguments.message };
     signatures_sign(manager_lending(call->bus->manager), &request, on_bytes_done, call);
 }
 
@@ -185,7 +186,7 @@ int open_credential_begin(Bus *bus, sd_bus_message *m, const char *name, sd_bus_
     start.unit_purpose = purpose_from_string(word);
     if (start.unit_purpose == _PURPOSE_INVALID) {
         (void) failure_set(&failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
-                           "There is no purpose %.32s; known: tls-client, tls-server, data-raw, digest.", word);
+                           "There is no purpose %.32s; known: tls-client, tls-server, data, data-raw, digest.", word);
         return bus_error_from_failure(error, &failure);
     }
     if (!identity_set_find(manager_identities(bus->manager), name, &failure))
@@ -214,8 +215,8 @@ const sd_bus_vtable identity_vtable[] = {
                             method_create_request, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("InstallCertificate", SD_BUS_ARGS("aay", chain), SD_BUS_NO_RESULT, method_install,
                             SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", scheme, "ay", message), SD_BUS_RESULT("ay", signature),
-                            method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", framing, "s", scheme, "ay", message),
+                            SD_BUS_RESULT("ay", signature), method_sign, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("OpenCredential", SD_BUS_ARGS("s", purpose, "a{sv}", options), SD_BUS_RESULT("h", handle),
                             method_open_credential, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD_WITH_ARGS("Retire", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_retire, SD_BUS_VTABLE_UNPRIVILEGED),

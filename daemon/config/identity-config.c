@@ -448,6 +448,7 @@ static const SettingKey keys[] = {
     { "Peers", "Interval", parse_interval, INTERVAL_ACCEPTED, offsetof(IdentityConfig, peers_interval) },
     { "Access", "tls-client", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_CLIENT]) },
     { "Access", "tls-server", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_SERVER]) },
+    { "Access", "data", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA]) },
     { "Access", "data-raw", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA_RAW]) },
     { "Access", "digest", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DIGEST]) },
 };

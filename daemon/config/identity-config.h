@@ -120,6 +120,11 @@ static inline bool authenticate_is_set(const Authenticate *authenticate) {
     return authenticate->identity || authenticate->credential;
 }
 
+/* Whether it grants `data` or `data-raw`: then it is for no TLS (docs/design.md §8). */
+static inline bool identity_config_signs_data(const IdentityConfig *config) {
+    return config->access[PURPOSE_DATA].count > 0 || config->access[PURPOSE_DATA_RAW].count > 0;
+}
+
 /* Whether renewals are authenticated by something else than the certificate that is renewed (with a password beside it
  * or not): then /simpleenroll is asked, since /simplereenroll wants that certificate (RFC 7030 §4.2.2). */
 static inline bool identity_config_is_renewed_by_others(const IdentityConfig *config) {

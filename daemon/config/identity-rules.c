@@ -155,28 +155,39 @@ static int check_peers(const Judge *judge) {
 }
 
 /* docs/design.md §8: what may sign data must not sign handshakes. */
+static int check_data(const Judge *judge) {
+    static const Purpose tls[] = { PURPOSE_TLS_CLIENT, PURPOSE_TLS_SERVER },
+                         data[] = { PURPOSE_DATA, PURPOSE_DATA_RAW };
+    const AccessRules *access = judge->config->access;
+
+    for (size_t i = 0; i < ARRAY_LENGTH(tls); i++)
+        for (size_t j = 0; j < ARRAY_LENGTH(data); j++)
+            if (access[tls[i]].count > 0 && access[data[j]].count > 0)
+                return setting_complain(
+                    setting(judge, "Access", purpose_to_string(data[j])), false,
+                    "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
+                    "TLS; make a second identity",
+                    purpose_to_string(tls[i]));
+    return 0;
+}
+
+/* The two purposes of which nobody can say what a signature is good for. */
 static int check_access(const Judge *judge) {
     const AccessRules *access = judge->config->access;
-    static const Purpose tls[] = { PURPOSE_TLS_CLIENT, PURPOSE_TLS_SERVER };
-    bool beside_digest = access[PURPOSE_DATA_RAW].count > 0;
+    bool beside_raw = access[PURPOSE_DATA].count > 0,
+         beside_digest = beside_raw || access[PURPOSE_DATA_RAW].count > 0 || access[PURPOSE_TLS_CLIENT].count > 0 ||
+                         access[PURPOSE_TLS_SERVER].count > 0;
 
-    for (size_t i = 0; i < ARRAY_LENGTH(tls); i++) {
-        if (access[tls[i]].count == 0)
-            continue;
-        beside_digest = true;
-        if (access[PURPOSE_DATA_RAW].count > 0)
-            return setting_complain(
-                setting(judge, "Access", "data-raw"), false,
-                "must not stand beside %s=: whoever signs data with a key must not be able to use it in "
-                "TLS; make a second identity",
-                purpose_to_string(tls[i]));
-    }
-    if (access[PURPOSE_DIGEST].count > 0 && beside_digest)
-        return setting_complain(
-            setting(judge, "Access", "digest"), true,
-            "its holders can sign anything with this key, also what the other purposes forbid; better "
-            "make a second identity");
-    return 0;
+    int r = check_data(judge);
+    if (r >= 0 && access[PURPOSE_DATA_RAW].count > 0 && beside_raw)
+        r = setting_complain(setting(judge, "Access", "data-raw"), true,
+                             "its holders can sign any bytes but those that a list refuses, also what those of data= "
+                             "sign; better make a second identity");
+    if (r >= 0 && access[PURPOSE_DIGEST].count > 0 && beside_digest)
+        r = setting_complain(setting(judge, "Access", "digest"), true,
+                             "its holders can sign anything with this key, also what the other purposes forbid; better "
+                             "make a second identity");
+    return r;
 }
 
 int identity_rules_check(const IdentityConfig *config, const Settings *settings) {

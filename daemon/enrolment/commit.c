@@ -47,7 +47,7 @@ static unsigned lent_usages(const Identity *identity, const Certificate *leaf) {
         lent |= SUCCESSOR_CLIENT;
     if (access[PURPOSE_TLS_SERVER].count > 0)
         lent |= SUCCESSOR_SERVER;
-    if (lent != 0 || access[PURPOSE_DATA_RAW].count > 0)
+    if (lent != 0 || identity_config_signs_data(identity_config(identity)))
         return lent;
     for (size_t i = 0; i < ARRAY_LENGTH(usage_oids); i++)
         if (certificate_names_purpose(leaf, usage_oids[i]))

@@ -46,10 +46,10 @@ static int check_usage(const Attempt *attempt, const char *eku, Failure *ret_fai
                            "The CA asks for the extended key usage %s (/csrattrs); only TLS client and server "
                            "authentication are given.",
                            eku);
-    if (identity_config(attempt->identity)->access[PURPOSE_DATA_RAW].count > 0)
+    if (identity_config_signs_data(identity_config(attempt->identity)))
         return failure_set(ret_failure, -EPERM, FAILURE_ENROLLMENT_FAILED,
                            "The CA asks for a TLS extended key usage (/csrattrs), which %s must not have since it "
-                           "grants `data-raw`.",
+                           "grants data or data-raw.",
                            identity_name(attempt->identity));
     return 0;
 }

@@ -222,12 +222,12 @@ static int add_eku(RequestOrder *order, const char *oid) {
     return 0;
 }
 
-/* docs/design.md §8: an identity that grants `data-raw` asks for no TLS usage; the others authenticate as clients, if
- * only to renew. */
+/* docs/design.md §8: an identity that grants `data` or `data-raw` asks for no TLS usage; the others authenticate as
+ * clients, if only to renew. */
 static int add_usages(const IdentityConfig *config, const char *const *eku, size_t eku_count, RequestOrder *order) {
     int r = 0;
 
-    if (config->access[PURPOSE_DATA_RAW].count > 0)
+    if (identity_config_signs_data(config))
         return 0;
     r = add_eku(order, EKU_CLIENT_AUTH);
     if (r >= 0 && config->access[PURPOSE_TLS_SERVER].count > 0)

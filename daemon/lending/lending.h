@@ -42,10 +42,13 @@ void handles_recheck(Lending *lending, const Identity *identity);
 
 /* ---- signatures.c ---- */
 
-/* Signs a message under the `data-raw` right of `caller` (user: and group: rules). */
+/* Signs a message under the `data` right of `caller`, or `data-raw` (user: and group: rules). `framing`: "cms" and
+ * "cose", whose message is what is signed, as identityd-handle(7) has it; "identityd", which is put around the message
+ * here; "raw", the one that needs `data-raw`. */
 typedef struct SignatureRequest {
     Identity *identity;
     const Caller *caller;
+    const char *framing;
     const char *scheme;
     BytesView message;
 } SignatureRequest;

@@ -288,17 +288,18 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
     Signing *signing = handle->signing;
     const SignatureScheme *scheme = scheme_by_id(packet->header.scheme);
     ServedGeneration *generation = NULL;
-    uint8_t digest[64];
-    size_t size;
+    SignDigest digest;
 
     int r = find_key(handle->identity, &packet->header, scheme, &generation, ret_failure);
     if (r < 0)
         return r;
-    r = purpose_check(handle->purpose, packet->header.type, scheme, packet->payload, digest, &size, ret_failure);
+    const SignQuestion question = { handle->purpose, handle->identity->name, scheme, packet->header.type,
+                                    packet->payload };
+    r = purpose_check(&question, &digest, ret_failure);
     if (r >= 0) {
         uint64_t begun = thread_busy_begin(signing);
-        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest, size }, ret_signature, ret_size,
-                         ret_failure);
+        r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest.bytes, digest.size },
+                         ret_signature, ret_size, ret_failure);
         thread_count_latency(signing, thread_busy_end(signing) - begun);
     }
     if (r < 0)

@@ -2,19 +2,15 @@
 /* The messages that a `data-raw` handle refuses, as pure tests of the bytes: see raw.h. */
 #include "signing/raw.h"
 
-#include "common/asn1.h"
+#include "common/macros.h"
+#include "signing/data.h"
 #include "signing/key-exchange.h"
 
-#define HAVE_CONFIG_H 0 /* the table asks with #if */
-#include "signing-asn1-table.h"
-
-#include <stdio.h>
 #include <string.h>
 
-#define SPACES_SIZE      64U /* RFC 8446 §4.4.3 */
-#define TAG_SEQUENCE     16U
-#define TAG_SET          17U
-#define OID_CONTENT_TYPE "1.2.840.113549.1.9.3"
+#define SPACES_SIZE  64U /* RFC 8446 §4.4.3 */
+#define TAG_SEQUENCE 16U
+#define TAG_SET      17U
 
 /* ---- TLS ---- */
 
@@ -137,69 +133,13 @@ static bool is_sequence(BytesView message) {
 
 /* ---- CMS ---- */
 
-/* What the attributes of a signature on plain data are made of (RFC 5652 §11, RFC 5035, RFC 6211, RFC 8551 §2.5.2). */
-static const char *const plain_attributes[] = {
-    OID_CONTENT_TYPE,        /* which must be id-data */
-    "1.2.840.113549.1.9.4",  /* messageDigest */
-    "1.2.840.113549.1.9.5",  /* signingTime */
-    "1.2.840.113549.1.9.15", /* smimeCapabilities */
-    "1.2.840.113549.1.9.52", /* cmsAlgorithmProtection */
-    "1.2.840.113549.1.9.16.2.12" /* signingCertificate */,
-    "1.2.840.113549.1.9.16.2.47" /* signingCertificateV2 */,
-};
-
-static bool attribute_is_plain(asn1_node attributes, unsigned number) {
-    static const uint8_t id_data[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01 };
-    char field[32], type[64];
-    uint8_t value[sizeof(id_data)];
-    int size = sizeof(type);
-
-    (void) snprintf(field, sizeof(field), "?%u.attrType", number);
-    if (asn1_read_value(attributes, field, type, &size) != ASN1_SUCCESS)
-        return false;
-    for (size_t i = 0; i < ARRAY_LENGTH(plain_attributes); i++) {
-        if (strcmp(type, plain_attributes[i]) != 0)
-            continue;
-        if (strcmp(type, OID_CONTENT_TYPE) != 0)
-            return true;
-        (void) snprintf(field, sizeof(field), "?%u.attrValues.?1", number);
-        size = sizeof(value);
-        return asn1_read_value(attributes, field, value, &size) == ASN1_SUCCESS && size == sizeof(id_data) &&
-               memcmp(value, id_data, sizeof(id_data)) == 0;
-    }
-    return false;
-}
-
-/* Whether the bytes are DER: a verifier encodes the attributes anew (RFC 5652 §5.4), and another encoding could be read
- * in two ways. libtasn1's decoder takes some BER whatever it is told. */
-static bool is_encoded_so(asn1_node attributes, BytesView message) {
-    _cleanup_bytes_ Bytes der = BYTES_NULL;
-    int size = (int) message.size;
-
-    der.data = malloc(message.size);
-    der.size = message.size;
-    return der.data && asn1_der_coding(attributes, "", der.data, &size, NULL) == ASN1_SUCCESS &&
-           (size_t) size == message.size && bytes_view_equal(bytes_view(&der), message);
-}
-
-static bool attributes_are_plain(BytesView message) {
-    _cleanup_asn1_ asn1_node attributes = NULL;
-    int count = 0;
-
-    if (asn1_tree_decode(signing_asn1_table, "Signing.SignedAttributes", message, &attributes) < 0 ||
-        !is_encoded_so(attributes, message) || asn1_number_of_elements(attributes, "", &count) != ASN1_SUCCESS)
-        return false;
-    for (int i = 1; i <= count; i++)
-        if (!attribute_is_plain(attributes, (unsigned) i))
-            return false;
-    return true;
-}
-
-/* With signed attributes CMS signs a SET of SEQUENCEs: so do SCEP and CMC, which ask for certificates. */
+/* With signed attributes CMS signs a SET of SEQUENCEs: so do SCEP and CMC, which ask for certificates. What `data`
+ * signs of that is signed here, too. */
 static bool is_other_cms(BytesView message) {
     BytesView content;
 
-    return is_whole(message, TAG_SET, &content) && take_tag(&content) == TAG_SEQUENCE && !attributes_are_plain(message);
+    return is_whole(message, TAG_SET, &content) && take_tag(&content) == TAG_SEQUENCE &&
+           data_recognize("", message, NULL) != DATA_FRAMING_CMS;
 }
 
 /* ---- all of it ---- */

@@ -135,7 +135,22 @@ int signing_open_handle(Signing *signing, const SigningHandle *handle);
 int signing_close_handle(Signing *signing, uint64_t id);
 int signing_close_identity(Signing *signing, const char *name);
 
-/* What a purpose may sign (docs/design.md §8), pure; in purpose.c. `type` is a HANDLE_SIGN_…; `payload` what came with
- * it. 0 and the digest that the TPM is to sign; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT. */
-int purpose_check(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload,
-                  uint8_t ret_digest[static 64], size_t *ret_size, Failure *ret_failure);
+/* ---- what a purpose may sign (docs/design.md §8); in purpose.c ---- */
+
+typedef struct SignQuestion {
+    Purpose purpose;
+    const char *identity; /* whose key it is */
+    const SignatureScheme *scheme;
+    uint8_t type; /* HANDLE_SIGN_… */
+    BytesView payload;
+} SignQuestion;
+
+/* What the TPM is to sign. */
+typedef struct SignDigest {
+    uint8_t bytes[64];
+    size_t size;
+} SignDigest;
+
+/* Pure. 0 and the digest; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT, -EIO where GnuTLS does not
+ * hash. */
+int purpose_check(const SignQuestion *question, SignDigest *ret, Failure *ret_failure);

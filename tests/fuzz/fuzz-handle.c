@@ -67,15 +67,16 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
     const SignatureScheme *scheme = scheme_by_id(header->scheme) ?: scheme_by_id(0x0403);
 
     for (int purpose = 0; purpose < _PURPOSE_COUNT; purpose++) {
-        uint8_t digest[64], expected[64];
-        size_t size = 0;
+        const SignQuestion question = { (Purpose) purpose, "demo", scheme, header->type, payload };
+        uint8_t expected[64];
+        SignDigest digest;
         Failure failure = FAILURE_INIT;
-        int r = purpose_check((Purpose) purpose, header->type, scheme, payload, digest, &size, &failure);
+        int r = purpose_check(&question, &digest, &failure);
         require(r == 0 || (r == -EPERM && failure.kind == FAILURE_PURPOSE_VIOLATION) ||
                 (r == -EINVAL && failure.kind == FAILURE_INVALID_ARGUMENT));
         if (r < 0)
             continue;
-        require(size == (size_t) scheme->hash);
+        require(digest.size == (size_t) scheme->hash);
         bool message = header->type == HANDLE_SIGN_MESSAGE;
         bool spaces = payload.size >= 64;
         for (size_t i = 0; i < 64 && spaces; i++)
@@ -88,6 +89,12 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
                                   payload.data[73] == (purpose == PURPOSE_TLS_CLIENT ? 'c' : 's')
                             : header->type == HANDLE_SIGN_TRANSCRIPT);
             break;
+        case PURPOSE_DATA: /* set of sequences, array of four, or tildes: each whole */
+            require(message && payload.size > 14 &&
+                    (memcmp(payload.data, "\x84\x6aSignature1", 12) == 0 ||
+                     (payload.data[0] == 0x31 && payload.size >= 77) ||
+                     (payload.data[0] == 0x7e && payload.size >= 87)));
+            break;
         case PURPOSE_DATA_RAW:
             require(message && !spaces &&
                     !(payload.size > 1 && payload.data[0] == 0x30 && payload.data[1] < 0x80 &&
@@ -97,8 +104,8 @@ static void try_purposes(const PacketHeader *header, BytesView payload) {
             require(message || header->type == HANDLE_SIGN_DIGEST);
         }
         if (message)
-            require(scheme_digest(scheme, payload.data, payload.size, expected) == (int) size &&
-                    memcmp(digest, expected, size) == 0);
+            require(scheme_digest(scheme, payload.data, payload.size, expected) == (int) digest.size &&
+                    memcmp(digest.bytes, expected, digest.size) == 0);
     }
 }
 

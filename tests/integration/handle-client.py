@@ -183,7 +183,46 @@ def try_tls(handle, state, scheme, directory):
     handle.refused(PURPOSE_VIOLATION, SIGN_DIGEST, state.generation, scheme, bytes(32))
 
 
-def try_data(handle, state, scheme, directory):
+def attributes(digest):
+    """The signed attributes of a CMS signature over plain content, as they are signed."""
+    oid = bytes.fromhex("06092a864886f70d0109")
+    content_type = b"\x30\x18" + oid + b"\x03\x31\x0b" + bytes.fromhex("06092a864886f70d010701")
+    value = bytes([4, len(digest)]) + digest
+    value = oid + b"\x04\x31" + bytes([len(value)]) + value
+    body = content_type + bytes([0x30, len(value)]) + value
+    return bytes([0x31, len(body)]) + body
+
+
+def structure(payload):
+    """A Sig_structure of COSE_Sign1 with ES256 in its protected header."""
+    head = bytes([0x40 + len(payload)]) if len(payload) < 24 else b"\x59" + len(payload).to_bytes(2, "big")
+    return b"\x84\x6aSignature1\x43\xa1\x01\x26\x40" + head + payload
+
+
+def frame(identity, message):
+    return b"\x7e" * 64 + b"identityd data v1\0" + identity.encode() + b"\0" + message
+
+
+def try_framed(handle, state, scheme, directory):
+    rest = 65536 - len(frame(state.identity, b""))
+    for message in (attributes(os.urandom(32)), attributes(os.urandom(48)), attributes(os.urandom(64)), structure(b""),
+                    structure(b"hello"), structure(os.urandom(65000)), frame(state.identity, b""),
+                    frame(state.identity, b"hello"), frame(state.identity, os.urandom(rest))):
+        _, signature = handle.sign(SIGN_MESSAGE, state.generation, scheme, message)
+        verify(directory, scheme, message, signature)
+    refused = [
+        b"", b"hello", b"{}", content("client", bytes(32)), b"\x01\x00\x00\x05hello", b"\x30\x03\x02\x01\x00",
+        attributes(bytes(20)), attributes(bytes(32)) + b"x", attributes(bytes(32))[:-1], structure(b"hello") + b"x",
+        structure(b"hello")[:-1], frame(state.identity + "x", b"hello"), frame(state.identity[:-1], b"hello"),
+        frame(state.identity, b"hello")[1:],
+    ]
+    for message in refused:
+        handle.refused(PURPOSE_VIOLATION, SIGN_MESSAGE, state.generation, scheme, message)
+    handle.refused(PURPOSE_VIOLATION, SIGN_TRANSCRIPT, state.generation, scheme, bytes(32))
+    handle.refused(PURPOSE_VIOLATION, SIGN_DIGEST, state.generation, scheme, bytes(32))
+
+
+def try_raw(handle, state, scheme, directory):
     for message in (b"hello", b"{}", b"", b"identityd test: " + os.urandom(65536 - 16)):
         _, signature = handle.sign(SIGN_MESSAGE, state.generation, scheme, message)
         verify(directory, scheme, message, signature)
@@ -192,6 +231,8 @@ def try_data(handle, state, scheme, directory):
         b"\x01\x00\x00\x05hello", b"\x01\x00\x00\x05\0\0\0\0\0\0\0\x05hello",
         bytes(64) + b"x", b"r" * 64 + b"\x03\x00\x17\x41\x04" + b"p" * 64,
         b"\x30\x03\x02\x01\x00", b"\x30\x81\x80" + bytes(128), b"\x30\x82\x01\x00" + bytes(256),
+        b"\xff\x54\x43\x47\x80\x18", b"I" * 16 + b"\x21\x2f\x22\x08" + bytes(4) + b"llll", b"SSHSIG", b"h" * 32,
+        b"\0\0\0\x04hash\x32",
     ]
     for message in refused:
         handle.refused(PURPOSE_VIOLATION, SIGN_MESSAGE, state.generation, scheme, message)
@@ -212,7 +253,8 @@ def try_digest(handle, state, scheme, directory):
 
 
 def try_everything(handle, state):
-    purposes = {"tls-client": try_tls, "tls-server": try_tls, "data-raw": try_data, "digest": try_digest}
+    purposes = {"tls-client": try_tls, "tls-server": try_tls, "data": try_framed,
+                "data-raw": try_raw, "digest": try_digest}
     with tempfile.TemporaryDirectory() as directory:
         with open(os.path.join(directory, "chain.pem"), "wb") as file:
             file.write(state.files[CHAIN])
@@ -230,7 +272,7 @@ def try_everything(handle, state):
             handle.refused(INVALID_ARGUMENT, SIGN_MESSAGE, state.generation, other, payload)
         handle.refused(INVALID_ARGUMENT, SIGN_MESSAGE, state.generation, 0, payload)
         handle.refused(NOT_READY, SIGN_MESSAGE, state.generation + 1, state.schemes[0], payload)
-        if state.purpose != "data-raw":
+        if not state.purpose.startswith("data"):
             generation, signature = handle.sign(SIGN_MESSAGE, 0, state.schemes[0], payload)
             check(generation == state.generation, "0 is not the current generation")
             verify(directory, state.schemes[0], payload, signature)

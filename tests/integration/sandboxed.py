@@ -130,8 +130,8 @@ class Identity:
     def install(self, certificates):
         self.call("InstallCertificate", [dbus.ByteArray(c) for c in certificates], signature="aay")
 
-    def sign(self, scheme, message):
-        return bytes(self.call("Sign", scheme, dbus.ByteArray(message), signature="say"))
+    def sign(self, scheme, message, framing="raw"):
+        return bytes(self.call("Sign", framing, scheme, dbus.ByteArray(message), signature="ssay"))
 
     def open(self, purpose, options=None):
         descriptor = self.call("OpenCredential", purpose, dbus.Dictionary(options or {}, signature="sv"), signature="sa{sv}")

@@ -128,7 +128,7 @@ class Arguments(Hostile):
         for options in ({"new-key": dbus.String("yes")}, {"new-key": dbus.UInt32(1)}, {"rotate-key": True},
                         {"new-key": dbus.Array([], signature="b")}):
             self.refused("InvalidArgument", self.demo.call, "Enroll", dbus.Dictionary(options, signature="sv"), signature="a{sv}")
-        self.refused("InvalidArgument", self.demo.call, "Sign", SCHEME, dbus.ByteArray(bytes(1 << 20)), signature="say")
+        self.refused("InvalidArgument", self.demo.call, "Sign", "raw", SCHEME, dbus.ByteArray(bytes(1 << 20)), signature="ssay")
 
     def test_chains(self):
         self.configure("hostile", MANUAL)
@@ -253,7 +253,7 @@ class Races(Hostile):
         self.configure("hostile", MANUAL)
         for pause in (0, 0.02, 0.1):
             calls = [self.call("demo", m) for m in ("Enroll", "Renew")]
-            calls += [self.call("hostile", "CreateRequest"), self.call("demo_2ddata", "Sign", SCHEME, dbus.ByteArray(b"x"), signature="say")]
+            calls += [self.call("hostile", "CreateRequest"), self.call("demo_2ddata", "Sign", "raw", SCHEME, dbus.ByteArray(b"x"), signature="ssay")]
             calls.append(Caller("/org/identityd1", ".Manager", "ProbeServer", "demo", signature="s"))
             time.sleep(pause)
             service("stop", "identityd")
@@ -265,7 +265,7 @@ class Races(Hostile):
     def test_stopped_while_the_tpm_hangs(self):
         os.kill(pid_of("swtpm"), signal.SIGSTOP)
         try:
-            asked = self.call("demo_2ddata", "Sign", SCHEME, dbus.ByteArray(b"x"), signature="say")
+            asked = self.call("demo_2ddata", "Sign", "raw", SCHEME, dbus.ByteArray(b"x"), signature="ssay")
             time.sleep(0.5)
             began = time.monotonic()
             service("stop", "identityd")

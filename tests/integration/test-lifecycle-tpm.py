@@ -93,7 +93,7 @@ class Tpm(Lifecycle):
         try:
             # All that is answered from here on is answered without the TPM.
             caught = [subprocess.Popen(["busctl", "--system", "--timeout=300", "call", "org.identityd1", self.data.path(),
-                                        "org.identityd1.Identity", "Sign", "say", SCHEME, "1", "65"], stderr=subprocess.PIPE)
+                                        "org.identityd1.Identity", "Sign", "ssay", "raw", SCHEME, "1", "65"], stderr=subprocess.PIPE)
                       for _ in range(2)]  # the one in the TPM, and one behind it
             for process in caught:
                 self.addCleanup(process.stderr.close)

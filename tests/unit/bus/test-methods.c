@@ -174,7 +174,7 @@ static void sign(World *world, const char *path, const char *scheme, size_t size
     assert_non_null(bytes);
     memset(bytes, 'A', size);
     reply_clear(ret);
-    assert_true(sd_bus_message_append(m, "s", scheme) >= 0);
+    assert_true(sd_bus_message_append(m, "ss", "raw", scheme) >= 0);
     assert_true(sd_bus_message_append_array(m, 'y', bytes, size) >= 0);
     world_send(m, ret);
     world_finish(world, ret);

@@ -113,7 +113,7 @@ static void adds_up_to_the_maximum(void **state) {
 }
 
 static void purposes(void **state) {
-    static const char *const names[] = { "tls-client", "tls-server", "data-raw", "digest" };
+    static const char *const names[] = { "tls-client", "tls-server", "data", "data-raw", "digest" };
 
     for (int i = 0; i < _PURPOSE_COUNT; i++) {
         assert_string_equal(purpose_to_string((Purpose) i), names[i]);

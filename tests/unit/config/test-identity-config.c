@@ -211,7 +211,7 @@ static void test_refused_values(void **state) {
         { "Peers", "Anchors=peers.pem", "must be an absolute path" },
         { "Access", "tls-client=mosquitto", "\"mosquitto\": must be user:NAME, group:NAME" },
         { "Access", "tls-client=user:a unit:b", "\"unit:b\": must be user:NAME" },
-        { "Access", "tls=user:a", "unknown key; known are tls-client=, tls-server=, data-raw=, digest=" },
+        { "Access", "tls=user:a", "unknown key; known are tls-client=, tls-server=, data=, data-raw=, digest=" },
         { "Other", "X=y", NULL },
     };
     const Fixture *fixture = *state;
@@ -364,7 +364,6 @@ static void test_warnings(void **state) {
         { GOOD "[Revocation]\nCheck=none\nAfterRevocation=enroll\n", "has no effect with Check=none", 9 },
         { GOOD "[Revocation]\nCheck=ocsp\nCRL=http://a/b\n", "has no effect without crl in Check=", 9 },
         { GOOD "[Access]\ntls-client=user:a\ndigest=user:a\n", "can sign anything with this key", 9 },
-        { GOOD "[Access]\ndata-raw=user:a\ndigest=user:a\n", "can sign anything with this key", 9 },
         { "[Identity]\nSubject=CN=a\n[Enrollment]\nProtocol=manual\nAnchors=/a\nServer=https://a/b\n",
           "has no effect with Protocol=manual", 6 },
     };
@@ -377,31 +376,6 @@ static void test_warnings(void **state) {
         assert_int_equal(load(fixture, "x", &problems, &config), 0);
         assert_non_null(config);
         expect_problem(fixture, &problems, true, "etc/identities/x.conf", cases[i].line, cases[i].warning);
-    }
-}
-
-static void test_access_mixture(void **state) {
-    static const char *const bad[] = { "tls-client", "tls-server" }, *const purposes[] = { "tls-client", "tls-server",
-                                                                                           "data-raw", "digest" };
-    const Fixture *fixture = *state;
-    _cleanup_problems_ Problems problems = { 0 };
-    char text[512];
-
-    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
-        IdentityConfig *config = NULL;
-        (void) snprintf(text, sizeof(text), "%s[Access]\n%s=user:a\ndata-raw=user:b\n", GOOD, bad[i]);
-        fixture_write(fixture, "etc/identities/x.conf", text);
-        assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
-        expect_problem(fixture, &problems, false, "etc/identities/x.conf", 9,
-                       "[Access] data-raw=user:b: must not stand beside tls-");
-    }
-    for (size_t i = 0; i < ARRAY_LENGTH(purposes); i++) {
-        IdentityConfig *config = NULL;
-        (void) snprintf(text, sizeof(text), "%s[Access]\n%s=user:a\n", GOOD, purposes[i]);
-        fixture_write(fixture, "etc/identities/x.conf", text);
-        assert_int_equal(load(fixture, "x", &problems, &config), 0);
-        assert_int_equal(problems.count, 0);
-        (void) identity_config_free(config);
     }
 }
 
@@ -588,7 +562,6 @@ int main(void) {
         TEST(test_full_list_hides_no_error),
         TEST(test_unreadable),
         TEST(test_warnings),
-        TEST(test_access_mixture),
         TEST(test_manual),
         TEST(test_same_request),
         TEST(test_check_all),

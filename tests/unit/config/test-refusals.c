@@ -274,6 +274,7 @@ static const Key identity_keys[] = {
       NULL,
       false },
     { "Access", "tls-server", NULL, { "user:0" }, { { "user:", "\"user:\": " RULE } }, NULL, false },
+    { "Access", "data", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
     { "Access", "data-raw", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
     { "Access", "digest", NULL, { "group:a" }, { { "unit:", "\"unit:\": " RULE } }, NULL, false },
 };

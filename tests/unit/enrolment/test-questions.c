@@ -194,9 +194,9 @@ static void test_usage_beside_data(void **state) {
     Fixture *f = *state;
     _cleanup_bytes_ Bytes body = BYTES_NULL;
 
-    start(f, "[Access]\ndata-raw=user:root\n", &first);
+    start(f, "[Access]\ndata=user:root\n", &first);
     ask(f, JOB_PACKET_CREATE_REQUEST, 0, body_of(&body, -1, EKU_CLIENT_AUTH));
-    expect_refused(f, FAILURE_ENROLLMENT_FAILED, "which x must not have since it grants `data-raw`.");
+    expect_refused(f, FAILURE_ENROLLMENT_FAILED, "which x must not have since it grants data or data-raw.");
 }
 
 static void test_request_that_was_given(void **state) {

@@ -293,6 +293,8 @@ static void test_usages(void **state) {
         { "[Access]\ntls-server=user:root\n", 0, "cs" },
         { "[Access]\ntls-client=user:root\n", 1, "cs" },
         { "[Access]\ntls-server=user:root\n", 2, "cs" }, /* once each */
+        { "[Access]\ndata=user:root\n", 0, "" },
+        { "[Access]\ndata=user:root\n", 2, "" },
         { "[Access]\ndata-raw=user:root\n", 0, "" },
         { "[Access]\ndata-raw=user:root\n", 2, "" },
     };

@@ -59,7 +59,8 @@ static void test_sign(void **state) {
     unsigned failed = 0;
 
     start_ready(machine, "[Access]\ndata-raw=user:1000\n");
-    const SignatureRequest request = { x_of(machine), &caller, "ecdsa_secp256r1_sha256", bytes_view_string("message") };
+    const SignatureRequest request = { x_of(machine), &caller, "raw", "ecdsa_secp256r1_sha256",
+                                       bytes_view_string("message") };
     for (bool fails = true; fails && failed < 100; failed++) {
         Answer answer = { .calls = 0 }, later = { .calls = 0 };
         memory_fail_after(failed);

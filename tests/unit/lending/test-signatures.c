@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One-shot signatures: a message in, a signature out; each refusal; and what becomes of those that wait. */
+#include "common/data-frame.h"
 #include "common/scheme.h"
 #include "tests/unit/lending/lent.h"
 
 #include <gnutls/abstract.h>
 
-#define ACCESS  "[Access]\ndata-raw=user:1000\n"
+#define ACCESS  "[Access]\ndata=user:1000\n"
 #define MESSAGE "the valve is open"
+#define LONGEST (PACKET_PAYLOAD_MAX - 84U) /* beside the frame for "x" */
 
-/* Asks for uid's signature over `message`; it is answered in a later turn. */
-static void ask_for(Machine *machine, uid_t uid, const char *scheme, BytesView message, Answer *answer) {
+/* Asks for uid's signature over `message` in a framing; it is answered in a later turn. */
+static void ask_framed(Machine *machine, uid_t uid, const char *framing, const char *scheme, BytesView message,
+                       Answer *answer) {
     Caller caller = caller_of(uid);
-    const SignatureRequest request = { x_of(machine), &caller, scheme, message };
+    const SignatureRequest request = { x_of(machine), &caller, framing, scheme, message };
 
     *answer = (Answer) { .calls = 0 };
     signatures_sign(manager_lending(machine->manager), &request, answer_done, answer);
     assert_int_equal(answer->calls, 0);
+}
+
+static void ask_for(Machine *machine, uid_t uid, const char *scheme, BytesView message, Answer *answer) {
+    ask_framed(machine, uid, "identityd", scheme, message, answer);
 }
 
 static void ask(Machine *machine, const char *message, Answer *answer) {
@@ -28,10 +35,10 @@ static void await(Machine *machine, const Answer *answer) {
     assert_int_equal(answer->calls, 1);
 }
 
-static bool verifies(const Identity *identity, const char *message, const Answer *answer) {
+static bool verifies_raw(const Identity *identity, BytesView message, const Answer *answer) {
     BytesView spki = tpm_key_spki(identity_key(identity));
     const gnutls_datum_t der = { (uint8_t *) (uintptr_t) spki.data, (unsigned) spki.size },
-                         data = { (uint8_t *) (uintptr_t) message, (unsigned) strlen(message) },
+                         data = { (uint8_t *) (uintptr_t) message.data, (unsigned) message.size },
                          signature = { (uint8_t *) (uintptr_t) answer->result, (unsigned) answer->size };
     gnutls_pubkey_t key = NULL;
 
@@ -40,6 +47,14 @@ static bool verifies(const Identity *identity, const char *message, const Answer
     int r = gnutls_pubkey_verify_data2(key, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0, &data, &signature);
     gnutls_pubkey_deinit(key);
     return r >= 0;
+}
+
+/* Over the message in identityd's own frame. */
+static bool verifies(const Identity *identity, const char *message, const Answer *answer) {
+    _cleanup_bytes_ Bytes framed = BYTES_NULL;
+
+    assert_int_equal(data_frame_build("x", bytes_view_string(message), &framed), 0);
+    return verifies_raw(identity, bytes_view(&framed), answer);
 }
 
 static void expect_signed(Machine *machine, const char *message, const Answer *answer) {
@@ -64,7 +79,7 @@ static void test_signed(void **state) {
     ask(machine, MESSAGE, &answer);
     expect_signed(machine, MESSAGE, &answer);
     assert_false(verifies(x_of(machine), "the valve is shut", &answer));
-    machine_expect_log(machine, "x: Granted for data-raw to uid 1000, pid 0 (user:1000).", 1);
+    machine_expect_log(machine, "x: Granted for data to uid 1000, pid 0 (user:1000).", 1);
     assert_true(identity_generation_is_used(x_of(machine)));
 }
 
@@ -83,26 +98,64 @@ static void test_several(void **state) {
 
 static void test_request_refused(void **state) {
     static uint8_t long_message[PACKET_PAYLOAD_MAX + 1] = { 'a' };
-    static const uint8_t sequence[] = { 0x30, 0x03, 0x02, 0x01, 0x05 };
     Machine *machine = *state;
     Answer answer;
 
     start_ready(machine, ACCESS);
     ask_for(machine, 1001, "ecdsa_secp256r1_sha256", bytes_view_string(MESSAGE), &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
     ask_for(machine, 1000, "ecdsa_secp256r1_sha1", bytes_view_string(MESSAGE), &answer);
     expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT,
                    "There is no signature scheme of the name given; known are the IANA TLS SignatureScheme names");
     ask_for(machine, 1000, "rsa_pss_rsae_sha256", bytes_view_string(MESSAGE), &answer);
     expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT,
                    "x has a key of the type ecdsa-p256, which cannot sign with rsa_pss_rsae_sha256.");
-    ask_for(machine, 1000, "ecdsa_secp256r1_sha256", (BytesView) { long_message, sizeof long_message }, &answer);
-    expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT, "A message to sign has at most 65536 bytes, not 65537.");
-    ask_for(machine, 1000, "ecdsa_secp256r1_sha256", (BytesView) { sequence, sizeof sequence }, &answer);
-    expect_refused(machine, &answer, FAILURE_PURPOSE_VIOLATION, "");
+    ask_for(machine, 1000, "ecdsa_secp256r1_sha256", (BytesView) { long_message, LONGEST + 1 }, &answer);
+    expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT, "A message to sign has at most 65452 bytes, not 65453.");
     assert_false(identity_generation_is_used(x_of(machine)));
     /* The longest that may be. */
-    ask_for(machine, 1000, "ecdsa_secp256r1_sha256", (BytesView) { long_message, PACKET_PAYLOAD_MAX }, &answer);
+    ask_for(machine, 1000, "ecdsa_secp256r1_sha256", (BytesView) { long_message, LONGEST }, &answer);
+    await(machine, &answer);
+    assert_int_equal(answer.failure.kind, FAILURE_NONE);
+}
+
+/* Each framing under its right, and none in another's name. */
+static void test_framings(void **state) {
+    static const uint8_t cose[] = "\x84\x6aSignature1\x40\x40\x45hello", sequence[] = { 0x30, 0x03, 0x02, 0x01, 0x05 };
+    static const BytesView structure = { cose, sizeof(cose) - 1 };
+    static uint8_t long_message[PACKET_PAYLOAD_MAX + 1] = { 'a' };
+    static const char scheme[] = "ecdsa_secp256r1_sha256";
+    Machine *machine = *state;
+    Answer answer;
+
+    start_ready(machine, "[Access]\ndata=user:1000\ndata-raw=user:1001\n");
+    ask_framed(machine, 1000, "cose", scheme, structure, &answer);
+    await(machine, &answer);
+    assert_true(verifies_raw(x_of(machine), structure, &answer));
+    ask_framed(machine, 1000, "cms", scheme, structure, &answer);
+    expect_refused(
+        machine, &answer, FAILURE_PURPOSE_VIOLATION,
+        "This is no message in the framing \"cms\": it is in another that `data` signs, which is to be named.");
+    ask_framed(machine, 1000, "cose", scheme, bytes_view_string(MESSAGE), &answer);
+    expect_refused(machine, &answer, FAILURE_PURPOSE_VIOLATION,
+                   "This is no message in the framing \"cose\": it is in none of the framings");
+    ask_framed(machine, 1000, "xml", scheme, structure, &answer);
+    expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT,
+                   "There is no framing of the name given; known: cms, cose, identityd, raw.");
+    /* raw messages are another right's */
+    ask_framed(machine, 1000, "raw", scheme, bytes_view_string(MESSAGE), &answer);
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
+    ask_framed(machine, 1001, "cose", scheme, structure, &answer);
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
+    ask_framed(machine, 1001, "raw", scheme, bytes_view_string(MESSAGE), &answer);
+    await(machine, &answer);
+    assert_true(verifies_raw(x_of(machine), bytes_view_string(MESSAGE), &answer));
+    machine_expect_log(machine, "x: Granted for data-raw to uid 1001, pid 0 (user:1001).", 1);
+    ask_framed(machine, 1001, "raw", scheme, (BytesView) { sequence, sizeof sequence }, &answer);
+    expect_refused(machine, &answer, FAILURE_PURPOSE_VIOLATION, "");
+    ask_framed(machine, 1001, "raw", scheme, (BytesView) { long_message, sizeof long_message }, &answer);
+    expect_refused(machine, &answer, FAILURE_INVALID_ARGUMENT, "A message to sign has at most 65536 bytes, not 65537.");
+    ask_framed(machine, 1001, "raw", scheme, (BytesView) { long_message, PACKET_PAYLOAD_MAX }, &answer);
     await(machine, &answer);
     assert_int_equal(answer.failure.kind, FAILURE_NONE);
 }
@@ -113,12 +166,13 @@ static void test_unit_refused(void **state) {
     Caller caller = caller_of(1005);
     Answer answer = { .calls = 0 };
 
-    start_ready(machine, "[Access]\ndata-raw=unit:a.service\n");
+    start_ready(machine, "[Access]\ndata=unit:a.service\n");
     caller.unit = (char *) (uintptr_t) "a.service";
     caller.unit_is_known = true;
-    const SignatureRequest request = { x_of(machine), &caller, "ecdsa_secp256r1_sha256", bytes_view_string(MESSAGE) };
+    const SignatureRequest request = { x_of(machine), &caller, "identityd", "ecdsa_secp256r1_sha256",
+                                       bytes_view_string(MESSAGE) };
     signatures_sign(manager_lending(machine->manager), &request, answer_done, &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
 }
 
 /* The rights of the other purposes are none for this. */
@@ -128,7 +182,7 @@ static void test_other_purposes(void **state) {
 
     start_ready(machine, "[Access]\ntls-client=user:1000\ntls-server=user:1000\n");
     ask(machine, MESSAGE, &answer);
-    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data-raw: ");
+    expect_refused(machine, &answer, FAILURE_ACCESS_DENIED, "x is not lent to you for data: ");
 }
 
 static void test_not_ready(void **state) {
@@ -191,9 +245,9 @@ static void test_tpm_fails(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_signed),       TEST(test_several),        TEST(test_request_refused),
-        TEST(test_unit_refused), TEST(test_other_purposes), TEST(test_not_ready),
-        TEST(test_meanwhile),    TEST(test_at_the_end),     TEST(test_tpm_fails),
+        TEST(test_signed),       TEST(test_several),        TEST(test_request_refused), TEST(test_framings),
+        TEST(test_unit_refused), TEST(test_other_purposes), TEST(test_not_ready),       TEST(test_meanwhile),
+        TEST(test_at_the_end),   TEST(test_tpm_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

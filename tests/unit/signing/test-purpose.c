@@ -2,6 +2,7 @@
 /* The purpose table of docs/design.md §8: each purpose × request × scheme against an oracle written from the text, and
  * every shape that `data-raw` refuses, with each cut and each bit around it. */
 #include "common/certificate-verify.h"
+#include "common/data-frame.h"
 #include "signing/signing.h"
 
 #include "tests/unit/common/test.h"
@@ -12,16 +13,16 @@ static const uint16_t scheme_ids[] = { 0x0403, 0x0503, 0x0401, 0x0501, 0x0601, 0
 #define P256 scheme_by_id(0x0403)
 
 static int ask(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload) {
-    uint8_t digest[64];
-    size_t size = 999;
+    const SignQuestion question = { purpose, "demo", scheme, type, payload };
+    SignDigest digest = { .size = 999 };
     Failure failure = FAILURE_INIT;
 
-    int r = purpose_check(purpose, type, scheme, payload, digest, &size, &failure);
+    int r = purpose_check(&question, &digest, &failure);
     if (r == 0) {
-        assert_int_equal(size, scheme->hash);
+        assert_int_equal(digest.size, scheme->hash);
         assert_int_equal(failure.kind, FAILURE_NONE);
     } else {
-        assert_int_equal(size, 999); /* outputs change on success only */
+        assert_int_equal(digest.size, 999); /* outputs change on success only */
         assert_int_equal(failure.kind, r == -EPERM ? FAILURE_PURPOSE_VIOLATION : FAILURE_INVALID_ARGUMENT);
         assert_true(strlen(failure.text) > 20);
     }
@@ -43,10 +44,12 @@ static bool is_hash_size(size_t size) {
 
 static void table(void **state) {
     uint8_t hash[64] = { 1, 2, 3 }, own[CERTIFICATE_VERIFY_MAX], other[CERTIFICATE_VERIFY_MAX];
+    _cleanup_bytes_ Bytes framed = BYTES_NULL;
     static const uint8_t types[] = {
         HANDLE_SIGN_TRANSCRIPT, HANDLE_SIGN_MESSAGE, HANDLE_SIGN_DIGEST, HANDLE_GET_STATE, 0, 0x81, 0xff
     };
 
+    assert_int_equal(data_frame_build("demo", bytes_view_string("hello"), &framed), 0);
     for (int purpose = 0; purpose < _PURPOSE_COUNT; purpose++)
         for (size_t s = 0; s < ARRAY_LENGTH(scheme_ids); s++) {
             const SignatureScheme *scheme = scheme_by_id(scheme_ids[s]);
@@ -59,7 +62,7 @@ static void table(void **state) {
                 if (tls)
                     assert_int_equal(r, pkcs1 ? -EPERM : size == 32 || size == 48 ? 0 : -EINVAL);
                 else
-                    assert_int_equal(r, purpose == PURPOSE_DATA_RAW ? -EPERM : -EINVAL);
+                    assert_int_equal(r, purpose == PURPOSE_DIGEST ? -EINVAL : -EPERM);
                 r = ask((Purpose) purpose, HANDLE_SIGN_DIGEST, scheme, view);
                 assert_int_equal(r, purpose != PURPOSE_DIGEST ? -EPERM : size == (size_t) scheme->hash ? 0 : -EINVAL);
             }
@@ -75,6 +78,8 @@ static void table(void **state) {
                 assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, wrong), digest ? 0 : -EPERM);
             }
             assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, bytes_view_string("hello")),
+                             purpose == PURPOSE_DATA_RAW || purpose == PURPOSE_DIGEST ? 0 : -EPERM);
+            assert_int_equal(ask((Purpose) purpose, HANDLE_SIGN_MESSAGE, scheme, bytes_view(&framed)),
                              tls ? -EPERM : 0);
             for (size_t t = 3; t < ARRAY_LENGTH(types); t++)
                 assert_int_equal(ask((Purpose) purpose, types[t], scheme, (BytesView) { hash, 32 }), -EPERM);
@@ -83,9 +88,20 @@ static void table(void **state) {
     assert_int_equal(ask(_PURPOSE_COUNT, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }), -EPERM);
 }
 
+/* What the TPM is to sign when that is asked. */
+static void expect_digest(Purpose purpose, uint8_t type, const SignatureScheme *scheme, BytesView payload,
+                          const uint8_t *expected) {
+    const SignQuestion question = { purpose, "demo", scheme, type, payload };
+    SignDigest digest;
+
+    assert_int_equal(purpose_check(&question, &digest, NULL), 0);
+    assert_int_equal(digest.size, scheme->hash);
+    assert_memory_equal(digest.bytes, expected, digest.size);
+}
+
 static void digests_are_the_right_ones(void **state) {
-    uint8_t hash[48], content[CERTIFICATE_VERIFY_MAX], expected[64], digest[64];
-    size_t size;
+    uint8_t hash[48], content[CERTIFICATE_VERIFY_MAX], expected[64];
+    _cleanup_bytes_ Bytes framed = BYTES_NULL;
 
     memset(hash, 0x5a, sizeof(hash));
     for (unsigned server = 0; server < 2; server++)
@@ -97,27 +113,17 @@ static void digests_are_the_right_ones(void **state) {
                 /* the transcript's hash is the cipher suite's, the digest's is the scheme's: any pair */
                 int n = certificate_verify_build(server ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT,
                                                  (BytesView) { hash, length }, content);
-                int m = scheme_digest(scheme, content, (size_t) n, expected);
+                assert_true(scheme_digest(scheme, content, (size_t) n, expected) > 0);
                 Purpose purpose = server ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT;
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView) { hash, length },
-                                               digest, &size, NULL),
-                                 0);
-                assert_int_equal(size, m);
-                assert_memory_equal(digest, expected, size);
-                memset(digest, 0, sizeof(digest));
-                assert_int_equal(purpose_check(purpose, HANDLE_SIGN_MESSAGE, scheme,
-                                               (BytesView) { content, (size_t) n }, digest, &size, NULL),
-                                 0);
-                assert_int_equal(size, m);
-                assert_memory_equal(digest, expected, size);
+                expect_digest(purpose, HANDLE_SIGN_TRANSCRIPT, scheme, (BytesView) { hash, length }, expected);
+                expect_digest(purpose, HANDLE_SIGN_MESSAGE, scheme, (BytesView) { content, (size_t) n }, expected);
             }
-    assert_int_equal(
-        purpose_check(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), digest, &size, NULL), 0);
-    assert_int_equal(scheme_digest(P256, "abc", 3, expected), size);
-    assert_memory_equal(digest, expected, size);
-    assert_int_equal(
-        purpose_check(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }, digest, &size, NULL), 0);
-    assert_memory_equal(digest, hash, 32);
+    assert_int_equal(scheme_digest(P256, "abc", 3, expected), 32);
+    expect_digest(PURPOSE_DATA_RAW, HANDLE_SIGN_MESSAGE, P256, bytes_view_string("abc"), expected);
+    assert_int_equal(data_frame_build("demo", bytes_view_string("abc"), &framed), 0);
+    assert_int_equal(scheme_digest(P256, framed.data, framed.size, expected), 32);
+    expect_digest(PURPOSE_DATA, HANDLE_SIGN_MESSAGE, P256, bytes_view(&framed), expected);
+    expect_digest(PURPOSE_DIGEST, HANDLE_SIGN_DIGEST, P256, (BytesView) { hash, 32 }, hash);
 }
 
 /* A tls handle signs the one content and nothing a bit, a byte or a cut away from it. */
@@ -321,11 +327,12 @@ static void data_and_ike(void **state) {
     assert_int_equal(ask_data(message, sizeof(message)), -EPERM);
 }
 
-/* ContentType with a value that follows, and a MessageDigest of four bytes: what every signature of CMS has. */
+/* ContentType with a value that follows, and a MessageDigest: what every signature of CMS has. */
 #define CONTENT_TYPE   "\x30\x18\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03\x31\x0b"
 #define ID_DATA        "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"
 #define ID_PKI_DATA    "\x06\x09\x2b\x06\x01\x05\x05\x07\x0c\x02\x00"
-#define MESSAGE_DIGEST "\x30\x13\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04\x31\x06\x04\x04\x64\x65\x66\x67"
+#define DIGEST         "0123456789abcdef0123456789abcdef"
+#define MESSAGE_DIGEST "\x30\x2f\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04\x31\x22\x04\x20" DIGEST
 /* 2.16.840.1.113733.1.9.2, a PrintableString "17": the message type of SCEP, RenewalReq */
 #define SCEP_TYPE "\x30\x12\x06\x0a\x60\x86\x48\x01\x86\xf8\x45\x01\x09\x02\x31\x04\x13\x02\x31\x37"
 
@@ -336,15 +343,15 @@ static void data_and_cms(void **state) {
         int verdict;
     } sets[] = {
 #define SET(length, text, verdict) { "\x31" length text, sizeof("\x31" length text) - 1, verdict }
-        SET("\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, 0),
-        SET("\x15", MESSAGE_DIGEST, 0),
-        SET("\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_PKI_DATA, -EPERM),
-        SET("\x43", SCEP_TYPE MESSAGE_DIGEST CONTENT_TYPE ID_DATA, -EPERM),
-        SET("\x81\x2f", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, -EPERM), /* not DER */
-        SET("\x80", MESSAGE_DIGEST "\x00\x00", -EPERM),
-        SET("\x2f", CONTENT_TYPE ID_DATA MESSAGE_DIGEST, -EPERM), /* in another order than that of DER */
+        SET("\x4b", CONTENT_TYPE ID_DATA MESSAGE_DIGEST, 0),
+        SET("\x31", MESSAGE_DIGEST, -EPERM), /* no content type */
+        SET("\x4b", CONTENT_TYPE ID_PKI_DATA MESSAGE_DIGEST, -EPERM),
+        SET("\x5f", SCEP_TYPE CONTENT_TYPE ID_DATA MESSAGE_DIGEST, -EPERM),
+        SET("\x81\x4b", CONTENT_TYPE ID_DATA MESSAGE_DIGEST, -EPERM), /* not DER */
+        SET("\x80", CONTENT_TYPE ID_DATA MESSAGE_DIGEST "\x00\x00", -EPERM),
+        SET("\x4b", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, -EPERM), /* in another order than that of DER */
         SET("\x02", "\x30\x00", -EPERM),                          /* no attribute */
-        SET("\x30", MESSAGE_DIGEST CONTENT_TYPE ID_DATA, 0),      /* not whole: no SET of anybody */
+        SET("\x4c", CONTENT_TYPE ID_DATA MESSAGE_DIGEST, 0),      /* not whole: no SET of anybody */
         SET("\x00", "", 0),
         SET("\x03", "abc", 0), /* a text that begins with the digit 1 */
 #undef SET
