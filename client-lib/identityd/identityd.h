@@ -24,7 +24,7 @@ typedef struct identityd_credential identityd_credential;
 const char *identityd_last_error(void);
 
 /* Opens a credential: asks identityd over the system bus (DBUS_SYSTEM_BUS_ADDRESS is honoured) and waits for the first
- * State. `purpose`: "tls-client", "tls-server", "data-raw" or "digest". `*ret` is freed with
+ * State. `purpose`: "tls-client", "tls-server", "data", "data-raw" or "digest". `*ret` is freed with
  * identityd_credential_free(). -EACCES: [Access] does not admit the caller. -ENOENT: no such identity. -EAGAIN: no
  * certificate yet. -EKEYEXPIRED, -EKEYREVOKED: as they say. -EHOSTDOWN: identityd is not running. -ENODEV: the TPM is
  * unavailable. -EDQUOT: too many handles. -EINVAL. -ETIMEDOUT. */
@@ -84,6 +84,21 @@ int identityd_sign_message(identityd_credential *credential, uint32_t generation
                            size_t size, void *signature, size_t *signature_size);
 int identityd_sign_digest(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *digest,
                           size_t size, void *signature, size_t *signature_size);
+
+/* What the purpose data signs (identityd-handle(7)), made here and signed. Errors as above.
+ *
+ * A message in identityd's own frame, which says who signs; at most 65453 bytes less the length of the identity's name,
+ * else -EMSGSIZE. `signature` as above. */
+int identityd_sign_data(identityd_credential *credential, uint32_t generation, uint16_t scheme, const void *message,
+                        size_t size, void *signature, size_t *signature_size);
+
+/* A whole COSE_Sign1 (RFC 9052, tagged) over a payload, with the algorithm in its protected header and the chain of the
+ * snapshot, whose generation signs, in its unprotected one (x5chain, RFC 9360). With IDENTITYD_COSE_DETACHED the
+ * payload is left out. `*ret` is freed with free(). -EMSGSIZE: a longer payload. */
+#define IDENTITYD_COSE_DETACHED    1U
+#define IDENTITYD_COSE_PAYLOAD_MAX 65500U
+int identityd_sign_cose(identityd_credential *credential, const identityd_snapshot *snapshot, uint16_t scheme,
+                        unsigned flags, const void *payload, size_t size, void **ret, size_t *ret_size);
 
 /* The name of a scheme ("ecdsa_secp256r1_sha256"), NULL if unknown; and back, 0 if unknown. */
 const char *identityd_scheme_name(uint16_t scheme);

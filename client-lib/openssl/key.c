@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A key that is an identity: its public half, and the credentials through which identityd signs. The credential is
- * chosen by what is to be signed: a CertificateVerify content of a side goes through that side's purpose, all else
- * through `data-raw` or `digest`. Thread-safe; a forked child opens credentials of its own.
+ * chosen by what is to be signed: a CertificateVerify content of a side goes through that side's purpose, what
+ * `data` signs through that, all else through `data-raw`; `digest` stands in for each. Thread-safe; a forked child
+ * opens credentials of its own.
  *
  * The half is of the generation that the key file names, or else of the current one. But programs read a certificate
  * and a key one after the other, and a renewal may come in between: so the first comparison of a key with a certificate
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server", "data-raw", "digest" };
+static const char *const purpose_names[_USE_COUNT] = { "tls-client", "tls-server", "data", "data-raw", "digest" };
 
 typedef struct Half {
     uint32_t generation;
@@ -300,28 +301,47 @@ static int sign_as(IdentityKey *key, IdentityPurpose use, const Wanted *wanted, 
     return r;
 }
 
+/* Which purposes are asked in turn, until one is granted and signs. */
+static size_t list_uses(const Wanted *wanted, IdentityPurpose ret[static _USE_COUNT]) {
+    BytesView message = { wanted->data, wanted->size };
+    size_t count = 0;
+
+    if (wanted->is_digest)
+        ;
+    else if (certificate_verify_matches(TLS_SIDE_CLIENT, message))
+        ret[count++] = USE_TLS_CLIENT;
+    else if (certificate_verify_matches(TLS_SIDE_SERVER, message))
+        ret[count++] = USE_TLS_SERVER;
+    else {
+        if (message.size > 0 && memchr("\x31\x84\x7e", message.data[0], 3)) /* the framings of `data` */
+            ret[count++] = USE_DATA;
+        ret[count++] = USE_DATA_RAW;
+    }
+    ret[count++] = USE_DIGEST;
+    return count;
+}
+
 int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const void *data, size_t size, void *signature,
                       size_t *signature_size) {
     const Wanted wanted = { scheme, is_digest, data, size };
-    BytesView message = { data, size };
-    IdentityPurpose first = is_digest                                              ? USE_DIGEST
-                            : certificate_verify_matches(TLS_SIDE_CLIENT, message) ? USE_TLS_CLIENT
-                            : certificate_verify_matches(TLS_SIDE_SERVER, message) ? USE_TLS_SERVER
-                                                                                   : USE_DATA;
+    IdentityPurpose uses[_USE_COUNT];
+    size_t count = list_uses(&wanted, uses), telling = 0;
+    int r = -EACCES;
 
     if (!key->name) {
         provider_error(key->context, REASON_UNSUPPORTED, "a public key does not sign");
         return 0;
     }
     identity_key_settle(key);
-    int r = sign_as(key, first, &wanted, signature, signature_size);
-    if ((r == -EACCES || r == -EPERM) && first != USE_DIGEST) {
-        int digest = sign_as(key, USE_DIGEST, &wanted, signature, signature_size);
-        if (digest == -EACCES) /* the first refusal says more */
-            r = sign_as(key, first, &wanted, signature, signature_size);
-        else
-            r = digest;
+    for (size_t i = 0; i < count && (r == -EACCES || r == -EPERM); i++) {
+        int tried = sign_as(key, uses[i], &wanted, signature, signature_size);
+        if (tried == -EACCES && i > 0) /* an earlier refusal says more */
+            continue;
+        telling = i;
+        r = tried;
     }
+    if (r == -EACCES || r == -EPERM)
+        r = sign_as(key, uses[telling], &wanted, signature, signature_size); /* for its words */
     if (r == -ESTALE)
         provider_error(key->context, REASON_SIGN,
                        "identityd:%s: generation %u, which this key was loaded with, does not sign any more: load key "
@@ -329,6 +349,8 @@ int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const v
                        key->name, half_of(key)->generation);
     else if (r < 0)
         provider_error(key->context, REASON_SIGN, "identityd:%s: %s%s", key->name, identityd_last_error(),
-                       r == -EACCES && first == USE_DATA ? " (what is to be signed is no TLS 1.3 handshake)" : "");
+                       r == -EACCES && (uses[telling] == USE_DATA || uses[telling] == USE_DATA_RAW)
+                           ? " (what is to be signed is no TLS 1.3 handshake)"
+                           : "");
     return r >= 0;
 }

@@ -41,7 +41,14 @@ void provider_error(ProviderContext *context, uint32_t reason, const char *forma
 
 /* ---- key.c ---- */
 
-typedef enum IdentityPurpose { USE_TLS_CLIENT, USE_TLS_SERVER, USE_DATA, USE_DIGEST, _USE_COUNT } IdentityPurpose;
+typedef enum IdentityPurpose {
+    USE_TLS_CLIENT,
+    USE_TLS_SERVER,
+    USE_DATA,
+    USE_DATA_RAW,
+    USE_DIGEST,
+    _USE_COUNT
+} IdentityPurpose;
 
 typedef struct IdentityKey IdentityKey;
 
@@ -60,8 +67,8 @@ typedef struct PublicKey {
 
 bool public_key_equal(const PublicKey *a, const PublicKey *b);
 
-/* Opens an identity by name: the first of tls-client, tls-server, data-raw, digest that the caller is admitted to gives
- * the certificate. `generation` 0: the current one. NULL: the reason is in the error queue. */
+/* Opens an identity by name: the first of tls-client, tls-server, data, data-raw, digest that the caller is admitted to
+ * gives the certificate. `generation` 0: the current one. NULL: the reason is in the error queue. */
 IdentityKey *identity_key_open(ProviderContext *context, const char *name, uint32_t generation);
 /* An empty object for a public key that is imported. */
 IdentityKey *identity_key_new(ProviderContext *context, bool rsa);

@@ -155,10 +155,14 @@ static int digest_for(const Handle *handle, const PacketHeader *header, BytesVie
     TlsSide side = handle->purpose == PURPOSE_TLS_SERVER ? TLS_SIDE_SERVER : TLS_SIDE_CLIENT;
     bool tls = handle->purpose == PURPOSE_TLS_CLIENT || handle->purpose == PURPOSE_TLS_SERVER;
 
-    if (header->type == HANDLE_SIGN_TRANSCRIPT && handle->purpose != PURPOSE_DATA_RAW) {
+    if (header->type == HANDLE_SIGN_TRANSCRIPT && handle->purpose != PURPOSE_DATA &&
+        handle->purpose != PURPOSE_DATA_RAW) {
         int length = certificate_verify_build(side, payload, content);
         return length < 0 ? length : scheme_digest(scheme, content, (size_t) length, digest);
     }
+    if (header->type == HANDLE_SIGN_MESSAGE && handle->purpose == PURPOSE_DATA &&
+        (payload.size == 0 || !memchr("\x31\x84\x7e", payload.data[0], 3)))
+        return -EPERM;
     if (header->type == HANDLE_SIGN_MESSAGE)
         return tls && !certificate_verify_matches(side, payload)
                    ? -EPERM

@@ -188,6 +188,24 @@ class Provider(ProviderCase):
                 run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", signed, "-content", message, "-CAfile", ROOT,
                     "-purpose", "any", "-out", os.devnull)
 
+    def test_what_data_and_data_raw_are_good_for(self):
+        """`data` alone signs CMS and no bare message, `data-raw` alone both; neither anything else."""
+        message, signed = self.path("message", "message"), self.path("signed")
+        for name, access in (("only-data", {"data": True}), ("only-raw", {"data-raw": True})):
+            self.add_ready(name, **access)
+            with self.subTest(name):
+                self.openssl("cms", "-sign", "-binary", "-in", message, "-signer", chain(name), "-inkey", key(name), "-outform",
+                             "DER", "-out", signed)
+                run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", signed, "-content", message, "-CAfile", ROOT,
+                    "-certfile", chain(name), "-purpose", "any", "-out", os.devnull)
+        self.assertIn("not lent to you for data-raw", self.refused_by_openssl("dgst", "-sha256", "-sign", key("only-data"), message))
+        self.openssl("dgst", "-sha256", "-sign", key("only-raw"), "-out", signed, message)
+        self.verify_with_openssl("only-raw", message, signed, "sha256", ())
+        for name in ("only-data", "only-raw"):
+            self.refused_by_openssl("req", "-new", "-key", key(name), "-subj", "/CN=x")
+            self.refused_by_openssl("cms", "-sign", "-binary", "-econtent_type", "1.3.6.1.5.2.3.1", "-in", message, "-signer", chain(name),
+                                    "-inkey", key(name), "-outform", "DER")
+
     # ---- TLS ----
 
     def test_tls_13_with_handles_for_nothing_else(self):

@@ -312,6 +312,13 @@ user {ME.pw_name}
             "gnutls-cli", "--provider", MODULE, "--x509cafile", self.certificate, "--x509certfile", OBJECT + ";type=cert", "--x509keyfile",
             OBJECT + ";type=private", "--port", str(self.peer.port), "localhost", data=b"GET / HTTP/1.0\r\n\r\n", check=False))
 
+    @needs_pkcs11
+    @needs("p11tool")
+    def test_data_is_not_in_the_token(self):
+        listed = self.run_with_modules("p11tool", "--provider", MODULE, "--list-all", "pkcs11:token=identityd")
+        self.assertIn("object=demo;", listed)
+        self.assertNotIn("object=demo-data", listed)
+
     # ---- servers ----
 
     def test_openssl_s_server(self):

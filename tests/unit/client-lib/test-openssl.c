@@ -98,7 +98,7 @@ static void test_store_cannot_open(void **state) {
     fake_identityd_refuse(fixture.fake, "org.identityd1.Error.AccessDenied", "uid 4711 is not admitted");
     unsigned before = fake_identityd_opened(fixture.fake);
     expect_store("identityd:mqtt", 0, "-");
-    assert_int_equal(fake_identityd_opened(fixture.fake) - before, 4); /* each purpose */
+    assert_int_equal(fake_identityd_opened(fixture.fake) - before, 5); /* each purpose */
     assert_queue_says("identityd:mqtt: it is lent to this process for no purpose; the last that was tried: uid 4711 is "
                       "not admitted");
     fake_identityd_refuse(fixture.fake, NULL, NULL);
