@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Detached CMS signatures (RFC 5652) by a key that signs whole messages and no digests: what is signed are the signed
  * attributes, small whatever the file's size. GnuTLS's own gnutls_pkcs7_sign would ask the key for a digest's
- * signature, which a `data-raw` handle does not give. */
+ * signature, which a `data` handle does not give. */
 #pragma once
 
 #include "common/bytes.h"

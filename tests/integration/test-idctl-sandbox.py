@@ -8,6 +8,14 @@ import subprocess
 import tempfile
 import unittest
 
+import cbor2
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+import sandboxed
+
 SANDBOX = os.environ["SANDBOX"]
 SANDBOX_CA = os.environ["SANDBOX_CA"]
 LAB_CA = os.environ["LAB_CA"]
@@ -56,11 +64,11 @@ class Idctl(unittest.TestCase):
         message = self.path("message", b"a message\n")
         chain = self.path("chain.pem", idctl("show", "--chain", "demo-data").stdout.encode())
         key = self.path("key.pub", run("openssl", "x509", "-in", chain, "-noout", "-pubkey").stdout.encode())
-        idctl("sign", "demo-data", message)
+        idctl("sign", "--raw", "demo-data", message)
         run("openssl", "dgst", "-sha256", "-verify", key, "-signature", message + ".sig", message)
         idctl("verify", "demo-data", message, message + ".sig")
         large = self.path("large", os.urandom(1 << 20))
-        idctl("sign", "--cms", "demo-data", large)
+        idctl("sign", "demo-data", large)
         run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", large + ".p7s", "-content", large, "-CAfile", ROOT,
             "-out", "/dev/null")
         verified = json.loads(idctl("verify", "--json", "demo-data", large, large + ".p7s").stdout)
@@ -81,9 +89,53 @@ class Idctl(unittest.TestCase):
         request = self.path("request.der")
         run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
             self.path("other.key"), "-outform", "DER", "-out", request, "-subj", "/CN=demo")
-        idctl("sign", "demo-data", request, status=4)
+        idctl("sign", "--raw", "demo-data", request, status=4)
         self.assertFalse(os.path.exists(request + ".sig"))
         idctl("sign", "--cms", "demo-data", request) # what is signed are the attributes
+
+    def test_others_verify_what_data_signs(self):
+        """As identityd-handle(7) says, with nothing but what a distribution has."""
+        message = self.path("message", b"valve 7 opened")
+        certificate = x509.load_pem_x509_certificate(idctl("show", "--chain", "demo-data").stdout.encode())
+        key = certificate.public_key()
+        # identityd's own frame
+        idctl("sign", "--framed", "demo-data", message)
+        with open(message + ".sig", "rb") as file:
+            signature = file.read()
+        frame = b"\x7e" * 64 + b"identityd data v1\0" + b"demo-data" + b"\0"
+        key.verify(signature, frame + b"valve 7 opened", ec.ECDSA(hashes.SHA256()))
+        with self.assertRaises(InvalidSignature):
+            key.verify(signature, frame + b"valve 8 opened", ec.ECDSA(hashes.SHA256()))
+        with self.assertRaises(InvalidSignature):
+            key.verify(signature, b"valve 7 opened", ec.ECDSA(hashes.SHA256()))
+        # COSE_Sign1
+        idctl("sign", "--cose", "demo-data", message)
+        with open(message + ".cose", "rb") as file:
+            sign1 = cbor2.loads(file.read())
+        self.assertEqual(sign1.tag, 18)
+        protected, unprotected, payload, signature = sign1.value
+        self.assertEqual((cbor2.loads(protected), payload), ({1: -7}, None))
+        chain = unprotected[33] if isinstance(unprotected[33], list) else [unprotected[33]]
+        self.assertEqual(chain[0], certificate.public_bytes(serialization.Encoding.DER))
+        structure = cbor2.dumps(["Signature1", protected, b"", b"valve 7 opened"])
+        half = len(signature) // 2
+        signature = utils.encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
+        key.verify(signature, structure, ec.ECDSA(hashes.SHA256()))
+        with self.assertRaises(InvalidSignature):
+            key.verify(signature, structure[:-1] + b"D", ec.ECDSA(hashes.SHA256()))
+        # CMS
+        idctl("sign", "demo-data", message)
+        run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", message + ".p7s", "-content", message, "-CAfile", ROOT,
+            "-purpose", "any", "-out", "/dev/null")
+
+    def test_what_the_bus_signs(self):
+        """The same through Sign alone: the structure for COSE, the message for identityd's own frame."""
+        identity = sandboxed.Identity(sandboxed.dbus.SystemBus(), "demo-data")
+        key = x509.load_pem_x509_certificate(idctl("show", "--chain", "demo-data").stdout.encode()).public_key()
+        structure = cbor2.dumps(["Signature1", cbor2.dumps({1: -7}), b"", b"hello"])
+        frame = b"\x7e" * 64 + b"identityd data v1\0demo-data\0"
+        for framing, sent, signed in (("cose", structure, structure), ("identityd", b"hello", frame + b"hello"), ("raw", b"hello", b"hello")):
+            key.verify(identity.sign("ecdsa_secp256r1_sha256", sent, framing), signed, ec.ECDSA(hashes.SHA256()))
 
     def test_refusals(self):
         message = self.path("message", b"x")

@@ -46,11 +46,12 @@ static void write_text(const char *path, const char *text) {
 
 static void test_raw(void **state) {
     write_text("small", "a small message\n");
-    assert_int_equal(SIGN(S("p256"), S("small"), S("-q")), EXIT_OK);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("small"), S("-q")), EXIT_OK);
     assert_true(shell("openssl x509 -in p256.pem -pubkey -noout >p256.pub && "
                       "openssl dgst -sha256 -verify p256.pub -signature small.sig small >/dev/null"));
-    assert_int_equal(SIGN(S("rsa"), S("--scheme=rsa_pss_rsae_sha384"), S("--out"), S("other"), S("-q"), S("small")),
-                     EXIT_OK);
+    assert_int_equal(
+        SIGN(S("rsa"), S("--raw"), S("--scheme=rsa_pss_rsae_sha384"), S("--out"), S("other"), S("-q"), S("small")),
+        EXIT_OK);
     assert_true(
         shell("openssl x509 -in rsa.pem -pubkey -noout >rsa.pub && openssl dgst -sha384 -sigopt "
               "rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48 -verify rsa.pub -signature other small >/dev/null"));
@@ -58,7 +59,7 @@ static void test_raw(void **state) {
 
 static void test_cms(void **state) {
     assert_true(shell("head -c 3000000 /dev/urandom >large"));
-    assert_int_equal(SIGN(S("p256"), S("--cms"), S("-q"), S("large")), EXIT_OK);
+    assert_int_equal(SIGN(S("p256"), S("-q"), S("large")), EXIT_OK);
     assert_true(shell("openssl cms -verify -binary -inform DER -in large.p7s -content large -CAfile root.pem "
                       "-out /dev/null 2>/dev/null"));
     assert_int_equal(SIGN(S("rsa"), S("--cms"), S("--pem"), S("-q"), S("-o"), S("large.pem"), S("large")), EXIT_OK);
@@ -69,17 +70,35 @@ static void test_cms(void **state) {
                        "-out /dev/null 2>/dev/null"));
 }
 
+/* The frame is what identityd-handle(7) says; COSE is checked with other people's library in tests/integration. */
+static void test_framed(void **state) {
+    write_text("small", "a small message\n");
+    assert_int_equal(SIGN(S("p256"), S("--framed"), S("small"), S("-q")), EXIT_OK);
+    assert_true(
+        shell("{ head -c 64 /dev/zero | tr '\\0' '~'; printf 'identityd data v1\\0p256\\0'; cat small; } >framed && "
+              "openssl x509 -in p256.pem -pubkey -noout >p256.pub && "
+              "openssl dgst -sha256 -verify p256.pub -signature small.sig framed >/dev/null"));
+    for (unsigned size = 0; size < 300; size += size < 22 || size > 250 ? 1 : 50) { /* the forms of a length */
+        char command[64];
+        (void) snprintf(command, sizeof command, "head -c %u /dev/zero >sized", size);
+        assert_true(shell(command));
+        assert_int_equal(SIGN(S("p256"), S("--cose"), S("sized"), S("-q")), EXIT_OK);
+    }
+    assert_int_equal(SIGN(S("rsa"), S("--cose"), S("small"), S("-q")), EXIT_OK);
+    assert_int_equal(access("small.cose", F_OK), 0);
+}
+
 static void test_limits(void **state) {
     assert_true(shell("head -c 65536 /dev/zero >limit; head -c 65537 /dev/zero >above; : >empty"));
-    assert_int_equal(SIGN(S("p256"), S("-q"), S("limit")), EXIT_OK);
-    assert_int_equal(SIGN(S("p256"), S("-q"), S("empty")), EXIT_OK);
-    assert_int_equal(SIGN(S("p256"), S("above")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("-q"), S("limit")), EXIT_OK);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("-q"), S("empty")), EXIT_OK);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("above")), EXIT_FAILED);
     assert_int_equal(access("above.sig", F_OK), -1);
 }
 
 static void test_usage(void **state) {
     assert_int_equal(SIGN(S("p256"), S("--raw"), S("--cms"), S("small")), EXIT_USAGE);
-    assert_int_equal(SIGN(S("p256"), S("--pem"), S("small")), EXIT_USAGE);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("--pem"), S("small")), EXIT_USAGE);
     assert_int_equal(SIGN(S("Not A Name"), S("small")), EXIT_USAGE);
     assert_int_equal(SIGN(S("p256"), S("--scheme"), S("rsa_pkcs1_sha256"), S("small")), EXIT_USAGE);
     assert_int_equal(SIGN(S("p256"), S("--scheme"), S("rot13"), S("small")), EXIT_USAGE);
@@ -99,17 +118,21 @@ static void test_refusals(void **state) {
     assert_int_equal(SIGN(S("p256"), S("refused")), EXIT_FAILED);
     fake_identityd_refuse(lab->fake, NULL, NULL);
     fake_identityd_set_fault(lab->fake, FAKE_FAULT_BAD_SIGNATURE);
-    assert_int_equal(SIGN(S("p256"), S("refused")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("refused")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("p256"), S("--framed"), S("refused")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("p256"), S("--cose"), S("refused")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("rsa"), S("--cose"), S("refused")), EXIT_FAILED);
     assert_int_equal(SIGN(S("p256"), S("--cms"), S("refused")), EXIT_FAILED);
     fake_identityd_set_fault(lab->fake, FAKE_FAULT_CLOSE_AT_SIGN);
     assert_int_equal(SIGN(S("p256"), S("refused")), EXIT_FAILED);
     fake_identityd_set_fault(lab->fake, FAKE_FAULT_NONE);
     assert_int_equal(access("refused.sig", F_OK), -1);
     assert_int_equal(access("refused.p7s", F_OK), -1);
+    assert_int_equal(access("refused.cose", F_OK), -1);
     /* What is there already stays when a signature fails. */
     write_text("refused.sig", "old");
     fake_identityd_set_fault(lab->fake, FAKE_FAULT_BAD_SIGNATURE);
-    assert_int_equal(SIGN(S("p256"), S("refused")), EXIT_FAILED);
+    assert_int_equal(SIGN(S("p256"), S("--raw"), S("refused")), EXIT_FAILED);
     fake_identityd_set_fault(lab->fake, FAKE_FAULT_NONE);
     assert_true(shell("grep -qx old refused.sig"));
 }
@@ -121,10 +144,14 @@ static void test_told(void **state) {
         ExitCode code;
         const char *words;
     } cases[] = {
-        { { S("p256"), S("told") },
+        { { S("p256"), S("--raw"), S("told") },
           EXIT_OK,
           "told.sig: ecdsa_secp256r1_sha256 signature of told by p256, generation 1\n" },
-        { { S("rsa"), S("--cms"), S("told") }, EXIT_OK, "told.p7s: CMS signature of told by rsa, generation 1\n" },
+        { { S("p256"), S("--framed"), S("told") },
+          EXIT_OK,
+          "told.sig: ecdsa_secp256r1_sha256 signature of told by p256, generation 1\n" },
+        { { S("p256"), S("--cose"), S("told") }, EXIT_OK, "told.cose: COSE signature of told by p256, generation 1\n" },
+        { { S("rsa"), S("told") }, EXIT_OK, "told.p7s: CMS signature of told by rsa, generation 1\n" },
         { { S("p256"), S("--scheme=rot13"), S("told") },
           EXIT_USAGE,
           ": the key of p256 does not sign with \"rot13\", but with: ecdsa_secp256r1_sha256" },
@@ -132,16 +159,23 @@ static void test_told(void **state) {
           EXIT_USAGE,
           ": the key of rsa does not sign with \"rsa_pss_rsae_sha384\" in CMS, but with: " },
         { { S("Not.A.Name"), S("told") }, EXIT_USAGE, ": \"Not.A.Name\" cannot be the name of an identity.\n" },
-        { { S("p256"), S("--pem"), S("told") }, EXIT_USAGE, ": --pem goes with --cms: " },
-        { { S("p256"), S("--cms"), S("--raw"), S("told") }, EXIT_USAGE, ": --raw and --cms exclude each other.\n" },
-        { { S("p256"), S("above") },
+        { { S("p256"), S("--cose"), S("--pem"), S("told") }, EXIT_USAGE, ": --pem goes with --cms: " },
+        { { S("p256"), S("--cms"), S("--raw"), S("told") },
+          EXIT_USAGE,
+          ": --cms, --cose, --framed and --raw exclude each other.\n" },
+        { { S("p256"), S("--raw"), S("above") },
           EXIT_FAILED,
           ": above is larger than 65536 bytes, the most that can be signed whole: "
           "use --cms" },
-        { { S("p256"), S(".") }, EXIT_FAILED, ": cannot read .: Is a directory.\n" },
+        { { S("p256"), S("--framed"), S("above") }, EXIT_FAILED, ": above is larger than 65449 bytes, " },
+        { { S("p256"), S("--cose"), S("above") }, EXIT_FAILED, ": above is larger than 65500 bytes, " },
+        { { S("p256"), S("--raw"), S(".") }, EXIT_FAILED, ": cannot read .: Is a directory.\n" },
         { { S("p256"), S("--cms"), S(".") }, EXIT_FAILED, ": cannot read .: Is a directory.\n" },
         { { S("p256"), S("absent") }, EXIT_FAILED, ": cannot open absent: No such file or directory.\n" },
         { { S("stranger"), S("told") },
+          EXIT_NOT_FOUND,
+          ": cannot open stranger for data: There is no identity 'stranger'.\n" },
+        { { S("stranger"), S("--raw"), S("told") },
           EXIT_NOT_FOUND,
           ": cannot open stranger for data-raw: There is no identity 'stranger'.\n" },
         { { S("p256"), S("-o"), S("absent/out"), S("told") },
@@ -246,10 +280,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_raw),      cmocka_unit_test(test_cms),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_told),
-        cmocka_unit_test(test_streams),  cmocka_unit_test(test_bad_signature_told),
+        cmocka_unit_test(test_raw),    cmocka_unit_test(test_cms),     cmocka_unit_test(test_framed),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_usage),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_told),   cmocka_unit_test(test_streams), cmocka_unit_test(test_bad_signature_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
