@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define STEPS_MAX 16U /* calls a piece: a peer that floods with warnings must not keep a worker */
 
@@ -128,6 +129,14 @@ static void judge_peer(Handshake *handshake) {
     }
 }
 
+/* Whether the peer has hung up and all that it sent was read. No event tells of that a second time. */
+static bool peer_has_ended(const Handshake *handshake) {
+    char byte;
+
+    return gnutls_record_get_direction(handshake->session) == 0 &&
+           recv(handshake->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void handshake_step(Handshake *handshake) {
     int code = GNUTLS_E_AGAIN;
 
@@ -136,6 +145,9 @@ void handshake_step(Handshake *handshake) {
         return;
     for (unsigned i = 0; i < STEPS_MAX; i++) {
         code = gnutls_handshake(handshake->session);
+        /* Of an end within a record GnuTLS tells at the next look. */
+        if (code == GNUTLS_E_AGAIN && peer_has_ended(handshake))
+            continue;
         if (code == 0 || code == GNUTLS_E_AGAIN || gnutls_error_is_fatal(code))
             break;
     }
@@ -143,6 +155,8 @@ void handshake_step(Handshake *handshake) {
         judge_peer(handshake);
     else if (gnutls_error_is_fatal(code))
         explain(handshake, code);
+    else if (peer_has_ended(handshake))
+        fail(handshake, "%s", gnutls_strerror(GNUTLS_E_PREMATURE_TERMINATION));
     else if (code != GNUTLS_E_AGAIN)
         fail(handshake, "the peer sends nothing but warnings");
 }

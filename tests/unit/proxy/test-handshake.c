@@ -226,6 +226,26 @@ static void test_a_peer_that_hangs_up(void **state) {
     end(fixture);
 }
 
+/* Wherever in its first record, and before or after what came was looked at: the proxy watches for edges, so no further
+ * event comes. */
+static void test_a_peer_that_hangs_up_in_a_record(void **state) {
+    static const uint8_t record[] = { 0x16, 3, 1, 0, 0xf3, 1, 0, 0, 0xef, 3, 3, 0, 0, 0, 0, 0 };
+
+    for (size_t size = 1; size <= sizeof record; size++)
+        for (unsigned looks = 0; looks < 2; looks++) {
+            Fixture *fixture = begin(true, lab.client);
+            assert_int_equal(send(fixture->wire[1], record, size, 0), size);
+            if (looks > 0)
+                handshake_step(&fixture->handshake);
+            assert_int_equal(fixture->handshake.result, HANDSHAKE_WAIT);
+            assert_int_equal(shutdown(fixture->wire[1], SHUT_WR), 0);
+            handshake_step(&fixture->handshake);
+            assert_int_equal(fixture->handshake.result, HANDSHAKE_FAILED);
+            assert_true(fixture->handshake.failure[0] != '\0');
+            end(fixture);
+        }
+}
+
 static void test_no_tls(void **state) {
     static const char text[] = "GET / HTTP/1.0\r\nHost: client.example\r\n\r\n";
     Fixture *fixture = begin(true, lab.client);
@@ -305,6 +325,7 @@ int main(void) {
         TEST(test_a_client_that_refuses_us),
         TEST(test_silence),
         TEST(test_a_peer_that_hangs_up),
+        TEST(test_a_peer_that_hangs_up_in_a_record),
         TEST(test_no_tls),
         TEST(test_an_older_protocol),
         TEST(test_identityd_goes_in_the_midst),
