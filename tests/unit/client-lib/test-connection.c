@@ -361,6 +361,16 @@ static void test_bus_errors(void **state) {
             fail_msg("%s: %d instead of %d: %s", table[i].name, r, table[i].r, identityd_last_error());
         assert_error_says(table[i].says);
     }
+    /* However short the words are. */
+    fake_identityd_refuse(fixture.fake, "org.example.Odd", "w");
+    assert_int_equal(open_credential("mqtt", "data"), -EIO);
+    assert_error_says("mqtt: w (org.example.Odd)");
+    fake_identityd_refuse(fixture.fake, "org.identityd1.Error.Busy", "w");
+    assert_int_equal(open_credential("mqtt", "data"), -EBUSY);
+    assert_string_equal(identityd_last_error(), "w");
+    fake_identityd_refuse(fixture.fake, "org.identityd1.Error.Busy", "");
+    assert_int_equal(open_credential("mqtt", "data"), -EBUSY);
+    assert_string_equal(identityd_last_error(), "org.identityd1.Error.Busy");
 }
 
 static void test_bad_replies(void **state) {

@@ -227,7 +227,12 @@ static void test_tickets(void **state) {
 
     open_both(&client, &server);
     client.flags = IDENTITYD_GNUTLS_RESUME;
+    for (unsigned i = 0; i < 2; i++) { /* nobody gave tickets */
+        assert_connects(&client, &server);
+        assert_false(client.resumed);
+    }
     server.flags = IDENTITYD_GNUTLS_TICKETS;
+    client.flags |= IDENTITYD_GNUTLS_TICKETS; /* which is for servers, and nothing to a client */
     assert_connects(&client, &server);
     assert_false(client.resumed);
     assert_connects(&client, &server);

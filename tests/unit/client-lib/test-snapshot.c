@@ -585,6 +585,45 @@ static void test_names_that_are_no_text(void **state) {
     free(pem);
 }
 
+/* A DNS name in a certificate, made one of another kind by its tag. */
+static void test_kinds_of_names(void **state) {
+    static const struct {
+        const char *text;
+        uint8_t kind; /* of GeneralName */
+        const char *name;
+    } cases[] = {
+        { "abcd", 7, "ip:97.98.99.100" },
+        { "abcdefghijklmnop", 7, "ip:6162:6364:6566:6768:696a:6b6c:6d6e:6f70" },
+        { "abc", 7, NULL },
+        { "abcde", 7, NULL },
+        { "abcdefghijklmno", 7, NULL },
+        { "abcdefghijklmnopq", 7, NULL },
+        { "abcd", 1, "mail:abcd" },
+        { "abcd", 2, "dns:abcd" },
+        { "abcd", 6, "uri:abcd" },
+        { "abcd", 8, NULL }, /* a registered ID */
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        char *pem = fake_ca_issue(world.ca, world.key, &(FakeRequest) { .common_name = "x", .dns = cases[i].text });
+        gnutls_datum_t der = fake_pem_to_der(pem);
+        unsigned char *text = memmem(der.data, der.size, cases[i].text, strlen(cases[i].text));
+        identityd_peer *peer = NULL;
+        assert_non_null(text);
+        assert_int_equal(text[-2], 0x82);
+        text[-2] = (unsigned char) (0x80 | cases[i].kind);
+        assert_int_equal(peer_new(&der, &peer), 0);
+        const char *name = identityd_peer_names(peer)[0];
+        if (cases[i].name)
+            assert_string_equal(name, cases[i].name);
+        else
+            assert_null(name);
+        identityd_peer_free(peer);
+        gnutls_free(der.data);
+        free(pem);
+    }
+}
+
 static void test_fingerprint(void **state) {
     gnutls_datum_t der = fake_pem_to_der(world.chain);
     uint8_t digest[32];
@@ -632,6 +671,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_peer),
         cmocka_unit_test(test_names_that_are_no_text),
+        cmocka_unit_test(test_kinds_of_names),
         cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_no_peer),
     };
