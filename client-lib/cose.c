@@ -3,6 +3,7 @@
  * which any COSE library reads. What is signed is made here, so that a program cannot get it wrong; identityd looks at
  * every byte of it. */
 #include "client-lib/credential.h"
+#include "client-lib/entry.h"
 #include "client-lib/error.h"
 #include "common/data-frame.h"
 #include "common/scheme.h"
@@ -192,6 +193,7 @@ static int find_algorithm(uint16_t scheme) {
 
 _public_ int identityd_sign_cose(identityd_credential *credential, const identityd_snapshot *snapshot, uint16_t scheme,
                                  unsigned flags, const void *payload, size_t size, void **ret, size_t *ret_size) {
+    PRESERVE_ERRNO;
     _cleanup_bytes_ Bytes protected = BYTES_NULL, structure = BYTES_NULL, whole = BYTES_NULL;
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t signature_size = sizeof(signature);
@@ -232,6 +234,7 @@ _public_ int identityd_sign_cose(identityd_credential *credential, const identit
 
 _public_ int identityd_sign_data(identityd_credential *credential, uint32_t generation, uint16_t scheme,
                                  const void *message, size_t size, void *signature, size_t *signature_size) {
+    PRESERVE_ERRNO;
     _cleanup_bytes_ Bytes framed = BYTES_NULL;
 
     if (!credential || (!message && size > 0))

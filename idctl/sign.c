@@ -183,9 +183,8 @@ static bool cose_verifies(const Signer *signer, BytesView signed_message, BytesV
     if (cose_structure(signed_message, payload, &structure) < 0)
         return false;
     if (signer->scheme->padding != SCHEME_ECDSA) {
-        unsigned bits = 0;
-        (void) gnutls_x509_crt_get_pk_algorithm(leaf->crt, &bits);
-        BytesView signature = { signed_message.data + signed_message.size - bits / 8, bits / 8 };
+        size_t size = leaf->key_bits / 8U;
+        BytesView signature = { signed_message.data + signed_message.size - size, size };
         return signature_check(leaf, signer->scheme, bytes_view(&structure), signature) >= 0;
     }
     const gnutls_datum_t r = { (uint8_t *) (uintptr_t) signed_message.data + signed_message.size - 2 * half,

@@ -4,8 +4,8 @@
  * to the end of the turn, against whoever sent it. */
 #include "bus/gate.h"
 
+#include "bus/allowances.h"
 #include "bus/envelope.h"
-#include "bus/shares.h"
 #include "common/failure.h"
 #include "common/names.h"
 #include "device/log.h"
@@ -30,7 +30,7 @@ struct Held {
 struct Gate {
     GateContext context;
     sd_bus_slot *filter;
-    Shares *shares;
+    Allowances *allowances;
     Held *held;
     sd_event_source *turn_ends;
     bool is_counting; /* somebody's call has the loop … */
@@ -57,13 +57,13 @@ static void held_free(Held *held) {
     free(held);
 }
 
-/* ---- shares ---- */
+/* ---- allowances ---- */
 
 static void stop_counting(Gate *gate) {
     uint64_t now = now_usec();
 
     if (gate->is_counting)
-        shares_charge(gate->shares, gate->counted, now - gate->since, now);
+        allowances_charge(gate->allowances, gate->counted, now - gate->since, now);
     gate->is_counting = false;
 }
 
@@ -78,7 +78,7 @@ static bool admit(Gate *gate, const Caller *caller, sd_bus_message *message) {
 
     if (caller_is_administrator(caller))
         return true;
-    if (shares_admit(gate->shares, caller->party, now)) {
+    if (allowances_admit(gate->allowances, caller->party, now)) {
         gate->is_counting = true;
         gate->counted = caller->party;
         gate->since = now;
@@ -234,7 +234,7 @@ int gate_new(const GateContext *context, Gate **ret) {
     if (!gate)
         return -ENOMEM;
     gate->context = *context;
-    int r = shares_new(&gate->shares);
+    int r = allowances_new(&gate->allowances);
     if (r >= 0)
         r = sd_event_add_post(context->loop, &gate->turn_ends, on_turn_ends, gate);
     if (r >= 0)
@@ -254,7 +254,7 @@ Gate *gate_free(Gate *gate) {
         held_free(gate->held);
     sd_bus_slot_unref(gate->filter);
     sd_event_source_disable_unref(gate->turn_ends);
-    shares_free(gate->shares);
+    allowances_free(gate->allowances);
     free(gate);
     return NULL;
 }

@@ -50,6 +50,9 @@ static void test_longest(void **state) {
     assert_int_equal(key_reference_to_pem(name, 1, &pem), -EINVAL);
     assert_int_equal(key_reference_to_pem("", 1, &pem), -EINVAL);
     assert_int_equal(key_reference_to_pem("../x", 0, &pem), -EINVAL);
+    assert_int_equal(key_reference_to_pem("A", 0, &pem), -EINVAL);
+    assert_int_equal(key_reference_to_pem(".a", 0, &pem), -EINVAL);
+    assert_int_equal(key_reference_to_pem(NULL, 0, &pem), -EINVAL);
     assert_null(pem.data);
 }
 

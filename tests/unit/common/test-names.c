@@ -3,7 +3,6 @@
  * string type with what it allows. What people write in a configuration is in tests/unit/config/test-names.c. */
 #include "common/alternative-name.h"
 #include "common/distinguished-name.h"
-#include "common/key-reference.h"
 #include "common/oid.h"
 
 #include "tests/unit/common/test.h"
@@ -298,40 +297,6 @@ static void hardware_modules(void **state) {
     assert_string_equal(san_fault((SanKind) 99, "a"), "is of no known kind");
 }
 
-/* ---- key references ---- */
-
-static void key_references(void **state) {
-    static const char *const bad[] = { "", "A", "a/b", ".a" };
-    _cleanup_free_ char *longest = repeated("", "a", IDENTITY_NAME_MAX),
-                        *longer = repeated("", "a", IDENTITY_NAME_MAX + 1);
-    const char *const good[] = { "a", "mqtt-1", longest };
-    Bytes none = BYTES_NULL;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
-        _cleanup_bytes_ Bytes pem = BYTES_NULL;
-        gnutls_datum_t der = { NULL, 0 };
-        size_t name = strlen(good[i]), mark = strlen(KEY_REFERENCE_MARK);
-        assert_int_equal(key_reference_to_pem(good[i], &pem), 0);
-        gnutls_datum_t text = { pem.data, (unsigned) pem.size };
-        assert_int_equal(gnutls_pem_base64_decode2(KEY_REFERENCE_LABEL, &text, &der), 0);
-        assert_true(der.size <= KEY_REFERENCE_MAX);
-        /* SEQUENCE { UTF8String, UTF8String }, all of them short enough for lengths of one byte */
-        assert_int_equal(der.size, 2 + 2 + mark + 2 + name);
-        const uint8_t expected[] = { 0x30, (uint8_t) (4 + mark + name), 0x0c, (uint8_t) mark };
-        assert_memory_equal(der.data, expected, sizeof expected);
-        assert_memory_equal(der.data + 4, KEY_REFERENCE_MARK, mark);
-        assert_int_equal(der.data[4 + mark], 0x0c);
-        assert_int_equal(der.data[5 + mark], name);
-        assert_memory_equal(der.data + 6 + mark, good[i], name);
-        gnutls_free(der.data);
-    }
-    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
-        assert_int_equal(key_reference_to_pem(bad[i], &none), -EINVAL);
-    assert_int_equal(key_reference_to_pem(NULL, &none), -EINVAL);
-    assert_int_equal(key_reference_to_pem(longer, &none), -EINVAL);
-    assert_null(none.data);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(object_identifiers),
@@ -343,7 +308,6 @@ int main(void) {
         cmocka_unit_test(hosts),
         cmocka_unit_test(addresses_and_uris),
         cmocka_unit_test(hardware_modules),
-        cmocka_unit_test(key_references),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,13 +54,26 @@ static void used_by_tpm2_openssl(void **state) {
     }
 }
 
+typedef struct Parts {
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private;
+} Parts;
+
+static Parts parts_of(const TpmKey *key) {
+    Parts parts;
+
+    assert_int_equal(tpm_key_parts(key, &parts.public, &parts.private), 0);
+    return parts;
+}
+
 /* A key of a TPM whose NV is full names the owner hierarchy: tpm2-openssl makes the same parent. */
 static void transient_parent_used_by_tpm2_openssl(void **state) {
     Swtpm *swtpm = *state;
     _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
     _cleanup_tpm_key_ TpmKey *made = create_key(tpm, KEY_ECDSA_P256), *key = NULL;
 
-    assert_success(tpm_key_new(&made->public, &made->private, &made->parent_name, TPM2_RH_OWNER, &key, failure));
+    Parts parts = parts_of(made);
+    assert_success(tpm_key_new(&parts.public, &parts.private, &made->parent_name, TPM2_RH_OWNER, &key, failure));
     openssl_signs(swtpm, tpm, key, "sha256");
 }
 
@@ -120,18 +133,6 @@ static Bytes to_der(const Bytes *pem) {
 #define WANTED_ATTRIBUTES                                                                                              \
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |     \
      TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT)
-
-typedef struct Parts {
-    TPM2B_PUBLIC public;
-    TPM2B_PRIVATE private;
-} Parts;
-
-static Parts parts_of(const TpmKey *key) {
-    Parts parts;
-
-    assert_int_equal(tpm_key_parts(key, &parts.public, &parts.private), 0);
-    return parts;
-}
 
 static void no_key_with_wrong_attributes(const TpmKey *key) {
     if (key)

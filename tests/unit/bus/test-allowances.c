@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shares of the loop's time, by an invented clock: whoever asks without end takes no more than his part, and whoever
- * asks now and then is never refused. */
-#include "bus/shares.h"
+/* Allowances of the loop's time, by an invented clock: whoever asks without end takes no more than his part, and
+ * whoever asks now and then is never refused. */
+#include "bus/allowances.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,14 +11,14 @@
 
 #define SECOND 1000000U
 
-static Shares *shares;
+static Allowances *allowances;
 
 static int setup(void **state) {
-    return shares_new(&shares);
+    return allowances_new(&allowances);
 }
 
 static int teardown(void **state) {
-    shares = shares_free(shares);
+    allowances = allowances_free(allowances);
     return 0;
 }
 
@@ -28,10 +28,10 @@ static uint64_t flood(const uid_t *parties, unsigned count, uint64_t cost, uint6
     uint64_t taken = 0;
 
     for (uint64_t now = from, i = 0; now < until; i++)
-        if (shares_admit(shares, parties[i % count], now)) {
+        if (allowances_admit(allowances, parties[i % count], now)) {
             now += cost;
             taken += cost;
-            shares_charge(shares, parties[i % count], cost, now);
+            allowances_charge(allowances, parties[i % count], cost, now);
         } else
             now += 20;
     return taken;
@@ -43,7 +43,7 @@ static void test_half_of_the_time(void **state) {
     for (unsigned count = 1; count <= 3; count++) {
         assert_int_equal(teardown(state) + setup(state), 0);
         uint64_t taken = flood(parties, count, 1000, SECOND, 21U * SECOND);
-        uint64_t half = 10U * SECOND, bursts = count * SHARE_BURST;
+        uint64_t half = 10U * SECOND, bursts = count * ALLOWANCE_BURST;
         assert_in_range(taken, half * 9 / 10, half + bursts + count * 1000U);
     }
 }
@@ -56,55 +56,55 @@ static void test_others_get_theirs(void **state) {
     for (unsigned i = 0; i < 30; i++) {
         (void) flood(parties, 8, 2000, now, now + SECOND);
         now += SECOND;
-        assert_true(shares_admit(shares, 2000, now));
-        shares_charge(shares, 2000, 5000, now + 5000);
-        assert_true(shares_admit(shares, 3000 + i, now));
+        assert_true(allowances_admit(allowances, 2000, now));
+        allowances_charge(allowances, 2000, 5000, now + 5000);
+        assert_true(allowances_admit(allowances, 3000 + i, now));
     }
 }
 
 static void test_burst_and_debt(void **state) {
     uint64_t now = 5U * SECOND;
 
-    assert_true(shares_admit(shares, 1000, now));
-    shares_charge(shares, 1000, SHARE_BURST - 1U, now);
-    assert_true(shares_admit(shares, 1000, now));
-    shares_charge(shares, 1000, 10U * SECOND, now); /* a call that took long is not held against him for ever */
-    assert_false(shares_admit(shares, 1000, now));
-    assert_true(shares_admit(shares, 1001, now));
-    assert_false(shares_admit(shares, 1000, now + SHARE_BURST));
-    assert_true(shares_admit(shares, 1000, now + 8U * SHARE_BURST));
+    assert_true(allowances_admit(allowances, 1000, now));
+    allowances_charge(allowances, 1000, ALLOWANCE_BURST - 1U, now);
+    assert_true(allowances_admit(allowances, 1000, now));
+    allowances_charge(allowances, 1000, 10U * SECOND, now); /* a call that took long is not held against him for ever */
+    assert_false(allowances_admit(allowances, 1000, now));
+    assert_true(allowances_admit(allowances, 1001, now));
+    assert_false(allowances_admit(allowances, 1000, now + ALLOWANCE_BURST));
+    assert_true(allowances_admit(allowances, 1000, now + 8U * ALLOWANCE_BURST));
     /* After a long pause there is one burst again, and no more. */
-    assert_true(shares_admit(shares, 1000, now + 3600U * (uint64_t) SECOND));
-    shares_charge(shares, 1000, SHARE_BURST, now + 3600U * (uint64_t) SECOND);
-    assert_false(shares_admit(shares, 1000, now + 3600U * (uint64_t) SECOND));
+    assert_true(allowances_admit(allowances, 1000, now + 3600U * (uint64_t) SECOND));
+    allowances_charge(allowances, 1000, ALLOWANCE_BURST, now + 3600U * (uint64_t) SECOND);
+    assert_false(allowances_admit(allowances, 1000, now + 3600U * (uint64_t) SECOND));
 }
 
 /* Fractions add up: who asks every microsecond does not starve for it. */
 static void test_small_steps(void **state) {
     uint64_t now = SECOND;
 
-    shares_charge(shares, 1000, 2U * SHARE_BURST, now);
-    for (uint64_t end = now + 3U * SHARE_BURST; now < end; now++)
-        (void) shares_admit(shares, 1000, now);
-    assert_true(shares_admit(shares, 1000, now));
+    allowances_charge(allowances, 1000, 2U * ALLOWANCE_BURST, now);
+    for (uint64_t end = now + 3U * ALLOWANCE_BURST; now < end; now++)
+        (void) allowances_admit(allowances, 1000, now);
+    assert_true(allowances_admit(allowances, 1000, now));
 }
 
 /* More users than places: those who owe keep theirs, so that nobody is new again by having others come. */
 static void test_many_users(void **state) {
     uint64_t now = SECOND;
 
-    for (uid_t uid = 1; uid <= SHARE_PLACES; uid++)
-        shares_charge(shares, uid, 2U * SHARE_BURST, now);
+    for (uid_t uid = 1; uid <= ALLOWANCE_PLACES; uid++)
+        allowances_charge(allowances, uid, 2U * ALLOWANCE_BURST, now);
     for (uid_t uid = 1000; uid < 3000; uid++)
-        shares_charge(shares, uid, SHARE_BURST / 100U, now);
-    for (uid_t uid = 1; uid <= SHARE_PLACES; uid++)
-        assert_false(shares_admit(shares, uid, now));
-    assert_false(shares_admit(shares, 4000, now)); /* what all who have no place share is used up */
+        allowances_charge(allowances, uid, ALLOWANCE_BURST / 100U, now);
+    for (uid_t uid = 1; uid <= ALLOWANCE_PLACES; uid++)
+        assert_false(allowances_admit(allowances, uid, now));
+    assert_false(allowances_admit(allowances, 4000, now)); /* what all who have no place share is used up */
     now += 600U * (uint64_t) SECOND;
-    assert_true(shares_admit(shares, 4000, now));
-    for (uid_t uid = 1; uid <= SHARE_PLACES; uid++)
-        assert_true(shares_admit(shares, uid, now));
-    assert_null(shares_free(NULL));
+    assert_true(allowances_admit(allowances, 4000, now));
+    for (uid_t uid = 1; uid <= ALLOWANCE_PLACES; uid++)
+        assert_true(allowances_admit(allowances, uid, now));
+    assert_null(allowances_free(NULL));
 }
 
 int main(void) {

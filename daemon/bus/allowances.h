@@ -12,19 +12,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SHARE_BURST    250000U /* µs that somebody may take at once after a pause */
-#define SHARE_PLACES   64U     /* users that are counted on their own; all others share one more place */
-#define SHARE_RECENT   1000000U
-#define SHARE_OF_CALLS 2U /* one part in so many of the time */
+#define ALLOWANCE_BURST    250000U /* µs that somebody may take at once after a pause */
+#define ALLOWANCE_PLACES   64U     /* users that are counted on their own; all others have one more together */
+#define ALLOWANCE_RECENT   1000000U
+#define ALLOWANCE_OF_CALLS 2U /* one part in so many of the time */
 
-typedef struct Shares Shares;
+typedef struct Allowances Allowances;
 
 /* 0 or -ENOMEM. */
-int shares_new(Shares **ret);
-Shares *shares_free(Shares *shares);
-DEFINE_CLEANUP(Shares, shares_free)
+int allowances_new(Allowances **ret);
+Allowances *allowances_free(Allowances *allowances);
+DEFINE_CLEANUP(Allowances, allowances_free)
 
 /* Whether a call of somebody who is counted as `party` is to be answered now. */
-bool shares_admit(Shares *shares, uid_t party, uint64_t now);
+bool allowances_admit(Allowances *allowances, uid_t party, uint64_t now);
 /* That such a call took `spent` microseconds. */
-void shares_charge(Shares *shares, uid_t party, uint64_t spent, uint64_t now);
+void allowances_charge(Allowances *allowances, uid_t party, uint64_t spent, uint64_t now);
