@@ -7,6 +7,7 @@
 #include "common/macros.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define CALLER_GROUPS_MAX 1024U
@@ -85,25 +86,45 @@ typedef struct AccessDecision {
 void access_decide(const AccessRules *rules, Purpose purpose, const Caller *caller, bool units_allowed,
                    const AccessNames *names, AccessDecision *ret);
 
-/* ---- quota: handles per user and in all ---- */
+/* ---- quota: handles by user, by rule, of an identity, and in all ---- */
 /* What is bounded is what a handle takes of identityd whatever its holder does: descriptors, and a State that waits for
- * it. It is counted against the user who asked for it until the last descriptor of it is gone, wherever it was passed
- * on to: else whoever hands his handles on could ask without end. What the others still get: however many one user
- * takes, all others together have total - per_user. So it takes total / per_user users who act together to leave
- * nothing, which accounts on a device are not made for. Root is not bounded by per_user, for it can have the limits
- * changed, but counts: descriptors run out for it too. */
+ * it. It is counted against those who asked for it until the last descriptor of it is gone, wherever it was passed on
+ * to: else whoever hands his handles on could ask without end. What the others still get: however many one user takes,
+ * all others have total - per_user; however many users a rule admits (a group), all whom other rules admit have total -
+ * per_rule; and whatever is taken of other identities, of each one `reserve` can be had. Root is not bounded by user
+ * and rule, for it can have the limits changed, but counts: descriptors run out for it too. */
 typedef struct Quota Quota;
+typedef struct QuotaLimits {
+    uint32_t per_user, per_rule, total;
+    uint32_t reserve, identities; /* so many are kept for each of so many identities */
+} QuotaLimits;
+typedef struct QuotaClaim {
+    uid_t party; /* Caller.party */
+    bool unlimited;
+    const char *rule, *identity; /* the rule that admits, as it is written: "group:staff" */
+} QuotaClaim;
 /* 0 or -ENOMEM. */
-int quota_new(uint32_t per_user, uint32_t total, Quota **ret);
+int quota_new(const QuotaLimits *limits, Quota **ret);
 Quota *quota_free(Quota *quota);
 DEFINE_CLEANUP(Quota, quota_free)
 #define _cleanup_quota_ _cleanup_(quota_free_p)
-/* -EDQUOT: this user has as many as allowed; -EUSERS: all together; -ENOMEM. uid 0 counts only in the total. */
-int quota_take(Quota *quota, uid_t uid);
-/* Gives one back that was taken: anything else is our own bug. */
-void quota_give(Quota *quota, uid_t uid);
+/* Which limit is reached, if one is. */
+typedef enum QuotaAnswer {
+    QUOTA_TAKEN = 0,
+    QUOTA_OF_USER,
+    QUOTA_OF_RULE,
+    QUOTA_OF_ALL,
+    QUOTA_KEPT, /* what is left is kept for other identities */
+} QuotaAnswer;
+/* A QuotaAnswer, or -ENOMEM. */
+int quota_take(Quota *quota, const QuotaClaim *claim);
+/* Its holder has closed it, and it is still to be closed here: from now on it counts in the total alone. False: as many
+ * of that user are on their way out as he may have, and it counts as before. */
+bool quota_excuse(Quota *quota, const QuotaClaim *claim);
+/* Gives one back that was taken with the same claim: anything else is our own bug. */
+void quota_give(Quota *quota, const QuotaClaim *claim, bool excused);
 /* Later takes only: what is held above a new limit stays. */
-void quota_set_limits(Quota *quota, uint32_t per_user, uint32_t total);
+void quota_set_limits(Quota *quota, const QuotaLimits *limits);
 
 /* ---- line limit: what one user can have written into the log ---- */
 typedef struct LineLimit LineLimit;

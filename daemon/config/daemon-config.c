@@ -89,18 +89,23 @@ static const SettingKey keys[] = {
     { "TPM", "SerialCredential", parse_credential, CREDENTIAL_ACCEPTED, offsetof(DaemonConfig, serial_credential) },
     { "Limits", "HandlesPerUser", parse_handles_per_user, "must be a number from 1 to 4096",
       offsetof(DaemonConfig, handles_per_user) },
+    { "Limits", "HandlesPerRule", parse_handles, "must be a number from 1 to 65536",
+      offsetof(DaemonConfig, handles_per_rule) },
     { "Limits", "Handles", parse_handles, "must be a number from 1 to 65536", offsetof(DaemonConfig, handles) },
     { "Limits", "Identities", parse_identities, "must be a number from 1 to 1024", offsetof(DaemonConfig, identities) },
 };
 
 /* What is only strange, not wrong. */
 static int check(const DaemonConfig *config, const Settings *settings) {
-    const Setting *setting = settings_find(settings, "Limits", "HandlesPerUser");
+    const Setting *user = settings_find(settings, "Limits", "HandlesPerUser"),
+                  *rule = settings_find(settings, "Limits", "HandlesPerRule");
+    int r = 0;
 
-    if (setting->value && config->handles_per_user > config->handles)
-        return setting_complain(setting, true, "more than Handles=%u, which bounds all users together",
-                                config->handles);
-    return 0;
+    if (user->value && config->handles_per_user > config->handles)
+        r = setting_complain(user, true, "more than Handles=%u, which bounds all users together", config->handles);
+    if (r >= 0 && rule->value && config->handles_per_rule > config->handles)
+        r = setting_complain(rule, true, "more than Handles=%u, which bounds all users together", config->handles);
+    return r;
 }
 
 int daemon_config_load(const ConfigDirectories *directories, Problems *problems, DaemonConfig **ret) {
@@ -112,6 +117,7 @@ int daemon_config_load(const ConfigDirectories *directories, Problems *problems,
         return -ENOMEM;
     config->parent_handle = PARENT_HANDLE_DEFAULT;
     config->handles_per_user = HANDLES_PER_USER_DEFAULT;
+    config->handles_per_rule = HANDLES_PER_RULE_DEFAULT;
     config->handles = HANDLES_DEFAULT;
     config->identities = IDENTITIES_DEFAULT;
     config->serial_credential = strdup(SERIAL_CREDENTIAL_DEFAULT);

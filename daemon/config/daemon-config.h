@@ -11,6 +11,7 @@
 #define SERIAL_CREDENTIAL_DEFAULT "serial"
 #define HANDLES_PER_USER_DEFAULT  64U
 #define HANDLES_PER_USER_MAX      4096U
+#define HANDLES_PER_RULE_DEFAULT  256U
 #define HANDLES_DEFAULT           1024U
 #define HANDLES_MAX               65536U
 #define IDENTITIES_DEFAULT        64U
@@ -26,6 +27,7 @@ typedef struct DaemonConfig {
     char *serial_credential;         /* SerialCredential=: systemd credential that holds %s; default "serial" */
     /* [Limits] */
     uint32_t handles_per_user; /* HandlesPerUser=, default 64, 1…4096; root is not limited */
+    uint32_t handles_per_rule; /* HandlesPerRule=, default 256, 1…65536 */
     uint32_t handles;          /* Handles=, default 1024, 1…65536 */
     uint32_t identities;       /* Identities=, default 64, 1…1024 */
 } DaemonConfig;

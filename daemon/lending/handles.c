@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 struct HandleRecord {
@@ -16,6 +17,8 @@ struct HandleRecord {
     char identity[IDENTITY_NAME_MAX + 1U];
     Purpose purpose;
     Caller caller; /* without its pidfd */
+    char *rule;    /* that admitted it */
+    bool excused;  /* its holder has closed it; the signing thread is to find that out */
     HandleRecord *next;
 };
 
@@ -23,17 +26,26 @@ static HandleRecord *handle_record_free(HandleRecord *record) {
     if (!record)
         return NULL;
     caller_clear(&record->caller);
+    free(record->rule);
     free(record);
     return NULL;
 }
 DEFINE_CLEANUP(HandleRecord, handle_record_free)
 
+static QuotaClaim claim_of(const HandleRecord *record) {
+    return (QuotaClaim) { .party = record->caller.party,
+                          .unlimited = record->caller.uid == 0,
+                          .rule = record->rule,
+                          .identity = record->identity };
+}
+
 void handles_closed(Lending *lending, uint64_t id) {
     for (HandleRecord **link = &lending->handles; *link; link = &(*link)->next)
         if ((*link)->id == id) {
             HandleRecord *record = *link;
+            const QuotaClaim claim = claim_of(record);
             *link = record->next;
-            quota_give(lending->quota, record->caller.uid);
+            quota_give(lending->quota, &claim, record->excused);
             handle_record_free(record);
             return;
         }
@@ -47,22 +59,92 @@ void handles_forget(Lending *lending) {
     }
 }
 
-static int quota_check(const Lending *lending, const Caller *caller, Failure *ret_failure) {
-    int r = quota_take(lending->quota, caller->uid);
+/* ---- how many ---- */
 
-    if (r == -EDQUOT)
-        return failure_set(ret_failure, r, FAILURE_LIMITS_EXCEEDED,
-                           "uid %" PRIu32 " holds %" PRIu32
-                           " handles already, with those that have ended and were not closed: close some, or raise "
-                           "HandlesPerUser= in identityd.conf.",
-                           (uint32_t) caller->uid, device_config(lending->device)->handles_per_user);
+/* To be told when the holder closes its end, by a set that holds no reference: our end goes to the signing thread,
+ * which may be busy with the TPM for a while when somebody closes one handle and asks for the next. */
+static int watch_end(const Lending *lending, int socket, uint64_t id) {
+    struct epoll_event event = { .events = EPOLLONESHOT, .data = { .u64 = id } }; /* EPOLLHUP is always told */
+
+    return epoll_ctl(lending->closed, EPOLL_CTL_ADD, socket, &event) < 0 ? -errno : 0;
+}
+
+static void excuse(Lending *lending, uint64_t id) {
+    for (HandleRecord *record = lending->handles; record; record = record->next)
+        if (record->id == id && !record->excused) {
+            const QuotaClaim claim = claim_of(record);
+            record->excused = quota_excuse(lending->quota, &claim);
+            return;
+        }
+}
+
+/* Whether there were any. */
+static bool excuse_closed(Lending *lending) {
+    struct epoll_event events[64];
+    bool found = false;
+    int n;
+
+    while ((n = epoll_wait(lending->closed, events, ARRAY_LENGTH(events), 0)) > 0)
+        for (int i = 0; i < n; i++) {
+            excuse(lending, events[i].data.u64);
+            found = true;
+        }
+    return found;
+}
+
+static int refuse_by_user(const Lending *lending, const Caller *caller, Failure *ret_failure) {
+    if (caller->party == PARTY_UNKNOWN)
+        return failure_set(ret_failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
+                           "Users whom the system does not know, uid %" PRIu32 " among them, hold %" PRIu32
+                           " handles together, which is as many as one user may: close some, make the user known, or "
+                           "raise HandlesPerUser= in identityd.conf.",
+                           (uint32_t) caller->uid, lending->limits.per_user);
+    return failure_set(ret_failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
+                       "uid %" PRIu32 " holds %" PRIu32
+                       " handles already, with those that have ended and were not closed: close some, or raise "
+                       "HandlesPerUser= in identityd.conf.",
+                       (uint32_t) caller->party, lending->limits.per_user);
+}
+
+static int refuse(const Lending *lending, QuotaAnswer answer, const HandleRecord *record, Failure *ret_failure) {
+    uint32_t wanted = device_config(lending->device)->handles;
+
+    switch (answer) {
+    case QUOTA_OF_USER:
+        return refuse_by_user(lending, &record->caller, ret_failure);
+    case QUOTA_OF_RULE:
+        return failure_set(ret_failure, -EDQUOT, FAILURE_LIMITS_EXCEEDED,
+                           "Those whom %s admits hold %" PRIu32
+                           " handles already: close some, or raise HandlesPerRule= in identityd.conf.",
+                           record->rule, lending->limits.per_rule);
+    case QUOTA_KEPT:
+        return failure_set(ret_failure, -EUSERS, FAILURE_LIMITS_EXCEEDED,
+                           "What is left of the %" PRIu32 " handles is kept for other identities than %s, %" PRIu32
+                           " of each: close some, or raise Handles= in identityd.conf.",
+                           lending->limits.total, record->identity, lending->limits.reserve);
+    default:
+        return failure_set(ret_failure, -EUSERS, FAILURE_LIMITS_EXCEEDED,
+                           "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf%s.",
+                           lending->limits.total,
+                           lending->limits.total < wanted ? " and LimitNOFILE= of identityd.service" : "");
+    }
+}
+
+static int take_quota(Lending *lending, const HandleRecord *record, Failure *ret_failure) {
+    const QuotaClaim claim = claim_of(record);
+    int r = quota_take(lending->quota, &claim);
+
+    if (r > QUOTA_TAKEN && excuse_closed(lending))
+        r = quota_take(lending->quota, &claim);
+    if (r == QUOTA_TAKEN)
+        return 0;
     if (r < 0)
-        return failure_set(
-            ret_failure, r, FAILURE_LIMITS_EXCEEDED,
-            "All %" PRIu32 " handles are in use: raise Handles= in identityd.conf%s.", lending->handles_max,
-            lending->handles_max < device_config(lending->device)->handles ? " and LimitNOFILE= of identityd.service"
-                                                                           : "");
-    return 0;
+        return failure_errno(ret_failure, r, "Opening a credential handle");
+    r = refuse(lending, (QuotaAnswer) r, record, ret_failure);
+    if (access_log_admits_limit(lending->log, record->caller.party))
+        log_entry(LOG_NOTICE, MESSAGE_LIMIT, record->identity, "A handle for uid %" PRIu32 " is refused: %s",
+                  (uint32_t) record->caller.uid, ret_failure->text);
+    return r;
 }
 
 bool handles_admit_units(const Identity *identity, Purpose purpose) {
@@ -75,7 +157,8 @@ bool handles_admit_units(const Identity *identity, Purpose purpose) {
     return false;
 }
 
-static int handle_record_new(const Lending *lending, const HandleRequest *request, HandleRecord **ret) {
+static int handle_record_new(const Lending *lending, const HandleRequest *request, const AccessDecision *decision,
+                             HandleRecord **ret) {
     _cleanup_(handle_record_free_p) HandleRecord *record = calloc(1, sizeof *record);
 
     if (!record)
@@ -84,6 +167,9 @@ static int handle_record_new(const Lending *lending, const HandleRequest *reques
     record->id = device_next_id(lending->device);
     record->purpose = request->purpose;
     strcpy(record->identity, identity_name(request->identity));
+    record->rule = strdup(decision->reason);
+    if (!record->rule)
+        return -ENOMEM;
     int r = caller_copy(request->caller, &record->caller);
     if (r < 0)
         return r;
@@ -118,6 +204,11 @@ static int open_pair(Lending *lending, const HandleRequest *request, const Handl
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
         return -errno;
     holder = sockets[1];
+    int r = watch_end(lending, sockets[0], record->id);
+    if (r < 0) {
+        close_safe(sockets[0]);
+        return r;
+    }
     const SigningHandle handle = {
         .id = record->id,
         .identity = identity_name(request->identity),
@@ -127,7 +218,7 @@ static int open_pair(Lending *lending, const HandleRequest *request, const Handl
         .first_sender_pidfd = by_unit ? TAKE_FD(request->caller->pidfd) : -1,
         .uid = request->caller->uid,
     };
-    int r = signing_open_handle(device_signing(lending->device), &handle);
+    r = signing_open_handle(device_signing(lending->device), &handle);
     return r < 0 ? r : TAKE_FD(holder);
 }
 
@@ -138,15 +229,16 @@ int handles_open(Lending *lending, const HandleRequest *request, int *ret_fd, Fa
     int r = check_request(lending, request, &decision, ret_failure);
     if (r < 0)
         return r;
-    r = handle_record_new(lending, request, &record);
+    r = handle_record_new(lending, request, &decision, &record);
     if (r < 0)
         return failure_errno(ret_failure, r, "Opening a credential handle");
-    r = quota_check(lending, request->caller, ret_failure);
+    r = take_quota(lending, record, ret_failure);
     if (r < 0)
         return r;
     int fd = open_pair(lending, request, record, decision.by_unit);
     if (fd < 0) {
-        quota_give(lending->quota, request->caller->uid);
+        const QuotaClaim claim = claim_of(record);
+        quota_give(lending->quota, &claim, false);
         return failure_errno(ret_failure, fd, "Opening a credential handle");
     }
     const AccessQuestion question = question_of(request);

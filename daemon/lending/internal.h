@@ -9,7 +9,8 @@ typedef struct HandleRecord HandleRecord;
 struct Lending {
     Device *device;
     Quota *quota;
-    uint32_t handles_max; /* Handles=, or what fits */
+    QuotaLimits limits; /* as configured, or what fits */
+    int closed;         /* an epoll that tells of handles whose holders have closed them; of handles.c */
     AccessLog *log;
     HandleRecord *handles; /* of handles.c */
 };

@@ -5,19 +5,24 @@
 #include "device/device.h"
 #include "lending/limits.h"
 
+#include <sys/epoll.h>
+
 int lending_new(Device *device, Lending **ret) {
     _cleanup_(lending_free_p) Lending *lending = calloc(1, sizeof *lending);
-    const DaemonConfig *config = device_config(device);
 
     if (!lending)
         return -ENOMEM;
     lending->device = device;
-    int r = quota_new(config->handles_per_user, config->handles, &lending->quota);
+    lending->closed = -1;
+    lending->limits = limits_of(device_config(device));
+    int r = quota_new(&lending->limits, &lending->quota);
     if (r >= 0)
         r = access_log_new(device_loop(device), &lending->log);
     if (r < 0)
         return r;
-    lending_apply_limits(lending);
+    lending->closed = epoll_create1(EPOLL_CLOEXEC);
+    if (lending->closed < 0)
+        return -errno;
     *ret = TAKE_PTR(lending);
     return 0;
 }
@@ -28,12 +33,14 @@ Lending *lending_free(Lending *lending) {
     handles_forget(lending);
     quota_free(lending->quota);
     access_log_free(lending->log);
+    close_safe(lending->closed);
     free(lending);
     return NULL;
 }
 
 void lending_apply_limits(Lending *lending) {
-    lending->handles_max = limits_apply(device_config(lending->device), lending->quota);
+    lending->limits = limits_of(device_config(lending->device));
+    quota_set_limits(lending->quota, &lending->limits);
 }
 
 AccessLog *lending_log(const Lending *lending) {

@@ -5,6 +5,6 @@
 #include "access/access.h"
 #include "config/daemon-config.h"
 
-/* Sets the quota as the configuration has it, within what descriptors allow, and says so where that is less. Returns
- * how many handles there may be in all. */
-uint32_t limits_apply(const DaemonConfig *config, Quota *quota);
+/* What the configuration says, within what descriptors allow, up to which RLIMIT_NOFILE is raised; says so in the log
+ * where that is less. */
+QuotaLimits limits_of(const DaemonConfig *config);

@@ -168,6 +168,7 @@ static void test_daemon_config(void **state) {
     assert_true(config->parent_handle == 0x81000001);
     assert_string_equal(config->serial_credential, "serial");
     assert_int_equal(config->handles_per_user, 64);
+    assert_int_equal(config->handles_per_rule, 256);
     assert_int_equal(config->handles, 1024);
     assert_int_equal(config->identities, 64);
     config = daemon_config_free(config);
@@ -175,7 +176,7 @@ static void test_daemon_config(void **state) {
     fixture_write(fixture, "vendor/identityd.conf",
                   "[TPM]\nTCTI=swtpm:path=/run/swtpm.sock\nOwnerAuthCredential=owner\nEndorsementAuthCredential=ek\n"
                   "DeviceIdSalt=some salt\nSerialCredential=dmi\nParentHandle=0x81000002\n"
-                  "[Limits]\nHandlesPerUser=4096\nHandles=65536\nIdentities=2\n");
+                  "[Limits]\nHandlesPerUser=4096\nHandlesPerRule=65536\nHandles=65536\nIdentities=2\n");
     fixture_write(fixture, "etc/identityd.conf.d/50.conf", "[Limits]\nIdentities=3\n[TPM]\nSerialCredential=\n");
     assert_int_equal(daemon_config_load(&fixture->directories, &problems, &config), 0);
     assert_int_equal(problems.count, 0);
@@ -186,6 +187,7 @@ static void test_daemon_config(void **state) {
     assert_string_equal(config->serial_credential, "serial"); /* an empty value goes back to the default */
     assert_true(config->parent_handle == 0x81000002);
     assert_int_equal(config->handles_per_user, 4096);
+    assert_int_equal(config->handles_per_rule, 65536);
     assert_int_equal(config->handles, 65536);
     assert_int_equal(config->identities, 3);
     (void) daemon_config_free(config);
@@ -206,6 +208,7 @@ static void test_daemon_config_refusals(void **state) {
         { "SerialCredential=a b", "name of a systemd credential" },
         { "Tcti=x", "[TPM] Tcti=: unknown key; known are TCTI=, ParentHandle=" },
     }, limits[] = {
+        { "HandlesPerRule=0", "from 1 to 65536" }, { "HandlesPerRule=65537", "from 1 to 65536" },
         { "HandlesPerUser=0", "from 1 to 4096" },  { "HandlesPerUser=4097", "from 1 to 4096" },
         { "Handles=65537", "from 1 to 65536" },    { "Handles=-1", "from 1 to 65536" },
         { "Identities=0", "from 1 to 1024" },      { "Identities=many", "from 1 to 1024" },
@@ -230,9 +233,11 @@ static void test_daemon_config_refusals(void **state) {
     }
     DaemonConfig *config = NULL;
     memset(text, 's', sizeof(text));
-    fixture_write(fixture, "etc/identityd.conf", "[Limits]\nHandlesPerUser=100\nHandles=10\n[Nothing]\n");
+    fixture_write(fixture, "etc/identityd.conf",
+                  "[Limits]\nHandlesPerUser=100\nHandlesPerRule=11\nHandles=10\n[Nothing]\n");
     assert_int_equal(daemon_config_load(&fixture->directories, &problems, &config), 0);
-    assert_int_equal(problems.count, 2);
+    assert_int_equal(problems.count, 2 + 1);
+    assert_true(find_problem(&problems, "HandlesPerRule")->warning);
     assert_string_equal(find_problem(&problems, "unknown section")->text,
                         "[Nothing]: unknown section; known are [TPM], [Limits]");
     assert_true(find_problem(&problems, "bounds all users")->warning);

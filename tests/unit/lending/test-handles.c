@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Credential handles on a whole device: who gets one, how many, what its holder is told, and who loses it again. */
 #include "common/handle-protocol.h"
+#include "device/device.h"
+#include "signing/signing.h"
 #include "tests/unit/lending/lent.h"
 
 #include <sys/resource.h>
@@ -193,6 +195,88 @@ static void test_quota_of_a_user(void **state) {
     lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1000, FAILURE_LIMITS_EXCEEDED, "uid 1000 holds 3 handles already");
 }
 
+/* Whoever closes one and asks for the next at once gets it, also while the signing thread is inside the TPM. */
+static void test_closed_by_its_holder(void **state) {
+    static const uint8_t hash[32] = { 7 };
+    Machine *machine = *state;
+
+    configure_daemon(machine, "[Limits]\nHandlesPerUser=1\n");
+    start_ready(machine, ACCESS);
+    _cleanup_close_ int busy = lend_and_look(machine, 1001);
+    int fd = lend_and_look(machine, 1000);
+    const PacketHeader header = { .type = HANDLE_SIGN_TRANSCRIPT, .serial = 5, .generation = 1, .scheme = 0x0403 };
+    assert_int_equal(swtpm_suspend(machine->swtpm), 0);
+    assert_int_equal(packet_send(busy, &header, (BytesView) { hash, sizeof hash }, NULL, 0), 0);
+    machine_until(machine, signing_busy_since(device_signing(machine->device)) > 0);
+    lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1000, FAILURE_LIMITS_EXCEEDED, "uid 1000 holds 1 handles already");
+    (void) close(fd);
+    fd = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    /* But nobody has descriptors without end: as many as may be are on their way out. */
+    (void) close(fd);
+    lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1000, FAILURE_LIMITS_EXCEEDED, "uid 1000 holds 1 handles already");
+    assert_int_equal(swtpm_resume(machine->swtpm), 0);
+    machine_settle(machine);
+    _cleanup_close_ int later = lend_and_look(machine, 1000);
+}
+
+static void test_quota_of_a_rule(void **state) {
+    gid_t groups[] = { 50 };
+    Machine *machine = *state;
+    Failure failure = FAILURE_INIT;
+    int fds[3] = { -1, -1, -1 };
+
+    configure_daemon(machine, "[Limits]\nHandlesPerRule=2\n");
+    start_ready(machine, "[Access]\ntls-client=group:50 user:1001\n");
+    for (unsigned i = 0; i < 3; i++) {
+        Caller caller = caller_of(2000 + i);
+        caller.groups = groups;
+        caller.group_count = 1;
+        fds[i] = open_for(machine, &caller, &failure);
+        assert_int_equal(fds[i] >= 0, i < 2);
+    }
+    expect_failure(&failure, FAILURE_LIMITS_EXCEEDED,
+                   "Those whom group:50 admits hold 2 handles already: close some, or raise HandlesPerRule= in "
+                   "identityd.conf.");
+    machine_expect_log(machine, "x: A handle for uid 2002 is refused: Those whom group:50 admits", 1);
+    _cleanup_close_ int by_another = lend_and_look(machine, 1001);
+    for (unsigned i = 0; i < 2; i++)
+        (void) close(fds[i]);
+}
+
+/* Users whom nobody knows are one. */
+static void test_quota_of_unknown_users(void **state) {
+    Machine *machine = *state;
+    Failure failure = FAILURE_INIT;
+    int fds[3] = { -1, -1, -1 };
+
+    configure_daemon(machine, "[Limits]\nHandlesPerUser=2\n");
+    start_ready(machine, "[Access]\ntls-client=user:300000 user:300001 user:300002\n");
+    for (unsigned i = 0; i < 3; i++) {
+        Caller caller = caller_of(300000 + i);
+        caller.party = PARTY_UNKNOWN;
+        fds[i] = open_for(machine, &caller, &failure);
+        assert_int_equal(fds[i] >= 0, i < 2);
+    }
+    expect_failure(&failure, FAILURE_LIMITS_EXCEEDED,
+                   "Users whom the system does not know, uid 300002 among them, hold 2 handles together");
+    for (unsigned i = 0; i < 2; i++)
+        (void) close(fds[i]);
+}
+
+static void test_kept_for_another_identity(void **state) {
+    Machine *machine = *state;
+
+    configure_daemon(machine, "[Limits]\nHandles=8\nIdentities=2\n");
+    start_ready(machine, ACCESS);
+    int fds[7];
+    for (unsigned i = 0; i < 7; i++)
+        fds[i] = lend_and_look(machine, 1000);
+    lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1000, FAILURE_LIMITS_EXCEEDED,
+                 "What is left of the 8 handles is kept for other identities than x, 1 of each");
+    for (unsigned i = 0; i < 7; i++)
+        (void) close(fds[i]);
+}
+
 static void test_quota_of_all(void **state) {
     Machine *machine = *state;
 
@@ -376,15 +460,15 @@ static void test_of_another(void **state) {
 /* Where it is the descriptors that are too few, that is what is said. The last of the tests: a limit that was lowered
  * cannot be raised again. */
 static void test_quota_of_descriptors(void **state) {
-    const struct rlimit low = { 264, 264 }; /* room for two */
+    const struct rlimit low = { 492, 492 }; /* room for two, and one identity */
     Machine *machine = *state;
 
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    configure_daemon(machine, "[Limits]\nHandles=3\n");
+    configure_daemon(machine, "[Limits]\nHandles=3\nIdentities=1\n");
     start_ready(machine, ACCESS);
     machine_expect_log(machine,
-                       "Handles=3 of identityd.conf is more than there is room for with 264 descriptors: 2 it "
-                       "is. Set LimitNOFILE=268 or more in identityd.service.",
+                       "Handles=3 of identityd.conf is more than there is room for with 492 descriptors: 2 it "
+                       "is. Set LimitNOFILE=494 or more in identityd.service.",
                        1);
     _cleanup_close_ int first = lend_and_look(machine, 1000), second = lend_and_look(machine, 1001);
     lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1001, FAILURE_LIMITS_EXCEEDED,
@@ -403,6 +487,10 @@ int main(void) {
         TEST(test_unit),
         TEST(test_quota_of_a_user),
         TEST(test_quota_of_all),
+        TEST(test_closed_by_its_holder),
+        TEST(test_quota_of_a_rule),
+        TEST(test_quota_of_unknown_users),
+        TEST(test_kept_for_another_identity),
         TEST(test_no_descriptors),
         TEST(test_renewed),
         TEST(test_revoked),
