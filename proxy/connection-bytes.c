@@ -2,6 +2,8 @@
 /* See connection-internal.h: a connection from the end of its handshake on. */
 #include "proxy/connection-internal.h"
 
+#include "proxy/proxy-header.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -69,12 +71,35 @@ static int watch_plain(Connection *connection) {
                                                       connection->plain_fd, SOCKET_EVENTS, on_plain, connection);
 }
 
+/* The addresses of the TLS connection; not those of the program's. */
+static int tell_program(Connection *connection) {
+    const Handshake *handshake = &connection->handshake;
+    ProxyAddress from = { .size = sizeof from.storage }, to = { .size = sizeof to.storage };
+    unsigned char data[PROXY_HEADER_MAX];
+
+    if (!connection->context->settings->proxy_protocol)
+        return 0;
+    if (getpeername(connection->tls_fd, &from.any, &from.size) < 0 ||
+        getsockname(connection->tls_fd, &to.any, &to.size) < 0)
+        return -errno;
+    const ProxyHeader header = { .from = &from,
+                                 .to = &to,
+                                 .protocol = handshake->protocol,
+                                 .server_name = handshake->server_name,
+                                 .common_name = handshake->common_name,
+                                 .cipher = handshake_cipher(handshake),
+                                 .name = handshake->peer_name };
+    return flow_set_prefix(&connection->flow, data, proxy_header_write(&header, data));
+}
+
 void connection_begin_bytes(Connection *connection) {
     const ConnectionContext *context = connection->context;
     const ProxyLimits *limits = &context->settings->limits;
     char to[PROXY_ADDRESS_TEXT];
 
     int r = flow_begin(&connection->flow, connection->handshake.session, connection->plain_fd, limits->buffer);
+    if (r >= 0)
+        r = tell_program(connection);
     if (r >= 0)
         r = watch_plain(connection);
     if (r >= 0)

@@ -2,6 +2,7 @@
 /* See flow.h. */
 #include "proxy/flow.h"
 
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -21,6 +22,19 @@ int flow_begin(Flow *flow, gnutls_session_t session, int plain, size_t capacity)
         return -ENOMEM;
     }
     *flow = begun;
+    return 0;
+}
+
+int flow_set_prefix(Flow *flow, const void *data, size_t size) {
+    if (size > flow->capacity) {
+        char *larger = realloc(flow->down.data, size);
+        if (!larger)
+            return -ENOMEM;
+        flow->down.data = larger;
+    }
+    memcpy(flow->down.data, data, size);
+    flow->down.begin = 0;
+    flow->down.end = flow->prefix = size;
     return 0;
 }
 
@@ -161,8 +175,12 @@ static FlowResult write_plain(Flow *flow, int *ret_error) {
     if (n < 0 && !is_gone(errno))
         return local_fault(ret_error);
     flow->plain_gone = flow->plain_gone || n < 0;
-    flow->down.begin += n > 0 ? (size_t) n : 0;
-    flow->received += n > 0 ? (uint64_t) n : 0;
+    if (n < 0)
+        return FLOW_MORE;
+    size_t of_prefix = (size_t) n < flow->prefix ? (size_t) n : flow->prefix;
+    flow->prefix -= of_prefix;
+    flow->down.begin += (size_t) n;
+    flow->received += (size_t) n - of_prefix;
     return FLOW_MORE;
 }
 

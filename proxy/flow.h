@@ -26,6 +26,7 @@ typedef struct Flow {
     int plain;
     size_t capacity;
     FlowBuffer up, down; /* to the peer, and from it */
+    size_t prefix;       /* bytes before those of the peer that the program has not had yet */
     bool plain_readable, plain_writable, tls_readable, tls_writable;
     bool plain_ended, tls_ended;   /* nothing more comes from there */
     bool plain_closed, tls_closed; /* they were told that nothing more comes */
@@ -47,6 +48,9 @@ typedef enum FlowResult {
 /* `session` is non-blocking; it and `plain` stay the caller's. -ENOMEM. */
 int flow_begin(Flow *flow, gnutls_session_t session, int plain, size_t capacity);
 void flow_clear(Flow *flow);
+
+/* Has the program get this before what the peer sends. Before the first turn. -ENOMEM. */
+int flow_set_prefix(Flow *flow, const void *data, size_t size);
 
 /* What epoll said of a socket. */
 void flow_plain_event(Flow *flow, uint32_t events);

@@ -2,11 +2,10 @@
 /* See handshake.h. */
 #include "proxy/handshake.h"
 
-#include "proxy/peer-name.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define STEPS_MAX 16U /* calls a piece: a peer that floods with warnings must not keep a worker */
@@ -21,6 +20,52 @@ static void _printf_(2, 3) fail(Handshake *handshake, const char *format, ...) {
     if (length > 0 && handshake->failure[length - 1] == '.')
         handshake->failure[length - 1] = '\0';
     handshake->result = HANDSHAKE_FAILED;
+}
+
+/* ---- what is asked for beside the certificate ---- */
+
+static bool is_wanted_server_name(const ProxySettings *settings, const char *name) {
+    for (size_t i = 0; i < settings->sni_count; i++)
+        if (strcasecmp(settings->sni[i], name) == 0)
+            return true;
+    return settings->sni_count == 0;
+}
+
+/* Before the TPM signs for it. The name of a client that asks for none is "". */
+static int on_client_hello(gnutls_session_t session) {
+    Handshake *handshake = gnutls_session_get_ptr(session);
+    char name[HANDSHAKE_SNI_MAX];
+    size_t size = sizeof name;
+    unsigned type = 0;
+
+    if (gnutls_server_name_get(session, name, &size, &type, 0) >= 0 && type == GNUTLS_NAME_DNS)
+        snprintf(handshake->server_name, sizeof handshake->server_name, "%s", name);
+    return is_wanted_server_name(handshake->settings, handshake->server_name) ? 0 : GNUTLS_E_UNRECOGNIZED_NAME;
+}
+
+static int set_protocols(gnutls_session_t session, const ProxySettings *settings) {
+    gnutls_datum_t protocols[PROXY_ALPN_MAX];
+
+    if (settings->alpn_count == 0)
+        return 0;
+    for (size_t i = 0; i < settings->alpn_count; i++)
+        protocols[i] =
+            (gnutls_datum_t) { (unsigned char *) (uintptr_t) settings->alpn[i], (unsigned) strlen(settings->alpn[i]) };
+    return gnutls_alpn_set_protocols(session, protocols, (unsigned) settings->alpn_count,
+                                     settings->server ? GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE : 0);
+}
+
+static int set_wishes(Handshake *handshake) {
+    const ProxySettings *settings = handshake->settings;
+    gnutls_session_t session = handshake->session;
+
+    int code = set_protocols(session, settings);
+    if (settings->server) {
+        gnutls_session_set_ptr(session, handshake);
+        gnutls_handshake_set_post_client_hello_function(session, on_client_hello);
+    } else if (code >= 0 && settings->sni_count > 0)
+        code = gnutls_server_name_set(session, GNUTLS_NAME_DNS, settings->sni[0], strlen(settings->sni[0]));
+    return code;
 }
 
 static int set_up(Handshake *handshake) {
@@ -38,6 +83,11 @@ static int set_up(Handshake *handshake) {
         fail(handshake, "%s", identityd_last_error());
         handshake->identity_failed = true;
         return r;
+    }
+    int code = set_wishes(handshake);
+    if (code < 0) {
+        fail(handshake, "preparing ALPN and SNI: %s", gnutls_strerror(code));
+        return -EINVAL;
     }
     if (settings->server)
         gnutls_certificate_server_set_request(handshake->session, GNUTLS_CERT_REQUIRE);
@@ -76,6 +126,11 @@ static void explain(Handshake *handshake, int code) {
     }
     if (code == GNUTLS_E_CERTIFICATE_REQUIRED || code == GNUTLS_E_NO_CERTIFICATE_FOUND)
         fail(handshake, "the peer shows no certificate");
+    else if (code == GNUTLS_E_UNRECOGNIZED_NAME)
+        fail(handshake, "the client asks for %s%s, which is none of the server names (--sni)",
+             handshake->server_name[0] ? "the server name " : "no server name", handshake->server_name);
+    else if (code == GNUTLS_E_NO_APPLICATION_PROTOCOL)
+        fail(handshake, "the client offers none of the protocols (--alpn)");
     else if (is_verdict(code) || is_of_identity(code))
         fail(handshake, "%s", identityd_last_error());
     else
@@ -113,6 +168,26 @@ static void keep_subject(Handshake *handshake, gnutls_x509_crt_t leaf) {
     gnutls_free(subject.data);
 }
 
+static void keep_protocol(Handshake *handshake) {
+    gnutls_datum_t protocol = { NULL, 0 };
+
+    if (gnutls_alpn_get_selected_protocol(handshake->session, &protocol) >= 0)
+        snprintf(handshake->protocol, sizeof handshake->protocol, "%.*s", (int) protocol.size, (char *) protocol.data);
+}
+
+static void judge_client(Handshake *handshake, gnutls_x509_crt_t leaf) {
+    const ProxySettings *settings = handshake->settings;
+
+    const ProxyName *found = proxy_name_find(leaf, settings->allowed, settings->allowed_count);
+    if (!found && settings->allowed_count > 0) {
+        fail(handshake, "the client %s carries none of the names that are let in", handshake->peer);
+        (void) gnutls_alert_send(handshake->session, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED);
+        return;
+    }
+    proxy_name_common(leaf, handshake->common_name);
+    proxy_name_text(leaf, found, handshake->peer_name);
+}
+
 static void judge_peer(Handshake *handshake) {
     const ProxySettings *settings = handshake->settings;
     _cleanup_(certificate_deinit) gnutls_x509_crt_t leaf = NULL;
@@ -122,10 +197,13 @@ static void judge_peer(Handshake *handshake) {
         return;
     }
     keep_subject(handshake, leaf);
+    keep_protocol(handshake);
     handshake->result = HANDSHAKE_DONE;
-    if (settings->server && !proxy_name_is_allowed(leaf, settings->allowed, settings->allowed_count)) {
-        fail(handshake, "the client %s carries none of the names that are let in", handshake->peer);
-        (void) gnutls_alert_send(handshake->session, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED);
+    if (settings->server)
+        judge_client(handshake, leaf);
+    else if (settings->alpn_count > 0 && handshake->protocol[0] == '\0') {
+        fail(handshake, "the server chooses none of the protocols (--alpn)");
+        (void) gnutls_alert_send(handshake->session, GNUTLS_AL_FATAL, GNUTLS_A_NO_APPLICATION_PROTOCOL);
     }
 }
 
@@ -167,4 +245,23 @@ void handshake_clear(Handshake *handshake) {
         gnutls_deinit(handshake->session);
     }
     handshake->session = NULL;
+}
+
+const char *handshake_cipher(const Handshake *handshake) {
+    static const struct {
+        gnutls_cipher_algorithm_t cipher;
+        const char *name;
+    } suites[] = {
+        { GNUTLS_CIPHER_AES_128_GCM, "TLS_AES_128_GCM_SHA256" },
+        { GNUTLS_CIPHER_AES_256_GCM, "TLS_AES_256_GCM_SHA384" },
+        { GNUTLS_CIPHER_CHACHA20_POLY1305, "TLS_CHACHA20_POLY1305_SHA256" },
+        { GNUTLS_CIPHER_AES_128_CCM, "TLS_AES_128_CCM_SHA256" },
+        { GNUTLS_CIPHER_AES_128_CCM_8, "TLS_AES_128_CCM_8_SHA256" },
+    };
+    gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(handshake->session);
+
+    for (size_t i = 0; i < ARRAY_LENGTH(suites); i++)
+        if (suites[i].cipher == cipher)
+            return suites[i].name;
+    return "";
 }

@@ -3,11 +3,13 @@
  * so it runs in a worker. */
 #pragma once
 
-#include "proxy/settings.h"
+#include "proxy/peer-name.h"
 
 #include <identityd/identityd-gnutls.h>
 
 #define HANDSHAKE_TEXT_MAX 768U
+#define HANDSHAKE_SNI_MAX  256U
+#define HANDSHAKE_ALPN_MAX 256U
 
 typedef enum HandshakeResult {
     HANDSHAKE_WAIT, /* for the peer */
@@ -23,9 +25,17 @@ typedef struct Handshake {
     HandshakeResult result;
     char failure[HANDSHAKE_TEXT_MAX]; /* of HANDSHAKE_FAILED: one sentence without its full stop */
     bool identity_failed;             /* and for want of identityd, not because of the peer */
-    char peer[HANDSHAKE_TEXT_MAX];    /* of HANDSHAKE_DONE: the subject of the peer's certificate */
+    /* Of HANDSHAKE_DONE. */
+    char peer[HANDSHAKE_TEXT_MAX];       /* the subject of the peer's certificate */
+    char common_name[PROXY_NAME_TEXT];   /* its common name, or "" */
+    char peer_name[PROXY_NAME_TEXT];     /* of a client: the name by which it was let in, or its first; or "" */
+    char server_name[HANDSHAKE_SNI_MAX]; /* that a client asked for, or "" */
+    char protocol[HANDSHAKE_ALPN_MAX];   /* that was agreed on (ALPN), or "" */
 } Handshake;
 
 /* The next piece; fills in what follows `session`. */
 void handshake_step(Handshake *handshake);
 void handshake_clear(Handshake *handshake);
+
+/* The cipher suite of HANDSHAKE_DONE, as the TLS registry has it; "" where it is not known here. */
+const char *handshake_cipher(const Handshake *handshake);

@@ -6,6 +6,15 @@
 
 #include <gnutls/x509.h>
 
-/* Whether the certificate carries one of the names: a common name or a URI byte for byte, a DNS name without regard to
- * case; no wildcards on either side. An empty list admits all. */
-bool proxy_name_is_allowed(gnutls_x509_crt_t certificate, const ProxyName *allowed, size_t count);
+#define PROXY_NAME_TEXT 264U /* room for the text of any, with the NUL */
+
+/* The first of the names that the certificate carries: a common name or a URI byte for byte, a DNS name without regard
+ * to case; no wildcards on either side. NULL: none of them. */
+const ProxyName *proxy_name_find(gnutls_x509_crt_t certificate, const ProxyName *names, size_t count);
+
+/* By which name a program may know who connects: "CN:…", "DNS:…" or "URI:…". Of `found`, or of the first DNS name or
+ * URI for NULL. "": there is none that has a text of its own, or it is too long. */
+void proxy_name_text(gnutls_x509_crt_t certificate, const ProxyName *found, char ret[static PROXY_NAME_TEXT]);
+
+/* The common name, likewise. */
+void proxy_name_common(gnutls_x509_crt_t certificate, char ret[static PROXY_NAME_TEXT]);

@@ -162,6 +162,42 @@ static ExitCode parse_allowed(const Command *command, ProxySettings *settings) {
     return EXIT_OK;
 }
 
+static ExitCode parse_server_names(const Command *command, ProxySettings *settings) {
+    const char *name;
+
+    for (size_t position = 0; (name = command_next(command, "sni", &position));) {
+        if (check_name("sni", name) != EXIT_OK)
+            return EXIT_USAGE;
+        settings->sni[settings->sni_count++] = name;
+    }
+    if (settings->sni_count > 1 && !settings->server) {
+        complain("--sni: a client asks for one server name.");
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
+static ExitCode parse_protocols(const Command *command, ProxySettings *settings) {
+    const char *name;
+
+    for (size_t position = 0; (name = command_next(command, "alpn", &position));) {
+        if (!name[0] || strlen(name) > PROXY_ALPN_BYTES) {
+            complain("--alpn: a protocol has 1 to %u bytes.", PROXY_ALPN_BYTES);
+            return EXIT_USAGE;
+        }
+        if (settings->alpn_count == PROXY_ALPN_MAX) {
+            complain("--alpn: at most %u protocols.", PROXY_ALPN_MAX);
+            return EXIT_USAGE;
+        }
+        settings->alpn[settings->alpn_count++] = name;
+    }
+    if (settings->proxy_protocol && !settings->server) {
+        complain("--proxy-protocol goes with --server: it tells the local program who connects.");
+        return EXIT_USAGE;
+    }
+    return EXIT_OK;
+}
+
 static ExitCode parse_addresses(const Command *command, ProxySettings *settings) {
     const char *listen = command_value(command, "listen"), *connect = command_value(command, "connect");
     ExitCode code = EXIT_OK;
@@ -191,6 +227,7 @@ ExitCode proxy_settings_parse(const Command *command, ProxySettings *ret) {
         .loopback = command_has(command, "loopback"),
         .quiet = command_has(command, "quiet"),
         .require_crl = command_has(command, "require-crl"),
+        .proxy_protocol = command_has(command, "proxy-protocol"),
         .name = command_value(command, "name"),
     };
 
@@ -207,6 +244,10 @@ ExitCode proxy_settings_parse(const Command *command, ProxySettings *ret) {
         code = parse_mode(command, &settings);
     if (code == EXIT_OK)
         code = parse_allowed(command, &settings);
+    if (code == EXIT_OK)
+        code = parse_server_names(command, &settings);
+    if (code == EXIT_OK)
+        code = parse_protocols(command, &settings);
     if (code == EXIT_OK)
         code = parse_limits(command, &settings.limits);
     if (code == EXIT_OK && !settings.server) {

@@ -22,7 +22,9 @@
 #define PROXY_HALF_CLOSED_SECONDS 60U    /* without a byte, once one direction has ended; never for ever */
 #define PROXY_DRAIN_SECONDS       10U    /* after SIGTERM */
 
-#define PROXY_MODE 0600
+#define PROXY_MODE       0600
+#define PROXY_ALPN_MAX   8U  /* protocols, of … */
+#define PROXY_ALPN_BYTES 31U /* … so many bytes each: more GnuTLS does not take */
 
 typedef struct ProxyLimits {
     unsigned connections, per_source, idle_per_source;
@@ -51,6 +53,12 @@ typedef struct ProxySettings {
     ProxyAddress connect; /* server: the plain side */
     Endpoint peer;        /* client: the TLS server; owned */
     const char *name;     /* client: that its certificate must carry */
+    const char
+        *sni[COMMAND_REPEATED_MAX]; /* client: what is sent, in place of `name`; server: what clients may ask for */
+    size_t sni_count;
+    const char *alpn[PROXY_ALPN_MAX]; /* in the order of preference */
+    size_t alpn_count;
+    bool proxy_protocol; /* server: the program is told who connects */
     bool require_crl;
     ProxyName allowed[COMMAND_REPEATED_MAX]; /* server: clients that are let in; none: all that verify */
     size_t allowed_count;

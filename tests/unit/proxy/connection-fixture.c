@@ -246,6 +246,14 @@ void fixture_loop_for(Fixture *fixture, unsigned milliseconds) {
     }
 }
 
+void fixture_assert_end(Fixture *fixture, const char *why) {
+    fixture_await(fixture, connection_was_freed);
+    assert_int_equal(fixture->ended, 1);
+    assert_int_equal(fixture->freed, 1);
+    assert_null(fixture->connection);
+    lab_assert_said(why);
+}
+
 void fixture_establish(Fixture *fixture) {
     fixture_begin(fixture, true);
     fixture_await(fixture, peer_is_done);

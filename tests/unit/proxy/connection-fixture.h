@@ -61,6 +61,9 @@ bool connection_was_freed(void *userdata);
 void fixture_await(Fixture *fixture, bool (*holds)(void *userdata));
 void fixture_loop_for(Fixture *fixture, unsigned milliseconds);
 
+/* The connection ends once, for this, and is freed. */
+void fixture_assert_end(Fixture *fixture, const char *why);
+
 /* Until a byte went each way. */
 void fixture_establish(Fixture *fixture);
 

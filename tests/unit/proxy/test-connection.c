@@ -8,15 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* It ended once, for this, and is freed. */
-static void assert_end(Fixture *fixture, const char *why) {
-    fixture_await(fixture, connection_was_freed);
-    assert_int_equal(fixture->ended, 1);
-    assert_int_equal(fixture->freed, 1);
-    assert_null(fixture->connection);
-    lab_assert_said(why);
-}
-
 /* ---- bytes ---- */
 
 static void talk(Fixture *fixture) {
@@ -33,7 +24,7 @@ static void talk(Fixture *fixture) {
     fixture_await(fixture, peer_saw_the_end);
     peer_ends(fixture);
     fixture_await(fixture, program_saw_the_end);
-    assert_end(fixture, "8 bytes to the peer and 8 from it: both sides are done");
+    fixture_assert_end(fixture, "8 bytes to the peer and 8 from it: both sides are done");
 }
 
 static void test_client(void **state) {
@@ -84,7 +75,7 @@ static void test_it_does_not_wait_for_ever(void **state) {
     fake_identityd_leave_bus(lab.fake);
     fixture->settings.limits.handshake = 1;
     fixture_begin(fixture, true);
-    assert_end(fixture, "waited 1 s, at last for the identity: ");
+    fixture_assert_end(fixture, "waited 1 s, at last for the identity: ");
     lab_assert_said("demo #7: refused uid ");
 }
 
@@ -99,7 +90,7 @@ static void test_refused_by_the_identity(void **state) {
         assert_int_equal(fixture_setup((void **) &fixture), 0);
         lab_set_identity(1, cases[i].word);
         fixture_begin(fixture, true);
-        assert_end(fixture, cases[i].why);
+        fixture_assert_end(fixture, cases[i].why);
         assert_int_equal(fixture->accepted, 0);
         fixture_await(fixture, program_saw_the_end);
         assert_int_equal(fixture_teardown((void **) &fixture), 0);
@@ -126,7 +117,8 @@ static void test_a_revocation_ends_an_open_one(void **state) {
 
     fixture_establish(fixture);
     lab_set_identity(1, "revoked");
-    assert_end(fixture, "1 bytes to the peer and 1 from it: its certificate was revoked by the CA, or put on hold");
+    fixture_assert_end(fixture,
+                       "1 bytes to the peer and 1 from it: its certificate was revoked by the CA, or put on hold");
     fixture_await(fixture, program_saw_the_end);
 }
 
@@ -150,7 +142,7 @@ static void test_a_client_gives_up(void **state) {
 
     lab_block_identity(FAILURE_TPM_UNAVAILABLE);
     fixture_begin(fixture, true);
-    assert_end(fixture, "the fake blocks this identity");
+    fixture_assert_end(fixture, "the fake blocks this identity");
     fixture_loop_for(fixture, 100);
     assert_int_equal(fixture->accepted, 1 + CONNECTION_AGAIN_MAX);
 }
@@ -162,7 +154,7 @@ static void test_a_server_does_not_begin_again(void **state) {
     fixture_serve(fixture);
     lab_block_identity(FAILURE_TPM_UNAVAILABLE);
     fixture_begin(fixture, true);
-    assert_end(fixture, "the fake blocks this identity");
+    fixture_assert_end(fixture, "the fake blocks this identity");
     assert_int_equal(fake_identityd_asked(lab.fake), 1);
 }
 
@@ -173,7 +165,7 @@ static void test_nobody_listens(void **state) {
 
     fixture->listener = close_safe(fixture->listener);
     fixture_begin(fixture, true);
-    assert_end(fixture, "cannot be reached: Connection refused");
+    fixture_assert_end(fixture, "cannot be reached: Connection refused");
 }
 
 static void test_no_such_name(void **state) {
@@ -182,7 +174,7 @@ static void test_no_such_name(void **state) {
     free(fixture->settings.peer.port);
     fixture->settings.peer.port = strdup("no-such-service");
     fixture_begin(fixture, true);
-    assert_end(fixture, "cannot resolve 127.0.0.1 port no-such-service: ");
+    fixture_assert_end(fixture, "cannot resolve 127.0.0.1 port no-such-service: ");
 }
 
 static void test_a_peer_that_is_silent(void **state) {
@@ -191,7 +183,7 @@ static void test_a_peer_that_is_silent(void **state) {
     fixture->peer_is_silent = true;
     fixture->settings.limits.handshake = 1;
     fixture_begin(fixture, true);
-    assert_end(fixture, "waited 1 s, at last for the peer's handshake");
+    fixture_assert_end(fixture, "waited 1 s, at last for the peer's handshake");
 }
 
 static void test_a_client_that_is_silent(void **state) {
@@ -201,103 +193,33 @@ static void test_a_client_that_is_silent(void **state) {
     fixture->settings.limits.peer = 1;
     fixture_begin(fixture, true);
     lab_loop_for(fixture->event, 1500); /* the peer has no turn */
-    assert_end(fixture, "the client kept its handshake waiting for 1 s in all (--peer-timeout)");
+    fixture_assert_end(fixture, "the client kept its handshake waiting for 1 s in all (--peer-timeout)");
 }
 
-/* A client has its time in all: bytes that come do not give it more. */
-static void test_a_client_that_dawdles(void **state) {
+/* The program hears first who it is; the peers here are sockets without an address. */
+static void test_the_program_is_told(void **state) {
     Fixture *fixture = *state;
-    char byte = 22; /* a record of the handshake … */
+    static const char signature[] = "\r\n\r\n";
 
     fixture_serve(fixture);
-    fixture->settings.limits.peer = 1;
+    fixture->settings.proxy_protocol = true;
     fixture_begin(fixture, true);
-    gnutls_deinit(fixture->session);
-    fixture->session = NULL;
-    for (unsigned i = 0; fixture->ended == 0 && i < 1000; i++) { /* … whose bytes come one at a time */
-        static const char header[] = { 22, 3, 1, 2, 0, 1, 0, 1, (char) 0xfc, 3, 3 };
-        byte = i < sizeof header ? header[i] : 0;
-        (void) send(fixture->peer.fd, &byte, 1, MSG_NOSIGNAL);
-        fixture_loop_for(fixture, 40);
-    }
-    assert_end(fixture, "the client kept its handshake waiting for 1 s in all (--peer-timeout)");
-}
-
-/* Of the proxy's own time it loses nothing: the identity is away for longer than the peer may be silent. */
-static void test_a_client_that_is_kept_waiting(void **state) {
-    Fixture *fixture = *state;
-
-    fixture_serve(fixture);
-    fixture->settings.limits.peer = 1;
-    fake_identityd_leave_bus(lab.fake);
-    fixture_begin(fixture, true);
-    fixture_loop_for(fixture, 1300);
-    assert_int_equal(fixture->ended, 0);
-    fake_identityd_join_bus(lab.fake);
+    fixture_await(fixture, program_got_something);
+    assert_memory_equal(fixture->program.text, signature, 4);
+    const unsigned char *text = (const unsigned char *) fixture->program.text;
+    size_t size = 16 + ((size_t) text[14] << 8 | text[15]);
+    assert_int_equal(fixture->program.size, size);
+    assert_non_null(memmem(text, size, "client", 6));
+    assert_non_null(memmem(text, size, "DNS:client.example", 18));
     fixture_await(fixture, peer_is_done);
+    fixture->program.size = 0;
     peer_writes(fixture, "greeting");
     fixture_await(fixture, program_got_something);
-}
-
-/* ---- places ---- */
-
-static void test_it_waits_for_a_place(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->place = PLACE_NONE;
-    fixture_begin(fixture, true);
-    fixture_await(fixture, peer_is_done);
-    peer_writes(fixture, "early");
-    while (fixture->asked_for_place == 0)
-        fixture_loop_for(fixture, 20);
-    assert_false(connection_has_place(fixture->connection));
-    assert_false(connection_yields(fixture->connection)); /* it has shown who it is */
-    connection_place_is_free(fixture->connection);
-    assert_int_equal(fixture->asked_for_place, 2);
-    assert_int_equal(fixture->program.size, 0);
-    fixture->place = PLACE_TAKEN;
-    connection_place_is_free(fixture->connection);
-    assert_true(connection_has_place(fixture->connection));
-    fixture_await(fixture, program_got_something);
-    connection_place_is_free(fixture->connection); /* it has one */
-    assert_int_equal(fixture->asked_for_place, 3);
-}
-
-static void test_no_place_in_time(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->settings.limits.handshake = 1;
-    fixture->place = PLACE_NONE;
-    fixture_serve(fixture);
-    fixture_begin(fixture, true);
-    assert_end(fixture, "waited 1 s, at last for a place (--max-connections)");
-    assert_int_equal(fixture->accepted, 0);
-}
-
-static void test_a_source_that_has_its_share(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->settings.limits.per_source = 3;
-    fixture->place = PLACE_OF_SOURCES;
-    fixture_begin(fixture, true);
-    assert_end(fixture, "whom it is from has 3 connections, the limit (--max-per-source)");
-}
-
-/* While it is waited for it may end for another; not before its turn, nor once it has a place. */
-static void test_what_yields(void **state) {
-    Fixture *fixture = *state;
-
-    fixture_serve(fixture);
-    fixture_begin(fixture, true);
-    assert_int_equal(connection_active(fixture->connection), UINT64_MAX);
-    while (!connection_yields(fixture->connection)) /* a worker has it */
-        lab_loop_for(fixture->event, 20);
-    assert_int_equal(proxy_source_compare(connection_source(fixture->connection), &fixture->source), 0);
-    fixture_await(fixture, peer_is_done);
-    peer_writes(fixture, "greeting");
-    fixture_await(fixture, program_got_something);
-    assert_false(connection_yields(fixture->connection));
-    assert_true(connection_active(fixture->connection) < UINT64_MAX);
+    assert_string_equal(fixture->program.text, "greeting");
+    assert_int_equal(shutdown(fixture->program.fd, SHUT_WR), 0);
+    fixture_await(fixture, peer_saw_the_end);
+    peer_ends(fixture);
+    fixture_assert_end(fixture, "0 bytes to the peer and 8 from it: both sides are done");
 }
 
 static void test_a_peer_that_does_not_verify(void **state) {
@@ -305,7 +227,7 @@ static void test_a_peer_that_does_not_verify(void **state) {
 
     fixture->peer_credentials = lab.stranger;
     fixture_begin(fixture, true);
-    assert_end(fixture, "does not verify");
+    fixture_assert_end(fixture, "does not verify");
     assert_int_equal(fixture->accepted, 1); /* it is no fault of the identity's */
 }
 
@@ -316,7 +238,7 @@ static void test_a_client_that_is_not_let_in(void **state) {
     fixture->settings.allowed[0] = (ProxyName) { PROXY_NAME_CN, "other" };
     fixture->settings.allowed_count = 1;
     fixture_begin(fixture, true);
-    assert_end(fixture, "carries none of the names that are let in");
+    fixture_assert_end(fixture, "carries none of the names that are let in");
     assert_int_equal(fixture->accepted, 0); /* the program hears nothing of it */
 }
 
@@ -325,7 +247,7 @@ static void test_a_peer_that_ends_without_saying_so(void **state) {
 
     fixture_establish(fixture);
     peer_hangs_up(fixture);
-    assert_end(fixture, "the peer ended without saying so, something may be missing");
+    fixture_assert_end(fixture, "the peer ended without saying so, something may be missing");
 }
 
 static void test_a_peer_that_refuses(void **state) {
@@ -333,7 +255,7 @@ static void test_a_peer_that_refuses(void **state) {
 
     fixture_establish(fixture);
     assert_int_equal(gnutls_alert_send(fixture->session, GNUTLS_AL_FATAL, GNUTLS_A_CERTIFICATE_REVOKED), 0);
-    assert_end(fixture, "the peer refused: Certificate was revoked");
+    fixture_assert_end(fixture, "the peer refused: Certificate was revoked");
 }
 
 static void test_what_is_no_record(void **state) {
@@ -341,7 +263,7 @@ static void test_what_is_no_record(void **state) {
 
     fixture_establish(fixture);
     assert_int_equal(send(fixture->peer.fd, "no record of TLS", 16, MSG_NOSIGNAL), 16);
-    assert_end(fixture, "#7: closed after ");
+    fixture_assert_end(fixture, "#7: closed after ");
 }
 
 /* ---- the program of a server ---- */
@@ -352,7 +274,7 @@ static void test_a_program_that_is_not_there(void **state) {
     fixture_serve(fixture);
     assert_int_equal(unlink(FIXTURE_PROGRAM), 0);
     fixture_begin(fixture, true);
-    assert_end(fixture, "the local program cannot be reached: No such file or directory");
+    fixture_assert_end(fixture, "the local program cannot be reached: No such file or directory");
 }
 
 /* One that is busy is tried again, and gets what was said meanwhile. */
@@ -397,7 +319,7 @@ static void test_a_queue_that_stays_full(void **state) {
     }
     fixture->program.fd = STDIN_FILENO + 1000;
     fixture_begin(fixture, true);
-    assert_end(fixture, "waited 1 s, at last for the local socket");
+    fixture_assert_end(fixture, "waited 1 s, at last for the local socket");
     fixture->program.fd = -1;
     for (size_t i = 0; i < ARRAY_LENGTH(fillers); i++)
         close(fillers[i]);
@@ -427,60 +349,7 @@ static void test_a_port_where_no_program_is(void **state) {
     address->sin_port = htons((in_port_t) atoi(fixture->settings.peer.port));
     fixture->settings.connect.size = sizeof *address;
     fixture_begin(fixture, true);
-    assert_end(fixture, "the local program cannot be reached: Connection refused");
-}
-
-/* ---- limits of one that is open ---- */
-
-/* It is the silence that counts, not the time since the beginning: bytes come all the time, for longer than that. */
-static void test_idle(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->settings.limits.idle = 2;
-    fixture_establish(fixture);
-    for (unsigned i = 0; i < 125; i++) {
-        program_writes(fixture, "x");
-        fixture_loop_for(fixture, 20);
-        fixture->peer.size = 0;
-    }
-    assert_int_equal(fixture->ended, 0);
-    assert_end(fixture, "idle for 2 s");
-}
-
-static void test_idle_for_ever(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->settings.limits.idle = 0;
-    fixture->settings.limits.handshake = 1; /* is no limit any more */
-    fixture_establish(fixture);
-    fixture_loop_for(fixture, 1400);
-    assert_int_equal(fixture->ended, 0);
-    program_writes(fixture, "still");
-    fixture_await(fixture, peer_got_something);
-}
-
-static void test_half_closed(void **state) {
-    Fixture *fixture = *state;
-
-    fixture->settings.limits.idle = 0; /* makes no difference then */
-    fixture->settings.limits.half_closed = 1;
-    fixture_establish(fixture);
-    assert_int_equal(shutdown(fixture->program.fd, SHUT_WR), 0);
-    fixture_await(fixture, peer_saw_the_end);
-    assert_int_equal(fixture->ended, 0);
-    assert_end(fixture, "one side was done, the other silent for 1 s");
-}
-
-/* A program that is gone hears nothing: its peer has time to read, and no more. */
-static void test_a_program_that_is_gone(void **state) {
-    Fixture *fixture = *state;
-
-    fixture_establish(fixture);
-    program_writes(fixture, "last words");
-    fixture->program.fd = close_safe(fixture->program.fd);
-    fixture_await(fixture, peer_saw_the_end);
-    assert_string_equal(fixture->peer.text, "last words");
-    assert_end(fixture, "the program is gone, and the peer did not end");
+    fixture_assert_end(fixture, "the local program cannot be reached: Connection refused");
 }
 
 /* ---- ends while a worker has it ---- */
@@ -515,7 +384,7 @@ static void test_the_end_while_a_worker_has_it(void **state) {
     connection_gate_changed(connection);
     assert_int_equal(fixture->ended, 1);
     hold.hold = false;
-    assert_end(fixture, "the test ends it");
+    fixture_assert_end(fixture, "the test ends it");
     assert_null(strstr(lab_said(), "again"));
 }
 
@@ -557,12 +426,7 @@ int main(void) {
         TEST(test_no_such_name),
         TEST(test_a_peer_that_is_silent),
         TEST(test_a_client_that_is_silent),
-        TEST(test_a_client_that_dawdles),
-        TEST(test_a_client_that_is_kept_waiting),
-        TEST(test_it_waits_for_a_place),
-        TEST(test_no_place_in_time),
-        TEST(test_a_source_that_has_its_share),
-        TEST(test_what_yields),
+        TEST(test_the_program_is_told),
         TEST(test_a_peer_that_does_not_verify),
         TEST(test_a_client_that_is_not_let_in),
         TEST(test_a_peer_that_ends_without_saying_so),
@@ -573,10 +437,6 @@ int main(void) {
         TEST(test_a_queue_that_stays_full),
         TEST(test_a_program_at_a_port),
         TEST(test_a_port_where_no_program_is),
-        TEST(test_idle),
-        TEST(test_idle_for_ever),
-        TEST(test_half_closed),
-        TEST(test_a_program_that_is_gone),
         TEST(test_the_end_while_a_worker_has_it),
         TEST(test_the_end_of_the_workers),
     };

@@ -129,6 +129,36 @@ static void test_bytes(void **state) {
     assert_false(flow_is_ending(&fixture->flow) || flow_is_lingering(&fixture->flow));
 }
 
+/* What the program is told first, in small pieces as well; it is none of the peer's bytes. */
+static void test_a_prefix(void **state) {
+    Fixture *fixture = *state;
+    char prefix[3 * CAPACITY + 1];
+
+    memset(prefix, 'p', sizeof prefix - 1);
+    prefix[sizeof prefix - 1] = '\0';
+    assert_int_equal(flow_set_prefix(&fixture->flow, prefix, sizeof prefix - 1), 0);
+    peer_writes(fixture, "greeting");
+    assert_int_equal(turns(fixture), FLOW_WAIT);
+    assert_int_equal(recv(fixture->plain[1], got, sizeof prefix - 1, MSG_WAITALL), sizeof prefix - 1);
+    assert_memory_equal(got, prefix, sizeof prefix - 1);
+    program_has(fixture, "greeting");
+    assert_int_equal(fixture->flow.received, 8);
+    peer_writes(fixture, "more");
+    assert_int_equal(turns(fixture), FLOW_WAIT);
+    program_has(fixture, "more");
+    assert_int_equal(fixture->flow.received, 12);
+}
+
+/* The program hears who it is also where the peer says nothing. */
+static void test_a_prefix_alone(void **state) {
+    Fixture *fixture = *state;
+
+    assert_int_equal(flow_set_prefix(&fixture->flow, "prefix", 6), 0);
+    assert_int_equal(turns(fixture), FLOW_WAIT);
+    program_has(fixture, "prefix");
+    assert_int_equal(fixture->flow.received, 0);
+}
+
 /* The peer's session tickets come before its first bytes, in the same event: there will be no second one. */
 static void test_bytes_behind_a_ticket(void **state) {
     Fixture *fixture = *state;
@@ -407,6 +437,8 @@ static void test_no_event_no_bytes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_bytes),
+        TEST(test_a_prefix),
+        TEST(test_a_prefix_alone),
         TEST(test_bytes_behind_a_ticket),
         TEST(test_many_bytes),
         TEST(test_a_turn_is_bounded),

@@ -179,6 +179,7 @@ static void test_server_lets_in_by_name(void **state) {
     memcpy(fixture->settings.allowed, names, sizeof names);
     fixture->settings.allowed_count = ARRAY_LENGTH(names);
     assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+    assert_string_equal(fixture->handshake.peer_name, "DNS:client.example"); /* the one that counted */
     end(fixture);
 }
 
@@ -202,6 +203,146 @@ static void test_a_client_that_refuses_us(void **state) {
 
     assert_failure(fixture, "the peer refused: ", false);
     gnutls_certificate_free_credentials(distrustful);
+}
+
+/* ---- server names and protocols ---- */
+
+/* In place of the name that the certificate must carry. */
+static void test_client_sends_another_server_name(void **state) {
+    Fixture *fixture = begin(false, lab.server);
+    char name[64];
+    size_t size = sizeof name;
+    unsigned type;
+
+    fixture->settings.sni[0] = "front.example";
+    fixture->settings.sni_count = 1;
+    assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+    assert_int_equal(gnutls_server_name_get(fixture->peer, name, &size, &type, 0), 0);
+    assert_string_equal(name, "front.example");
+    assert_int_equal(gnutls_server_name_get(fixture->peer, name, &size, &type, 1),
+                     GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE);
+    end(fixture);
+}
+
+static void test_server_names(void **state) {
+    static const struct {
+        const char *asked, *failure; /* NULL: it is let in */
+    } cases[] = {
+        { "b.example", NULL },
+        { "B.Example", NULL },
+        { "c.example", "the client asks for the server name c.example, which is none of the server names (--sni)" },
+        { "b.exampl", "which is none of the server names (--sni)" },
+        { NULL, "the client asks for no server name, which is none of the server names (--sni)" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        Fixture *fixture = begin(true, lab.client);
+        fixture->settings.sni[0] = "a.example";
+        fixture->settings.sni[1] = "b.example";
+        fixture->settings.sni_count = 2;
+        if (cases[i].asked)
+            assert_int_equal(
+                gnutls_server_name_set(fixture->peer, GNUTLS_NAME_DNS, cases[i].asked, strlen(cases[i].asked)), 0);
+        if (!cases[i].failure) {
+            assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+            assert_string_equal(fixture->handshake.server_name, cases[i].asked);
+            end(fixture);
+            continue;
+        }
+        unsigned asked = fake_identityd_asked(lab.fake);
+        assert_int_equal(handshake(fixture), HANDSHAKE_FAILED);
+        assert_int_equal(alert_of(fixture), GNUTLS_A_UNRECOGNIZED_NAME);
+        assert_int_equal(fake_identityd_asked(lab.fake), asked); /* the TPM has no work with it */
+        fixture->handshake.result = HANDSHAKE_FAILED;
+        assert_failure(fixture, cases[i].failure, false);
+    }
+}
+
+/* What no list asks for is known all the same, for the program. */
+static void test_any_server_name(void **state) {
+    Fixture *fixture = begin(true, lab.client);
+
+    assert_int_equal(gnutls_server_name_set(fixture->peer, GNUTLS_NAME_DNS, "c.example", 9), 0);
+    assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+    assert_string_equal(fixture->handshake.server_name, "c.example");
+    assert_string_equal(fixture->handshake.common_name, "client");
+    assert_string_equal(fixture->handshake.peer_name, "DNS:client.example");
+    assert_true(strncmp(handshake_cipher(&fixture->handshake), "TLS_", 4) == 0);
+    end(fixture);
+}
+
+static void offer(Fixture *fixture, const char *first, const char *second) {
+    const gnutls_datum_t protocols[] = { { (unsigned char *) (uintptr_t) first, (unsigned) strlen(first) },
+                                         { (unsigned char *) (uintptr_t) second, (unsigned) strlen(second) } };
+
+    assert_int_equal(gnutls_alpn_set_protocols(fixture->peer, protocols, 2, 0), 0);
+}
+
+static void want_protocols(Fixture *fixture, const char *first, const char *second) {
+    fixture->settings.alpn[0] = first;
+    fixture->settings.alpn[1] = second;
+    fixture->settings.alpn_count = 2;
+}
+
+/* The server's preference counts. */
+static void test_protocols(void **state) {
+    for (unsigned server = 0; server < 2; server++) {
+        Fixture *fixture = begin(server, server ? lab.client : lab.server);
+        want_protocols(fixture, "mqtt", "h2");
+        offer(fixture, "h2", "mqtt");
+        assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+        if (server)
+            assert_string_equal(fixture->handshake.protocol, "mqtt");
+        else
+            assert_true(fixture->handshake.protocol[0] != '\0');
+        end(fixture);
+    }
+}
+
+/* As many as there may be, as long as they may be: GnuTLS takes them. */
+static void test_the_most_protocols(void **state) {
+    static char names[PROXY_ALPN_MAX][PROXY_ALPN_BYTES + 1];
+    Fixture *fixture = begin(true, lab.client);
+
+    for (size_t i = 0; i < PROXY_ALPN_MAX; i++) {
+        memset(names[i], 'a' + (int) i, PROXY_ALPN_BYTES);
+        fixture->settings.alpn[i] = names[i];
+    }
+    fixture->settings.alpn_count = PROXY_ALPN_MAX;
+    offer(fixture, names[PROXY_ALPN_MAX - 1], "other");
+    assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+    assert_string_equal(fixture->handshake.protocol, names[PROXY_ALPN_MAX - 1]);
+    end(fixture);
+}
+
+static void test_server_has_none_of_the_protocols(void **state) {
+    Fixture *fixture = begin(true, lab.client);
+
+    want_protocols(fixture, "mqtt", "h2");
+    offer(fixture, "http/1.1", "ftp");
+    assert_int_equal(handshake(fixture), HANDSHAKE_FAILED);
+    assert_int_equal(alert_of(fixture), GNUTLS_A_NO_APPLICATION_PROTOCOL);
+    assert_failure(fixture, "the client offers none of the protocols (--alpn)", false);
+}
+
+/* RFC 7301 leaves a client free to say nothing of it. */
+static void test_a_client_without_protocols(void **state) {
+    Fixture *fixture = begin(true, lab.client);
+
+    want_protocols(fixture, "mqtt", "h2");
+    assert_int_equal(handshake(fixture), HANDSHAKE_DONE);
+    assert_string_equal(fixture->handshake.protocol, "");
+    end(fixture);
+}
+
+/* A server that speaks none of them, or has never heard of it, speaks something else. */
+static void test_a_server_without_protocols(void **state) {
+    Fixture *fixture = begin(false, lab.server);
+
+    want_protocols(fixture, "mqtt", "h2");
+    assert_int_equal(handshake(fixture), HANDSHAKE_FAILED);
+    assert_int_equal(alert_of(fixture), GNUTLS_A_NO_APPLICATION_PROTOCOL);
+    assert_failure(fixture, "the server chooses none of the protocols (--alpn)", false);
 }
 
 /* ---- peers that speak something else, or nothing ---- */
@@ -323,6 +464,14 @@ int main(void) {
         TEST(test_server_lets_in_by_name),
         TEST(test_server_refuses_other_names),
         TEST(test_a_client_that_refuses_us),
+        TEST(test_client_sends_another_server_name),
+        TEST(test_server_names),
+        TEST(test_any_server_name),
+        TEST(test_protocols),
+        TEST(test_the_most_protocols),
+        TEST(test_server_has_none_of_the_protocols),
+        TEST(test_a_client_without_protocols),
+        TEST(test_a_server_without_protocols),
         TEST(test_silence),
         TEST(test_a_peer_that_hangs_up),
         TEST(test_a_peer_that_hangs_up_in_a_record),

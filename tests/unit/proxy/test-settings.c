@@ -145,6 +145,35 @@ static void test_passed_sockets(void **state) {
     assert_string_equal(settings.name, "other.example");
 }
 
+static void test_names_and_protocols(void **state) {
+    _cleanup_proxy_settings_ ProxySettings settings = { 0 }, server = { 0 };
+
+    assert_int_equal(parse(CLIENT("--sni", "front.example", "--alpn", "h2", "--alpn=http/1.1"), &settings), EXIT_OK);
+    assert_int_equal(settings.sni_count, 1);
+    assert_string_equal(settings.sni[0], "front.example");
+    assert_string_equal(settings.name, "broker.example"); /* is checked as before */
+    assert_int_equal(settings.alpn_count, 2);
+    assert_string_equal(settings.alpn[0], "h2");
+    assert_string_equal(settings.alpn[1], "http/1.1");
+    assert_false(settings.proxy_protocol);
+    assert_int_equal(parse(SERVER("--sni", "a", "--sni", "b", "--proxy-protocol"), &server), EXIT_OK);
+    assert_int_equal(server.sni_count, 2);
+    assert_string_equal(server.sni[1], "b");
+    assert_true(server.proxy_protocol);
+    assert_int_equal(server.alpn_count, 0);
+}
+
+static void test_too_many_protocols(void **state) {
+    const char *words[WORDS_MAX] = { "mqtt", "--server", "--connect", "/run/app.sock" };
+    ProxySettings settings = { 0 };
+
+    for (size_t i = 0; i < PROXY_ALPN_MAX; i++)
+        words[4 + i] = "--alpn=a";
+    assert_int_equal(parse(words, &settings), EXIT_OK);
+    words[4 + PROXY_ALPN_MAX] = "--alpn=a";
+    assert_int_equal(parse(words, &settings), EXIT_USAGE);
+}
+
 static void test_refusals(void **state) {
     const char *const *lines[] = {
         WORDS("mqtt"),
@@ -173,6 +202,12 @@ static void test_refusals(void **state) {
         SERVER("--listen", "example.org:443"),
         SERVER("--listen", "0.0.0.0:http"),
         SERVER("--name", "a"),
+        SERVER("--sni", ""),
+        SERVER("--alpn", ""),
+        SERVER("--alpn", "pppppppppppppppppppppppppppppppp"), /* 32 */
+        CLIENT("--sni", ""),
+        CLIENT("--sni", "a", "--sni", "b"),
+        CLIENT("--proxy-protocol"),
         SERVER("--allow-dns", ""),
     };
     static const char *const numbers[][3] = {
@@ -225,9 +260,16 @@ static void test_too_many_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),      cmocka_unit_test(test_everything),     cmocka_unit_test(test_passed_sockets),
-        cmocka_unit_test(test_shares),     cmocka_unit_test(test_handshakes),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_long_names), cmocka_unit_test(test_too_many_names),
+        cmocka_unit_test(test_usual),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_passed_sockets),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_names_and_protocols),
+        cmocka_unit_test(test_too_many_protocols),
+        cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_too_many_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
