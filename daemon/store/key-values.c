@@ -185,9 +185,11 @@ int key_values_salvage(BytesView content, const KeyValue *list, size_t count, bo
         return r;
     for (char *at = (char *) copy.data, *end = at + copy.size; r >= 0 && at < end;) {
         char *newline = memchr(at, '\n', (size_t) (end - at)), *next = newline ? newline + 1 : end;
-        if (newline)
-            *newline = '\0'; /* else the NUL that Bytes keep behind */
-        r = salvage_line(at, list, count, times);
+        /* Where the file was cut off, or a NUL stands, a line may have said more. */
+        if (newline && !memchr(at, 0, (size_t) (newline - at))) {
+            *newline = '\0';
+            r = salvage_line(at, list, count, times);
+        }
         at = next;
     }
     for (size_t i = 0; i < count; i++)

@@ -81,6 +81,42 @@ static void test_malformed_state(void **state) {
     store_free(store);
 }
 
+/* Of a line that was cut off nobody knows what else it said; nor of one with a NUL in it. */
+static void test_lines_that_may_have_said_more(void **state) {
+#define BEGINS "format=1\nrevoked=no\nhold=no\nlast-generation=1\n"
+    static const struct {
+        const char *content;
+        size_t size;
+        bool hold;
+        const char *host_name;
+        uint32_t last_generation;
+    } cases[] = {
+#define CASE(text, ...) { (text), sizeof(text) - 1U, __VA_ARGS__ }
+        CASE(BEGINS "retired=no\nhost-name=device\n", false, "device", 1),
+        CASE(BEGINS "retired=no\0ne\nhost-name=device\n", true, "device", 1),
+        CASE(BEGINS "retired=no\nhost-name=dev", false, "", 1),
+        CASE(BEGINS "host-name=device\nretired=no", true, "device", 1),
+        CASE("format=1\nrevoked=no\nhold=no\nretired=no\nhost-name=device\nlast-generation=1", false, "device", 0),
+#undef CASE
+#undef BEGINS
+    };
+    const StoreFixture *fixture = *state;
+    Store *store = open_demo(fixture->fd);
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        StoredState loaded = { 0 };
+        int fd = open(path_in(fixture, "demo/state"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, cases[i].content, cases[i].size), cases[i].size);
+        close(fd);
+        assert_int_equal(store_state_load(store, &loaded, NULL), STORE_SALVAGED);
+        assert_int_equal(loaded.hold, cases[i].hold);
+        assert_string_equal(loaded.host_name, cases[i].host_name);
+        assert_int_equal(loaded.last_generation, cases[i].last_generation);
+        stored_state_clear(&loaded);
+    }
+    store_free(store);
+}
+
 /* One bit anywhere in a good file: never less of a revocation than there was. */
 static void test_flipped_bits(void **state) {
     const StoreFixture *fixture = *state;
@@ -265,6 +301,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_state_of_before, store_fixture_setup, store_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_malformed_state, store_fixture_setup, store_fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lines_that_may_have_said_more, store_fixture_setup,
+                                        store_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_flipped_bits, store_fixture_setup, store_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_newer_state, store_fixture_setup, store_fixture_teardown),
         cmocka_unit_test_setup_teardown(test_each_field, store_fixture_setup, store_fixture_teardown),
