@@ -6,8 +6,11 @@
 
 #include <string.h>
 
-#define INPUT_MAX   (1U << 20)
-#define RANDOM_RUNS 1000U
+#define INPUT_MAX (1U << 20)
+#ifndef REPLAY_SHARE
+#define REPLAY_SHARE 1U /* of so many mutations one is tried: for targets where each takes milliseconds */
+#endif
+#define RANDOM_RUNS (1000U / REPLAY_SHARE)
 #define GROWTH      64U
 
 static void try_input(const uint8_t *data, size_t size) {
@@ -32,7 +35,7 @@ static uint32_t next_random(uint32_t *state) {
 
 static void mutate_bytes(const uint8_t *seed, size_t size, uint8_t *work) {
     static const uint8_t values[] = { 0x00, 0xff };
-    size_t step = size > 2048 ? size / 2048 + 1 : 1;
+    size_t step = (size > 2048 ? size / 2048 + 1 : 1) * REPLAY_SHARE;
 
     for (size_t i = 0; i < size; i += step) {
         memcpy(work, seed, size);
