@@ -455,6 +455,25 @@ static void test_length_of_a_chain(void **state) {
     free(pem);
 }
 
+/* A chain whose leaf has a key on a curve that nobody knows. */
+static void test_key_that_is_none(void **state) {
+    static const uint8_t p384[] = { 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22 };
+    gnutls_datum_t der = fake_pem_to_der(world.chain), pem = { NULL, 0 };
+    unsigned char *curve = memmem(der.data, der.size, p384, sizeof p384);
+    const SnapshotKey *key = NULL;
+
+    assert_non_null(curve);
+    curve[6] = 0x7e;
+    assert_int_equal(gnutls_pem_base64_encode2("CERTIFICATE", &der, &pem), 0);
+    identityd_snapshot *snapshot = with_files((char *) pem.data, NULL, NULL);
+    assert_int_equal(snapshot_key(snapshot, &key), -EBADMSG);
+    assert_error_says("certificates that identityd sent do not parse");
+    assert_null(key);
+    identityd_snapshot_free(snapshot);
+    gnutls_free(pem.data);
+    gnutls_free(der.data);
+}
+
 static void test_trust(void **state) {
     identityd_snapshot *snapshot = with_files(NULL, world.ca->pem, world.crl);
     const SnapshotTrust *trust = NULL, *again = NULL;
@@ -666,6 +685,7 @@ int main(void) {
         cmocka_unit_test(test_rsa_key),
         cmocka_unit_test(test_no_chain),
         cmocka_unit_test(test_length_of_a_chain),
+        cmocka_unit_test(test_key_that_is_none),
         cmocka_unit_test(test_trust),
         cmocka_unit_test(test_no_trust),
         cmocka_unit_test(test_threads),
