@@ -207,6 +207,11 @@ class Source:
         leave = next((k for k in range(body, last) if self.text_of(k) == "return"), None)
         return leave is not None and self.names_no_memory(leave, self.statement_end(leave) or leave)
 
+    def asks_for_no_memory(self, close):
+        """Whether the condition that ends at `close` is that memory ran out, and nothing else."""
+        inside = [t.text for t in self.tokens[self.match[close] + 1:close]] if self.text_of(close) == ")" else []
+        return len(inside) in (3, 4) and inside[1] == "==" and inside[-1] in NO_MEMORY
+
     def only_frees(self, body):
         """Whether the statement at `body` is a call that frees, and nothing more."""
         is_block = self.text_of(body) == "{"
@@ -255,7 +260,8 @@ def checks_and_branches(source, i):
         return
     end = source.match[i + 1]
     body = end + 1
-    if source.says_no_memory(i + 1) or source.hands_on_memory(body) or source.only_frees(body):
+    if source.says_no_memory(i + 1) or source.asks_for_no_memory(end) or source.hands_on_memory(body) or \
+            source.only_frees(body):
         return
     leaves = source.text_of(body) in LEAVE
     if source.text_of(body) == "{":
@@ -364,7 +370,7 @@ def bounds(source, i):
 def errors(source, i):
     if source.text_of(i) == "return" and i in source.returns_int:
         end = source.statement_end(i + 1)
-        if end is None or end == i + 1 or source.hands_on_memory(i):
+        if end is None or end == i + 1 or source.hands_on_memory(i) or source.asks_for_no_memory(i - 1):
             return
         tokens = source.tokens[i + 1:end]
         if "?" not in (t.text for t in tokens) and source.names_no_memory(i + 1, end):
@@ -494,6 +500,9 @@ EXPECTED = [
     ("check-dropped", "if (a) g(x);"),
     ("check-dropped", "if (!x) { h(x); return GNUTLS_E_MEMORY_ERROR; }"),
     ("check-dropped", "if (!x) return fail(x, -ENOMEM);"),
+    ("check-dropped", "if (a == -ENOMEM) return g(x);"),
+    ("check-dropped", "if (a == GNUTLS_E_MEMORY_ERROR) return g(x);"),
+    ("check-dropped", "if (a == -ENOENT) return g(x);", "if ((a == -ENOENT) && 0) return g(x);"),
     ("check-dropped", "if (!x) return a == -ENOMEM ? a : g(x);", "if ((!x) && 0) return a == -ENOMEM ? a : g(x);"),
     ("branch-dropped", "if (a) { g(x); h(x); }", "if ((a) && 0) { g(x); h(x); }"),
     ("branch-dropped", "if (a) g(x);"),
@@ -529,6 +538,7 @@ EXPECTED = [
     ("error-made-0", "a = -EIO;", "a = 0;"),
     ("error-made-0", "return 3; return -ENOMEM; return;"),
     ("error-made-0", "return fail(x, -ENOMEM);"),
+    ("error-made-0", "if (a == -ENOMEM) return fail(x, a);"),
     ("error-made-0", "return bytes_copy(x, g(a));"),
     ("error-made-0", "a = bytes_copy(x); if (a < 0) return a;"),
     ("error-made-0", "a = bytes_copy(x); return a < 0 ? a : bytes_append(x, b);"),
