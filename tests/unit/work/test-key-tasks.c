@@ -267,6 +267,33 @@ static void test_request_refused(void **state) {
     assert_int_equal(result.bytes.size, 0);
 }
 
+/* A challenge is in the request as it was said, up to its bound; a longer one is refused before anything is begun. */
+static void test_challenge(void **state) {
+    Machine *machine = *state;
+    _cleanup_result_ Result result = { 0 };
+    char challenge[CSR_CHALLENGE_MAX + 2];
+    TpmTask *task = NULL;
+
+    machine_start_parts(machine, no_duties);
+    _cleanup_tpm_key_ TpmKey *key = make_key(machine, KEY_ECDSA_P256);
+    memset(challenge, 'c', sizeof challenge);
+    challenge[CSR_CHALLENGE_MAX + 1] = '\0';
+    RequestOrder order = { .key = key, .names = names_of("CN=x", NULL), .challenge = challenge };
+    assert_int_equal(request_task_start(machine->work, &order, on_bytes, &result, &task), -E2BIG);
+    assert_non_null(order.names.subject); /* stays the caller's */
+    assert_null(task);
+    challenge[CSR_CHALLENGE_MAX] = '\0';
+    assert_int_equal(request_task_start(machine->work, &order, on_bytes, &result, &task), 0);
+    machine_until(machine, result.calls == 1);
+    assert_true(csr_has_challenge(bytes_view(&result.bytes)));
+    assert_non_null(memmem(result.bytes.data, result.bytes.size, challenge, CSR_CHALLENGE_MAX));
+    bytes_clear(&result.bytes);
+    order = (RequestOrder) { .key = key, .names = names_of("CN=x", NULL) };
+    assert_int_equal(request_task_start(machine->work, &order, on_bytes, &result, &task), 0);
+    machine_until(machine, result.calls == 2);
+    assert_false(csr_has_challenge(bytes_view(&result.bytes)));
+}
+
 static void test_names_are_cleared(void **state) {
     RequestNames names = names_of("CN=x", "x.example");
 
@@ -326,6 +353,7 @@ int main(void) {
         TEST(test_request),
         TEST(test_request_of_renewal),
         TEST(test_request_refused),
+        cmocka_unit_test_setup_teardown(test_challenge, machine_setup, machine_teardown),
         cmocka_unit_test(test_names_are_cleared),
         TEST(test_nothing_is_begun_at_the_end),
     };
