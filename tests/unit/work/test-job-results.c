@@ -124,6 +124,34 @@ static void test_numbers(void **state) {
     taken_clear();
 }
 
+/* What a job says of its progress is one text, of as many bytes as are kept of it. */
+static void test_steps(void **state) {
+    static const char nul[] = { 'a', 0, 'b' };
+    char step[65];
+    const struct {
+        BytesView step;
+        bool is_taken;
+    } cases[] = {
+        { bytes_view_string("cacerts"), true },  { { (uint8_t *) step, 63 }, true },
+        { { (uint8_t *) step, 64 }, false },     { { NULL, 0 }, false },
+        { { (const uint8_t *) nul, 3 }, false },
+    };
+
+    memset(step, 'a', sizeof step);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_bytes_ Bytes body = BYTES_NULL;
+        void *inner = NULL;
+        job_setup(&inner);
+        Fixture *f = inner;
+        job_begin(f, JOB_KIND_ENROLL, false);
+        assert_int_equal(tlv_append(&body, JOB_STEP, cases[i].step), 0);
+        send_packet(f, JOB_PACKET_PROGRESS, 0, bytes_view(&body), -1);
+        assert_int_equal(f->failures, !cases[i].is_taken);
+        assert_int_equal(strlen(f->steps) > 0, cases[i].is_taken);
+        job_teardown(&inner);
+    }
+}
+
 /* ---- a proxy ---- */
 
 static Secret *proxy_password;
@@ -179,10 +207,8 @@ static void test_proxy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_texts), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_steps), cmocka_unit_test(test_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
