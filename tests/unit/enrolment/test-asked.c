@@ -208,6 +208,47 @@ static void test_busy_with_a_new_key(void **state) {
     expect_answer(machine, &first, "done");
 }
 
+/* x has expired, and what comes then by itself waits for the enroller, with the names of before. */
+static EnrollerJob *expire(Machine *machine) {
+    machine_write(machine, "credentials/c", "hush");
+    start_ready(machine, "Authenticate=credential:c\n");
+    enroller_script(machine->enroller, &hold);
+    clock_pass(4000);
+    identity_evaluate(x_of(machine));
+    EnrollerJob *job = machine_await_job(machine, 2);
+    assert_int_equal(identity_state(x_of(machine)), STATE_EXPIRED);
+    return job;
+}
+
+/* An admin asks for the names that are configured by now: what runs by itself steps aside … */
+static void test_enroll_instead(void **state) {
+    Machine *machine = *state;
+    Answer answer = { .calls = 0 };
+    const EnrollerJob *job = expire(machine);
+
+    asked_enroll(x_of(machine), false, answer_done, &answer);
+    expect_answer(machine, &answer, "done");
+    assert_false(job->is_open);
+    assert_int_equal(enroller_count(machine->enroller), 3);
+    assert_int_equal(identity_state(x_of(machine)), STATE_READY);
+}
+
+/* … but not where somebody waits for it. */
+static void test_no_enrolment_instead(void **state) {
+    Machine *machine = *state;
+    Answer renewal = { .calls = 0 }, answer = { .calls = 0 };
+    EnrollerJob *job = expire(machine);
+
+    asked_renew(x_of(machine), -1, answer_done, &renewal);
+    machine_settle(machine);
+    asked_enroll(x_of(machine), false, answer_done, &answer);
+    expect_refusal(machine, &answer, FAILURE_BUSY, "x is being enrolled just now");
+    assert_true(job->is_open);
+    enroller_reply(job, &usual);
+    expect_answer(machine, &renewal, "done");
+    assert_int_equal(enroller_count(machine->enroller), 2);
+}
+
 /* ---- refusals ---- */
 
 static void test_misconfigured(void **state) {
@@ -338,6 +379,8 @@ int main(void) {
         TEST(test_renew_expired),
         TEST(test_busy),
         TEST(test_busy_with_a_new_key),
+        TEST(test_enroll_instead),
+        TEST(test_no_enrolment_instead),
         TEST(test_misconfigured),
         TEST(test_manual),
         TEST(test_no_tpm),
