@@ -138,8 +138,6 @@ static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
 }
 
 int connection_process(Connection *connection) {
-    bool changed = false;
-
     if (!connection_is_alive(connection) || check_socket(connection) < 0)
         return -EPIPE;
     for (unsigned i = 0; i < PROCESS_PACKETS_MAX; i++) {
@@ -149,9 +147,8 @@ int connection_process(Connection *connection) {
             return r;
         if (r == RECEIVED_NOTHING)
             break;
-        changed = changed || r == RECEIVED_STATE;
     }
-    return changed;
+    return 0;
 }
 
 /* The peer is gone, but what it sent before (that the identity is revoked) is still there to be read. */

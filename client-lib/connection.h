@@ -47,8 +47,8 @@ typedef struct ConnectionAnswer {
  * closed. */
 int connection_begin(Connection *connection, int fd, uint64_t deadline);
 
-/* Takes what has come without waiting. 1: a State was taken; 0: nothing came; -EPIPE: closed by identityd, or by the
- * program; -EBADMSG: what came is not the protocol; the line is dead after both. */
+/* Takes what has come without waiting; States go to `on_state`. 0; -EPIPE: closed by identityd, or by the program;
+ * -EBADMSG: what came is not the protocol; the line is dead after both. */
 int connection_process(Connection *connection);
 
 /* Asks and waits. 0 and the answer; -EPIPE, -EBADMSG as above; -ETIMEDOUT; or, where identityd refuses, the errno of

@@ -109,7 +109,8 @@ static void test_begin(void **state) {
     assert_true(fcntl(wire.connection->line.fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(connection_process(wire.connection), 0);
     send_state(wire.theirs, 0);
-    assert_int_equal(connection_process(wire.connection), 1);
+    assert_int_equal(connection_process(wire.connection), 0);
+    assert_int_equal(wire.states, 2);
     assert_int_equal(connection_process(wire.connection), 0);
     assert_int_equal(wire.states, 2);
     wire_close(&wire);
