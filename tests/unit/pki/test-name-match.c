@@ -272,6 +272,12 @@ static void test_uris(void **state) {
         { TEXT(""), TEXT(""), false },
     };
 
+    for (unsigned c = 0; c < 256; c++) { /* only letters have two cases */
+        uint8_t one[] = { (uint8_t) c, ':', 'x' }, other[] = { (uint8_t) (c ^ 0x20), ':', 'x' };
+        bool is_letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'), is_colon = c == ':' || (c ^ 0x20) == ':';
+        if (uri_is_same((BytesView) { one, 3 }, (BytesView) { other, 3 }) != (is_letter && !is_colon))
+            fail_msg("%u", c);
+    }
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         if (uri_is_same(cases[i].name, cases[i].other) != cases[i].is ||
             uri_is_same(cases[i].other, cases[i].name) != cases[i].is)

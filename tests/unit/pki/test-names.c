@@ -6,6 +6,7 @@
 #include "pki/general-names.h"
 
 #include "fixture.h"
+#include "pki/form.h"
 #include "tests/unit/enroller/der.h"
 
 #include <string.h>
@@ -209,6 +210,23 @@ static void test_schemes(void **state) {
     }
 }
 
+/* Of what forms are put together, byte by byte. */
+static void test_forms(void **state) {
+    static const uint8_t expected[] = { 1, 2, 3, 4, 0, 0, 0, 2, 'a', 'b', 0, 0, 0, 0 };
+    _cleanup_bytes_ Bytes form = BYTES_NULL;
+    Bytes one = { (uint8_t *) (uintptr_t) "ab", 2 }, same = { (uint8_t *) (uintptr_t) "ab", 2 },
+          other = { (uint8_t *) (uintptr_t) "ac", 2 }, longer = { (uint8_t *) (uintptr_t) "aba", 3 };
+
+    assert_int_equal(form_append_number(&form, 0x01020304), 0);
+    assert_int_equal(form_append_counted(&form, bytes_view_string("ab")), 0);
+    assert_int_equal(form_append_counted(&form, (BytesView) { NULL, 0 }), 0);
+    assert_true(bytes_view_equal(bytes_view(&form), (BytesView) { expected, sizeof expected }));
+    assert_int_equal(form_compare(&one, &same), 0);
+    assert_true(form_compare(&one, &other) * form_compare(&other, &one) < 0);
+    assert_true(form_compare(&one, &longer) * form_compare(&longer, &one) < 0);
+    assert_true(form_compare(&other, &longer) * form_compare(&longer, &other) < 0);
+}
+
 /* ---- what chains by them ---- */
 
 /* The CA's certificate spells its name in one way, what it issues in another. */
@@ -250,9 +268,9 @@ static void test_key_identifiers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts),    cmocka_unit_test(test_structure),       cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_set_text), cmocka_unit_test(test_hosts),           cmocka_unit_test(test_schemes),
-        cmocka_unit_test(test_spelling), cmocka_unit_test(test_key_identifiers),
+        cmocka_unit_test(test_texts),    cmocka_unit_test(test_structure), cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_set_text), cmocka_unit_test(test_hosts),     cmocka_unit_test(test_schemes),
+        cmocka_unit_test(test_forms),    cmocka_unit_test(test_spelling),  cmocka_unit_test(test_key_identifiers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
