@@ -277,6 +277,8 @@ def checks_and_branches(source, i):
 
 def is_leak(source, i):
     """Whether token i is in the head of an if or a loop in which something is freed and nothing else done, without an else."""
+    if FREEING.fullmatch(source.function.get(i, "")) and source.text_of(i) == "!" and source.text_of(i - 2) == "if":
+        return True  # `if (!x) return NULL;` at the top of x_free
     head = i + 1 if source.text_of(i) in ("if", "while") else source.around[i]
     while head is not None and source.text_of(head - 1) not in ("if", "while", "for"):
         head = source.around[head]
@@ -578,8 +580,8 @@ def self_test():
         expect(f"{rule} of {statement}", sorted(after), sorted(m.after for m in found))
         expect(f"rule {rule}", True, rule in RULES)
     table = mutants_of("room/a.c", "static const X table[] = {\n { 1, true },\n};\nbool g(void) { return -1; }\n")
-    freeing = [m.after for m in mutants_of("room/a.c", "X *x_free(X *x) {\n bytes_clear(&x->y);\n g(x);\n return NULL;\n}\n")]
-    expect("what frees", ["{}"], freeing)
+    freeing = "X *x_free(X *x) {\n if (!x)\n return NULL;\n bytes_clear(&x->y);\n g(x);\n return NULL;\n}\n"
+    expect("what frees", ["if ((!x) && 0)", "{}"], [m.after for m in mutants_of("room/a.c", freeing)])
     expect("a table", [("table", "{ 1, false },")], [(m.function, m.after) for m in table])
 
     text = head + "int r = g(x);\nif (r < 0)\n    return r;\nr = h(x);\nif (r < 0)\n    return r;\nreturn k(x);\n}\n"
