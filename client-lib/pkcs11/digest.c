@@ -10,7 +10,7 @@
 struct DigestOperation {
     gnutls_hash_hd_t running;
     CK_ULONG size; /* of what comes out */
-    bool is_multipart;
+    OperationForm form;
 };
 
 DigestOperation *digest_operation_free(DigestOperation *operation) {
@@ -56,19 +56,23 @@ CK_RV c_digest_init(CK_SESSION_HANDLE handle, CK_MECHANISM *mechanism) {
     return rv;
 }
 
-/* `single`: C_Digest, which does not mix with C_DigestUpdate and C_DigestFinal. */
-static CK_RV take_operation(CK_SESSION_HANDLE handle, bool single, Module **ret, DigestOperation **ret_operation) {
+static CK_RV take_operation(CK_SESSION_HANDLE handle, OperationForm form, Module **ret,
+                            DigestOperation **ret_operation) {
     Session *session;
     CK_RV rv = module_enter(handle, ret, &session);
 
     if (rv != CKR_OK)
         return rv;
-    if (!session->digesting || (single && session->digesting->is_multipart))
-        rv = CKR_OPERATION_NOT_INITIALIZED;
-    else
-        *ret_operation = TAKE_PTR(session->digesting);
+    DigestOperation *operation = TAKE_PTR(session->digesting);
     module_unlock(*ret);
-    return rv;
+    if (!operation)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (!operation_keeps_form(&operation->form, form)) {
+        digest_operation_free(operation);
+        return CKR_OPERATION_ACTIVE;
+    }
+    *ret_operation = operation;
+    return CKR_OK;
 }
 
 /* Gives the operation back to its session, if that is still there and began no other. */
@@ -97,12 +101,12 @@ static bool has_room(const DigestOperation *operation, const unsigned char *dige
     return false;
 }
 
-static CK_RV finish(CK_SESSION_HANDLE handle, bool single, const unsigned char *data, CK_ULONG data_size,
+static CK_RV finish(CK_SESSION_HANDLE handle, OperationForm form, const unsigned char *data, CK_ULONG data_size,
                     unsigned char *digest, CK_ULONG *size) {
     _cleanup_(digest_operation_free_p) DigestOperation *operation = NULL;
     Module *module;
 
-    CK_RV rv = take_operation(handle, single, &module, &operation);
+    CK_RV rv = take_operation(handle, form, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     if (!size)
@@ -121,17 +125,16 @@ static CK_RV finish(CK_SESSION_HANDLE handle, bool single, const unsigned char *
 
 CK_RV c_digest(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *digest,
                CK_ULONG *digest_size) {
-    return finish(handle, true, data, size, digest, digest_size);
+    return finish(handle, FORM_WHOLE, data, size, digest, digest_size);
 }
 
 CK_RV c_digest_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size) {
     _cleanup_(digest_operation_free_p) DigestOperation *operation = NULL;
     Module *module;
 
-    CK_RV rv = take_operation(handle, false, &module, &operation);
+    CK_RV rv = take_operation(handle, FORM_PARTS, &module, &operation);
     if (rv != CKR_OK)
         return rv;
-    operation->is_multipart = true;
     rv = take_part(operation, part, size);
     if (rv == CKR_OK)
         put_back(module, handle, TAKE_PTR(operation));
@@ -139,5 +142,5 @@ CK_RV c_digest_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG si
 }
 
 CK_RV c_digest_final(CK_SESSION_HANDLE handle, unsigned char *digest, CK_ULONG *digest_size) {
-    return finish(handle, false, NULL, 0, digest, digest_size);
+    return finish(handle, FORM_PARTS, NULL, 0, digest, digest_size);
 }

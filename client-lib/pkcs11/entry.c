@@ -8,19 +8,32 @@
 
 #include <string.h>
 
-static CK_RV refuse(CK_RV rv) {
-    return module_get() ? rv : CKR_CRYPTOKI_NOT_INITIALIZED;
+/* In a session that there is; without one the program is told that first. */
+static CK_RV refuse(CK_SESSION_HANDLE handle, CK_RV rv) {
+    Module *module;
+    Session *session;
+
+    CK_RV entered = module_enter(handle, &module, &session);
+    if (entered != CKR_OK)
+        return entered;
+    module_unlock(module);
+    return rv;
+}
+
+static CK_RV c_init_token(CK_SLOT_ID slot, unsigned char *pin, CK_ULONG pin_size, unsigned char *label) {
+    Module *module;
+
+    CK_RV rv = module_enter_slot(slot, &slot, &module);
+    return rv == CKR_OK ? CKR_TOKEN_WRITE_PROTECTED : rv;
 }
 
 #define REFUSE(name, rv, ...)                                                                                          \
     static CK_RV name(__VA_ARGS__) {                                                                                   \
         PRESERVE_ERRNO;                                                                                                \
                                                                                                                        \
-        return refuse(rv);                                                                                             \
+        return refuse(session, rv);                                                                                    \
     }
 
-REFUSE(c_init_token, CKR_TOKEN_WRITE_PROTECTED, CK_SLOT_ID slot_id, unsigned char *pin, CK_ULONG pin_len,
-       unsigned char *label)
 REFUSE(c_init_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *pin, CK_ULONG pin_len)
 REFUSE(c_set_pin, CKR_FUNCTION_NOT_SUPPORTED, CK_SESSION_HANDLE session, unsigned char *old_pin, CK_ULONG old_len,
        unsigned char *new_pin, CK_ULONG new_len)
@@ -100,6 +113,8 @@ REFUSE(c_cancel_function, CKR_FUNCTION_NOT_PARALLEL, CK_SESSION_HANDLE session)
 
 ENTRY(c_initialize, (void *init_args), (init_args))
 ENTRY(c_finalize, (void *reserved), (reserved))
+ENTRY(c_init_token, (CK_SLOT_ID slot, unsigned char *pin, CK_ULONG pin_size, unsigned char *label),
+      (slot, pin, pin_size, label))
 ENTRY(c_get_info, (CK_INFO * info), (info))
 ENTRY(c_get_slot_list, (CK_BBOOL token_present, CK_SLOT_ID *list, CK_ULONG *count), (token_present, list, count))
 ENTRY(c_get_slot_info, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
@@ -165,7 +180,7 @@ static CK_FUNCTION_LIST functions = {
     .C_GetTokenInfo = enter_c_get_token_info,
     .C_GetMechanismList = enter_c_get_mechanism_list,
     .C_GetMechanismInfo = enter_c_get_mechanism_info,
-    .C_InitToken = c_init_token,
+    .C_InitToken = enter_c_init_token,
     .C_InitPIN = c_init_pin,
     .C_SetPIN = c_set_pin,
     .C_OpenSession = enter_c_open_session,

@@ -136,6 +136,18 @@ typedef struct Session {
 
 void session_free(Session *session);
 
+/* How an operation takes what it works on, from its first call on: in one or in parts. They do not mix: whoever tries
+ * ends it. */
+typedef enum OperationForm { FORM_OPEN, FORM_WHOLE, FORM_PARTS } OperationForm;
+
+/* Whether a call of form `wanted` may go on; `*form` is that then. */
+static inline bool operation_keeps_form(OperationForm *form, OperationForm wanted) {
+    if (*form != FORM_OPEN && *form != wanted)
+        return false;
+    *form = wanted;
+    return true;
+}
+
 /* ---- the module ---- */
 
 /* In a page that the kernel empties in a forked child: the locks are free there and `owner` is 0. The locks are taken

@@ -358,5 +358,5 @@ CK_RV c_seed_random(CK_SESSION_HANDLE handle, unsigned char *seed, CK_ULONG size
     if (rv != CKR_OK)
         return rv;
     module_unlock(module);
-    return CKR_RANDOM_SEED_NOT_SUPPORTED;
+    return !seed && size > 0 ? CKR_ARGUMENTS_BAD : CKR_RANDOM_SEED_NOT_SUPPORTED;
 }

@@ -19,7 +19,7 @@ struct SignOperation {
     gnutls_hash_hd_t running; /* mechanisms that hash */
     uint8_t raw[RAW_MAX];     /* others: what came so far */
     size_t raw_size;
-    bool is_multipart; /* C_SignUpdate was called */
+    OperationForm form;
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t signature_size;
 };
@@ -315,19 +315,23 @@ static CK_RV deliver(SignOperation *operation, unsigned char *signature, CK_ULON
     return CKR_OK;
 }
 
-/* Takes the operation out of its session. `single`: C_Sign, which does not mix with C_SignUpdate and C_SignFinal. */
-static CK_RV take_operation(CK_SESSION_HANDLE handle, bool single, Module **ret, SignOperation **ret_operation) {
+/* Takes the operation out of its session. */
+static CK_RV take_operation(CK_SESSION_HANDLE handle, OperationForm form, Module **ret, SignOperation **ret_operation) {
     Session *session;
     CK_RV rv = module_enter(handle, ret, &session);
 
     if (rv != CKR_OK)
         return rv;
-    if (!session->signing || (single && session->signing->is_multipart))
-        rv = CKR_OPERATION_NOT_INITIALIZED;
-    else
-        *ret_operation = TAKE_PTR(session->signing);
+    SignOperation *operation = TAKE_PTR(session->signing);
     module_unlock(*ret);
-    return rv;
+    if (!operation)
+        return CKR_OPERATION_NOT_INITIALIZED;
+    if (!operation_keeps_form(&operation->form, form)) {
+        sign_operation_free(operation);
+        return CKR_OPERATION_ACTIVE;
+    }
+    *ret_operation = operation;
+    return CKR_OK;
 }
 
 CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsigned char *signature,
@@ -336,7 +340,7 @@ CK_RV c_sign(CK_SESSION_HANDLE handle, unsigned char *data, CK_ULONG size, unsig
     Module *module;
     bool goes_on;
 
-    CK_RV rv = take_operation(handle, true, &module, &operation);
+    CK_RV rv = take_operation(handle, FORM_WHOLE, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     /* the data comes again with the call that has room for the signature: only then is it taken */
@@ -355,10 +359,9 @@ CK_RV c_sign_update(CK_SESSION_HANDLE handle, unsigned char *part, CK_ULONG size
     _cleanup_(sign_operation_free_p) SignOperation *operation = NULL;
     Module *module;
 
-    CK_RV rv = take_operation(handle, false, &module, &operation);
+    CK_RV rv = take_operation(handle, FORM_PARTS, &module, &operation);
     if (rv != CKR_OK)
         return rv;
-    operation->is_multipart = true;
     rv = take_part(operation, part, size);
     if (rv == CKR_OK)
         put_back(module, handle, TAKE_PTR(operation));
@@ -370,7 +373,7 @@ CK_RV c_sign_final(CK_SESSION_HANDLE handle, unsigned char *signature, CK_ULONG 
     Module *module;
     bool goes_on;
 
-    CK_RV rv = take_operation(handle, false, &module, &operation);
+    CK_RV rv = take_operation(handle, FORM_PARTS, &module, &operation);
     if (rv != CKR_OK)
         return rv;
     rv = deliver(operation, signature, signature_size, &goes_on);

@@ -93,11 +93,35 @@ class Programs(unittest.TestCase):
                 wait $!""")
             self.assertIn("olleh", output)
 
+    @needs("javac")
+    def test_java(self):
+        """SunPKCS11 signs with each kind of key, RSA in TLS 1.3 too."""
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "TlsClient.java")
+        output = self.run_beside(f"""
+            javac -d $SCRATCH {source}
+            printf 'name = identityd\nlibrary = %s\n' "$M" > $SCRATCH/token.cfg
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $SCRATCH/key -out $SCRATCH/cert \
+                -subj /CN=server -days 2 2>/dev/null
+            for identity in demo demo-p384 demo-rsa; do
+                for version in 2 3; do
+                    : > $SCRATCH/server
+                    openssl s_server -accept 127.0.0.1:0 -tls1_$version -Verify 3 -verify_return_error -CAfile $FAKE/ca.pem \
+                        -cert $SCRATCH/cert -key $SCRATCH/key -naccept 1 -rev < /dev/null > $SCRATCH/server 2>&1 &
+                    until port=$(sed -n 's/^ACCEPT 127.0.0.1:\\([0-9][0-9]*\\)$/\\1/p' $SCRATCH/server) && [ -n "$port" ]; do sleep 0.02; done
+                    echo "$identity TLSv1.$version $(java -cp $SCRATCH TlsClient $SCRATCH/token.cfg $identity $port TLSv1.$version)"
+                    wait $!
+                done
+            done""")
+        for identity in ("demo", "demo-p384", "demo-rsa"):
+            for version in ("TLSv1.2", "TLSv1.3"):
+                self.assertIn(f"{identity} {version} olleh\n", output)
+
     @needs("ssh-keygen")
     def test_ssh(self):
-        """ssh-keygen lists the keys, and ssh-agent signs with one."""
+        """ssh-keygen lists the keys, those of the identities alone, and ssh-agent signs with one."""
         output = self.run_beside("""
             ssh-keygen -D $M > $SCRATCH/keys
+            sed 's/[^ ]* [^ ]* */key of /' $SCRATCH/keys
             grep ' demo$' $SCRATCH/keys > $SCRATCH/demo.pub
             eval $(ssh-agent -P "$(dirname $(readlink -f $M))/*" -s) > $SCRATCH/agent
             trap 'kill $SSH_AGENT_PID' EXIT
@@ -106,6 +130,8 @@ class Programs(unittest.TestCase):
             ssh-keygen -Y sign -n file -f $SCRATCH/demo.pub $SCRATCH/text
             ssh-keygen -Y check-novalidate -n file -s $SCRATCH/text.sig < $SCRATCH/text""")
         self.assertIn("Good \"file\" signature with ECDSA key", output)
+        self.assertEqual(sorted(line for line in output.splitlines() if line.startswith("key of ")),
+                         ["key of demo", "key of demo-p384", "key of demo-rsa"])
 
     @needs("p11tool")
     def test_absent(self):

@@ -207,7 +207,14 @@ static void test_lengths_and_parts(void **state) {
     assert_int_equal(module->C_SignUpdate(session, data, 5), CKR_OK);
     assert_int_equal(module->C_SignUpdate(session, NULL, 0), CKR_OK);
     assert_int_equal(module->C_SignUpdate(session, data + 5, sizeof(message) - 5), CKR_OK);
-    assert_int_equal(module->C_Sign(session, data, 1, signature, &size), CKR_OPERATION_NOT_INITIALIZED); /* not mixed */
+    CK_SESSION_HANDLE mixing = open_session();
+    assert_int_equal(module->C_SignInit(mixing, &mechanism, key), CKR_OK);
+    assert_int_equal(module->C_SignUpdate(mixing, data, 5), CKR_OK);
+    assert_int_equal(module->C_Sign(mixing, data, 1, signature, &size), CKR_OPERATION_ACTIVE);
+    assert_int_equal(module->C_SignFinal(mixing, signature, &size), CKR_OPERATION_NOT_INITIALIZED);
+    assert_int_equal(module->C_SignInit(mixing, &mechanism, key), CKR_OK);
+    assert_int_equal(module->C_Sign(mixing, data, 1, NULL, &size), CKR_OK);
+    assert_int_equal(module->C_SignUpdate(mixing, data, 5), CKR_OPERATION_ACTIVE);
     assert_int_equal(module->C_SignFinal(session, NULL, &size), CKR_OK);
     size = 10;
     assert_int_equal(module->C_SignFinal(session, signature, &size), CKR_BUFFER_TOO_SMALL);

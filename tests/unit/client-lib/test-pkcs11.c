@@ -255,6 +255,11 @@ static void test_no_such_session(void **state) {
     assert_int_equal(module->C_SignUpdate(NO_SESSION, &byte, 1), CKR_SESSION_HANDLE_INVALID);
     assert_int_equal(module->C_SignFinal(NO_SESSION, &byte, &count), CKR_SESSION_HANDLE_INVALID);
     assert_int_equal(module->C_GenerateRandom(NO_SESSION, &byte, 1), CKR_SESSION_HANDLE_INVALID);
+    assert_int_equal(module->C_DigestInit(NO_SESSION, &mechanism), CKR_SESSION_HANDLE_INVALID);
+    /* what it does not do is no reason to take the session for one */
+    assert_int_equal(module->C_CreateObject(NO_SESSION, NULL, 0, &count), CKR_SESSION_HANDLE_INVALID);
+    assert_int_equal(module->C_GenerateKey(NO_SESSION, &mechanism, NULL, 0, &count), CKR_SESSION_HANDLE_INVALID);
+    assert_int_equal(module->C_InitToken(NO_SESSION, NULL, 0, NULL), CKR_SLOT_ID_INVALID);
 }
 
 static void test_random(void **state) {
@@ -266,6 +271,7 @@ static void test_random(void **state) {
     assert_int_equal(module->C_GenerateRandom(session, NULL, 4), CKR_ARGUMENTS_BAD);
     assert_int_equal(module->C_GenerateRandom(session, NULL, 0), CKR_OK);
     assert_int_equal(module->C_SeedRandom(session, data, 4), CKR_RANDOM_SEED_NOT_SUPPORTED);
+    assert_int_equal(module->C_SeedRandom(session, NULL, 4), CKR_ARGUMENTS_BAD);
 }
 
 /* ---- objects ---- */
