@@ -106,6 +106,32 @@ typedef enum Received {
     RECEIVED_ANSWER = 3, /* in `ret`, not checked beyond its header */
 } Received;
 
+/* identityd refuses what was asked. */
+static int refused(Connection *connection, const Packet *packet) {
+    if (packet->fd_count > 0)
+        return violated(connection, "descriptors beside an error");
+    return client_error(client_errno_of_kind((FailureKind) packet->header.status), "%.*s", (int) packet->payload.size,
+                        packet->payload.size ? (const char *) packet->payload.data : "");
+}
+
+/* An answer to what whoever had the handle before has asked: of its States we learn, its signatures are none of ours.
+ */
+static int receive_others(Connection *connection, const Packet *packet) {
+    int r;
+
+    switch (packet->header.type) {
+    case HANDLE_STATE:
+        r = packet->header.status != 0 ? refused(connection, packet) : take_state(connection, packet);
+        return r < 0 ? r : RECEIVED_STATE;
+    case HANDLE_SIGN_TRANSCRIPT | HANDLE_ANSWER:
+    case HANDLE_SIGN_MESSAGE | HANDLE_ANSWER:
+    case HANDLE_SIGN_DIGEST | HANDLE_ANSWER:
+        return RECEIVED_LATE;
+    default:
+        return violated(connection, "an answer of no known type");
+    }
+}
+
 /* Receives one packet and does what it says, but for the answer to `waiting_for` (0: none). A Received, or negative. */
 static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
     _cleanup_packet_ Packet packet = PACKET_INIT;
@@ -127,6 +153,8 @@ static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
         return header->type != HANDLE_STATE                ? violated(connection, "an answer without a serial number")
                : (r = take_state(connection, &packet)) < 0 ? r
                                                            : RECEIVED_STATE;
+    if (connection->adopting)
+        return receive_others(connection, &packet);
     if (waiting_for != 0 && header->serial == waiting_for) {
         *ret = packet;
         packet = PACKET_INIT;
@@ -190,12 +218,8 @@ static int take_answer(Connection *connection, const ConnectionRequest *request,
 
     if (header->type != (request->type | HANDLE_ANSWER))
         return violated(connection, "an answer of another type");
-    if (header->status != 0) {
-        if (packet->fd_count > 0)
-            return violated(connection, "descriptors beside an error");
-        return client_error(client_errno_of_kind((FailureKind) header->status), "%.*s", (int) packet->payload.size,
-                            packet->payload.size ? (const char *) packet->payload.data : "");
-    }
+    if (header->status != 0)
+        return refused(connection, packet);
     if (header->type == HANDLE_STATE)
         return take_state(connection, packet);
     if (packet->fd_count > 0)
@@ -269,14 +293,40 @@ static int set_flags(ConnectionLine *line) {
     return 0;
 }
 
-int connection_begin(Connection *connection, int fd, uint64_t deadline) {
+/* Not a word on it: whoever speaks first on a handle that was opened by a unit: rule proves to be who opened it, so
+ * that a stranger could have us do that. */
+static int wait_for_state(Connection *connection, uint64_t deadline) {
+    int r;
+
+    do {
+        Packet unused = PACKET_INIT;
+        r = wait_for(connection, POLLIN, deadline);
+        if (r == -ETIMEDOUT)
+            return client_error(r, "no State came on the credential handle: whoever had it before has read it, and is "
+                                   "to send GetState and leave the answer to whom it passes the handle on to");
+        if (r >= 0)
+            r = receive(connection, 0, &unused);
+    } while (r >= 0 && r != RECEIVED_STATE);
+    for (unsigned i = 0; r > 0 && i < PROCESS_PACKETS_MAX; i++) {
+        Packet unused = PACKET_INIT;
+        r = receive(connection, 0, &unused);
+    }
+    return r < 0 ? r : 0;
+}
+
+static int begin(Connection *connection, int fd, uint64_t deadline, bool adopt) {
     const ConnectionLine before = connection->line;
 
     connection->line = (ConnectionLine) { .fd = fd };
     int r = connection_check_socket(fd);
     if (r >= 0)
         r = set_flags(&connection->line);
-    if (r >= 0)
+    if (r >= 0 && adopt) {
+        connection->adopting = true;
+        r = wait_for_state(connection, deadline);
+        connection->adopting = false;
+        next_serial(connection);
+    } else if (r >= 0)
         r = connection_ask(connection, &(ConnectionRequest) { .type = HANDLE_GET_STATE, .deadline = deadline }, NULL);
     if (r < 0) {
         if (connection->line.fd >= 0)
@@ -284,4 +334,12 @@ int connection_begin(Connection *connection, int fd, uint64_t deadline) {
         connection->line = before;
     }
     return r;
+}
+
+int connection_begin(Connection *connection, int fd, uint64_t deadline) {
+    return begin(connection, fd, deadline, false);
+}
+
+int connection_adopt(Connection *connection, int fd, uint64_t deadline) {
+    return begin(connection, fd, deadline, true);
 }

@@ -23,6 +23,7 @@ typedef struct ConnectionLine {
 
 typedef struct Connection {
     ConnectionLine line;
+    bool adopting; /* what others have asked may still be answered */
     ConnectionState on_state;
     void *userdata;
     PacketBuffer buffer;
@@ -46,6 +47,11 @@ typedef struct ConnectionAnswer {
  * as connection_ask: `fd` is closed then, and the line is as it was before. The earlier line's descriptor is not
  * closed. */
 int connection_begin(Connection *connection, int fd, uint64_t deadline);
+
+/* The same for a descriptor that came from elsewhere, on which nothing is said: takes the State that is there to be
+ * read, or comes until `deadline`, unasked or as an answer to whoever had the handle before, and all that is there
+ * behind it. -ETIMEDOUT: none came. */
+int connection_adopt(Connection *connection, int fd, uint64_t deadline);
 
 /* Takes what has come without waiting; States go to `on_state`. 0; -EPIPE: closed by identityd, or by the program;
  * -EBADMSG: what came is not the protocol; the line is dead after both. */

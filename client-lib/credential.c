@@ -254,9 +254,16 @@ _public_ int identityd_credential_from_fd(int fd, identityd_credential **ret) {
     credential = credential_new();
     if (!credential)
         return client_errno(-ENOMEM, "taking over a credential handle");
-    int r = connection_begin(&credential->connection, TAKE_FD(taken), seconds_from_now(OPEN_SECONDS));
+    int r = connection_adopt(&credential->connection, TAKE_FD(taken), seconds_from_now(OPEN_SECONDS));
     if (r < 0)
         return client_error_prefix(r, "taking over a credential handle");
+    if (credential->snapshot->is_unproved)
+        return client_error(
+            -EPERM,
+            "taking over a credential handle of %s: it was opened by a unit: rule, and the process that "
+            "opened it has not spoken on it. Whoever speaks first vouches for it, and that is that "
+            "process: it is to send GetState before it passes the handle on",
+            credential->identity);
     *ret = TAKE_PTR(credential);
     return 0;
 }

@@ -144,6 +144,9 @@ static int take_field(StateReader *reader, uint16_t tag, BytesView value) {
         return tlv_value_u32(value, &snapshot->oldest) < 0 ? malformed("the oldest generation") : 0;
     case HANDLE_STATE_EARLIER:
         return take_earlier(snapshot, value);
+    case HANDLE_STATE_UNPROVED:
+        snapshot->is_unproved = true;
+        return 0;
     case HANDLE_STATE_FILES:
         reader->files = value;
         return 0;

@@ -7,6 +7,8 @@
  * till then descriptors of ours are on their way to it. */
 #include "signing/signing-internal.h"
 
+#include "common/tlv.h"
+
 #include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
@@ -178,10 +180,13 @@ int handle_show(Handle *handle, const ServedIdentity *identity) {
     int r = served_state(identity, &view, &state);
     if (r < 0)
         return r;
+    if (handle->first_sender != 0)
+        r = tlv_append(&state.body, HANDLE_STATE_UNPROVED, (BytesView) { NULL, 0 });
     const PacketHeader header = { .type = HANDLE_STATE,
                                   .serial = handle->state_serial,
                                   .generation = identity->generation };
-    r = packet_send(handle->socket, &header, bytes_view(&state.body), state.fds, state.fd_count);
+    if (r >= 0)
+        r = packet_send(handle->socket, &header, bytes_view(&state.body), state.fds, state.fd_count);
     bytes_clear(&state.body);
     if (r < 0)
         return r;

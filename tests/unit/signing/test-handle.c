@@ -338,6 +338,27 @@ static bool has_answer(int fd) {
     return result;
 }
 
+/* Whoever is passed a handle can see that its opener has not spoken, and, once that is done, nothing of it. */
+static void what_is_unproved_says_so(void **state) {
+    static const uint8_t unproved[] = { HANDLE_STATE_UNPROVED, 0, 0, 0, 0, 0 };
+    Bench *bench = *state;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(open_for(bench, fds[0], getpid(), getpid()), 0);
+    for (uint32_t serial = 0; serial < 2; serial++) {
+        if (serial > 0)
+            holder_send(fds[1], HANDLE_GET_STATE, serial, 0, 0, bytes_view_string(""));
+        assert_true(holder_receive(fds[1], &answer));
+        assert_int_equal(answer.serial, serial);
+        assert_true(answer.size > sizeof unproved);
+        bool says_so = memcmp(answer.payload + answer.size - sizeof unproved, unproved, sizeof unproved) == 0;
+        assert_int_equal(says_so, serial == 0);
+        answer_clear(&answer);
+    }
+    close(fds[1]);
+}
+
 static void the_first_sender_is_checked(void **state) {
     Bench *bench = *state;
     const int on = 1;
@@ -424,6 +445,7 @@ int main(void) {
         cmocka_unit_test(refusals_are_named),
         cmocka_unit_test(a_blocked_identity_signs_nothing),
         cmocka_unit_test(only_changes_are_pushed),
+        cmocka_unit_test(what_is_unproved_says_so),
         cmocka_unit_test(the_first_sender_is_checked),
         cmocka_unit_test(many_requests_are_answered_in_order),
         cmocka_unit_test(a_shut_down_holder_still_gets_its_answers),
