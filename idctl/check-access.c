@@ -124,11 +124,31 @@ static void tell(const IdentityConfig *config, const AccessRule *rule, Findings 
                  "[Access] %s: there is no %s \"%s\"", purposes, kinds[rule->kind].word, rule->name);
 }
 
+/* The usual number; what the kernel of the device has in its place is not asked for here. */
+static bool stands_for_many(const AccessRule *rule) {
+    return (rule->kind == ACCESS_RULE_USER &&
+            (strcmp(rule->name, "nobody") == 0 || strcmp(rule->name, "65534") == 0)) ||
+           (rule->kind == ACCESS_RULE_GROUP && (strcmp(rule->name, "nogroup") == 0 ||
+                                                strcmp(rule->name, "nobody") == 0 || strcmp(rule->name, "65534") == 0));
+}
+
+static void tell_many(const IdentityConfig *config, const AccessRule *rule, Findings *findings) {
+    findings_add(findings, (FindingAbout) { "access", config->name }, FINDING_WARNING,
+                 "Give the program a user or group of its own: this rule admits nobody where identityd runs with "
+                 "PrivateUsers=, as its unit has it.",
+                 "[Access]: %s:%s stands for everybody whom a user namespace does not map", kinds[rule->kind].word,
+                 rule->name);
+}
+
 void check_access(const IdentityConfig *config, const AccessDirectory *directory, Findings *findings) {
     for (size_t purpose = 0; purpose < _PURPOSE_COUNT; purpose++)
         for (size_t i = 0; i < config->access[purpose].count; i++) {
             const AccessRule *rule = &config->access[purpose].rules[i];
-            if (!is_told(config, purpose, i) && exists(rule, directory) == EXISTS_NOT)
+            if (is_told(config, purpose, i))
+                continue;
+            if (stands_for_many(rule))
+                tell_many(config, rule, findings);
+            else if (exists(rule, directory) == EXISTS_NOT)
                 tell(config, rule, findings);
         }
 }

@@ -2,6 +2,7 @@
 /* idctl check: everything that is known to go wrong, each with a verdict and an advice. */
 #include "common/names.h"
 #include "idctl/check-daemon.h"
+#include "idctl/check-limits.h"
 #include "idctl/output.h"
 #include "idctl/verbs.h"
 
@@ -69,6 +70,14 @@ static bool check_identities(Bus *bus, const Listing *running, Check *check) {
         found = true;
     }
     return found;
+}
+
+static void check_unit(Bus *bus, Check *check) {
+    UnitLimits limits;
+    int r = unit_limits_of_identityd(bus->bus, &limits);
+
+    if (check->config.daemon)
+        check_limits(check->config.daemon, r < 0 ? NULL : &limits, &check->findings);
 }
 
 /* Without identityd that is what is found. False: identityd is there, and the wanted identity is nowhere. */
@@ -153,8 +162,10 @@ static ExitCode check_run(const Command *command) {
         return EXIT_FAILED;
     }
     bool known = !check.identity || is_in(check.config.names, check.identity);
-    if (bus.bus)
+    if (bus.bus) {
+        check_unit(&bus, &check);
         known = check_running(&bus, &check);
+    }
     if (!known) {
         complain("there is no identity \"%s\".", check.identity);
         return EXIT_NOT_FOUND;

@@ -156,6 +156,21 @@ def check_neighbours(directory):
     return faults
 
 
+def check_limits(directory):
+    """identityd.service has what the code reckons, and no service is without bounds."""
+    budget = subprocess.run([os.path.join(BUILD, "tests/system/budget")], capture_output=True, text=True, check=True).stdout.split()
+    faults = []
+    for unit in (unit for unit in UNITS if unit.endswith(".service")):
+        with open(os.path.join(directory, unit), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        for limit in ("LimitNOFILE=", "MemoryMax=", "TasksMax="):
+            if sum(line.startswith(limit) for line in lines) != 1:
+                faults.append(f"{unit} has no {limit}")
+        if unit == "identityd.service":
+            faults += [f"{unit} has another {line.split('=')[0]}= than {line}" for line in budget if line not in lines]
+    return faults if len(budget) == 3 else faults + [f"the budget is {budget}"]
+
+
 def check_sysusers(prefix):
     with tempfile.TemporaryDirectory() as root:
         os.mkdir(os.path.join(root, "etc"))
@@ -181,6 +196,7 @@ def check_all(prefix, directory):
         faults += check_exposure(directory)
         faults += check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))
         faults += check_neighbours(directory)
+        faults += check_limits(directory)
         faults += check_sysusers(prefix)
     return faults + check_catalog(os.path.join(SOURCE, "units/identityd.catalog"),
                                   os.path.join(SOURCE, "daemon/device/log.h"))
@@ -208,6 +224,11 @@ def self_test(prefix, directory):
     socket = os.path.join(directory, "identityd-fetch.socket")
     edit(socket, "MaxConnections=16", "MaxConnections=7")
     assert len(check_places(directory, os.path.join(SOURCE, "daemon/work/job.h"))) == 1
+    assert not check_limits(directory)
+    edit(service, "LimitNOFILE=8192", "LimitNOFILE=8191")
+    edit(enroller, "MemoryMax=128M\n", "")
+    faults = check_limits(directory)
+    assert len(faults) == 2 and "LimitNOFILE=8192" in faults[0] + faults[1] and "MemoryMax=" in faults[0] + faults[1], faults
     edit(os.path.join(directory, "identityd-ready@.target"), "After=", "Before=")
     assert len(check_order(directory)) == 1
     edit(service, "ProtectHome=yes", "ProtectHome=perhaps")

@@ -291,6 +291,15 @@ static void test_access(void **state) {
     rules(&config.access[PURPOSE_DATA_RAW], "unit:nobody-such.service");
     check_access(&config, &directory, &findings);
     expect_only(&findings, FINDING_WARNING, "data-raw=: there is no unit \"nobody-such.service\"", "install the unit");
+    access_rules_clear(&config.access[PURPOSE_DATA_RAW]);
+    /* What stands for everybody whom a user namespace does not map is nobody, whether or not it has an entry. */
+    static const char *const many[] = { "user:nobody", "user:65534", "group:nogroup", "group:nobody", "group:65534" };
+    for (size_t i = 0; i < ARRAY_LENGTH(many); i++) {
+        rules(&config.access[PURPOSE_DATA_RAW], many[i]);
+        check_access(&config, &directory, &findings);
+        expect_only(&findings, FINDING_WARNING, many[i], "a user or group of its own");
+        access_rules_clear(&config.access[PURPOSE_DATA_RAW]);
+    }
     const AccessDirectory system = access_directory_system(NULL);
     rules(&config.access[PURPOSE_DATA_RAW], "user:root user:nobody-has-this-name group:root");
     check_access(&config, &system, &findings); /* nobody is asked about the unit */

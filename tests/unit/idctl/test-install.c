@@ -115,6 +115,28 @@ static void test_install_refused(void **state) {
     assert_string_equal(lab->service->out.text, "");
 }
 
+static void refuse_once(Service *service, const char *member) {
+    if (strcmp(member, "InstallCertificate") == 0 && strchr(service->asked, ';') != strrchr(service->asked, ';'))
+        service->answers.refused = NULL;
+}
+
+/* What identityd did not keep while polkit was asked is sent once more, and not without end. */
+static void test_install_again(void **state) {
+    const Lab *lab = *state;
+    ServiceAnswers answers = ready;
+
+    answers.refused = "InstallCertificate";
+    answers.error = "org.identityd1.Error.SendAgain";
+    answers.message = "send it again";
+    assert_int_equal(service_run(lab->service, &answers, "install x chain.pem"), EXIT_FAILED);
+    assert_string_equal(lab->service->asked, "InstallCertificate leaf first, 2;InstallCertificate leaf first, 2;");
+    expect_err(lab->service, ": cannot install the certificate: send it again.\n");
+    answers.before_reply = refuse_once;
+    assert_int_equal(service_run(lab->service, &answers, "install x chain.pem"), EXIT_OK);
+    assert_string_equal(lab->service->asked, "InstallCertificate leaf first, 2;InstallCertificate leaf first, 2;");
+    expect_out(lab->service, "x: ready, generation 2");
+}
+
 static int setup(void **state) {
     Lab *lab = calloc(1, sizeof *lab);
     const unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
@@ -145,10 +167,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_request_refused),
-        cmocka_unit_test(test_install),
-        cmocka_unit_test(test_install_refused),
+        cmocka_unit_test(test_request),         cmocka_unit_test(test_request_refused), cmocka_unit_test(test_install),
+        cmocka_unit_test(test_install_refused), cmocka_unit_test(test_install_again),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
