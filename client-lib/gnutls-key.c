@@ -63,7 +63,7 @@ static int transcript_request(const KeyContext *context, BytesView digest, SignR
     if (r == -ENOMSG)
         return client_error(-EPERM,
                             "a %s credential signs TLS 1.3 handshakes of its side in sessions begun with "
-                            "identityd_gnutls_session_begin(), and nothing else: this needs the purpose digest",
+                            "identityd_gnutls_session_begin(), and nothing else: this is none",
                             purpose_to_string(context->key.snapshot->purpose));
     if (r < 0)
         return client_errno(r, "reading the TLS transcript");

@@ -131,7 +131,7 @@ static int check_fits(gnutls_session_t tls, const Session *session, Purpose purp
         return 0;
     if (gnutls_protocol_get_version(tls) != GNUTLS_TLS1_3)
         return client_error(-EPERM,
-                            "the peer speaks %s: a %s credential signs TLS 1.3 only, others need the purpose digest",
+                            "the peer speaks %s: a %s credential signs TLS 1.3 only, so the peer has to speak that",
                             gnutls_protocol_get_name(gnutls_protocol_get_version(tls)), purpose_to_string(purpose));
     if (transcript_side(session->transcript, &side) < 0 ||
         purpose != (side == TLS_SIDE_SERVER ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT))
