@@ -384,7 +384,8 @@ http {{
 
     @needs("haproxy")
     def test_haproxy(self):
-        """As a server, and as a client of its back end; it looks for the key beside the certificate under NAME.key."""
+        """As a server, where it looks for the key beside the certificate under NAME.key; and as a client of its back end, with both
+        in one file."""
         port, other = free_port(), free_port()
         for link, target in (("demo.pem", chain("demo")), ("demo.pem.key", key("demo"))):
             path = os.path.join(self.directory, link)
@@ -400,7 +401,7 @@ frontend tls
     http-request return status 200
 listen plain
     bind 127.0.0.1:{other}
-    server peer 127.0.0.1:{self.peer.port} ssl crt {self.directory}/demo.pem ca-file {self.certificate} verifyhost localhost
+    server peer 127.0.0.1:{self.peer.port} ssl crt {published("demo", "identity.pem")} ca-file {self.certificate} verifyhost localhost
 """), port=port)
         self.server(port, lambda: process.send_signal(signal.SIGUSR2))
         self.peer.seen = None
