@@ -4,6 +4,7 @@
 #include "client-lib/connection.h"
 #include "common/handle-protocol.h"
 #include "identityd/identityd.h"
+#include "wire.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,115 +21,15 @@
 
 #include <cmocka.h>
 
-typedef struct Raw {
-    uint8_t bytes[70000];
-    size_t size;
-} Raw;
-
-typedef struct Wire {
-    int ours, theirs; /* `ours` is the holder's end */
-} Wire;
-
-static Wire wire_new(void) {
-    int fds[2], size = 1 << 20;
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-    return (Wire) { fds[0], fds[1] };
-}
-
-static void put(Raw *raw, const void *data, size_t size) {
-    memcpy(raw->bytes + raw->size, data, size);
-    raw->size += size;
-}
-
-static void put_number(Raw *raw, uint64_t value, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        raw->bytes[raw->size++] = (uint8_t) (value >> 8 * i);
-}
-
-static void header(Raw *raw, uint8_t type, uint16_t status, uint32_t serial, uint32_t generation) {
-    put_number(raw, 1, 1);
-    put_number(raw, type, 1);
-    put_number(raw, status, 2);
-    put_number(raw, serial, 4);
-    put_number(raw, generation, 4);
-    put_number(raw, 0, 4);
-}
-
-static void field(Raw *raw, uint16_t tag, const void *value, size_t size) {
-    put_number(raw, tag, 2);
-    put_number(raw, size, 4);
-    put(raw, value, size);
-}
-
-static void state_fields(Raw *raw) {
-    field(raw, HANDLE_STATE_IDENTITY, "mqtt", 4);
-    field(raw, HANDLE_STATE_PURPOSE, "data-raw", 8);
-    field(raw, HANDLE_STATE_STATE, "ready", 5);
-}
-
-static void good_state(Raw *raw, uint32_t serial) {
-    raw->size = 0;
-    header(raw, HANDLE_STATE, 0, serial, 1);
-    state_fields(raw);
-}
-
-static void send_with(int socket, const Raw *raw, const int *fds, size_t count) {
-    struct iovec part = { (void *) (uintptr_t) raw->bytes, raw->size };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * 16)];
-    } control = { .bytes = { 0 } };
-
-    if (count > 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
-    }
-    assert_int_equal(sendmsg(socket, &message, 0), raw->size);
-}
-
-static void send_raw(int socket, const Raw *raw) {
-    send_with(socket, raw, NULL, 0);
-}
-
-static int memfd_with(const char *text, unsigned seals) {
-    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-    return fd;
-}
-
-#define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-static unsigned count_descriptors(void) {
-    DIR *directory = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    assert_non_null(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 /* ---- the first State ---- */
 
 /* Sends `raw` as the answer to the first question and expects `r`. */
-static void expect_open(const Raw *raw, const int *fds, size_t count, int expected) {
+static void expect_open(const Raw *packet, const int *fds, size_t count, int expected) {
     unsigned before = count_descriptors();
     identityd_credential *credential = NULL;
     Wire wire = wire_new();
 
-    send_with(wire.theirs, raw, fds, count);
+    send_with(wire.theirs, packet, fds, count);
     int r = identityd_credential_from_fd(wire.ours, &credential);
     if (r != expected)
         fail_msg("%d instead of %d: %s", r, expected, identityd_last_error());
@@ -138,8 +39,6 @@ static void expect_open(const Raw *raw, const int *fds, size_t count, int expect
     close(wire.theirs);
     assert_int_equal(count_descriptors(), before);
 }
-
-static Raw raw;
 
 static void test_good(void **state) {
     good_state(&raw, 1);
@@ -338,27 +237,6 @@ static void test_large_files(void **state) {
 
 /* ---- answers ---- */
 
-static identityd_credential *open_wire(Wire *ret) {
-    identityd_credential *credential = NULL;
-
-    *ret = wire_new();
-    good_state(&raw, 1);
-    send_raw(ret->theirs, &raw);
-    assert_int_equal(identityd_credential_from_fd(ret->ours, &credential), 0);
-    return credential;
-}
-
-/* The library's next question has serial 2. */
-static int sign_now(identityd_credential *credential) {
-    uint8_t signature[IDENTITYD_SIGNATURE_MAX];
-    size_t size = 0;
-
-    int r = identityd_sign_message(credential, 1, 0x0403, "x", 1, signature, &size);
-    if (r >= 0)
-        assert_true(size > 0 && size <= sizeof(signature));
-    return r;
-}
-
 static void expect_answer(const int *fds, size_t count, int expected) {
     Wire wire;
     Raw answer = raw;
@@ -374,14 +252,6 @@ static void expect_answer(const int *fds, size_t count, int expected) {
     }
     identityd_credential_free(credential);
     close(wire.theirs);
-}
-
-static void answer(uint8_t type, uint16_t status, uint32_t serial, size_t size) {
-    static const uint8_t bytes[65536];
-
-    raw.size = 0;
-    header(&raw, type, status, serial, 1);
-    put(&raw, bytes, size);
 }
 
 static void test_answers(void **state) {
@@ -471,157 +341,6 @@ static void test_another_identity_later(void **state) {
     close(wire.theirs);
 }
 
-/* ---- handles that come from elsewhere ---- */
-
-static void expect_silence(const Wire *wire) {
-    char byte;
-
-    assert_int_equal(recv(wire->theirs, &byte, 1, MSG_DONTWAIT), -1);
-    assert_int_equal(errno, EAGAIN);
-}
-
-/* Whoever speaks first vouches for who opened it: we never do. */
-static void test_never_speaks_first(void **state) {
-    identityd_credential *credential = NULL;
-    Wire wire = wire_new();
-
-    good_state(&raw, 0);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(identityd_credential_from_fd(wire.ours, &credential), 0);
-    assert_int_equal(identityd_credential_process(credential), 0);
-    expect_silence(&wire);
-    identityd_credential_free(credential);
-    close(wire.theirs);
-}
-
-static void send_unproved(const Wire *wire) {
-    good_state(&raw, 0);
-    field(&raw, HANDLE_STATE_UNPROVED, "", 0);
-    send_raw(wire->theirs, &raw);
-}
-
-static void test_unproved(void **state) {
-    identityd_credential *credential = NULL;
-    Wire wire = wire_new();
-
-    send_unproved(&wire);
-    assert_int_equal(identityd_credential_from_fd(wire.ours, &credential), -EPERM);
-    assert_null(credential);
-    assert_non_null(strstr(identityd_last_error(), "it is to send GetState before it passes the handle on"));
-    assert_int_equal(recv(wire.theirs, raw.bytes, 1, MSG_DONTWAIT), 0); /* closed without a word */
-    close(wire.theirs);
-    /* Its opener has spoken, and left the answers. */
-    wire = wire_new();
-    send_unproved(&wire);
-    answer(0x83, 0, 5, 70);
-    send_raw(wire.theirs, &raw);
-    good_state(&raw, 9);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(identityd_credential_from_fd(wire.ours, &credential), 0);
-    expect_silence(&wire);
-    answer(0x83, 0, 2, 70);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(sign_now(credential), 0);
-    identityd_credential_free(credential);
-    close(wire.theirs);
-}
-
-static void test_closed(void **state) {
-    identityd_credential *credential = NULL;
-    Wire wire = wire_new();
-
-    close(wire.theirs);
-    assert_int_equal(identityd_credential_from_fd(wire.ours, &credential), -EPIPE);
-    credential = open_wire(&wire);
-    close(wire.theirs);
-    assert_int_equal(sign_now(credential), -EPIPE); /* and no SIGPIPE */
-    identityd_credential_free(credential);
-}
-
-/* ---- never answers: the connection alone, where the deadline is a parameter ---- */
-
-static int drop_state(identityd_snapshot *snapshot, void *userdata) {
-    identityd_snapshot_free(snapshot);
-    return 0;
-}
-
-static void test_never_answers(void **state) {
-    Connection *connection = calloc(1, sizeof(*connection));
-    uint8_t signature[IDENTITYD_SIGNATURE_MAX];
-    ConnectionAnswer result = { .data = signature };
-    Wire wire = wire_new();
-
-    connection->line.fd = -1;
-    connection->on_state = drop_state;
-    uint64_t start = connection_now();
-    assert_int_equal(connection_begin(connection, dup(wire.ours), start + 50000), -ETIMEDOUT);
-    assert_int_equal(connection->line.fd, -1);
-    assert_true(connection_now() - start >= 50000);
-    /* One that came from elsewhere, and whose State somebody has read. */
-    assert_int_equal(recv(wire.theirs, raw.bytes, sizeof raw.bytes, MSG_DONTWAIT), 16);
-    answer(0x83, 0, 7, 10);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(connection_adopt(connection, dup(wire.ours), connection_now() + 50000), -ETIMEDOUT);
-    assert_int_equal(connection->line.fd, -1);
-    assert_non_null(strstr(identityd_last_error(), "is to send GetState and leave the answer"));
-    expect_silence(&wire);
-
-    good_state(&raw, 1);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 1000000), 0);
-    ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE,
-                                  .generation = 1,
-                                  .scheme = 0x0403,
-                                  .payload = { (const uint8_t *) "x", 1 },
-                                  .deadline = connection_now() + 20000 };
-    assert_int_equal(connection_ask(connection, &request, &result), -ETIMEDOUT); /* serial 2 */
-    request.deadline = connection_now() + 20000;
-    assert_int_equal(connection_ask(connection, &request, &result), -ETIMEDOUT); /* serial 3 */
-    /* the late answers are not taken for that to the next question */
-    answer(0x83, 0, 2, 10);
-    send_raw(wire.theirs, &raw);
-    answer(0x83, 0, 3, 11);
-    send_raw(wire.theirs, &raw);
-    answer(0x83, 0, 4, 12);
-    send_raw(wire.theirs, &raw);
-    request.deadline = connection_now() + 1000000;
-    assert_int_equal(connection_ask(connection, &request, &result), 0);
-    assert_int_equal(result.size, 12);
-    /* and once that is answered, they would be a fault */
-    answer(0x83, 0, 3, 11);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(connection_process(connection), -EBADMSG);
-    connection_hang_up(&connection->line);
-    free(connection);
-    close(wire.theirs);
-}
-
-/* States without end do not keep a question waiting beyond its deadline, nor process() for ever. */
-static void test_flood(void **state) {
-    Connection *connection = calloc(1, sizeof(*connection));
-    Wire wire = wire_new();
-
-    connection->line.fd = -1;
-    connection->on_state = drop_state;
-    good_state(&raw, 1);
-    send_raw(wire.theirs, &raw);
-    assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 1000000), 0);
-    good_state(&raw, 0);
-    assert_int_equal(fcntl(wire.theirs, F_SETFL, O_NONBLOCK), 0);
-    unsigned sent = 0;
-    while (send(wire.theirs, raw.bytes, raw.size, 0) > 0)
-        sent++;
-    assert_true(sent > 64);
-    assert_int_equal(connection_process(connection), 0);
-    assert_int_equal(send(wire.theirs, raw.bytes, raw.size, 0), raw.size); /* something was taken … */
-    assert_true(connection_is_alive(connection));
-    ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE, .generation = 1, .scheme = 0x0403, .deadline = 1 };
-    assert_int_equal(connection_ask(connection, &request, NULL), -ETIMEDOUT);
-    connection_hang_up(&connection->line);
-    free(connection);
-    close(wire.theirs);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
@@ -640,11 +359,6 @@ int main(void) {
         cmocka_unit_test(test_states_between),
         cmocka_unit_test(test_unasked_garbage),
         cmocka_unit_test(test_another_identity_later),
-        cmocka_unit_test(test_never_speaks_first),
-        cmocka_unit_test(test_unproved),
-        cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_never_answers),
-        cmocka_unit_test(test_flood),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
