@@ -302,10 +302,14 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
                                     packet->payload };
     r = purpose_check(&question, &digest, ret_failure);
     if (r >= 0) {
+        bool was_loaded = tpm_key_is_loaded(signing->tpm, generation->key);
         uint64_t begun = thread_busy_begin(signing);
         r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest.bytes, digest.size },
                          ret_signature, ret_size, ret_failure);
-        thread_count_latency(signing, thread_busy_end(signing) - begun);
+        uint64_t took = thread_busy_end(signing) - begun;
+        thread_count_latency(signing, took);
+        if (r >= 0 && !was_loaded)
+            (void) share_cost(&signing->usual_load, took);
     }
     if (r < 0)
         return failure_prefix(ret_failure, r, "identity %s", handle->identity->name);

@@ -68,7 +68,8 @@ struct Signing {
     ServedSet served;
     Shares shares;
     User *users;
-    JobLine own_jobs; /* that go first */
+    JobLine own_jobs;    /* that go first */
+    uint64_t usual_load; /* µs: of a signature for which a key had to be loaded, as share_cost has it */
     sd_event_source *turn;
     Handle *lingering; /* closed, and not read to the end */
     Closer *closer;

@@ -100,6 +100,10 @@ static int load(Tpm *tpm, const TpmKey *key, LoadedKey **ret, Failure *ret_failu
     return failure_set(ret_failure, -EBUSY, FAILURE_INTERNAL, "TPM: no place for a loaded key");
 }
 
+bool tpm_key_is_loaded(Tpm *tpm, const TpmKey *key) {
+    return tpm_loaded_find(tpm, key) != NULL;
+}
+
 void tpm_key_unload(Tpm *tpm, const TpmKey *key) {
     LoadedKey *loaded = tpm->esys ? tpm_loaded_find(tpm, key) : NULL;
 

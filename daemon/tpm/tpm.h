@@ -93,6 +93,9 @@ int tpm_key_create_under(Tpm *tpm, KeyAlgorithm algorithm, BytesView parent_name
 int tpm_key_sign(Tpm *tpm, const TpmKey *key, const SignatureScheme *scheme, BytesView digest,
                  uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size, Failure *ret_failure);
 
+/* Whether a signature by it needs no load, as far as is known without asking the TPM. */
+bool tpm_key_is_loaded(Tpm *tpm, const TpmKey *key);
+
 /* Flushes a key if it is loaded: nobody will need it again. */
 void tpm_key_unload(Tpm *tpm, const TpmKey *key);
 

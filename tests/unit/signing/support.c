@@ -72,6 +72,7 @@ static void on_trouble(const Failure *failure, void *userdata) {
 typedef struct BenchOptions {
     bool rsa, faults;
     uint64_t grace;
+    size_t slots; /* 0: as many as there are */
 } BenchOptions;
 
 static int start(void **state, const BenchOptions *wanted) {
@@ -84,7 +85,8 @@ static int start(void **state, const BenchOptions *wanted) {
     snprintf(faults, sizeof(faults), "%s:%s/faults,%s", TCTI_FAULT_PATH, swtpm_directory(bench->swtpm),
              swtpm_tcti(bench->swtpm));
     Tpm *tpm = NULL;
-    const TpmOptions options = { .tcti = wanted->faults ? faults : swtpm_tcti(bench->swtpm) };
+    const TpmOptions options = { .tcti = wanted->faults ? faults : swtpm_tcti(bench->swtpm),
+                                 .loaded_keys_max = wanted->slots };
     const SigningCallbacks callbacks = { on_closed, on_failed, on_used, on_unused, on_trouble, bench, wanted->grace };
     assert_int_equal(tpm_new(&options, &tpm), 0);
     for (unsigned i = 0; i < (wanted->rsa ? 3 : 2); i++)
@@ -115,6 +117,10 @@ int bench_start_with_grace(void **state, uint64_t grace) {
 
 int bench_start_with_faults(void **state) {
     return start(state, &(BenchOptions) { .rsa = true, .faults = true });
+}
+
+int bench_start_with_one_slot(void **state) {
+    return start(state, &(BenchOptions) { .rsa = true, .faults = true, .slots = 1 });
 }
 
 int bench_stop(void **state) {

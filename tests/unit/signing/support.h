@@ -35,7 +35,8 @@ typedef struct Bench {
 int bench_start(void **state);
 int bench_start_with_rsa(void **state);
 int bench_start_with_grace(void **state, uint64_t grace);
-int bench_start_with_faults(void **state); /* with RSA, behind tcti-fault */
+int bench_start_with_faults(void **state);   /* with RSA, behind tcti-fault */
+int bench_start_with_one_slot(void **state); /* the same, and one key loaded at a time */
 int bench_stop(void **state);
 
 /* Describes "demo" with a generation's key (keys[generation - 1]); to be changed and passed to signing_set_identity. */

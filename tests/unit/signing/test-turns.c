@@ -203,6 +203,36 @@ static void own_jobs_go_first(void **state) {
     bench_wait_handles(bench, 0);
 }
 
+/* Where one key fits and two are asked for, a load is not for one signature; each has its own all the same. */
+static void requests_of_a_key_are_served_together(void **state) {
+    enum { REQUESTS = 16 };
+    Bench *bench = *state;
+    int fds[2];
+    unsigned answers[2] = { 0 };
+
+    add_identities(bench);
+    fds[0] = bench_open_for(bench, "demo", ATTACKER);
+    fds[1] = bench_open_for(bench, "other", VICTIM);
+    bench_settle(bench);
+    Hold *hold = bench_hold(bench);
+    bench_inject(bench, "Load delay 100\n");
+    for (unsigned i = 0; i < 2; i++)
+        request(fds[i], REQUESTS);
+    bench_let_go(bench, hold);
+    for (double begun = seconds(); answers[0] + answers[1] < 2 * REQUESTS && seconds() < begun + 30;) {
+        bench_idle(bench, 10);
+        for (unsigned i = 0; i < 2; i++)
+            answers[i] += take_answers(fds[i]);
+    }
+    assert_int_equal(answers[0], REQUESTS);
+    assert_int_equal(answers[1], REQUESTS);
+    assert_in_range(bench_commands(bench, "Load"), 2, REQUESTS / 2); /* and not twice as many as requests */
+    bench_inject(bench, "");
+    for (unsigned i = 0; i < 2; i++)
+        close(fds[i]);
+    bench_wait_handles(bench, 0);
+}
+
 /* Jobs of one payer keep their order. */
 static void jobs_keep_their_order(void **state) {
     enum { JOBS = 12 };
@@ -295,8 +325,12 @@ static void the_end_cancels_every_line(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_user_has_its_share), TEST(own_jobs_go_first),          TEST(jobs_keep_their_order),
-        TEST(ends_while_they_wait), TEST(the_end_cancels_every_line),
+        TEST(a_user_has_its_share),
+        TEST(own_jobs_go_first),
+        cmocka_unit_test_setup_teardown(requests_of_a_key_are_served_together, bench_start_with_one_slot, bench_stop),
+        TEST(jobs_keep_their_order),
+        TEST(ends_while_they_wait),
+        TEST(the_end_cancels_every_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,11 +38,38 @@ static void rsa(void **state) {
     }
 }
 
+/* What is known without a command: loaded by its first signature, until it is flushed or a reset has been noticed. */
+static void known_to_be_loaded(void **state) {
+    Swtpm *swtpm = *state;
+    _cleanup_tpm_ Tpm *tpm = open_tpm(swtpm);
+    _cleanup_tpm_key_ TpmKey *key = create_key(tpm, KEY_ECDSA_P256), *other = create_key(tpm, KEY_ECDSA_P256);
+
+    assert_false(tpm_key_is_loaded(tpm, key));
+    sign(tpm, key);
+    assert_true(tpm_key_is_loaded(tpm, key));
+    assert_false(tpm_key_is_loaded(tpm, other));
+    tpm_key_unload(tpm, key);
+    assert_false(tpm_key_is_loaded(tpm, key));
+    sign(tpm, key);
+    assert_int_equal(swtpm_kill(swtpm), 0);
+    assert_int_equal(swtpm_start(swtpm), 0);
+    sign(tpm, other);
+    assert_false(tpm_key_is_loaded(tpm, key));
+    assert_true(tpm_key_is_loaded(tpm, other));
+    for (unsigned i = 0; i < 10; i++) { /* more than there is room for: the oldest goes */
+        _cleanup_tpm_key_ TpmKey *one_more = create_key(tpm, KEY_ECDSA_P256);
+        sign(tpm, one_more);
+        assert_true(tpm_key_is_loaded(tpm, one_more));
+    }
+    assert_false(tpm_key_is_loaded(tpm, other));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ecdsa_p256, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(ecdsa_p384, start_swtpm, stop_swtpm),
         cmocka_unit_test_setup_teardown(rsa, start_swtpm, stop_swtpm),
+        cmocka_unit_test_setup_teardown(known_to_be_loaded, start_swtpm, stop_swtpm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
