@@ -3,7 +3,7 @@
  * first and one in each lane, and each turn of a line runs one of them. */
 #include "signing/signing-internal.h"
 
-struct Job {
+struct SigningJob {
     Signing *signing;
     SigningJobRun run;
     SigningJobDone done;
@@ -11,32 +11,32 @@ struct Job {
     bool is_own; /* goes first */
     bool cancelled;
     Place place; /* until it is in line; where it is not own */
-    Job *next;
+    SigningJob *next;
     Mail mail;
 };
 
 static void finish_job(void *data) {
-    _cleanup_free_ Job *job = data;
+    _cleanup_free_ SigningJob *job = data;
 
     job->done(job->data, job->cancelled);
 }
 
-static void send_back(Job *job, bool cancelled) {
+static void send_back(SigningJob *job, bool cancelled) {
     job->cancelled = cancelled;
     mailbox_post_mail(job->signing->to_main, &job->mail, finish_job, job);
 }
 
-static Job *take_first(JobLine *line) {
-    Job *job = line->first;
+static SigningJob *take_first(SigningJobs *jobs) {
+    SigningJob *job = jobs->first;
 
-    line->first = job->next;
+    jobs->first = job->next;
     return job;
 }
 
 static int run_first(Client *client) {
-    JobLine *line = (JobLine *) client;
-    Signing *signing = line->signing;
-    Job *job = take_first(line);
+    SigningJobs *jobs = (SigningJobs *) client;
+    Signing *signing = jobs->signing;
+    SigningJob *job = take_first(jobs);
 
     bool stopping = atomic_load(&signing->stopping);
     if (!stopping) {
@@ -46,29 +46,29 @@ static int run_first(Client *client) {
     }
     send_back(job, stopping);
     if (client->lane && client->lane->user->uid != OURSELVES)
-        client->usual = &line->usual;
-    return line->first ? 1 : 0;
+        client->usual = &jobs->usual;
+    return jobs->first ? 1 : 0;
 }
 
 static void end_turn(Client *client, int result) {
     if (client->lane)
-        queue_leave(client->lane, ((JobLine *) client)->signing);
+        queue_leave(client->lane, ((SigningJobs *) client)->signing);
 }
 
-static void begin_line(JobLine *line, Signing *signing, Lane *lane) {
-    if (line->signing)
+static void begin_jobs(SigningJobs *jobs, Signing *signing, Lane *lane) {
+    if (jobs->signing)
         return;
     if (lane)
-        share_begin(&line->client.share, &lane->share);
-    line->client.lane = lane;
-    line->client.serve = run_first;
-    line->client.served = end_turn;
-    line->signing = signing;
+        share_begin(&jobs->client.share, &lane->share);
+    jobs->client.lane = lane;
+    jobs->client.serve = run_first;
+    jobs->client.served = end_turn;
+    jobs->signing = signing;
 }
 
 /* On the thread. */
 static void line_up(void *data) {
-    Job *job = data;
+    SigningJob *job = data;
     Signing *signing = job->signing;
 
     if (atomic_load(&signing->stopping)) {
@@ -77,24 +77,26 @@ static void line_up(void *data) {
         return;
     }
     Lane *lane = job->is_own ? NULL : queue_enter(signing, &job->place);
-    JobLine *line = lane ? &lane->jobs : &signing->own_jobs;
-    begin_line(line, signing, lane);
-    if (line->first)
-        line->last->next = job;
+    SigningJobs *jobs = lane ? &lane->jobs : &signing->own_jobs;
+    begin_jobs(jobs, signing, lane);
+    if (jobs->first)
+        jobs->last->next = job;
     else
-        line->first = job;
-    line->last = job;
-    client_wait(&line->client, signing);
+        jobs->first = job;
+    jobs->last = job;
+    client_wait(&jobs->client, signing);
 }
 
 int signing_run_for(Signing *signing, const SigningPayer *payer, SigningJobRun run, SigningJobDone done, void *data) {
     /* Whoever is told the last things, once the thread has ended, may want more of it. */
     if (atomic_load(&signing->stopping))
         return -ESHUTDOWN;
-    _cleanup_free_ Job *job = malloc(sizeof(*job));
+    _cleanup_free_ SigningJob *job = malloc(sizeof(*job));
     if (!job)
         return -ENOMEM;
-    *job = (Job) { .signing = signing, .run = run, .done = done, .data = data, .is_own = payer->who == SIGNING_OWN };
+    *job = (SigningJob) {
+        .signing = signing, .run = run, .done = done, .data = data, .is_own = payer->who == SIGNING_OWN
+    };
     int r = job->is_own ? 0 : place_new(payer, &job->place);
     if (r < 0)
         return r;

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 typedef struct Handle Handle;
-typedef struct Job Job;
+typedef struct SigningJob SigningJob;
 typedef struct Lane Lane;
 typedef struct User User;
 typedef struct ServedGeneration ServedGeneration;
@@ -44,12 +44,12 @@ struct Client {
     void (*served)(Client *client, int result);
 };
 
-typedef struct JobLine {
+typedef struct SigningJobs {
     Client client;
     Signing *signing; /* NULL: it has not begun */
-    Job *first, *last;
+    SigningJob *first, *last;
     uint64_t usual; /* where it is a user's: all sign with one key */
-} JobLine;
+} SigningJobs;
 
 struct Signing {
     /* main's alone */
@@ -68,8 +68,8 @@ struct Signing {
     ServedSet served;
     Shares shares;
     User *users;
-    JobLine own_jobs;    /* that go first */
-    uint64_t usual_load; /* µs: of a signature for which a key had to be loaded, as share_cost has it */
+    SigningJobs own_jobs; /* that go first */
+    uint64_t usual_load;  /* µs: of a signature for which a key had to be loaded, as share_cost has it */
     sd_event_source *turn;
     Handle *lingering; /* closed, and not read to the end */
     Closer *closer;
@@ -180,7 +180,7 @@ struct Lane {
     User *user;
     Lane *next;       /* of its user */
     unsigned clients; /* handles, and jobs in the line */
-    JobLine jobs;
+    SigningJobs jobs;
     char identity[];
 };
 
