@@ -3,6 +3,7 @@
 #include "common/handle-protocol.h"
 #include "device/device.h"
 #include "signing/signing.h"
+#include "tests/unit/device/waiting.h"
 #include "tests/unit/lending/lent.h"
 
 #include <sys/resource.h>
@@ -477,9 +478,23 @@ static void test_quota_of_descriptors(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
+/* Whose time of the TPM a handle's signatures take: of who opened it, on that identity. */
+static void test_whose_time(void **state) {
+    Machine *machine = *state;
+
+    start_ready(machine, "[Access]\ntls-client=user:1000 user:1001\ntls-server=user:1000\n");
+    _cleanup_close_ int first = lend(machine, PURPOSE_TLS_CLIENT, 1000);
+    _cleanup_close_ int second = lend(machine, PURPOSE_TLS_SERVER, 1000);
+    _cleanup_close_ int other = lend(machine, PURPOSE_TLS_CLIENT, 1001);
+    const char *found = waiting_end(machine, waiting_begin(machine));
+    assert_non_null(strstr(found, " 1000/x=2"));
+    assert_non_null(strstr(found, " 1001/x=1"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_opened),
+        TEST(test_whose_time),
         TEST(test_refused),
         TEST(test_refused_often),
         TEST(test_not_ready),

@@ -2,6 +2,7 @@
 /* One-shot signatures: a message in, a signature out; each refusal; and what becomes of those that wait. */
 #include "common/data-frame.h"
 #include "common/scheme.h"
+#include "tests/unit/device/waiting.h"
 #include "tests/unit/lending/lent.h"
 
 #include <gnutls/abstract.h>
@@ -243,11 +244,28 @@ static void test_tpm_fails(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
+/* Whose time of the TPM it takes: of who asks. */
+static void test_whose_time(void **state) {
+    Machine *machine = *state;
+    Answer answers[3];
+
+    start_ready(machine, "[Access]\ndata=user:1000 user:1001\n");
+    Waiting *waiting = waiting_begin(machine);
+    for (unsigned i = 0; i < 3; i++)
+        ask_for(machine, 1000 + i / 2, "ecdsa_secp256r1_sha256", bytes_view_string(MESSAGE), &answers[i]);
+    const char *found = waiting_end(machine, waiting);
+    assert_non_null(strstr(found, " 1000/x=2"));
+    assert_non_null(strstr(found, " 1001/x=1"));
+    assert_null(strstr(found, " own"));
+    for (unsigned i = 0; i < 3; i++)
+        expect_signed(machine, MESSAGE, &answers[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_signed),       TEST(test_several),        TEST(test_request_refused), TEST(test_framings),
         TEST(test_unit_refused), TEST(test_other_purposes), TEST(test_not_ready),       TEST(test_meanwhile),
-        TEST(test_at_the_end),   TEST(test_tpm_fails),
+        TEST(test_at_the_end),   TEST(test_tpm_fails),      TEST(test_whose_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,7 @@
 /* Keys, signatures and requests that the signing thread makes for main. */
 #include "work/key-tasks.h"
 
-#include "tests/unit/device/machine.h"
+#include "tests/unit/device/waiting.h"
 
 #include <gnutls/abstract.h>
 
@@ -343,6 +343,43 @@ static void test_nothing_is_begun_at_the_end(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
+/* ---- whose time they take ---- */
+
+/* A key takes a share of its own; what others wait for goes first; and what is for a user is that user's. */
+static void test_whose_time(void **state) {
+    Machine *machine = *state;
+    Result results[3] = { 0 };
+    const uint8_t digest[32] = { 1 };
+    TpmTask *tasks[3];
+
+    machine_start_parts(machine, no_duties);
+    _cleanup_tpm_key_ TpmKey *key = make_key(machine, KEY_ECDSA_P256);
+    const SignOrder orders[] = {
+        { .key = key, .scheme = scheme_by_id(0x0403), .digest = { digest, sizeof digest } },
+        { .key = key,
+          .scheme = scheme_by_id(0x0403),
+          .digest = { digest, sizeof digest },
+          .payer = { SIGNING_FOR_USER, 1000, "x" } },
+    };
+    Waiting *waiting = waiting_begin(machine);
+    assert_string_equal(waiting_end(machine, waiting), "");
+    waiting = waiting_begin(machine);
+    assert_int_equal(key_task_start(machine->work, KEY_ECDSA_P256, on_key, &results[0], &tasks[0]), 0);
+    assert_string_equal(waiting_end(machine, waiting), " ourselves/=1");
+    machine_until(machine, results[0].calls == 1);
+    for (unsigned i = 0; i < 2; i++) {
+        waiting = waiting_begin(machine);
+        assert_int_equal(sign_task_start(machine->work, &orders[i], on_bytes, &results[1 + i], &tasks[1 + i]), 0);
+        const char *found = waiting_end(machine, waiting);
+        assert_int_equal(strstr(found, " own") != NULL, i == 0);
+        assert_int_equal(strstr(found, " 1000/x=1") != NULL, i == 1);
+        machine_until(machine, results[1 + i].calls == 1);
+        assert_int_equal(results[1 + i].failure.kind, FAILURE_NONE);
+    }
+    for (unsigned i = 0; i < ARRAY_LENGTH(results); i++)
+        result_clear(&results[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_keys),
@@ -356,6 +393,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_challenge, machine_setup, machine_teardown),
         cmocka_unit_test(test_names_are_cleared),
         TEST(test_nothing_is_begun_at_the_end),
+        TEST(test_whose_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
