@@ -450,6 +450,7 @@ static const SettingKey keys[] = {
     { "Access", "tls-server", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_SERVER]) },
     { "Access", "data", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA]) },
     { "Access", "data-raw", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA_RAW]) },
+    { "Access", "TLS12", parse_boolean, BOOLEAN_ACCEPTED, offsetof(IdentityConfig, tls12) },
     { "Access", "digest", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DIGEST]) },
 };
 

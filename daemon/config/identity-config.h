@@ -86,6 +86,7 @@ typedef struct IdentityConfig {
     uint64_t peers_interval;   /* seconds; `Interval=`, default 6 h */
     /* [Access] */
     AccessRules access[_PURPOSE_COUNT];
+    bool tls12; /* `TLS12=`: `tls-client` signs transcripts of TLS 1.2, too; default no */
 } IdentityConfig;
 
 IdentityConfig *identity_config_free(IdentityConfig *config);

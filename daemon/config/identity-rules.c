@@ -97,14 +97,6 @@ static int check_authenticate(const Judge *judge, const char *section, const Aut
     return 0;
 }
 
-static int check_tls12(const Judge *judge) {
-    if (!judge->config->allow_tls12)
-        return 0;
-    return setting_complain(
-        setting(judge, "Enrollment", "AllowTLS12"), true,
-        "the process that speaks to the CA may then have digests signed that identityd cannot check");
-}
-
 static int check_proxy(const Judge *judge) {
     const IdentityConfig *config = judge->config;
 
@@ -171,6 +163,21 @@ static int check_data(const Judge *judge) {
     return 0;
 }
 
+/* TLS 1.2 has no context string: a server's key would sign what a client signs. */
+static int check_access_tls12(const Judge *judge) {
+    const AccessRules *access = judge->config->access;
+
+    if (!judge->config->tls12)
+        return 0;
+    if (access[PURPOSE_TLS_SERVER].count > 0)
+        return setting_complain(setting(judge, "Access", "TLS12"), false,
+                                "must not be yes beside tls-server=: what TLS 1.2 signs does not tell the sides apart; "
+                                "make a second identity");
+    if (access[PURPOSE_TLS_CLIENT].count == 0)
+        return setting_complain(setting(judge, "Access", "TLS12"), true, "has no effect without tls-client=");
+    return 0;
+}
+
 /* The two purposes of which nobody can say what a signature is good for. */
 static int check_access(const Judge *judge) {
     const AccessRules *access = judge->config->access;
@@ -193,8 +200,8 @@ static int check_access(const Judge *judge) {
 int identity_rules_check(const IdentityConfig *config, const Settings *settings) {
     const Judge judge = { config, settings };
     static int (*const rules[])(const Judge *judge) = {
-        check_names,   check_anchors,    check_proxy, check_tls12,
-        check_renewal, check_revocation, check_peers, check_access,
+        check_names,      check_anchors, check_proxy,  check_renewal,
+        check_revocation, check_peers,   check_access, check_access_tls12,
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(rules); i++) {

@@ -108,6 +108,8 @@ static int tell_signing(Identity *identity) {
         .blocked_reason = blocked.text,
         .generation = identity_generation(identity),
         .key = identity_key(identity),
+        .certificate = leaf ? bytes_view(&leaf->der) : (BytesView) { NULL, 0 },
+        .tls12 = identity_config(identity) && identity_config(identity)->tls12,
         .not_after = leaf ? (uint64_t) leaf->not_after * USEC_PER_SECOND : 0,
         .chain_fd = chain_fd,
         .anchors_fd = shared_file_fd(publication->anchors),

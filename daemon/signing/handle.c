@@ -8,6 +8,7 @@
 #include "signing/signing-internal.h"
 
 #include "common/tlv.h"
+#include "rules/tls12.h"
 
 #include <linux/sockios.h>
 #include <poll.h>
@@ -261,9 +262,9 @@ static int refuse(Handle *handle, const PacketHeader *request, const Failure *fa
     return packet_send(handle->socket, &header, bytes_view_string(failure->text), NULL, 0);
 }
 
-/* Which generation is meant, and whether its key knows the scheme. */
-static int find_key(const ServedIdentity *identity, const PacketHeader *request, const SignatureScheme *scheme,
-                    ServedGeneration **ret, Failure *ret_failure) {
+/* Which generation is meant. */
+static int find_generation(const ServedIdentity *identity, const PacketHeader *request, const SignatureScheme *scheme,
+                           ServedGeneration **ret, Failure *ret_failure) {
     if (identity->blocked != FAILURE_NONE)
         return failure_set(ret_failure, -EAGAIN, identity->blocked, "%s", identity->blocked_reason);
     if (!scheme)
@@ -278,12 +279,25 @@ static int find_key(const ServedIdentity *identity, const PacketHeader *request,
             ret_failure, -EAGAIN, FAILURE_NOT_READY,
             "identity %s: generation %u does not sign, the current one is %u: use the chain of a new State",
             identity->name, request->generation, identity->generation);
+    *ret = generation;
+    return 0;
+}
+
+/* What the key signs with where that scheme is asked for. */
+static int find_scheme(const ServedIdentity *identity, const ServedGeneration *generation, const SignQuestion *question,
+                       const SignatureScheme **ret, Failure *ret_failure) {
     KeyAlgorithm algorithm = tpm_key_algorithm(generation->key);
-    if (!scheme_fits(scheme, algorithm))
+    const SignatureScheme *scheme = question->scheme;
+
+    if (purpose_asks_tls12(question))
+        scheme = tls12_key_scheme(scheme, algorithm);
+    else if (!scheme_fits(scheme, algorithm))
+        scheme = NULL;
+    if (!scheme)
         return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT,
                            "identity %s: its key, %s, does not sign with %s", identity->name,
-                           key_algorithm_to_string(algorithm), scheme->name);
-    *ret = generation;
+                           key_algorithm_to_string(algorithm), question->scheme->name);
+    *ret = scheme;
     return 0;
 }
 
@@ -291,17 +305,29 @@ static int find_key(const ServedIdentity *identity, const PacketHeader *request,
 static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[static SIGNATURE_MAX], size_t *ret_size,
                 ServedGeneration **ret_generation, Failure *ret_failure) {
     Signing *signing = handle->signing;
+    const ServedIdentity *identity = handle->identity;
     const SignatureScheme *scheme = scheme_by_id(packet->header.scheme);
     ServedGeneration *generation = NULL;
     SignDigest digest;
 
-    int r = find_key(handle->identity, &packet->header, scheme, &generation, ret_failure);
+    int r = find_generation(identity, &packet->header, scheme, &generation, ret_failure);
     if (r < 0)
         return r;
-    const SignQuestion question = { handle->purpose, handle->identity->name, scheme, packet->header.type,
-                                    packet->payload };
+    const SignQuestion question = {
+        .purpose = handle->purpose,
+        .identity = identity->name,
+        .scheme = scheme,
+        .type = packet->header.type,
+        .payload = packet->payload,
+        .tls12 = identity->tls12,
+        .certificate = bytes_view(&generation->certificate),
+    };
+    r = find_scheme(identity, generation, &question, &scheme, ret_failure);
+    if (r < 0)
+        return r;
     r = purpose_check(&question, &digest, ret_failure);
     if (r >= 0) {
+        digest.size = tls12_fit_digest(scheme, digest.bytes, digest.size);
         bool was_loaded = tpm_key_is_loaded(signing->tpm, generation->key);
         uint64_t begun = thread_busy_begin(signing);
         r = tpm_key_sign(signing->tpm, generation->key, scheme, (BytesView) { digest.bytes, digest.size },
@@ -312,7 +338,7 @@ static int sign(Handle *handle, const Packet *packet, uint8_t ret_signature[stat
             (void) share_cost(&signing->usual_load, took);
     }
     if (r < 0)
-        return failure_prefix(ret_failure, r, "identity %s", handle->identity->name);
+        return failure_prefix(ret_failure, r, "identity %s", identity->name);
     handle->client.usual = &generation->usual;
     *ret_generation = generation;
     return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What each purpose may sign (docs/design.md §8), as a table. Nothing reaches the TPM that did not pass through
- * purpose_check, and nothing but handle, packet, this file, data.c and raw.c decides what passes. */
+ * purpose_check, and nothing but handle, packet, this file, data.c, raw.c and rules/tls12.c decides what passes. */
 #include "signing/signing.h"
 
 #include "common/certificate-verify.h"
+#include "rules/tls12.h"
 #include "signing/data.h"
 #include "signing/raw.h"
 
@@ -112,6 +113,17 @@ static int sign_digest(const SignQuestion *question, SignDigest *ret, Failure *r
     return 0;
 }
 
+bool purpose_asks_tls12(const SignQuestion *question) {
+    return question->tls12 && question->purpose == PURPOSE_TLS_CLIENT && question->type == HANDLE_SIGN_MESSAGE &&
+           question->payload.size > 0 && question->payload.data[0] == TLS12_FIRST_BYTE;
+}
+
+static int sign_tls12(const SignQuestion *question, SignDigest *ret, Failure *ret_failure) {
+    const char *reason = tls12_refusal(question->payload, question->certificate, question->scheme->id);
+
+    return reason ? refuse(question, reason, ret_failure) : hash_message(question, question->payload, ret, ret_failure);
+}
+
 int purpose_check(const SignQuestion *question, SignDigest *ret, Failure *ret_failure) {
     const char *name = purpose_to_string(question->purpose);
 
@@ -122,6 +134,8 @@ int purpose_check(const SignQuestion *question, SignDigest *ret, Failure *ret_fa
     if (rule == REFUSE)
         return failure_set(ret_failure, -EPERM, FAILURE_PURPOSE_VIOLATION, "a %s handle does not take %s", name,
                            type_name(question->type));
+    if (purpose_asks_tls12(question))
+        return sign_tls12(question, ret, ret_failure);
     if (row->tls_schemes_only && !question->scheme->tls)
         return failure_set(ret_failure, -EPERM, FAILURE_PURPOSE_VIOLATION,
                            "a %s handle does not sign with %s, which TLS 1.3 does not allow", name,

@@ -3,8 +3,8 @@
 #include "signing/raw.h"
 
 #include "common/macros.h"
+#include "rules/key-exchange.h"
 #include "signing/data.h"
-#include "signing/key-exchange.h"
 
 #include <string.h>
 

@@ -14,18 +14,24 @@ static ServedGeneration *generation_free(Tpm *tpm, ServedGeneration *generation)
         if (tpm)
             tpm_key_unload(tpm, generation->key);
         tpm_key_free(generation->key);
+        bytes_clear(&generation->certificate);
         free(generation);
     }
     return NULL;
 }
 
-static int generation_new(uint32_t number, const TpmKey *key, ServedGeneration **ret) {
+static int generation_new(const SigningIdentity *identity, ServedGeneration **ret) {
     _cleanup_free_ ServedGeneration *generation = calloc(1, sizeof(*generation));
 
     if (!generation)
         return -ENOMEM;
-    generation->key = tpm_key_ref(key);
-    generation->number = number;
+    generation->key = tpm_key_ref(identity->key);
+    int r = bytes_copy(identity->certificate, &generation->certificate);
+    if (r < 0) {
+        tpm_key_free(generation->key);
+        return r;
+    }
+    generation->number = identity->generation;
     *ret = TAKE_PTR(generation);
     return 0;
 }
@@ -60,8 +66,9 @@ int served_identity_new(Signing *signing, const SigningIdentity *identity, Serve
         return -ENOMEM;
     served->blocked = identity->blocked;
     served->not_after = identity->not_after;
+    served->tls12 = identity->tls12;
     if (identity->generation > 0 && identity->key) {
-        int r = generation_new(identity->generation, identity->key, &served->generations);
+        int r = generation_new(identity, &served->generations);
         if (r < 0)
             return r;
         served->generation = identity->generation;
@@ -162,7 +169,8 @@ bool served_merge(ServedSet *set, ServedIdentity *fresh, ServedIdentity **ret) {
         return true;
     }
     bool changed = adopt_generation(set, identity, fresh);
-    changed = changed || strcmp(identity->state, fresh->state) != 0 || identity->not_after != fresh->not_after;
+    changed = changed || strcmp(identity->state, fresh->state) != 0 || identity->not_after != fresh->not_after ||
+              identity->tls12 != fresh->tls12;
     for (size_t i = 0; i < SERVED_FILES_MAX; i++)
         if (!file_is_same(identity->files[i], fresh->files[i])) {
             int kept = identity->files[i];
@@ -174,6 +182,7 @@ bool served_merge(ServedSet *set, ServedIdentity *fresh, ServedIdentity **ret) {
     swap_strings(&identity->blocked_reason, &fresh->blocked_reason);
     identity->blocked = fresh->blocked;
     identity->not_after = fresh->not_after;
+    identity->tls12 = fresh->tls12;
     served_identity_free(fresh);
     *ret = identity;
     return changed;
@@ -210,7 +219,8 @@ static int append_schemes(Bytes *body, const ServedIdentity *identity, const Ser
     uint8_t encoded[2 * SCHEMES_PER_KEY_MAX];
 
     for (size_t i = 0; i < count; i++) {
-        if (is_tls && !schemes[i]->tls)
+        bool is_restricted = is_tls && !(view->purpose == PURPOSE_TLS_CLIENT && identity->tls12);
+        if (is_restricted && !schemes[i]->tls)
             continue;
         if (schemes[i]->padding == SCHEME_RSA_PSS && (view->pss_unusable & (1U << algorithm)))
             continue;
@@ -275,6 +285,7 @@ int served_state(const ServedIdentity *identity, const ServedView *view, ServedS
         tlv_append_u64(&body, HANDLE_STATE_NOT_AFTER, identity->not_after) < 0 ||
         tlv_append(&body, HANDLE_STATE_FILES, (BytesView) { kinds, count }) < 0 ||
         tlv_append_u32(&body, HANDLE_STATE_OLDEST, oldest_generation(identity)) < 0 ||
+        (identity->tls12 && view->purpose == PURPOSE_TLS_CLIENT && tlv_append_u8(&body, HANDLE_STATE_TLS12, 1) < 0) ||
         append_earlier(&body, identity) < 0)
         return -ENOMEM;
     memcpy(ret->fds, fds, count * sizeof(fds[0]));

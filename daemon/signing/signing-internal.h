@@ -106,6 +106,7 @@ struct ServedGeneration {
     ServedGeneration *next; /* the next older */
     uint32_t number;
     TpmKey *key;
+    Bytes certificate; /* DER */
     uint64_t usual; /* µs: of a signature's turn, as share_cost has it */
     bool used_said, unused_said;
 };
@@ -118,6 +119,7 @@ struct ServedIdentity {
     uint32_t generation;           /* 0: none */
     ServedGeneration *generations; /* newest first */
     uint64_t not_after;
+    bool tls12;
     int files[SERVED_FILES_MAX]; /* by HANDLE_FILE_… − 1 */
     Handle *handles;
     Mail mail;

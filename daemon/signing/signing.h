@@ -102,6 +102,8 @@ typedef struct SigningIdentity {
     const char *blocked_reason; /* … and this text */
     uint32_t generation;        /* 0: none */
     const TpmKey *key;          /* of `generation` */
+    BytesView certificate;      /* of `generation`, DER: what its transcripts of TLS 1.2 show */
+    bool tls12;                 /* `tls-client` signs those, too */
     uint64_t not_after;         /* µs since the epoch */
     int chain_fd, anchors_fd, crls_fd, ocsp_fd; /* sealed memfds, -1: none (not sent) */
 } SigningIdentity;
@@ -143,6 +145,8 @@ typedef struct SignQuestion {
     const SignatureScheme *scheme;
     uint8_t type; /* HANDLE_SIGN_… */
     BytesView payload;
+    bool tls12;            /* `tls-client` signs transcripts of TLS 1.2, too … */
+    BytesView certificate; /* … in which this one is shown, DER: of the generation whose key it is */
 } SignQuestion;
 
 /* What the TPM is to sign. */
@@ -153,4 +157,6 @@ typedef struct SignDigest {
 
 /* Pure. 0 and the digest; -EPERM with kind PURPOSE_VIOLATION, -EINVAL with INVALID_ARGUMENT, -EIO where GnuTLS does not
  * hash. */
+/* Whether it is about a transcript of TLS 1.2, which schemes may sign that TLS 1.3 does not have (tls12.h). */
+bool purpose_asks_tls12(const SignQuestion *question);
 int purpose_check(const SignQuestion *question, SignDigest *ret, Failure *ret_failure);

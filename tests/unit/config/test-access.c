@@ -58,6 +58,7 @@ static void test_warnings(void **state) {
         { GOOD "[Access]\ntls-client=user:a\ndigest=user:a\n", "can sign anything with this key" },
         { GOOD "[Access]\ntls-server=user:a\ndigest=user:a\n", "can sign anything with this key" },
         { GOOD "[Access]\ndata=user:a\ndata-raw=user:a\n", "any bytes but those that a list refuses" },
+        { GOOD "[Access]\ndata=user:a\nTLS12=yes\n", "has no effect without tls-client=" },
     };
     const Fixture *fixture = *state;
     _cleanup_problems_ Problems problems = { 0 };
@@ -70,10 +71,33 @@ static void test_warnings(void **state) {
     }
 }
 
+static void test_tls12(void **state) {
+    const Fixture *fixture = *state;
+    _cleanup_problems_ Problems problems = { 0 };
+    IdentityConfig *config = NULL;
+
+    fixture_write(fixture, "etc/identities/x.conf", GOOD "[Access]\ntls-client=user:a\n");
+    assert_int_equal(load(fixture, "x", &problems, &config), 0);
+    assert_false(config->tls12);
+    config = identity_config_free(config);
+    fixture_write(fixture, "etc/identities/x.conf", GOOD "[Access]\ntls-client=user:a\nTLS12=yes\n");
+    assert_int_equal(load(fixture, "x", &problems, &config), 0);
+    assert_int_equal(problems.count, 0);
+    assert_true(config->tls12);
+    config = identity_config_free(config);
+    fixture_write(fixture, "etc/identities/x.conf", GOOD "[Access]\ntls-client=user:a\ntls-server=user:a\nTLS12=yes\n");
+    assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
+    expect_problem(fixture, &problems, false, "etc/identities/x.conf", 10,
+                   "[Access] TLS12=yes: must not be yes beside tls-server=");
+    fixture_write(fixture, "etc/identities/x.conf", GOOD "[Access]\ntls-client=user:a\nTLS12=1.2\n");
+    assert_int_equal(load(fixture, "x", &problems, &config), -EINVAL);
+    expect_problem(fixture, &problems, false, "etc/identities/x.conf", 9, "must be yes or no");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = { TEST(test_mixture), TEST(test_warnings) };
+    const struct CMUnitTest tests[] = { TEST(test_mixture), TEST(test_warnings), TEST(test_tls12) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,7 +211,8 @@ static void test_refused_values(void **state) {
         { "Peers", "Anchors=peers.pem", "must be an absolute path" },
         { "Access", "tls-client=mosquitto", "\"mosquitto\": must be user:NAME, group:NAME" },
         { "Access", "tls-client=user:a unit:b", "\"unit:b\": must be user:NAME" },
-        { "Access", "tls=user:a", "unknown key; known are tls-client=, tls-server=, data=, data-raw=, digest=" },
+        { "Access", "tls=user:a",
+          "unknown key; known are tls-client=, tls-server=, data=, data-raw=, TLS12=, digest=" },
         { "Other", "X=y", NULL },
     };
     const Fixture *fixture = *state;
@@ -359,7 +360,6 @@ static void test_warnings(void **state) {
         unsigned line;
     } cases[] = {
         { "[Identity]\nSubject=CN=a\n[Enrollment]\nServer=https://a/b\nAnchors=/a\n", "the CA must accept that", 0 },
-        { GOOD "AllowTLS12=yes\n", "digests signed that identityd cannot check", 7 },
         { GOOD "[Renewal]\nAt=90%\n", "it reaches behind 95%", 8 },
         { GOOD "[Revocation]\nCheck=none\nAfterRevocation=enroll\n", "has no effect with Check=none", 9 },
         { GOOD "[Revocation]\nCheck=ocsp\nCRL=http://a/b\n", "has no effect without crl in Check=", 9 },

@@ -276,6 +276,7 @@ static const Key identity_keys[] = {
     { "Access", "tls-server", NULL, { "user:0" }, { { "user:", "\"user:\": " RULE } }, NULL, false },
     { "Access", "data", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
     { "Access", "data-raw", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
+    { "Access", "TLS12", BOOLEAN, { "yes", "no", "true", "0" }, { { "YES" }, { "2" }, { "1.2" } }, NULL, false },
     { "Access", "digest", NULL, { "group:a" }, { { "unit:", "\"unit:\": " RULE } }, NULL, false },
 };
 

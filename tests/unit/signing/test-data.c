@@ -3,8 +3,8 @@
  */
 #include "common/certificate-verify.h"
 #include "common/data-frame.h"
+#include "rules/key-exchange.h"
 #include "signing/data.h"
-#include "signing/key-exchange.h"
 #include "signing/raw.h"
 
 #include "tests/unit/common/test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The bytes that IKEv2 peers and TLS 1.2 servers sign: see key-exchange.h. */
-#include "signing/key-exchange.h"
+#include "rules/key-exchange.h"
 
 #include "common/macros.h"
 
