@@ -57,6 +57,18 @@ static int transcript_request(const KeyContext *context, BytesView digest, SignR
     size_t size = 0;
 
     int r = -ENOMSG;
+    if (transcript && context->key.snapshot->tls12 &&
+        gnutls_protocol_get_version(context->key.session) == GNUTLS_TLS1_2) {
+        request->type = HANDLE_SIGN_MESSAGE;
+        r = transcript_messages_for(transcript, scheme_hash_to_gnutls(scheme_by_id(request->scheme)->hash), digest,
+                                    &request->payload);
+        return r == -EMSGSIZE ? client_error(r,
+                                             "the TLS 1.2 handshake has more than %u bytes (the server names too many "
+                                             "CAs), which identityd does not sign: have it speak TLS 1.3",
+                                             TRANSCRIPT_MESSAGES_MAX)
+               : r < 0        ? client_errno(r, "reading the TLS transcript")
+                              : 0;
+    }
     if (transcript)
         r = transcript_hash_for(transcript, side, scheme_hash_to_gnutls(scheme_by_id(request->scheme)->hash), digest,
                                 hash, &size);

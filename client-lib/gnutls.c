@@ -124,15 +124,19 @@ static void make_staple(const identityd_snapshot *snapshot, gnutls_ocsp_data_st 
 
 /* A handle of one side in a session of the other, or TLS 1.2 with a purpose that knows only TLS 1.3, would be refused
  * by identityd anyway; here the reason can be told. */
-static int check_fits(gnutls_session_t tls, const Session *session, Purpose purpose) {
+static int check_fits(gnutls_session_t tls, const Session *session, const identityd_snapshot *snapshot) {
+    gnutls_protocol_t version = gnutls_protocol_get_version(tls);
+    Purpose purpose = snapshot->purpose;
     TlsSide side = TLS_SIDE_CLIENT;
 
     if (purpose == PURPOSE_DIGEST)
         return 0;
-    if (gnutls_protocol_get_version(tls) != GNUTLS_TLS1_3)
-        return client_error(-EPERM,
-                            "the peer speaks %s: a %s credential signs TLS 1.3 only, so the peer has to speak that",
-                            gnutls_protocol_get_name(gnutls_protocol_get_version(tls)), purpose_to_string(purpose));
+    if (version != GNUTLS_TLS1_3 && !(version == GNUTLS_TLS1_2 && snapshot->tls12))
+        return client_error(
+            -EPERM,
+            "the peer speaks %s: a %s credential signs TLS 1.3 only, so the peer has to speak that; a client "
+            "may sign TLS 1.2 where [Access] has TLS12=yes",
+            gnutls_protocol_get_name(version), purpose_to_string(purpose));
     if (transcript_side(session->transcript, &side) < 0 ||
         purpose != (side == TLS_SIDE_SERVER ? PURPOSE_TLS_SERVER : PURPOSE_TLS_CLIENT))
         return client_error(-EPERM, "a %s credential cannot authenticate this side of a TLS session",
@@ -156,7 +160,7 @@ static int retrieve(gnutls_session_t tls, const struct gnutls_cert_retr_st *info
             client_error(-EINVAL, "identityd_gnutls_session_begin() was not called on this session"));
     int r = credential_use(session->credentials->credential, &snapshot);
     if (r >= 0)
-        r = check_fits(tls, session, snapshot->purpose);
+        r = check_fits(tls, session, snapshot);
     if (r >= 0)
         r = snapshot_chain_der(snapshot, &chain);
     if (r >= 0)
@@ -356,11 +360,13 @@ static bool is_address(const char *host) {
     return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
-static int set_parameters(gnutls_session_t tls, const Session *session, Purpose purpose) {
+static int set_parameters(gnutls_session_t tls, const Session *session, const identityd_snapshot *snapshot) {
+    const char *versions = snapshot->tls12 ? "-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" : "-VERS-ALL:+VERS-TLS1.3";
+    Purpose purpose = snapshot->purpose;
     int code = gnutls_credentials_set(tls, GNUTLS_CRD_CERTIFICATE, session->credentials->certificate);
 
     if (code >= 0 && purpose != PURPOSE_DIGEST && !(session->flags & IDENTITYD_GNUTLS_KEEP_PRIORITY))
-        code = gnutls_set_default_priority_append(tls, "-VERS-ALL:+VERS-TLS1.3", NULL, 0);
+        code = gnutls_set_default_priority_append(tls, versions, NULL, 0);
     if (code >= 0 && session->host && purpose != PURPOSE_TLS_SERVER && !is_address(session->host) &&
         !verify_name_is_uri(session->host))
         code = gnutls_server_name_set(tls, GNUTLS_NAME_DNS, session->host, strlen(session->host));
@@ -374,7 +380,7 @@ static int fill_session(Session *session, gnutls_session_t tls, identityd_snapsh
 
     if (r < 0)
         return client_errno(r, "keeping the TLS transcript");
-    r = set_parameters(tls, session, snapshot->purpose);
+    r = set_parameters(tls, session, snapshot);
     if (r >= 0 && session->flags & IDENTITYD_GNUTLS_TICKETS && snapshot->purpose != PURPOSE_TLS_CLIENT)
         r = enable_tickets(session->credentials, tls, snapshot);
     return r;

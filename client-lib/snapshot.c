@@ -147,6 +147,9 @@ static int take_field(StateReader *reader, uint16_t tag, BytesView value) {
     case HANDLE_STATE_UNPROVED:
         snapshot->is_unproved = true;
         return 0;
+    case HANDLE_STATE_TLS12:
+        snapshot->tls12 = value.size == 1 && value.data[0] == 1;
+        return 0;
     case HANDLE_STATE_FILES:
         reader->files = value;
         return 0;

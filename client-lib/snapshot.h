@@ -22,6 +22,7 @@ struct identityd_snapshot {
     uint32_t generation, oldest;
     uint64_t not_after;
     bool is_unproved; /* the process that opened the handle by a unit: rule has not spoken on it */
+    bool tls12;       /* tls-client signs transcripts of TLS 1.2, too */
     uint16_t schemes[SNAPSHOT_SCHEMES_MAX + 1]; /* 0-terminated */
     Bytes chain, anchors, crls;                 /* PEM; data is NULL where none came */
     Bytes ocsp;                                 /* DER */

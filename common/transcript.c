@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Keeps the TLS 1.3 transcript of a GnuTLS session (RFC 8446 §4.4.1). Memory is constant: two running hashes,
- * since the cipher suite, which decides between them, is known only after the first messages; then one. What is
- * returned to be signed has been compared with the digest that GnuTLS itself wants, so a mistake here can fail a
- * handshake but cannot sign another one. */
+/* Keeps the transcript of a GnuTLS session: of TLS 1.3 (RFC 8446 §4.4.1) in constant memory, of TLS 1.2 the messages,
+ * up to a limit, which are let go once the ServerHello says TLS 1.3. For that there are two running hashes, since the
+ * cipher suite, which decides between them, is known only after the first messages; then one. What is returned to be
+ * signed has been compared with the digest that GnuTLS itself wants, so a mistake here can fail a handshake but cannot
+ * sign another one. */
 #include "common/transcript.h"
 
 #include "common/session-slot.h"
@@ -30,6 +31,8 @@ struct Transcript {
     bool second_hello;     /* a HelloRetryRequest was seen */
     bool has_server_hello; /* the ServerHello was seen … */
     bool has_chosen;       /* … and what does not run the cipher suite's hash was let go */
+    Bytes messages;        /* from the ClientHello on, as long as it may be TLS 1.2 */
+    bool is_long;          /* … and they are more than may be kept */
     bool broken;           /* the library refused a hash: nothing can be told any more */
 };
 
@@ -95,8 +98,35 @@ static bool begin_post_handshake(Transcript *transcript) {
     return transcript->finished < 2 || hashes_copy(transcript->running, transcript->main);
 }
 
+/* TLS 1.2 signs the messages themselves, and which version it is the ServerHello says. Each handshake on a connection
+ * begins anew. */
+static bool keep_message(Transcript *transcript, unsigned type, const gnutls_datum_t *message) {
+    const uint8_t header[4] = { (uint8_t) type, (uint8_t) (message->size >> 16), (uint8_t) (message->size >> 8),
+                                (uint8_t) message->size };
+
+    if (type == GNUTLS_HANDSHAKE_CLIENT_HELLO) {
+        bytes_clear(&transcript->messages);
+        transcript->is_long = false;
+    }
+    if (type == GNUTLS_HANDSHAKE_HELLO_REQUEST || type > UINT8_MAX || transcript->is_long)
+        return true;
+    if (transcript->has_server_hello && gnutls_protocol_get_version(transcript->session) != GNUTLS_TLS1_2) {
+        bytes_clear(&transcript->messages);
+        return true;
+    }
+    if (transcript->messages.size + sizeof(header) + message->size > TRANSCRIPT_MESSAGES_MAX) {
+        bytes_clear(&transcript->messages);
+        transcript->is_long = true;
+        return true;
+    }
+    return bytes_append(&transcript->messages, (BytesView) { header, sizeof(header) }) >= 0 &&
+           bytes_append(&transcript->messages, (BytesView) { message->data, message->size }) >= 0;
+}
+
 static bool transcript_add(Transcript *transcript, unsigned type, const gnutls_datum_t *message) {
     choose_hash(transcript);
+    if (type != GNUTLS_HANDSHAKE_CHANGE_CIPHER_SPEC && !keep_message(transcript, type, message))
+        return false;
     switch (type) {
     case GNUTLS_HANDSHAKE_NEW_SESSION_TICKET:
     case GNUTLS_HANDSHAKE_KEY_UPDATE:
@@ -240,6 +270,22 @@ int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algo
     return 0;
 }
 
+int transcript_messages_for(const Transcript *transcript, gnutls_digest_algorithm_t digest_algorithm, BytesView digest,
+                            BytesView *ret) {
+    uint8_t expected[64];
+
+    if (!transcript->session || transcript->broken || gnutls_protocol_get_version(transcript->session) != GNUTLS_TLS1_2)
+        return -ENOMSG;
+    if (transcript->is_long)
+        return -EMSGSIZE;
+    if (digest.size > sizeof(expected) || digest.size != gnutls_hash_get_len(digest_algorithm) ||
+        gnutls_hash_fast(digest_algorithm, transcript->messages.data, transcript->messages.size, expected) < 0 ||
+        !bytes_view_equal(digest, (BytesView) { expected, digest.size }))
+        return -ENOMSG;
+    *ret = bytes_view(&transcript->messages);
+    return 0;
+}
+
 int transcript_side(const Transcript *transcript, TlsSide *ret) {
     if (!transcript->has_side)
         return -ENOMSG;
@@ -261,6 +307,7 @@ Transcript *transcript_free(Transcript *transcript) {
     transcript_detach(transcript);
     hashes_release(transcript->running);
     hashes_release(transcript->main);
+    bytes_clear(&transcript->messages);
     free(transcript);
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The TLS 1.3 transcript of a GnuTLS session, kept through the handshake hook, so that a key which signs only
- * TLS 1.3 handshakes (SignTranscript) can be used from GnuTLS, which gives its callbacks a bare digest.
+/* The transcript of a GnuTLS session, kept through the handshake hook, so that a key which signs only handshakes can be
+ * used from GnuTLS, which gives its callbacks a bare digest: of TLS 1.3 as a hash, of TLS 1.2 the messages.
  * docs/facts.md, "GnuTLS": incoming messages at PRE, outgoing at POST; HelloRetryRequest (1025) is written as type 2
  * and the first ClientHello replaced by message_hash; types 4, 24 and 254 are left out. */
 #pragma once
@@ -28,6 +28,13 @@ Transcript *transcript_of_session(gnutls_session_t session);
  * 0 and 32 or 48 bytes in `ret_hash`. */
 int transcript_hash_for(Transcript *transcript, TlsSide side, gnutls_digest_algorithm_t digest_algorithm,
                         BytesView digest, uint8_t ret_hash[static 48], size_t *ret_size);
+
+/* The handshake messages so far, as a client of TLS 1.2 signs them: their digest must be `digest`, which GnuTLS wants
+ * signed. 0 and a view that the transcript owns, until its next message; -ENOMSG where the digest is another's or the
+ * session speaks another version, -EMSGSIZE where they are more than TRANSCRIPT_MESSAGES_MAX. */
+#define TRANSCRIPT_MESSAGES_MAX 65536U
+int transcript_messages_for(const Transcript *transcript, gnutls_digest_algorithm_t digest_algorithm, BytesView digest,
+                            BytesView *ret);
 
 /* Which side the session is, which GnuTLS does not tell but the first ClientHello does. 0; -ENOMSG before it. */
 int transcript_side(const Transcript *transcript, TlsSide *ret);

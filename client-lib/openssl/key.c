@@ -312,7 +312,10 @@ static size_t list_uses(const Wanted *wanted, IdentityPurpose ret[static _USE_CO
         ret[count++] = USE_TLS_CLIENT;
     else if (certificate_verify_matches(TLS_SIDE_SERVER, message))
         ret[count++] = USE_TLS_SERVER;
-    else {
+    else if (message.size > 0 && message.data[0] == 1) { /* a ClientHello: TLS 1.2, with TLS12=yes */
+        ret[count++] = USE_TLS_CLIENT;
+        ret[count++] = USE_DATA_RAW;
+    } else {
         if (message.size > 0 && memchr("\x31\x84\x7e", message.data[0], 3)) /* the framings of `data` */
             ret[count++] = USE_DATA;
         ret[count++] = USE_DATA_RAW;
@@ -350,7 +353,7 @@ int identity_key_sign(IdentityKey *key, uint16_t scheme, bool is_digest, const v
     else if (r < 0)
         provider_error(key->context, REASON_SIGN, "identityd:%s: %s%s", key->name, identityd_last_error(),
                        r == -EACCES && (uses[telling] == USE_DATA || uses[telling] == USE_DATA_RAW)
-                           ? " (what is to be signed is no TLS 1.3 handshake)"
+                           ? " (what is to be signed is no TLS handshake of a client)"
                            : "");
     return r >= 0;
 }

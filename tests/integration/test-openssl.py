@@ -137,7 +137,7 @@ class Provider(ProviderCase):
             (("-sha256", "-sign", key("rsa"), *pss, "-sigopt", "rsa_pss_saltlen:20", message), "as long as the digest"),
             (("-sha256", "-sign", key("rsa"), *pss, "-sigopt", "rsa_mgf1_md:sha384", message), "made with its digest"),
             (("-sha256", "-sign", key("rsa"), "-sigopt", "rsa_padding_mode:none", message), "PKCS#1 v1.5 or PSS only"),
-            (("-sha256", "-sign", key("ec-client"), message), "what is to be signed is no TLS 1.3 handshake"),
+            (("-sha256", "-sign", key("ec-client"), message), "is no TLS handshake of a client"),
             (("-sha256", "-sign", key("demo-data"), long), "digest"),
         ):
             with self.subTest(words[1:]):

@@ -408,7 +408,7 @@ static void test_refusals(void **state) {
     EVP_PKEY *key = must_load("mqtt"); /* holds a handle for tls-client alone */
 
     fake_identityd_refuse(fixture.fake, "org.identityd1.Error.AccessDenied", "uid 4711 may not");
-    expect_no_signature(key, "identityd:mqtt: uid 4711 may not (what is to be signed is no TLS 1.3 handshake)");
+    expect_no_signature(key, "identityd:mqtt: uid 4711 may not (what is to be signed is no TLS handshake of a client)");
     fake_identityd_refuse(fixture.fake, NULL, NULL);
     expect_signature(key, &schemes[0], 20);
     fake_identityd_set(fixture.fake, &(FakeIdentity) { .name = "mqtt",
