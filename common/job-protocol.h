@@ -12,7 +12,7 @@
 #define JOB_PACKET_PROGRESS        0x11 /* enroller →, any number: JOB_STEP */
 #define JOB_PACKET_CREATE_REQUEST  0x12 /* enroller →: JOB_KEY_TYPE, JOB_EXTENSION_*, JOB_BINDING; how often: below */
 #define JOB_PACKET_SIGN_TRANSCRIPT 0x13 /* enroller →, at most JOB_SIGNATURES_MAX: header scheme, payload: hash */
-#define JOB_PACKET_SIGN_DIGEST     0x14 /* the same with a digest; only where the job says JOB_ALLOW_TLS12 */
+#define JOB_PACKET_SIGN_TLS12      0x14 /* the same with a client's messages; only where the job says JOB_ALLOW_TLS12 */
 #define JOB_PACKET_RESULT          0x15 /* enroller →, once, last: JOB_RESULT_* */
 #define JOB_PACKET_FAILURE         0x16 /* enroller →, once, last: JOB_FAILURE_* */
 #define JOB_PACKET_ANSWER          0x80 /* | type, serial repeated: status and text, or PKCS#10 DER, or a signature */

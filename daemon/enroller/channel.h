@@ -50,7 +50,7 @@ typedef struct RequestWish {
 /* Asks for a PKCS#10 request. -EACCES: identityd refused, with its text; -E2BIG: asked too often. */
 int channel_create_request(Channel *channel, const RequestWish *wish, Bytes *ret_der, Failure *ret_failure);
 
-/* Asks for a TLS client signature of `type` JOB_PACKET_SIGN_TRANSCRIPT or JOB_PACKET_SIGN_DIGEST. Errors as above;
+/* Asks for a TLS client signature of `type` JOB_PACKET_SIGN_TRANSCRIPT or JOB_PACKET_SIGN_TLS12. Errors as above;
  * -E2BIG after JOB_SIGNATURES_MAX. */
 int channel_sign(Channel *channel, uint8_t type, uint16_t scheme, BytesView hash, Bytes *ret_signature,
                  Failure *ret_failure);

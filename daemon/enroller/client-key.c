@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GnuTLS gives the signing callback a bare digest. The transcript kept beside the session says whether it is the digest
- * of this very handshake; only then its transcript hash goes to identityd. A TLS 1.2 session has none such: there the
- * digest itself goes, if the job allows it. */
+ * of this very handshake; only then its transcript hash goes to identityd, or of TLS 1.2, if the job allows that, the
+ * messages themselves, which identityd reads before it signs. */
 #include "enroller/client-key.h"
 
 #include "common/gnutls-scheme.h"
@@ -80,10 +80,34 @@ static int sign_transcript(SessionKey *session, const SignatureScheme *scheme, B
                         &key->failure);
 }
 
+/* TLS 1.2: the messages themselves, which identityd reads before it signs. */
+static int sign_messages(SessionKey *session, const SignatureScheme *scheme, BytesView digest, Bytes *ret) {
+    ClientKey *key = session->key;
+    BytesView messages;
+
+    int r = transcript_messages_for(session->transcript, scheme_hash_to_gnutls(scheme->hash), digest, &messages);
+    if (r == -EMSGSIZE)
+        return failure_set(
+            &key->failure, r, FAILURE_ENROLLMENT_FAILED,
+            "the TLS 1.2 handshake has more than %u bytes, which identityd does not sign (the server names "
+            "too many CAs): have it speak TLS 1.3",
+            TRANSCRIPT_MESSAGES_MAX);
+    return r < 0 ? r : channel_sign(key->channel, JOB_PACKET_SIGN_TLS12, scheme->id, messages, ret, &key->failure);
+}
+
 static bool session_is_old_tls(const SessionKey *session) {
     gnutls_protocol_t version = gnutls_protocol_get_version(session->session);
 
     return version == GNUTLS_TLS1_2;
+}
+
+/* SHA-256 with a P-384 key, which TLS 1.2 lets servers ask for, and GnuTLS then picks. */
+static bool is_tls12_pair(const SessionKey *session, const SignatureScheme *scheme) {
+    unsigned bits = 0;
+
+    (void) gnutls_x509_crt_get_pk_algorithm(session->key->job->client_chain.list[0]->crt, &bits);
+    return scheme->id == 0x0403 && session->key->algorithm == GNUTLS_PK_ECDSA && bits == 384 &&
+           session_is_old_tls(session);
 }
 
 static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algorithm, void *userdata, unsigned flags,
@@ -94,13 +118,12 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
     BytesView digest;
 
     const SignatureScheme *scheme = scheme_from_gnutls_hash(algorithm, hash, plain, &digest);
-    if (!scheme || !key_has_scheme(scheme, session->key))
+    if (!scheme || (!key_has_scheme(scheme, session->key) && !is_tls12_pair(session, scheme)))
         return GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM;
 
     int r = sign_transcript(session, scheme, digest, &signature);
     if (r == -ENOMSG && session->key->job->allow_tls12 && session_is_old_tls(session))
-        r = channel_sign(session->key->channel, JOB_PACKET_SIGN_DIGEST, scheme->id, digest, &signature,
-                         &session->key->failure);
+        r = sign_messages(session, scheme, digest, &signature);
     if (r < 0) /* -ENOMSG without more is the trial signature that GnuTLS makes when it loads a key: it does without */
         return GNUTLS_E_PK_SIGN_FAILED;
 

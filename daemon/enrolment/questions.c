@@ -5,6 +5,8 @@
 #include "common/certificate-verify.h"
 #include "enrolment/attempt.h"
 #include "enrolment/request-names.h"
+#include "pki/chain.h"
+#include "rules/tls12.h"
 
 #include <string.h>
 
@@ -100,20 +102,34 @@ static void on_signed(const Failure *failure, BytesView signature, void *userdat
     answer(attempt, failure, signature);
 }
 
+/* Only what is a transcript with the very certificate in it that this attempt authenticates with. */
+static int make_tls12_digest(const Attempt *attempt, const JobQuestion *question, uint8_t ret_digest[static 64],
+                             Failure *ret_failure) {
+    _cleanup_certificates_ CertificateList chain = { 0 };
+    const SignatureScheme *scheme = question->scheme;
+
+    int r = certificate_list_from_pem(bytes_view(&attempt->authenticator_chain), CHAIN_MAX, &chain, ret_failure);
+    if (r < 0)
+        return r;
+    const char *reason = tls12_refusal(question->payload, bytes_view(&chain.list[0]->der), scheme->id);
+    if (reason)
+        return failure_set(ret_failure, -EPERM, FAILURE_PURPOSE_VIOLATION,
+                           "The enroller asked for a signature on what is no TLS 1.2 handshake with the CA: %s.",
+                           reason);
+    int size = scheme_digest(scheme, question->payload.data, question->payload.size, ret_digest);
+    return size >= 0 ? size
+                     : failure_set(ret_failure, size, FAILURE_INTERNAL, "GnuTLS does not hash for %s.", scheme->name);
+}
+
 /* The size of what is to be signed, or -errno. */
-static int make_digest(const JobQuestion *question, uint8_t ret_digest[static 64], Failure *ret_failure) {
+static int make_digest(const Attempt *attempt, const JobQuestion *question, uint8_t ret_digest[static 64],
+                       Failure *ret_failure) {
     const SignatureScheme *scheme = question->scheme;
     uint8_t content[CERTIFICATE_VERIFY_MAX];
-    int size;
 
-    if (question->type == JOB_PACKET_SIGN_DIGEST) {
-        if (question->hash.size != (size_t) scheme->hash)
-            return failure_set(ret_failure, -EINVAL, FAILURE_INVALID_ARGUMENT, "A digest for %s has %d bytes, not %zu.",
-                               scheme->name, (int) scheme->hash, question->hash.size);
-        memcpy(ret_digest, question->hash.data, question->hash.size);
-        return (int) question->hash.size;
-    }
-    size = scheme->tls ? certificate_verify_build(TLS_SIDE_CLIENT, question->hash, content) : -EINVAL;
+    if (question->type == JOB_PACKET_SIGN_TLS12)
+        return make_tls12_digest(attempt, question, ret_digest, ret_failure);
+    int size = scheme->tls ? certificate_verify_build(TLS_SIDE_CLIENT, question->payload, content) : -EINVAL;
     if (size >= 0)
         size = scheme_digest(scheme, content, (size_t) size, ret_digest);
     if (size < 0)
@@ -134,21 +150,28 @@ static int check_authenticator(const Attempt *attempt, Failure *ret_failure) {
 }
 
 static int make_signature(Attempt *attempt, const JobQuestion *question, Failure *ret_failure) {
+    const SignatureScheme *scheme = NULL;
     uint8_t digest[64];
 
-    if (!attempt->authenticator_key || !scheme_fits(question->scheme, tpm_key_algorithm(attempt->authenticator_key)))
+    if (attempt->authenticator_key) {
+        KeyAlgorithm algorithm = tpm_key_algorithm(attempt->authenticator_key);
+        scheme = question->type == JOB_PACKET_SIGN_TLS12    ? tls12_key_scheme(question->scheme, algorithm)
+                 : scheme_fits(question->scheme, algorithm) ? question->scheme
+                                                            : NULL;
+    }
+    if (!scheme)
         return failure_set(ret_failure, -EINVAL, FAILURE_PURPOSE_VIOLATION,
                            "The enroller asked for a signature that its job has no key for (%s).",
                            question->scheme->name);
-    int size = make_digest(question, digest, ret_failure);
+    int size = make_digest(attempt, question, digest, ret_failure);
     if (size < 0)
         return size;
     int r = check_authenticator(attempt, ret_failure);
     if (r < 0)
         return r;
     const SignOrder order = { .key = attempt->authenticator_key,
-                              .scheme = question->scheme,
-                              .digest = { digest, (size_t) size } };
+                              .scheme = scheme,
+                              .digest = { digest, tls12_fit_digest(scheme, digest, (size_t) size) } };
     r = sign_task_start(identity_context(attempt->identity)->work, &order, on_signed, attempt, &attempt->task);
     return r < 0 ? failure_errno(ret_failure, r, "Signing for the enroller") : 0;
 }

@@ -22,7 +22,7 @@ struct Job {
     JobCallbacks callbacks;
     void *userdata;
     uint8_t kind;
-    bool allow_digest, may_ask, ended, takes_no_answer;
+    bool allow_tls12, may_ask, ended, takes_no_answer;
     unsigned progress, requests, signatures;
     char last_step[64];
 };
@@ -217,9 +217,9 @@ static void job_on_question(Job *job, const Packet *packet) {
                job->requests++ < (question.binding.size > 0 ? JOB_LINKED_REQUESTS_MAX : JOB_REQUESTS_MAX);
     else {
         question.scheme = scheme_by_id(packet->header.scheme);
-        question.hash = packet->payload;
+        question.payload = packet->payload;
         good = job->signatures++ < JOB_SIGNATURES_MAX && question.scheme &&
-               (question.type == JOB_PACKET_SIGN_TRANSCRIPT || job->allow_digest);
+               (question.type == JOB_PACKET_SIGN_TRANSCRIPT || job->allow_tls12);
     }
     if (!job->may_ask || !good)
         job_broken(job, "asked for something that its job does not allow");
@@ -267,7 +267,7 @@ static int job_on_io(sd_event_source *source, int fd, uint32_t events, void *use
         break;
     case JOB_PACKET_CREATE_REQUEST:
     case JOB_PACKET_SIGN_TRANSCRIPT:
-    case JOB_PACKET_SIGN_DIGEST:
+    case JOB_PACKET_SIGN_TLS12:
         job_on_question(job, &packet);
         break;
     case JOB_PACKET_RESULT:
@@ -329,7 +329,7 @@ static int job_send(Job *job, Failure *ret_failure) {
     if (r < 0)
         return r;
     job->kind = order.request.kind;
-    job->allow_digest = order.request.allow_tls12;
+    job->allow_tls12 = order.request.allow_tls12;
     job->may_ask = job->callbacks.question && order.request.kind != JOB_KIND_FETCH;
     r = job_body_build(&body, &order.request);
     if (r < 0)

@@ -82,10 +82,10 @@ typedef struct JobResult {
 
 typedef struct JobQuestion {
     uint32_t serial;
-    uint8_t type; /* JOB_PACKET_CREATE_REQUEST, …_SIGN_TRANSCRIPT, …_SIGN_DIGEST */
+    uint8_t type; /* JOB_PACKET_CREATE_REQUEST, …_SIGN_TRANSCRIPT, …_SIGN_TLS12 */
     const SignatureScheme *scheme;
-    BytesView hash;
-    int key_type; /* KeyAlgorithm, -1: as configured */
+    BytesView payload; /* what is to be signed: a transcript's hash, or TLS 1.2's messages */
+    int key_type;      /* KeyAlgorithm, -1: as configured */
     const char *eku[JOB_EKU_MAX];
     size_t eku_count;
     BytesView binding; /* of the TLS session that the request is linked to; empty: it is not */

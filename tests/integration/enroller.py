@@ -15,7 +15,7 @@ import threading
 from sandboxed import SANDBOX, log, run, service, sign_request
 
 HEADER = struct.Struct("<BBHIIHH")  # version, type, status, serial, generation, scheme, reserved
-JOB, PROGRESS, CREATE_REQUEST, SIGN_TRANSCRIPT, SIGN_DIGEST, RESULT, FAILURE, ANSWER = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x80
+JOB, PROGRESS, CREATE_REQUEST, SIGN_TRANSCRIPT, SIGN_TLS12, RESULT, FAILURE, ANSWER = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x80
 TAGS = {
     1: "kind", 2: "identity", 3: "server", 4: "server-anchors", 5: "fingerprint", 6: "proxy", 7: "time", 8: "client-chain",
     9: "client-scheme", 10: "user", 11: "password", 12: "request", 13: "allow-tls12", 14: "ocsp-request", 15: "time-is-floor",

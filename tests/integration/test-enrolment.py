@@ -433,7 +433,7 @@ class Ways(Enrolment):
         control("csrattrs", "none")
 
     def test_tls12_only_where_it_is_allowed(self):
-        """With a certificate TLS 1.2 needs a bare signature, hence AllowTLS12=; a password needs none."""
+        """With a certificate TLS 1.2 needs AllowTLS12=; a password needs nothing."""
         control("fault", "connection", "tls12", "count=0")
         one = self.made("one", configuration(f"{USUAL}\nAuthenticate=identity:demo"))
         wait_until(lambda: one.get("LastError") != "", "a refusal")

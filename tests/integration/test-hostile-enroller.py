@@ -15,7 +15,7 @@ import dbus
 
 import enroller
 from enroller import (AFTER, BINDING, CACERTS, CHAIN, CREATE_REQUEST, EKU, FAILURE, ISSUED, JOB, KEY_TYPE, LATER, PROGRESS, RESULT, SERVER,
-                      SIGN_DIGEST, SIGN_TRANSCRIPT, STEP, TEXT, TLS, Enroller, Gone, issue, memfd, pkcs7, tlv, u8, u32)
+                      SIGN_TLS12, SIGN_TRANSCRIPT, STEP, TEXT, TLS, Enroller, Gone, issue, memfd, pkcs7, tlv, u8, u32)
 from handle import SCHEMES, certificate_verify
 from lifecycle import SCHEME, USUAL, Lifecycle, configuration
 from sandboxed import CA, ERROR, NAME, SANDBOX, log, pem_to_der, read, run, time_passes, verifies, wait_until
@@ -35,6 +35,19 @@ def pid_of_daemon():
 
 def open_files():
     return len(os.listdir(f"/proc/{pid_of_daemon()}/fd"))
+
+
+def transcript(leaf):
+    """What a client of TLS 1.2 signs that shows this certificate."""
+    def message(kind, body):
+        return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+    def vector(body):
+        return len(body).to_bytes(3, "big") + body
+    hello = b"\x03\x03" + b"r" * 32 + b"\0"
+    return b"".join((message(1, hello + b"\0\x02\xc0\x2b\x01\0"), message(2, hello + b"\xc0\x2b\0"), message(11, vector(vector(b"s"))),
+                     message(13, b"\x01\x40\0\x02\x04\x03\0\0"), message(14, b""), message(11, vector(vector(leaf))),
+                     message(16, b"\x03pub")))
 
 
 class Hostile(Lifecycle):
@@ -183,7 +196,7 @@ class Questions(Hostile):
                 self.assertTrue(verifies(certificate, SCHEME, certificate_verify("client", transcript), signature))
         self.hostile({
             "a fifth": (self.ends(SIGN_TRANSCRIPT, bytes(32), P256, four), "asked for something"),
-            "a digest": (self.ends(SIGN_DIGEST, bytes(32), P256), "asked for something"),
+            "a digest": (self.ends(SIGN_TLS12, bytes(32), P256), "asked for something"),
             "of an unknown scheme": (self.ends(SIGN_TRANSCRIPT, bytes(32), 0x7777), "asked for something"),
             "of no scheme": (self.ends(SIGN_TRANSCRIPT, bytes(32), 0), "asked for something"),
             "of another key's scheme": (self.refused(SIGN_TRANSCRIPT, bytes(32), 0x0804), "rsa_pss_rsae_sha256"),
@@ -196,15 +209,20 @@ class Questions(Hostile):
         """Who authenticates with a password signs nothing."""
         self.hostile({"a transcript": (self.refused(SIGN_TRANSCRIPT, bytes(32), P256), "no key")}, error=UNFIT)
 
-    def test_digests(self):
-        """With AllowTLS12= of digests, and of nothing that is none."""
+    def test_tls12(self):
+        """With AllowTLS12= of TLS 1.2 handshakes in which the certificate that authenticates is shown, and of nothing else."""
         two = self.made("two", configuration(enrollment=f"{USUAL}\nAuthenticate=identity:demo\nAllowTLS12=yes", access="data-raw"))
-        self.hostile({f"of {size} bytes": (self.refused(SIGN_DIGEST, bytes(size), P256), "digest", str(size)) for size in (0, 31, 33, 48, 64, 65, PAYLOAD_MAX)},
+        demo = transcript(self.demo.certificate())
+        others = {"a digest": bytes(32), "nothing": b"", "a message": b"hello", "another's": transcript(b"x" * 500), "more": demo + b"x",
+                  "less": demo[:-1], "a long one": bytes(PAYLOAD_MAX)}
+        self.hostile({name: (self.refused(SIGN_TLS12, message, P256), "no TLS 1.2 handshake with the CA") for name, message in others.items()},
                      lambda behaviour: self.fresh(behaviour, two), two, UNFIT)
 
         def right(connection):
-            status, signature = connection.ask(SIGN_DIGEST, bytes(32), P256)
+            certificate = pem_to_der(read(f"{SANDBOX}/run/demo/chain.pem"))[0]
+            status, signature = connection.ask(SIGN_TLS12, transcript(certificate), P256)
             self.assertEqual(status, 0, signature)
+            self.assertTrue(verifies(certificate, SCHEME, transcript(certificate), signature))
             connection.failure()
         self.assertIn("as the test wants it", self.fresh(right, two)[1])
 

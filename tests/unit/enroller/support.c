@@ -192,9 +192,9 @@ static int device_sign(const Device *device, const Packet *question, gnutls_datu
     gnutls_sign_algorithm_t algorithm = device_algorithm(question->header.scheme);
     uint8_t content[CERTIFICATE_VERIFY_MAX];
 
-    if (question->header.type == JOB_PACKET_SIGN_DIGEST) {
-        gnutls_datum_t digest = { (uint8_t *) question->payload.data, (unsigned) question->payload.size };
-        return gnutls_privkey_sign_hash2(device->key, algorithm, 0, &digest, ret);
+    if (question->header.type == JOB_PACKET_SIGN_TLS12) {
+        gnutls_datum_t messages = { (uint8_t *) question->payload.data, (unsigned) question->payload.size };
+        return gnutls_privkey_sign_data2(device->key, algorithm, 0, &messages, ret);
     }
     int length = certificate_verify_build(TLS_SIDE_CLIENT, question->payload, content);
     if (length < 0)
@@ -417,7 +417,7 @@ static void on_packet(int fd, const Order *order, const Packet *packet, Outcome 
         on_create_request(fd, order, packet, outcome);
         break;
     case JOB_PACKET_SIGN_TRANSCRIPT:
-    case JOB_PACKET_SIGN_DIGEST:
+    case JOB_PACKET_SIGN_TLS12:
         on_sign(fd, order, packet, outcome);
         break;
     case JOB_PACKET_RESULT:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What an enroller may ask of an attempt, and the refusal of everything else, in words that reach the admin. */
 #include "tests/unit/enrolment/attempts.h"
+#include "tests/unit/rules/tls12-transcript.h"
 
 #include "common/certificate-verify.h"
 #include "common/tlv.h"
@@ -299,25 +300,29 @@ static void test_scheme_that_does_not_fit(void **state) {
     }
 }
 
-/* Digests are for TLS 1.2, and have the length that the scheme says. */
-static void test_digest(void **state) {
+/* With AllowTLS12= what a client of TLS 1.2 signs, with our own certificate in it, and no more. */
+static void test_tls12(void **state) {
     Fixture *f = *state;
-    uint8_t digest[64];
+    uint8_t message[TLS12_TRANSCRIPT_MAX];
 
     start(f, "AllowTLS12=yes\n", &renewal);
-    int size = scheme_digest(scheme_by_id(0x0403), "hello", 5, digest);
-    assert_int_equal(size, 32);
-    ask(f, JOB_PACKET_SIGN_DIGEST, 0x0403, (BytesView) { digest, 32 });
-    assert_signed(f, f->identity, bytes_view_string("hello"));
-    ask(f, JOB_PACKET_SIGN_DIGEST, 0x0403, (BytesView) { digest, 31 });
-    expect_refused(f, FAILURE_INVALID_ARGUMENT, "A digest for ecdsa_secp256r1_sha256 has 32 bytes, not 31.");
+    BytesView leaf = bytes_view(&identity_leaf(f->identity)->der);
+    size_t size = tls12_transcript_with(leaf, message);
+    ask(f, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { message, size });
+    assert_signed(f, f->identity, (BytesView) { message, size });
+    ask(f, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { hash, 32 });
+    expect_refused(f, FAILURE_PURPOSE_VIOLATION,
+                   "The enroller asked for a signature on what is no TLS 1.2 handshake with the CA: ");
+    size = tls12_transcript_with((BytesView) { leaf.data, leaf.size - 1 }, message);
+    ask(f, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { message, size });
+    expect_refused(f, FAILURE_PURPOSE_VIOLATION, "its client shows another certificate than this identity's.");
 }
 
-static void test_digest_not_allowed(void **state) {
+static void test_tls12_not_allowed(void **state) {
     Fixture *f = *state;
 
     start(f, "", &renewal);
-    enroller_send(f->job, JOB_PACKET_SIGN_DIGEST, 0x0403, (BytesView) { hash, 32 });
+    enroller_send(f->job, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { hash, 32 });
     machine_until(f->machine, f->tried.calls == 1);
     expect_tried(&f->tried, FAILURE_ENROLLMENT_FAILED, "asked for something that its job does not allow");
 }
@@ -403,8 +408,8 @@ int main(void) {
         TEST(test_no_transcript),
         TEST(test_no_key),
         TEST(test_scheme_that_does_not_fit),
-        TEST(test_digest),
-        TEST(test_digest_not_allowed),
+        TEST(test_tls12),
+        TEST(test_tls12_not_allowed),
         TEST(test_authenticator_retired),
         TEST(test_authenticator_revoked),
         TEST(test_authenticator_removed),

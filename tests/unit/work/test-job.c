@@ -132,7 +132,7 @@ static void test_digest(void **state) {
     uint8_t digest[32] = { 0 };
 
     job_begin(f, JOB_KIND_REENROLL, false);
-    send_packet(f, JOB_PACKET_SIGN_DIGEST, 0x0403, (BytesView) { digest, sizeof digest }, -1);
+    send_packet(f, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { digest, sizeof digest }, -1);
     assert_int_equal(f->questions, 0);
     assert_broken(f, "does not allow");
 }
@@ -142,7 +142,7 @@ static void test_digest_where_allowed(void **state) {
     uint8_t digest[32] = { 0 };
 
     job_begin(f, JOB_KIND_REENROLL, true);
-    send_packet(f, JOB_PACKET_SIGN_DIGEST, 0x0403, (BytesView) { digest, sizeof digest }, -1);
+    send_packet(f, JOB_PACKET_SIGN_TLS12, 0x0403, (BytesView) { digest, sizeof digest }, -1);
     assert_int_equal(f->questions, 1);
     assert_int_equal(f->failures, 0);
 }
