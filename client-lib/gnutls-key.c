@@ -131,15 +131,21 @@ static int sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, vo
     return 0;
 }
 
+/* In TLS 1.2 a P-384 key signs with SHA-256, too, where a server asks for that alone (identityd-handle(7)). */
 static bool has_scheme(const SignatureScheme *scheme, const void *userdata) {
-    return snapshot_has_scheme(userdata, scheme->id);
+    const KeyContext *context = userdata;
+    const identityd_snapshot *snapshot = context->key.snapshot;
+
+    if (snapshot_has_scheme(snapshot, scheme->id))
+        return true;
+    return scheme->id == 0x0403 && snapshot->tls12 && snapshot_has_scheme(snapshot, 0x0503) && context->key.session &&
+           gnutls_protocol_get_version(context->key.session) == GNUTLS_TLS1_2;
 }
 
 static int key_info(gnutls_privkey_t key, unsigned flags, void *userdata) {
     PRESERVE_ERRNO;
     const KeyContext *context = userdata;
-    const KeyInformation information = { context->public->algorithm, context->public->bits, has_scheme,
-                                         context->key.snapshot };
+    const KeyInformation information = { context->public->algorithm, context->public->bits, has_scheme, context };
 
     return key_information_answer(&information, flags);
 }

@@ -110,6 +110,12 @@ static bool is_tls12_pair(const SessionKey *session, const SignatureScheme *sche
            session_is_old_tls(session);
 }
 
+static bool session_has_scheme(const SignatureScheme *scheme, const void *userdata) {
+    const SessionKey *session = userdata;
+
+    return key_has_scheme(scheme, session->key) || is_tls12_pair(session, scheme);
+}
+
 static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algorithm, void *userdata, unsigned flags,
                          const gnutls_datum_t *hash, gnutls_datum_t *ret_signature) {
     SessionKey *session = userdata;
@@ -118,7 +124,7 @@ static int key_sign_hash(gnutls_privkey_t privkey, gnutls_sign_algorithm_t algor
     BytesView digest;
 
     const SignatureScheme *scheme = scheme_from_gnutls_hash(algorithm, hash, plain, &digest);
-    if (!scheme || (!key_has_scheme(scheme, session->key) && !is_tls12_pair(session, scheme)))
+    if (!scheme || !session_has_scheme(scheme, session))
         return GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM;
 
     int r = sign_transcript(session, scheme, digest, &signature);
@@ -140,7 +146,8 @@ static int key_info(gnutls_privkey_t privkey, unsigned flags, void *userdata) {
     const ClientKey *key = session->key;
     const Certificate *leaf = key->job->client_chain.list[0];
 
-    return key_information_answer(&(KeyInformation) { key->algorithm, leaf->key_bits, key_has_scheme, key }, flags);
+    return key_information_answer(&(KeyInformation) { key->algorithm, leaf->key_bits, session_has_scheme, session },
+                                  flags);
 }
 
 /* ---- the URL ---- */

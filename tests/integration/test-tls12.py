@@ -152,6 +152,16 @@ class Tls12(ProviderCase):
             with self.subTest(algorithms):
                 self.clients(self.s_server("-client_sigalgs", algorithms), "old-rsa")
 
+    def test_p384(self):
+        """Where a server asks for SHA-256 alone, which TLS 1.2 allows with any curve and GnuTLS then picks; and where for SHA-384."""
+        self.add("old-p384", "ecdsa-p384", tls_client=True)
+        self.configure("old-p384", read(f"{SANDBOX}/etc/identities/old-p384.conf") + "TLS12=yes\n")
+        self.identity("old-p384").wait("ready", 60)
+        for algorithms in ("ECDSA+SHA256", "ECDSA+SHA384"):
+            with self.subTest(algorithms):
+                port = self.s_server("-client_sigalgs", algorithms)
+                self.run_client("idctl", "connect", "--check", "old-p384", f"localhost:{port}")
+
     def test_nothing_else_is_signed(self):
         """What only begins like a handshake."""
         message = self.directory + "/message"

@@ -8,6 +8,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,6 +29,8 @@ typedef struct Side {
     int socket;
     unsigned signatures; /* made from a transcript */
     unsigned refusals;   /* -ENOMSG */
+    unsigned messages;   /* signatures made from the messages of TLS 1.2 */
+    int without;         /* why there were none */
     size_t hash_size;    /* of the last one */
     bool corrupt;        /* offer a digest that is not the session's */
     bool other_side;     /* ask for the other side's content */
@@ -63,11 +66,20 @@ static int sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, vo
         side->refusals++;
         if (!side->plain_allowed)
             return GNUTLS_E_PK_SIGN_FAILED;
+        BytesView messages;
+        side->without = transcript_messages_for(side->transcript, digest, view, &messages);
+        if (side->without == 0) {
+            side->messages++;
+            gnutls_datum_t all = { (uint8_t *) (uintptr_t) messages.data, (unsigned) messages.size };
+            return gnutls_privkey_sign_data2(side->software, algorithm, 0, &all, signature);
+        }
         return gnutls_privkey_sign_hash2(side->software, algorithm, 0, hash, signature);
     }
 
     side->signatures++;
     side->hash_size = size;
+    BytesView none;
+    assert_int_equal(transcript_messages_for(side->transcript, digest, view, &none), -ENOMSG); /* of TLS 1.3 */
     int length = certificate_verify_build(side->side, (BytesView) { transcript_hash, size }, content);
     assert_true(length > 0);
     gnutls_datum_t data = { content, (unsigned) length };
@@ -153,7 +165,7 @@ static void side_begin(Side *side, const Setup *setup, int socket, const gnutls_
     side->corrupt = !server && setup->corrupt;
     side->other_side = !server && setup->other_side;
     side->plain_allowed = setup->plain_allowed;
-    side->signatures = side->refusals = 0;
+    side->signatures = side->refusals = side->messages = 0;
     assert_int_equal(gnutls_init(&side->session, flags), 0);
     assert_int_equal(
         gnutls_priority_set_direct(side->session, server ? setup->server_priority : setup->client_priority, NULL), 0);
@@ -432,6 +444,70 @@ static void test_tls12_refused(void **state) {
     assert_int_equal(server.refusals, 1);
 }
 
+/* A client of TLS 1.2 signs the messages, which its server verifies; the digest that a server signs is of others. */
+static void test_tls12_messages(void **state) {
+    Side client, server;
+
+    assert_int_equal(run_once(&client, &server, &(Setup) { TLS12, TLS12, .plain_allowed = true }), 0);
+    assert_int_equal(client.messages, 1);
+    assert_int_equal(server.messages, 0);
+    assert_int_equal(server.without, -ENOMSG);
+    assert_true(run_once(&client, &server, &(Setup) { TLS12, TLS12, .plain_allowed = true, .corrupt = true }) == 0);
+    assert_int_equal(client.messages, 0);
+    assert_int_equal(client.without, -ENOMSG);
+}
+
+/* Another handshake on the same connection begins anew. */
+static void test_tls12_again(void **state) {
+    Side client, server;
+
+    both_begin(&client, &server, &(Setup) { TLS12, TLS12, .plain_allowed = true });
+    assert_int_equal(handshake_both(&client, &server), 0);
+    assert_int_equal(client.messages, 1);
+    assert_int_equal(gnutls_rehandshake(server.session), 0);
+    char byte;
+    assert_int_equal(gnutls_record_recv(client.session, &byte, 1), GNUTLS_E_REHANDSHAKE);
+    assert_int_equal(handshake_both(&client, &server), 0);
+    assert_int_equal(client.messages, 2);
+    both_end(&client, &server);
+}
+
+/* A server that names CAs without end. */
+static void test_tls12_too_long(void **state) {
+    gnutls_x509_crt_t authorities[64];
+    char name[1500] = "CN=0";
+    Side client, server;
+
+    for (unsigned i = 1; i < 20; i++)
+        (void) snprintf(name + strlen(name), sizeof(name) - strlen(name), ",OU=%064u", i);
+    both_begin(&client, &server, &(Setup) { TLS12, TLS12, .plain_allowed = true });
+    for (unsigned i = 0; i < 45; i++) {
+        name[3] = (char) ('0' + i);
+        if (name[3] == ';' || name[3] == '<' || name[3] == '=' || name[3] == '>' || name[3] == '\\')
+            name[3] = (char) ('a' + i);
+        assert_int_equal(gnutls_x509_crt_init(&authorities[i]), 0);
+        assert_int_equal(gnutls_x509_crt_set_version(authorities[i], 3), 0);
+        assert_int_equal(gnutls_x509_crt_set_serial(authorities[i], "\x05", 1), 0);
+        assert_int_equal(gnutls_x509_crt_set_dn(authorities[i], name, NULL), 0);
+        gnutls_pubkey_t pubkey;
+        assert_int_equal(gnutls_pubkey_init(&pubkey), 0);
+        assert_int_equal(gnutls_pubkey_import_privkey(pubkey, server.software, 0, 0), 0);
+        assert_int_equal(gnutls_x509_crt_set_pubkey(authorities[i], pubkey), 0);
+        gnutls_pubkey_deinit(pubkey);
+        assert_int_equal(gnutls_x509_crt_set_activation_time(authorities[i], time(NULL) - 60), 0);
+        assert_int_equal(gnutls_x509_crt_set_expiration_time(authorities[i], time(NULL) + 3600), 0);
+        assert_int_equal(
+            gnutls_x509_crt_privkey_sign(authorities[i], authorities[i], server.software, GNUTLS_DIG_SHA256, 0), 0);
+    }
+    assert_int_equal(gnutls_certificate_set_x509_trust(server.credentials, authorities, 45), 45);
+    assert_int_equal(handshake_both(&client, &server), 0);
+    assert_int_equal(client.messages, 0);
+    assert_int_equal(client.without, -EMSGSIZE);
+    both_end(&client, &server);
+    for (unsigned i = 0; i < 45; i++)
+        gnutls_x509_crt_deinit(authorities[i]);
+}
+
 static void test_wrong_digest_refused(void **state) {
     Side client, server;
 
@@ -467,6 +543,10 @@ static void test_out_of_order_refused(void **state) {
         transcript_hash_for(transcript, TLS_SIDE_CLIENT, GNUTLS_DIG_SHA256, (BytesView) { digest, 32 }, hash, &size),
         -ENOMSG);
     assert_int_equal(size, 7);
+    BytesView messages = { digest, 9 };
+    assert_int_equal(transcript_messages_for(transcript, GNUTLS_DIG_SHA256, (BytesView) { digest, 32 }, &messages),
+                     -ENOMSG);
+    assert_int_equal(messages.size, 9);
     transcript_detach(transcript); /* harmless */
     transcript_free(transcript);
     assert_null(transcript_free(NULL));
@@ -485,6 +565,9 @@ int main(void) {
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_post_handshake),
         cmocka_unit_test(test_tls12_refused),
+        cmocka_unit_test(test_tls12_messages),
+        cmocka_unit_test(test_tls12_again),
+        cmocka_unit_test(test_tls12_too_long),
         cmocka_unit_test(test_wrong_digest_refused),
         cmocka_unit_test(test_other_side_refused),
         cmocka_unit_test(test_out_of_order_refused),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The signing thread beside its handles: jobs, signs of life, a TPM that dies, hangs and comes back, generations from
  * their first signature to their end, RSA's schemes, and the end of it all. */
+#include "tests/unit/rules/tls12-transcript.h"
 #include "tests/unit/signing/support.h"
 
 #include <errno.h>
@@ -205,6 +206,56 @@ static void a_tpm_that_hangs(void **state) {
     while (signing_heartbeat(bench->signing) == beats)
         assert_true(seconds() - begun < 10);
     holder_sign_message(fd, bench->keys[0], 1, "after");
+}
+
+/* With the switch a State says so and has more schemes; each generation's transcripts show its own certificate. */
+static void tls12(void **state) {
+    Bench *bench = *state;
+    SigningIdentity identity = bench_identity(bench, 3);
+    uint8_t message[TLS12_TRANSCRIPT_MAX];
+    int fds[2];
+
+    identity.name = "old";
+    identity.generation = 1;
+    identity.certificate = bytes_view_string("the first certificate");
+    identity.tls12 = true;
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    const SigningHandle handle = { bench->next_id++, "old", PURPOSE_TLS_CLIENT, fds[0], 0, -1 };
+    assert_int_equal(signing_open_handle(bench->signing, &handle), 0);
+    assert_true(holder_receive(fds[1], &answer));
+    assert_int_equal(state_value(&answer, HANDLE_STATE_TLS12).size, 1);
+    BytesView schemes = state_value(&answer, HANDLE_STATE_SCHEMES);
+    assert_true(schemes.size >= 6 && memcmp(schemes.data + schemes.size - 6, "\x01\x04\x01\x05\x01\x06", 6) == 0);
+    answer_clear(&answer);
+    identity.key = bench->keys[1]; /* P-256 */
+    identity.generation = 2;
+    identity.certificate = bytes_view_string("the second certificate");
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    assert_true(holder_receive(fds[1], &answer));
+    size_t size_with = answer.size;
+    answer_clear(&answer);
+    size_t size = tls12_transcript_with(identity.certificate, message);
+    holder_send(fds[1], HANDLE_SIGN_MESSAGE, 1, 2, 0x0403, (BytesView) { message, size });
+    assert_true(holder_receive_answer(fds[1], &answer));
+    assert_int_equal(answer.status, 0);
+    assert_true(
+        verifies(bench->keys[1], 0x0403, (BytesView) { message, size }, (BytesView) { answer.payload, answer.size }));
+    size = tls12_transcript_with(bytes_view_string("the first certificate"), message);
+    holder_send(fds[1], HANDLE_SIGN_MESSAGE, 2, 2, 0x0403, (BytesView) { message, size });
+    assert_true(holder_receive_answer(fds[1], &answer));
+    assert_int_equal(answer.status, FAILURE_PURPOSE_VIOLATION);
+    /* without the switch neither */
+    identity.tls12 = false;
+    assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
+    assert_true(holder_receive(fds[1], &answer)); /* that is told */
+    assert_int_equal(answer.size, size_with - 7); /* without that field */
+    answer_clear(&answer);
+    size = tls12_transcript_with(identity.certificate, message);
+    holder_send(fds[1], HANDLE_SIGN_MESSAGE, 3, 2, 0x0403, (BytesView) { message, size });
+    assert_true(holder_receive_answer(fds[1], &answer));
+    assert_int_equal(answer.status, FAILURE_PURPOSE_VIOLATION);
+    close(fds[1]);
 }
 
 static void rsa_schemes(void **state) {
@@ -484,6 +535,7 @@ int main(void) {
         cmocka_unit_test(counters_count),
         cmocka_unit_test(a_tpm_that_hangs),
         cmocka_unit_test(a_tpm_that_dies_and_comes_back),
+        cmocka_unit_test(tls12),
         cmocka_unit_test(rsa_schemes),
         GENERATIONS(both_generations_sign_with_their_own_keys),
         GENERATIONS(without_handles_it_is_unused_at_once),
