@@ -148,6 +148,8 @@ static void put_access(const Manager *manager, FILE *f) {
     fprintf(f, "identityd_access_granted_total %" PRIu64 "\n", counters.granted);
     put(f, "access_refused", "counter", "Calls that [Access] or polkit refused, and handles that were taken back.");
     fprintf(f, "identityd_access_refused_total %" PRIu64 "\n", counters.refused);
+    put(f, "access_limited", "counter", "Calls and handles that were refused since a limit was reached.");
+    fprintf(f, "identityd_access_limited_total %" PRIu64 "\n", counters.limited);
 }
 
 static void put_signing(const Manager *manager, FILE *f) {

@@ -33,6 +33,7 @@ FAMILIES = {
     "identityd_peer_crl_fetches_failed": "counter",
     "identityd_access_granted": "counter",
     "identityd_access_refused": "counter",
+    "identityd_access_limited": "counter",
     "identityd_signatures": "counter",
     "identityd_requests_refused": "counter",
     "identityd_tpm_errors": "counter",

@@ -239,6 +239,7 @@ static void test_quota_of_a_rule(void **state) {
                    "Those whom group:50 admits hold 2 handles already: close some, or raise HandlesPerRule= in "
                    "identityd.conf.");
     machine_expect_log(machine, "x: A handle for uid 2002 is refused: Those whom group:50 admits", 1);
+    assert_int_equal(access_log_counters(lending_log(manager_lending(machine->manager))).limited, 1);
     _cleanup_close_ int by_another = lend_and_look(machine, 1001);
     for (unsigned i = 0; i < 2; i++)
         (void) close(fds[i]);

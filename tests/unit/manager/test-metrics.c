@@ -262,6 +262,7 @@ static void test_signatures(void **state) {
     sign(machine, fd, 0x0804); /* not of this key */
     expect(machine, "access_granted_total", "2");
     expect(machine, "access_refused_total", "5");
+    expect(machine, "access_limited_total", "0");
     expect(machine, "handles_open", "2");
     expect(machine, "signatures_total", "3");
     expect(machine, "requests_refused_total", "1");
