@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """TLS12=yes: a `tls-client` handle, and nothing more, against servers that speak TLS 1.2 alone, over three renewals. Runs inside
 tests/sandbox. The servers are openssl s_server, gnutls-serv and mosquitto; the clients openssl s_client, curl, Python's ssl and
-mosquitto_pub with the provider, idctl with libidentityd-gnutls, and the enroller."""
+mosquitto_pub with the provider, idctl and the proxy with libidentityd-gnutls."""
 
 import os
 import pwd
@@ -161,6 +161,22 @@ class Tls12(ProviderCase):
             with self.subTest(algorithms):
                 port = self.s_server("-client_sigalgs", algorithms)
                 self.run_client("idctl", "connect", "--check", "old-p384", f"localhost:{port}")
+
+    @unittest.skipUnless(shutil.which("identityd-proxy"), "there is no identityd-proxy in this build")
+    def test_proxy(self):
+        port, path = self.s_server(), self.directory + "/proxy"
+        process = subprocess.Popen(["identityd-proxy", "--listen", path, "--connect", f"localhost:{port}", "old"])
+        self.addCleanup(process.wait, 20)
+        self.addCleanup(process.terminate)
+        wait_until(lambda: os.path.exists(path), "the proxy's socket")
+        for generation in range(2):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(30)
+                connection.connect(path)
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                self.assertTrue(connection.recv(100).startswith(b"HTTP/1.0 200"))
+            if generation == 0:
+                self.old.renew()
 
     def test_nothing_else_is_signed(self):
         """What only begins like a handshake."""
