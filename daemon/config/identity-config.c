@@ -447,10 +447,10 @@ static const SettingKey keys[] = {
     { "Peers", "Intermediates", parse_path, PATH_ACCEPTED, offsetof(IdentityConfig, peers_intermediates) },
     { "Peers", "Interval", parse_interval, INTERVAL_ACCEPTED, offsetof(IdentityConfig, peers_interval) },
     { "Access", "tls-client", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_CLIENT]) },
+    { "Access", "TLS12", parse_boolean, BOOLEAN_ACCEPTED, offsetof(IdentityConfig, tls12) },
     { "Access", "tls-server", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_TLS_SERVER]) },
     { "Access", "data", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA]) },
     { "Access", "data-raw", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DATA_RAW]) },
-    { "Access", "TLS12", parse_boolean, BOOLEAN_ACCEPTED, offsetof(IdentityConfig, tls12) },
     { "Access", "digest", parse_access, ACCESS_ACCEPTED, offsetof(IdentityConfig, access[PURPOSE_DIGEST]) },
 };
 

@@ -212,7 +212,7 @@ static void test_refused_values(void **state) {
         { "Access", "tls-client=mosquitto", "\"mosquitto\": must be user:NAME, group:NAME" },
         { "Access", "tls-client=user:a unit:b", "\"unit:b\": must be user:NAME" },
         { "Access", "tls=user:a",
-          "unknown key; known are tls-client=, tls-server=, data=, data-raw=, TLS12=, digest=" },
+          "unknown key; known are tls-client=, TLS12=, tls-server=, data=, data-raw=, digest=" },
         { "Other", "X=y", NULL },
     };
     const Fixture *fixture = *state;

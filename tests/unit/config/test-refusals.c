@@ -273,10 +273,10 @@ static const Key identity_keys[] = {
         { RULES64 "user:z", "must be at most 64 rules" } },
       NULL,
       false },
+    { "Access", "TLS12", BOOLEAN, { "yes", "no", "true", "0" }, { { "YES" }, { "2" }, { "1.2" } }, NULL, false },
     { "Access", "tls-server", NULL, { "user:0" }, { { "user:", "\"user:\": " RULE } }, NULL, false },
     { "Access", "data", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
     { "Access", "data-raw", NULL, { "group:a" }, { { "users:a", "\"users:a\": " RULE } }, NULL, false },
-    { "Access", "TLS12", BOOLEAN, { "yes", "no", "true", "0" }, { { "YES" }, { "2" }, { "1.2" } }, NULL, false },
     { "Access", "digest", NULL, { "group:a" }, { { "unit:", "\"unit:\": " RULE } }, NULL, false },
 };
 
