@@ -320,7 +320,7 @@ class Idctl(unittest.TestCase):
         manager = self.bus.start(["/usr/bin/python3", os.path.join(SOURCE, "tests/fakes/system-manager.py"), "is.service", "worker@.service"],
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.assertEqual(manager.stdout.readline(), "ready\n")
-        config = self.CONFIG + ("data-raw=group:no-such-group unit:is.service unit:worker@1.service unit:worker@*.service unit:run-*.service "
+        config = self.CONFIG + ("data=group:no-such-group unit:is.service unit:worker@1.service unit:worker@*.service unit:run-*.service "
                                 "unit:not.service unit:not-*.service\ndigest=user:no-such-user unit:not.service user:4000000\n")
         config = config.replace("data=", "tls-server=")
         findings = [f for f in self.check({"one": config}, status=1) if f["check"] == "access"]
