@@ -81,12 +81,10 @@ void connection_place_is_free(Connection *connection) {
 /* A client has so much time in all, which no byte of it extends: it is counted only while it is waited for, since it
  * cannot help how long the TPM takes. */
 static void wait_for_peer(Connection *connection) {
-    uint64_t until;
-
     if (!connection->context->settings->server)
         return;
     connection->waiting_since = connection_now(connection);
-    until = connection->waiting_since + connection->peer_left;
+    uint64_t until = connection->waiting_since + connection->peer_left;
     connection_set_timer(connection, until < connection->deadline ? until : connection->deadline);
 }
 
@@ -152,7 +150,11 @@ static void begin_handshake(Connection *connection) {
         connection_end(connection, PROXY_LOG_ERROR, "%s", strerror(-r));
         return;
     }
-    step_handshake(connection);
+    /* A client speaks first, and one that does not costs no session and no turn of a worker. */
+    if (connection->context->settings->server)
+        wait_for_peer(connection);
+    else
+        step_handshake(connection);
 }
 
 /* ---- the server, of a client ---- */
@@ -174,6 +176,8 @@ static int on_tls(sd_event_source *source, int fd, uint32_t revents, void *userd
         break;
     }
     case STAGE_HANDSHAKE:
+        if (!connection->handshake.session && (revents & ~(uint32_t) EPOLLOUT) == 0)
+            break; /* it says nothing yet */
         if (connection->busy) {
             connection->again = true;
             break;

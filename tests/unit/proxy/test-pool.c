@@ -260,8 +260,14 @@ static void test_busy_ones_do_not(void **state) {
 static bool all_wait(void *userdata) {
     Fixture *fixture = userdata;
 
-    fixture->wanted++; /* turns: a worker gives each back within a few */
-    return fixture->wanted > 100;
+    return ++fixture->wanted > 20; /* turns of the loop */
+}
+
+/* Until what clients have said by now is in the queue of the workers, or done. */
+static void let_them_speak(Fixture *fixture) {
+    turn(fixture);
+    fixture->wanted = 0;
+    lab_loop_until(fixture->event, all_wait, fixture);
 }
 
 static void test_slots(void **state) {
@@ -271,8 +277,7 @@ static void test_slots(void **state) {
     begin(fixture);
     for (unsigned i = 0; i < 4; i++)
         (void) add(fixture, true);
-    fixture->wanted = 0;
-    lab_loop_until(fixture->event, all_wait, fixture);
+    let_them_speak(fixture);
     unsigned honest = add(fixture, false);
     lab_assert_said("refused uid ");
     lab_assert_said("it made room for another handshake (--max-handshakes)");
@@ -306,12 +311,29 @@ static void test_slots_that_are_worked_for(void **state) {
     workers_submit(fixture->tls, &hold.job);
     for (unsigned i = 0; i < 4; i++)
         (void) add(fixture, false);
+    let_them_speak(fixture);
     unsigned late = add(fixture, true);
     lab_assert_said("demo: refused uid ");
     lab_assert_said(", from where 4 handshakes are under way (--max-handshakes-per-source)");
     await_end(fixture, late);
     hold.hold = false;
     await_accepted(fixture, 4);
+}
+
+/* Those who say nothing need no worker: however busy those are, one that comes takes the slot of one of them. */
+static void test_silent_ones_beside_busy_workers(void **state) {
+    Fixture *fixture = *state;
+    Hold hold = { .job = { .run = run_hold, .done = done_hold }, .hold = true };
+
+    begin(fixture);
+    workers_submit(fixture->tls, &hold.job);
+    for (unsigned i = 0; i < 4; i++)
+        (void) add(fixture, true);
+    let_them_speak(fixture);
+    (void) add(fixture, false);
+    lab_assert_said("it made room for another handshake (--max-handshakes)");
+    hold.hold = false;
+    await_accepted(fixture, 1);
 }
 
 static void test_all_slots(void **state) {
@@ -323,6 +345,7 @@ static void test_all_slots(void **state) {
     workers_submit(fixture->tls, &hold.job);
     for (unsigned i = 0; i < 2; i++)
         (void) add(fixture, false);
+    let_them_speak(fixture);
     unsigned late = add(fixture, true);
     lab_assert_said(": 2 handshakes are under way (--max-handshakes)");
     await_end(fixture, late);
@@ -379,9 +402,16 @@ static int teardown_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_places),           TEST(test_share_of_places), TEST(test_idle_ones_make_room),
-        TEST(test_busy_ones_do_not), TEST(test_slots),           TEST(test_slots_that_are_worked_for),
-        TEST(test_all_slots),        TEST(test_the_gate),        TEST(test_its_own_lines),
+        TEST(test_places),
+        TEST(test_share_of_places),
+        TEST(test_idle_ones_make_room),
+        TEST(test_busy_ones_do_not),
+        TEST(test_slots),
+        TEST(test_slots_that_are_worked_for),
+        TEST(test_silent_ones_beside_busy_workers),
+        TEST(test_all_slots),
+        TEST(test_the_gate),
+        TEST(test_its_own_lines),
         TEST(test_descriptors),
     };
 
