@@ -38,14 +38,13 @@ void proxy_address_of_peer(int fd, char ret[static PROXY_ADDRESS_TEXT]) {
     struct ucred caller;
     socklen_t size = sizeof caller;
 
+    snprintf(ret, PROXY_ADDRESS_TEXT, "somebody");
     if (getpeername(fd, &address.any, &address.size) < 0)
-        snprintf(ret, PROXY_ADDRESS_TEXT, "somebody");
-    else if (!proxy_address_is_path(&address))
+        return;
+    if (!proxy_address_is_path(&address))
         proxy_address_text(&address, ret);
     else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &size) == 0)
         snprintf(ret, PROXY_ADDRESS_TEXT, "uid %u (process %d)", caller.uid, caller.pid);
-    else
-        snprintf(ret, PROXY_ADDRESS_TEXT, "somebody");
 }
 
 static bool parse_port(const char *text, in_port_t *ret) {
