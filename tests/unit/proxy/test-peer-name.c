@@ -124,6 +124,8 @@ static void test_names_that_are_no_texts(void **state) {
     gnutls_x509_crt_t client = make_client('-', true);
     proxy_name_text(client, NULL, text);
     assert_string_equal(text, "DNS:good.example-.evil.example");
+    proxy_name_text(client, &(ProxyName) { PROXY_NAME_URI, "" }, text);
+    assert_string_equal(text, ""); /* and no kind without a name */
     memset(longer, 'u', sizeof longer);
     longer[PROXY_NAME_TEXT - 5] = '\0';
     proxy_name_text(client, &(ProxyName) { PROXY_NAME_URI, longer }, text);
