@@ -75,6 +75,10 @@ static void test_the_greediest_makes_room(void **state) {
     }
     for (size_t i = 6; i < 13; i++)
         assert_true(seen[i]);
+    size_t first = 99, last = 98; /* whether one makes room, and which, are two draws of one number */
+    assert_int_equal(decide(5, 100, &first), SLOT_OF_ANOTHER);
+    assert_int_equal(decide(5, 199, &last), SLOT_OF_ANOTHER);
+    assert_int_equal(first, last);
 }
 
 /* Where several have most, all of them are meant. */
