@@ -8,7 +8,9 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define STEPS_MAX 16U /* calls a piece: a peer that floods with warnings must not keep a worker */
+/* Of one piece: a peer that floods must not keep a worker. */
+#define RECORDS_MAX  1024U
+#define WARNINGS_MAX 16U
 
 static void _printf_(2, 3) fail(Handshake *handshake, const char *format, ...) {
     va_list arguments;
@@ -207,34 +209,33 @@ static void judge_peer(Handshake *handshake) {
     }
 }
 
-/* Whether the peer has hung up and all that it sent was read. No event tells of that a second time. */
-static bool peer_has_ended(const Handshake *handshake) {
+/* Whether the socket has more, or has ended, where GnuTLS says that it waits: of a message that comes in several
+ * records it takes one at a time, and of an end within a record it tells at the next look. No event tells of either a
+ * second time. */
+static bool has_more(const Handshake *handshake) {
     char byte;
 
     return gnutls_record_get_direction(handshake->session) == 0 &&
-           recv(handshake->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+           recv(handshake->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 void handshake_step(Handshake *handshake) {
-    int code = GNUTLS_E_AGAIN;
+    unsigned records = 0, warnings = 0;
+    int code;
 
     handshake->result = HANDSHAKE_WAIT;
     if (!handshake->session && set_up(handshake) < 0)
         return;
-    for (unsigned i = 0; i < STEPS_MAX; i++) {
+    do
         code = gnutls_handshake(handshake->session);
-        /* Of an end within a record GnuTLS tells at the next look. */
-        if (code == GNUTLS_E_AGAIN && peer_has_ended(handshake))
-            continue;
-        if (code == 0 || code == GNUTLS_E_AGAIN || gnutls_error_is_fatal(code))
-            break;
-    }
+    while (code == GNUTLS_E_AGAIN ? has_more(handshake) && ++records < RECORDS_MAX
+                                  : code != 0 && !gnutls_error_is_fatal(code) && ++warnings < WARNINGS_MAX);
     if (code == 0)
         judge_peer(handshake);
     else if (gnutls_error_is_fatal(code))
         explain(handshake, code);
-    else if (peer_has_ended(handshake))
-        fail(handshake, "%s", gnutls_strerror(GNUTLS_E_PREMATURE_TERMINATION));
+    else if (records == RECORDS_MAX)
+        fail(handshake, "the peer sends its messages in too many pieces");
     else if (code != GNUTLS_E_AGAIN)
         fail(handshake, "the peer sends nothing but warnings");
 }

@@ -387,6 +387,43 @@ static void test_a_peer_that_hangs_up_in_a_record(void **state) {
         }
 }
 
+/* A ClientHello that does not end, a byte a record. */
+static void send_pieces(Fixture *fixture, size_t count) {
+    static const uint8_t begins[] = { 1, 0, 0x3f, 0xff, 3, 3 };
+    uint8_t records[2048][6];
+
+    assert_true(count <= ARRAY_LENGTH(records));
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t record[] = { 0x16, 3, 1, 0, 1, i < sizeof begins ? begins[i] : 0 };
+        memcpy(records[i], record, sizeof record);
+    }
+    assert_int_equal(send(fixture->wire[1], records, count * 6U, 0), count * 6U);
+}
+
+/* All that has come is read, in however many records: no further event tells of it. */
+static void test_a_message_in_many_records(void **state) {
+    Fixture *fixture = begin(true, lab.client);
+    char byte;
+
+    send_pieces(fixture, 1000);
+    handshake_step(&fixture->handshake);
+    assert_int_equal(fixture->handshake.result, HANDSHAKE_WAIT);
+    assert_int_equal(recv(fixture->wire[0], &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+    end(fixture);
+}
+
+/* … but nobody keeps a worker with it. */
+static void test_a_message_in_too_many_records(void **state) {
+    Fixture *fixture = begin(true, lab.client);
+
+    send_pieces(fixture, 2048);
+    handshake_step(&fixture->handshake);
+    assert_int_equal(fixture->handshake.result, HANDSHAKE_FAILED);
+    assert_non_null(strstr(fixture->handshake.failure, "too many pieces"));
+    assert_false(fixture->handshake.identity_failed);
+    end(fixture);
+}
+
 static void test_no_tls(void **state) {
     static const char text[] = "GET / HTTP/1.0\r\nHost: client.example\r\n\r\n";
     Fixture *fixture = begin(true, lab.client);
@@ -475,6 +512,8 @@ int main(void) {
         TEST(test_silence),
         TEST(test_a_peer_that_hangs_up),
         TEST(test_a_peer_that_hangs_up_in_a_record),
+        TEST(test_a_message_in_many_records),
+        TEST(test_a_message_in_too_many_records),
         TEST(test_no_tls),
         TEST(test_an_older_protocol),
         TEST(test_identityd_goes_in_the_midst),
