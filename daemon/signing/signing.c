@@ -6,6 +6,9 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
+
+#define MEMORY_PAUSE_MS 10
 
 /* ---- life ---- */
 
@@ -14,13 +17,23 @@ static void remove_identity(Signing *signing, ServedIdentity *identity) {
     served_remove(&signing->served, identity);
 }
 
+/* The loop also ends where memory for its own lists is not to be had. Nothing is lost by that, and it is gone on with.
+ * Else it fails only where the kernel refuses epoll itself: there is nobody left who could sign or say so. */
+static void run_loop(const Signing *signing) {
+    const struct timespec pause = { .tv_nsec = MEMORY_PAUSE_MS * 1000000L };
+    int r;
+
+    while ((r = sd_event_loop(signing->loop)) == -ENOMEM)
+        (void) nanosleep(&pause, NULL);
+    if (r < 0)
+        abort();
+}
+
 static void *run_thread(void *userdata) {
     Signing *signing = userdata;
 
     (void) pthread_setname_np(pthread_self(), "signing");
-    /* The loop fails only where the kernel refuses epoll itself: there is nobody left who could sign or say so. */
-    if (sd_event_loop(signing->loop) < 0)
-        abort();
+    run_loop(signing);
     mailbox_free(signing->to_thread);
     jobs_cancel(signing);
     while (signing->served.first)
