@@ -53,6 +53,8 @@ EXPECTED = [
     ("error-made-0", "return bytes_copy(x, g(a));"),
     ("error-made-0", "a = bytes_copy(x); if (a < 0) return a;"),
     ("error-made-0", "a = bytes_copy(x); return a < 0 ? a : bytes_append(x, b);"),
+    ("error-made-0", "a = bytes_copy(x); free(x); return a;"),
+    ("error-made-0", "a = g(x); free(x); return a;", "a = g(x); free(x); return 0;"),
     ("error-made-0", "a = g(x); return a < 0 ? a : bytes_append(x, b);",
      "a = g(x); return ((void) (a < 0 ? a : bytes_append(x, b)), 0);"),
     ("error-made-0", "a = bytes_copy(x); if (b < 0) return b;", "a = bytes_copy(x); if (b < 0) return 0;"),

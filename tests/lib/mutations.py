@@ -233,6 +233,14 @@ class Source:
         if MEMORY_ALONE.fullmatch(self.text_of(i + 1)) and self.text_of(i + 2) == "(":
             return self.text_of(self.match[i + 2] + 1) == ";"
         name = self.text_of(i + 1)
+        before = i
+        while self.text_of(before - 1) == ";" and self.text_of(before - 2) == ")" and \
+                FREES.fullmatch(self.text_of(self.match[before - 2] - 1)):
+            before = self.statement_begin(before - 2)
+        if before != i and self.text_of(before - 2) == ")" and self.text_of(i + 2) == ";":  # freed in between
+            call = self.match[before - 2] - 1
+            return MEMORY_ALONE.fullmatch(self.text_of(call)) is not None and \
+                [self.text_of(call - 2), self.text_of(call - 1)] == [name, "="]
         if [self.text_of(j) for j in range(i - 8, i)] != [")", ";", "if", "(", name, "<", "0", ")"]:
             return False
         call = self.match[i - 8] - 1

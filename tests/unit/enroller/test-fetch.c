@@ -93,6 +93,30 @@ static void test_https(void **state) {
     assert_int_equal(report.size, 0);
 }
 
+/* What is no 200 is told with its number; a redirect, with where it leads. */
+static void test_statuses(void **state) {
+    static const struct {
+        const char *answer, *text;
+    } cases[] = {
+        { "HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n", "expected status 200, but 299 came" },
+        { "HTTP/1.1 300 Many\r\nLocation: http://a/\r\nContent-Length: 0\r\n\r\n", "redirects (300) from " },
+        { "HTTP/1.1 399 Odd\r\nLocation: http://a/\r\nContent-Length: 0\r\n\r\n", "redirects (399) from " },
+        { "HTTP/1.1 400 Bad\r\nContent-Length: 4\r\n\r\nwhy?", "expected status 200, but 400 came: \"why?\"" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        _cleanup_outcome_ Outcome outcome;
+        char url[128];
+        Order order = fetch_order(url);
+        Peer peer;
+        peer_start(&peer, &(PeerOptions) { .answer = cases[i].answer });
+        (void) snprintf(url, sizeof url, "http://127.0.0.1:%u/crl", peer.port);
+        run_job(&order, &outcome);
+        _cleanup_bytes_ Bytes report = peer_stop(&peer);
+        assert_failed(&outcome, cases[i].text, true);
+    }
+}
+
 static void test_ocsp(void **state) {
     _cleanup_outcome_ Outcome outcome;
     char url[128];
@@ -142,8 +166,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crl),   cmocka_unit_test(test_faults), cmocka_unit_test(test_next_url),
-        cmocka_unit_test(test_https), cmocka_unit_test(test_ocsp),   cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_crl),   cmocka_unit_test(test_faults),   cmocka_unit_test(test_next_url),
+        cmocka_unit_test(test_https), cmocka_unit_test(test_statuses), cmocka_unit_test(test_ocsp),
+        cmocka_unit_test(test_proxy),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -221,6 +221,21 @@ static void test_of_another_time(void **state) {
     assert_int_equal(identity_attempts(x_of(machine))->failures, 0);
 }
 
+/* By how much a renewal came after it was due: the next one is reckoned by that. */
+static void test_late(void **state) {
+    Machine *machine = *state;
+
+    start_with_life(machine, "", 10000);
+    assert_true(identity_attempts(x_of(machine))->late == 0); /* there was none that it could have been late for */
+    Instant due = enrolment_renewal_when(x_of(machine));
+    assert_int_equal(due.kind, INSTANT_AT);
+    machine_pass(machine, due.seconds - identity_now(x_of(machine)) + 100);
+    machine_until(machine, identity_generation(x_of(machine)) == 2);
+    machine_settle(machine);
+    assert_true(identity_attempts(x_of(machine))->late >= 100);
+    assert_true(identity_attempts(x_of(machine))->last_success >= due.seconds + 100);
+}
+
 /* The clock turns out to have been wrong: what was begun for that ends, and how it went is forgotten. */
 static void test_unexpired(void **state) {
     Machine *machine = *state;
@@ -254,10 +269,10 @@ static void test_unexpired(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_done),        TEST(test_failure), TEST(test_failed_renewal),
-        TEST(test_retry_after), TEST(test_later),   TEST(test_later_and_a_failure),
-        TEST(test_early),       TEST(test_end),     TEST(test_of_another_time),
-        TEST(test_unexpired),
+        TEST(test_done),        TEST(test_failure),   TEST(test_failed_renewal),
+        TEST(test_retry_after), TEST(test_later),     TEST(test_later_and_a_failure),
+        TEST(test_early),       TEST(test_end),       TEST(test_of_another_time),
+        TEST(test_late),        TEST(test_unexpired),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
