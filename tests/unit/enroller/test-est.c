@@ -52,6 +52,9 @@ static void test_enroll_with_basic(void **state) {
 
     run_job(&order, &outcome);
     assert_issued(&outcome);
+    /* Protocol, key exchange and cipher, in words. */
+    assert_memory_equal(outcome.tls, "TLS1.3 ECDHE-", 13);
+    assert_true(strstr(outcome.tls, " AES-") || strstr(outcome.tls, " CHACHA20-"));
     assert_string_equal(outcome.steps, "cacerts csrattrs request simpleenroll ");
     assert_int_equal(outcome.requests, 1);
     assert_int_equal(outcome.transcripts + outcome.digests, 0);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -35,24 +36,37 @@ static void test_listen_fd(void **state) {
     assert_result(&outcome);
 }
 
-static int run_with(const char *argument, const char *input) {
+/* Runs it with these arguments and nothing to talk to; what it says must have `says` in it. */
+static int run_with(const char *first, const char *second, const char *says) {
+    char text[1024] = "";
+    int said = memfd_create("said", 0);
+    assert_true(said >= 0);
     pid_t pid = fork();
 
     if (pid == 0) {
-        (void) freopen(input, "r", stdin);
-        (void) freopen("/dev/null", "w", stdout);
-        (void) freopen("/dev/null", "w", stderr);
-        (void) execl(getenv("ENROLLER"), "identityd-enroller", argument, NULL);
+        (void) freopen("/dev/null", "r", stdin);
+        (void) dup2(said, STDOUT_FILENO);
+        (void) dup2(said, STDERR_FILENO);
+        (void) execl(getenv("ENROLLER"), "identityd-enroller", first, second, NULL);
         _exit(127);
     }
-    return wait_status(pid);
+    int status = wait_status(pid);
+    assert_true(pread(said, text, sizeof text - 1, 0) >= 0);
+    close_safe(said);
+    if (!strstr(text, says))
+        fail_msg("'%s' does not say '%s'", text, says);
+    return status;
 }
 
 static void test_usage(void **state) {
-    assert_int_equal(run_with(NULL, "/dev/null"), 2);
-    assert_int_equal(run_with("--fetch", "/dev/null"), 2);
-    assert_int_equal(run_with("--help-me", "/dev/null"), 2);
-    assert_int_equal(run_with("--version", "/dev/null"), 0);
+    static const char socket[] = "expected one connected SOCK_SEQPACKET socket", usage[] = "usage: identityd-enroller";
+
+    assert_int_equal(run_with(NULL, NULL, socket), 2);
+    assert_int_equal(run_with("--fetch", NULL, socket), 2);
+    assert_int_equal(run_with("--help-me", NULL, usage), 2);
+    assert_int_equal(run_with("--fetch", "--version", usage), 2);
+    assert_int_equal(run_with("--version", "--fetch", usage), 2);
+    assert_int_equal(run_with("--version", NULL, "identityd-enroller " IDENTITYD_VERSION "\n"), 0);
 }
 
 /* Neither a stream nor anything but a local socket will do. */
