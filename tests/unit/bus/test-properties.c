@@ -127,6 +127,7 @@ static void test_one_signal_for_a_turn(void **state) {
     world_settle(world);
     assert_int_equal(signals.hand, 1);
     assert_int_equal(signals.other, 0);
+    assert_int_equal(signals.manager, 0);
     assert_int_equal(views, 1); /* of all its properties */
     identity_note(hand, CHANGED_PROPERTIES);
     wake(world);
