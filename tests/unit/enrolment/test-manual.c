@@ -220,20 +220,26 @@ static void test_names_that_cannot_be(void **state) {
 
 /* What is damaged is for a person to look at: what was signed elsewhere may be for it. */
 static void test_damaged(void **state) {
-    static const char *const files[] = { "key.pem", "flags" };
+    static const struct {
+        const char *name, *text;
+    } files[] = {
+        { "key.pem", "nonsense" },
+        { "key.pem", "-----BEGIN TSS2 PRIVATE KEY-----\nAAAA\n-----END TSS2 PRIVATE KEY-----\n" },
+        { "flags", "nonsense" },
+    };
     Machine *machine = *state;
 
     start(machine);
     for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         char path[64];
         (void) good_request(machine, true);
-        snprintf(path, sizeof path, "state/x/pending/%s", files[i]);
-        machine_write(machine, path, "nonsense");
+        snprintf(path, sizeof path, "state/x/pending/%s", files[i].name);
+        machine_write(machine, path, "%s", files[i].text);
         Answer answer = request(machine, false);
         assert_int_not_equal(answer.failure.kind, FAILURE_NONE);
         assert_non_null(strstr(answer.failure.text, "idctl request --new-key"));
         char *kept = machine_read(machine, path);
-        assert_string_equal(kept, "nonsense");
+        assert_string_equal(kept, files[i].text);
         free(kept);
     }
     (void) good_request(machine, true);
