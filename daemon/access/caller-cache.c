@@ -75,13 +75,13 @@ const Caller *caller_cache_find(CallerCache *cache, const char *bus_name) {
 }
 
 /* Whose place a new one of this user takes: his own oldest if he has as many as allowed, else the oldest of all. */
-static void make_room(CallerCache *cache, uid_t uid) {
+static void make_room(CallerCache *cache, uid_t party) {
     size_t own = 0, oldest = cache->count, oldest_own = cache->count;
 
     for (size_t i = 0; i < cache->count; i++) {
         if (oldest == cache->count || cache->list[i].used < cache->list[oldest].used)
             oldest = i;
-        if (cache->list[i].caller.uid != uid)
+        if (cache->list[i].caller.party != party)
             continue;
         own++;
         if (oldest_own == cache->count || cache->list[i].used < cache->list[oldest_own].used)
@@ -110,7 +110,7 @@ int caller_cache_put(CallerCache *cache, const Caller *caller) {
     for (i = cache->count; i > 0; i--) /* nobody tells us of an end: it is looked for when somebody new comes */
         if (!caller_is_alive(&cache->list[i - 1U].caller))
             forget(cache, i - 1U);
-    make_room(cache, caller->uid);
+    make_room(cache, caller->party);
     if (cache->count < cache->total) {
         cache->list[cache->count++] = (Known) { copy, ++cache->uses };
         copy = CALLER_INIT;

@@ -186,7 +186,8 @@ static int bus_connect(Bus *bus) {
     (void) sd_bus_set_exit_on_disconnect(bus->bus, true);
     r = callers_new(bus->bus, &bus->callers);
     if (r >= 0)
-        r = gate_new(&(GateContext) { bus->bus, bus->loop, bus->callers, lending_log(manager_lending(bus->manager)) },
+        r = gate_new(&(GateContext) { bus->bus, bus->loop, bus->callers, lending_log(manager_lending(bus->manager)),
+                                      &bus->held },
                      &bus->gate);
     if (r >= 0)
         r = add_objects(bus);

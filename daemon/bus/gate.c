@@ -49,6 +49,7 @@ static void held_free(Held *held) {
     for (Held **link = &held->gate->held; *link; link = &(*link)->next)
         if (*link == held) {
             *link = held->next;
+            --*held->gate->context.held;
             break;
         }
     caller_forget(&held->wait);
@@ -128,11 +129,10 @@ static size_t body_maximum(sd_bus_message *message) {
 }
 
 static bool has_room(const Gate *gate, const char *sender, size_t *ret_bytes) {
-    unsigned count = 0, of_sender = 0;
-    size_t bytes = 0;
+    size_t count = *gate->context.held, bytes = 0;
+    unsigned of_sender = 0;
 
     for (const Held *held = gate->held; held; held = held->next) {
-        count++;
         of_sender += strcmp(sd_bus_message_get_sender(held->message), sender) == 0;
         bytes += held->size;
     }
@@ -175,6 +175,7 @@ static int hold(Gate *gate, sd_bus_message *message, sd_bus_error *error) {
     held->wait = (CallerWait) { .ret = &held->caller, .found = on_found, .userdata = held };
     held->next = gate->held;
     gate->held = held;
+    ++*gate->context.held;
     int r = envelope_with_body(message, &held->size, &held->message);
     if (r < 0) {
         held->size = 0;
@@ -264,12 +265,4 @@ void gate_abandon(Gate *gate, const sd_bus_error *error) {
         (void) sd_bus_reply_method_error(gate->held->message, error);
         held_free(gate->held);
     }
-}
-
-size_t gate_held(const Gate *gate) {
-    size_t count = 0;
-
-    for (const Held *held = gate->held; held; held = held->next)
-        count++;
-    return count;
 }

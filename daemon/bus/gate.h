@@ -28,6 +28,7 @@ typedef struct GateContext {
     sd_event *loop;
     Callers *callers;
     AccessLog *log;
+    size_t *held; /* kept up to date: how many calls are held */
 } GateContext;
 int gate_new(const GateContext *context, Gate **ret);
 /* Whatever waits is forgotten without an answer: before, gate_abandon. */
@@ -36,4 +37,3 @@ DEFINE_CLEANUP(Gate, gate_free)
 
 /* Answers all who wait with `error`. */
 void gate_abandon(Gate *gate, const sd_bus_error *error);
-size_t gate_held(const Gate *gate);

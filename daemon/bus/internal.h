@@ -34,6 +34,7 @@ struct Bus {
     struct Call *calls; /* not answered yet */
     Callers *callers;
     Gate *gate;
+    size_t held; /* calls at the gate */
     Permits permits;
 };
 

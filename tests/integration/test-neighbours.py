@@ -130,7 +130,7 @@ class Keeps(Neighbours):
             self.skipTest("this bus lets in nobody whom the system does not know")
         questions, before = asked(), descriptors()
         refused = waiting = 0
-        for i in range(40):
+        for i in range(100):
             bus = self.raw(SUBORDINATE + i)
             for _ in range(4):
                 bus.send(DEMO, "Retire")
@@ -145,8 +145,8 @@ class Keeps(Neighbours):
         wait_until(lambda: asked() - questions >= CALLS_MAX, "polkit's questions")
         self.still_serves()
         waiting, opened = asked() - questions, descriptors() - before
-        print(f"40 unknown users with 4 calls each: {waiting} wait, {opened} descriptors")
-        self.assertEqual((waiting, refused), (CALLS_MAX, 160 - CALLS_MAX))
+        print(f"100 unknown users with 4 calls each: {waiting} wait, {opened} descriptors")
+        self.assertEqual((waiting, refused), (CALLS_MAX, 400 - CALLS_MAX))
         self.assertLessEqual(opened, CALLS_MAX)  # what is kept of connections, of one user, a descriptor each
         another = self.raw(ANOTHER)
         another.send(DEMO, "Retire")

@@ -40,7 +40,7 @@ static int put(CallerCache *cache, unsigned number, uid_t uid, pid_t pid, const 
     char name[32];
 
     (void) snprintf(name, sizeof name, ":1.%u", number);
-    caller.uid = uid;
+    caller.uid = caller.party = uid;
     caller.pid = pid;
     caller.pidfd = pidfd_open(pid, 0);
     caller.bus_name = strdup(name);
@@ -108,7 +108,7 @@ static void test_nothing_without_a_process(void **state) {
     _cleanup_caller_ Caller caller = CALLER_INIT;
 
     assert_int_equal(caller_cache_new(4, 4, &cache), 0);
-    caller.uid = 1000;
+    caller.uid = caller.party = 1000;
     caller.bus_name = strdup(":1.1");
     assert_int_equal(caller_cache_put(cache, &caller), -EINVAL);
     caller.pidfd = pidfd_open(getpid(), 0);

@@ -36,7 +36,7 @@ static void test_first_calls(void **state) {
 
     for (size_t i = 0; i < ARRAY_LENGTH(replies); i++)
         world_send(world_message(other, NULL, "ListIdentities"), &replies[i]);
-    world_until(world, gate_held(world->bus->gate) > 0);
+    world_until(world, world->bus->held > 0);
     for (size_t i = 0; i < ARRAY_LENGTH(replies); i++) {
         while (!replies[i].done) {
             assert_false(replies[ARRAY_LENGTH(replies) - 1U].done);
@@ -45,7 +45,7 @@ static void test_first_calls(void **state) {
         assert_answered(&replies[i]);
         reply_clear(&replies[i]);
     }
-    assert_int_equal(gate_held(world->bus->gate), 0);
+    assert_int_equal(world->bus->held, 0);
     sd_bus_flush_close_unref(other);
 }
 
@@ -72,7 +72,7 @@ static void test_too_long(void **state) {
         world_send(m, &reply);
         world_finish(world, &reply);
         assert_refused(&reply, "InvalidArgument");
-        assert_int_equal(gate_held(world->bus->gate), 0);
+        assert_int_equal(world->bus->held, 0);
         sd_bus_flush_close_unref(other);
     }
 }
@@ -230,7 +230,7 @@ static void test_ends(void **state) {
     sd_bus *other = world_connect(world);
 
     world_send(world_message(other, NULL, "ListIdentities"), &reply);
-    world_until(world, gate_held(world->bus->gate) == 1);
+    world_until(world, world->bus->held == 1);
     world_stop(world);
     world_finish(world, &reply);
     assert_refused(&reply, "NotReady");
