@@ -103,11 +103,8 @@ static bool session_is_old_tls(const SessionKey *session) {
 
 /* SHA-256 with a P-384 key, which TLS 1.2 lets servers ask for, and GnuTLS then picks. */
 static bool is_tls12_pair(const SessionKey *session, const SignatureScheme *scheme) {
-    unsigned bits = 0;
-
-    (void) gnutls_x509_crt_get_pk_algorithm(session->key->job->client_chain.list[0]->crt, &bits);
-    return scheme->id == 0x0403 && session->key->algorithm == GNUTLS_PK_ECDSA && bits == 384 &&
-           session_is_old_tls(session);
+    return scheme->id == 0x0403 && session->key->algorithm == GNUTLS_PK_ECDSA &&
+           session->key->job->client_chain.list[0]->key_bits == 384 && session_is_old_tls(session);
 }
 
 static bool session_has_scheme(const SignatureScheme *scheme, const void *userdata) {

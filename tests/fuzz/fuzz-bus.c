@@ -7,8 +7,8 @@
 
 #include "tests/unit/bus/fixture.h"
 
-#define DEPTH_MAX 4U
-#define CALLS_MAX 8U
+#define DEPTH_MAX       4U
+#define INPUT_CALLS_MAX 8U
 
 #define NOBODY 65534
 
@@ -205,7 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     if (!world)
         begin();
-    for (unsigned i = 0; i < CALLS_MAX && rest.size > 0 && call(&rest); i++)
+    for (unsigned i = 0; i < INPUT_CALLS_MAX && rest.size > 0 && call(&rest); i++)
         ;
     return 0;
 }

@@ -96,7 +96,7 @@ static void reset(Identity *identity) {
     }
     if (identity_anchors(identity)->count == 1 && is_of_pool(identity_anchors(identity)->list[0], OLD))
         return;
-    require(certificate_list_add_copy(&old, pool[OLD]) == 0);
+    require(certificate_list_add_ref(&old, pool[OLD]) == 0);
     require(identity_set_anchors(identity, &old, &failure) == 0);
 }
 
@@ -104,7 +104,7 @@ static void choose_certificates(BytesView *rest, CertificateList *ret) {
     uint8_t count = choose(rest) % 8;
 
     while (count-- > 0)
-        require(certificate_list_add_copy(ret, pool[choose(rest) % _POOL]) == 0);
+        require(certificate_list_add_ref(ret, pool[choose(rest) % _POOL]) == 0);
 }
 
 static void check(const Identity *identity, const CertificateList *answer, int r) {

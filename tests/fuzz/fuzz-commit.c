@@ -95,7 +95,7 @@ static void choose_list(BytesView *rest, CertificateList *ret) {
     uint8_t count = choose(rest) % 6;
 
     while (count-- > 0)
-        require(certificate_list_add_copy(ret, pool[choose(rest) % _POOL]) == 0);
+        require(certificate_list_add_ref(ret, pool[choose(rest) % _POOL]) == 0);
 }
 
 static bool has(const CertificateList *list, unsigned place) {

@@ -41,13 +41,14 @@ static void decode(const uint8_t *data, size_t size) {
 
 static void check_reference(const uint8_t *der, size_t size) {
     _cleanup_bytes_ Bytes pem = BYTES_NULL;
-    char name[IDENTITY_NAME_MAX + 1U];
+    KeyReference reference;
     unsigned char *again = NULL;
     size_t again_size = 0;
 
-    if (crypto_reference_name(der, size, name) < 0)
+    if (crypto_read_reference(der, size, &reference) < 0)
         return;
-    require(identity_name_is_valid(name) && key_reference_to_pem(name, &pem) == 0);
+    require(identity_name_is_valid(reference.name) &&
+            key_reference_to_pem(reference.name, reference.generation, &pem) == 0);
     require(crypto_pem_to_der((const char *) pem.data, pem.size, KEY_REFERENCE_LABEL, &again, &again_size));
     require(again_size == size && memcmp(again, der, size) == 0);
     OPENSSL_free(again);

@@ -87,10 +87,15 @@ static void judge_name(BytesView der) {
 
     require(gnutls_x509_crt_init(&certificate) == 0);
     if (gnutls_x509_crt_import(certificate, &datum, GNUTLS_X509_FMT_DER) >= 0) {
-        bool all = proxy_name_is_allowed(certificate, names, ARRAY_LENGTH(names)), any = false;
-        for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
-            any |= proxy_name_is_allowed(certificate, &names[i], 1);
-        require(all == any && proxy_name_is_allowed(certificate, NULL, 0));
+        const ProxyName *found = proxy_name_find(certificate, names, ARRAY_LENGTH(names)), *first = NULL;
+        char text[PROXY_NAME_TEXT];
+        for (size_t i = 0; i < ARRAY_LENGTH(names) && !first; i++)
+            first = proxy_name_find(certificate, &names[i], 1);
+        require(found == first && !proxy_name_find(certificate, NULL, 0));
+        proxy_name_text(certificate, found, text);
+        require(strnlen(text, sizeof text) < sizeof text && (!found || text[0]));
+        proxy_name_common(certificate, text);
+        require(strnlen(text, sizeof text) < sizeof text);
     }
     gnutls_x509_crt_deinit(certificate);
 }

@@ -426,7 +426,7 @@ static bool comes_twice(const CertificateList *candidates) {
     for (size_t i = 0; i < candidates->count; i++)
         for (size_t k = i + 1; k < candidates->count; k++) {
             const Certificate *one = candidates->list[i], *other = candidates->list[k];
-            if (bytes_view_equal(one->spki, bytes_view(&other->spki)) &&
+            if (bytes_view_equal(one->spki, other->spki) &&
                 bytes_view_equal(bytes_view(&one->subject_form), bytes_view(&other->subject_form)))
                 return true;
         }

@@ -364,13 +364,13 @@ static void test_bus_errors(void **state) {
     }
     /* However short the words are. */
     fake_identityd_refuse(fixture.fake, "org.example.Odd", "w");
-    assert_int_equal(open_credential("mqtt", "data"), -EIO);
+    assert_int_equal(open_credential("mqtt", "data-raw", connection_now() + 25000000), -EIO);
     assert_error_says("mqtt: w (org.example.Odd)");
     fake_identityd_refuse(fixture.fake, "org.identityd1.Error.Busy", "w");
-    assert_int_equal(open_credential("mqtt", "data"), -EBUSY);
+    assert_int_equal(open_credential("mqtt", "data-raw", connection_now() + 25000000), -EBUSY);
     assert_string_equal(identityd_last_error(), "w");
     fake_identityd_refuse(fixture.fake, "org.identityd1.Error.Busy", "");
-    assert_int_equal(open_credential("mqtt", "data"), -EBUSY);
+    assert_int_equal(open_credential("mqtt", "data-raw", connection_now() + 25000000), -EBUSY);
     assert_string_equal(identityd_last_error(), "org.identityd1.Error.Busy");
 }
 

@@ -78,7 +78,7 @@ static int create(Line *line, const RequestWish *wish, size_t *ret_size, Failure
 static int sign(Line *line, size_t *ret_size, Failure *ret_failure) {
     _cleanup_bytes_ Bytes signature = BYTES_NULL;
     int r =
-        channel_sign(line->channel, JOB_PACKET_SIGN_DIGEST, 0x0403, bytes_view_string("hash"), &signature, ret_failure);
+        channel_sign(line->channel, JOB_PACKET_SIGN_TLS12, 0x0403, bytes_view_string("hash"), &signature, ret_failure);
 
     if (ret_size)
         *ret_size = signature.size;
@@ -137,10 +137,10 @@ static void test_signatures(void **state) {
 
     line_new(&line);
     for (uint32_t i = 1; i <= JOB_SIGNATURES_MAX; i++) {
-        answer(&line, JOB_PACKET_SIGN_DIGEST, i, 0, SIGNATURE_MAX);
+        answer(&line, JOB_PACKET_SIGN_TLS12, i, 0, SIGNATURE_MAX);
         assert_int_equal(sign(&line, &size, &failure), 0);
         assert_int_equal(size, SIGNATURE_MAX);
-        assert_int_equal(heard(&line, &packet), JOB_PACKET_SIGN_DIGEST);
+        assert_int_equal(heard(&line, &packet), JOB_PACKET_SIGN_TLS12);
         assert_int_equal(packet.header.scheme, 0x0403);
         assert_true(bytes_view_equal(packet.payload, bytes_view_string("hash")));
     }
@@ -176,7 +176,7 @@ static void test_answers(void **state) {
         for (int signs = 0; signs < 2; signs++) {
             _cleanup_line_ Line line;
             Failure failure = FAILURE_INIT;
-            uint8_t type = signs ? JOB_PACKET_SIGN_DIGEST : JOB_PACKET_CREATE_REQUEST;
+            uint8_t type = signs ? JOB_PACKET_SIGN_TLS12 : JOB_PACKET_CREATE_REQUEST;
             size_t size = 0;
             line_new(&line);
             answer(&line, type + cases[i].type, cases[i].serial, cases[i].status,
@@ -190,7 +190,7 @@ static void test_answers(void **state) {
 
 static void test_descriptors_and_no_answer(void **state) {
     _cleanup_line_ Line line;
-    const PacketHeader header = { .type = JOB_PACKET_SIGN_DIGEST | JOB_PACKET_ANSWER, .serial = 1 };
+    const PacketHeader header = { .type = JOB_PACKET_SIGN_TLS12 | JOB_PACKET_ANSWER, .serial = 1 };
     Failure failure = FAILURE_INIT;
 
     line_new(&line);
@@ -240,7 +240,7 @@ static void test_whether_it_is_closed(void **state) {
 
     line_new(&line);
     assert_false(channel_is_closed(line.channel));
-    answer(&line, JOB_PACKET_SIGN_DIGEST, 1, 0, 1); /* something to read is no end */
+    answer(&line, JOB_PACKET_SIGN_TLS12, 1, 0, 1); /* something to read is no end */
     assert_false(channel_is_closed(line.channel));
     line.theirs = close_safe(line.theirs);
     assert_true(channel_is_closed(line.channel));
@@ -330,7 +330,7 @@ static void expect_failure(const Failure *failure, bool may_retry, uint32_t afte
     Packet packet = PACKET_INIT;
 
     line_new(&line);
-    answer(&line, JOB_PACKET_SIGN_DIGEST, 1, 0, 1); /* unread, which would reset the connection */
+    answer(&line, JOB_PACKET_SIGN_TLS12, 1, 0, 1); /* unread, which would reset the connection */
     assert_int_equal(channel_send_failure(line.channel, failure, may_retry, after), 0);
     line.channel = channel_free(line.channel);
     assert_int_equal(heard(&line, &packet), JOB_PACKET_FAILURE);
