@@ -11,7 +11,8 @@
 
 #include <gnutls/pkcs7.h>
 
-enum { OLD, NEW, CROSS, BACK, STRANGER, STRANGE_CROSS, SERVER, NEW_SERVER, STRANGE_SERVER, _POOL };
+/* The old CA vouches for the new one, that one for the third; nobody for the stranger, who vouches for the old one. */
+enum { OLD, NEW, CROSS, BACK, THIRD, THIRD_CROSS, STRANGER, STRANGE_CROSS, SERVER, NEW_SERVER, STRANGE_SERVER, _POOL };
 
 static Machine *machine;
 static Identity *identities[2]; /* x: anchors; y: a fingerprint */
@@ -56,7 +57,7 @@ static void begin(void) {
 
     machine = machine_new();
     machine->by_hand = true;
-    FakeCa *new = fake_ca_new("root", NULL), *stranger = fake_ca_new("root", NULL);
+    FakeCa *new = fake_ca_new("root", NULL), *third = fake_ca_new("root", NULL), *stranger = fake_ca_new("root", NULL);
     machine_configure(machine, "x", "");
     machine_configure_fingerprint(machine, "y", machine->ca, "");
     machine_start_parts(machine, duties);
@@ -66,14 +67,17 @@ static void begin(void) {
     require(atexit(end) == 0);
     fill_pool(OLD, machine->ca->pem);
     fill_pool(NEW, new->pem);
+    fill_pool(THIRD, third->pem);
     fill_pool(STRANGER, stranger->pem);
     fill_cross(CROSS, new, machine->ca);
     fill_cross(BACK, machine->ca, new);
-    fill_cross(STRANGE_CROSS, stranger, new);
+    fill_cross(THIRD_CROSS, third, new);
+    fill_cross(STRANGE_CROSS, machine->ca, stranger);
     fill_server(SERVER, machine->ca);
     fill_server(NEW_SERVER, new);
     fill_server(STRANGE_SERVER, stranger);
     fake_ca_free(new);
+    fake_ca_free(third);
     fake_ca_free(stranger);
 }
 
@@ -118,10 +122,10 @@ static void check(const Identity *identity, const CertificateList *answer, int r
     for (size_t i = 0; i < anchors->count; i++) {
         if (is_of_pool(anchors->list[i], OLD))
             continue;
-        /* All that anybody holds a key for here are these: the stranger never comes in, the new one only with its
-         * proof. */
-        require(certificate_list_contains(answer, anchors->list[i]));
-        require(is_of_pool(anchors->list[i], NEW) && certificate_list_contains(answer, pool[CROSS]));
+        bool is_new = is_of_pool(anchors->list[i], NEW), is_third = is_of_pool(anchors->list[i], THIRD);
+        require(certificate_list_contains(answer, anchors->list[i]) && (is_new || is_third));
+        require(certificate_list_contains(answer, pool[CROSS]));
+        require(is_new || certificate_list_contains(answer, pool[THIRD_CROSS]));
     }
     require(identity_leaf(identity) && identity_generation(identity) == 1);
 }
