@@ -28,15 +28,15 @@ static void set_generator(TPMT_PUBLIC *public) {
     memcpy(public->unique.ecc.y.buffer, generator_y, 32);
 }
 
-static const TPM2B_PUBLIC *parent(void) {
-    static TPM2B_PUBLIC public = {
+static TPM2B_PUBLIC make_public(TPMA_OBJECT more) {
+    TPM2B_PUBLIC public = {
         .publicArea = {
             .type = TPM2_ALG_ECC,
             .nameAlg = TPM2_ALG_SHA256,
             .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
+                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | more,
             .parameters.eccDetail = {
-                .symmetric = { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
+                .symmetric = { .algorithm = TPM2_ALG_NULL, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
                 .scheme.scheme = TPM2_ALG_NULL,
                 .curveID = TPM2_ECC_NIST_P256,
                 .kdf.scheme = TPM2_ALG_NULL,
@@ -45,27 +45,18 @@ static const TPM2B_PUBLIC *parent(void) {
     };
 
     set_generator(&public.publicArea);
-    return &public;
+    return public;
 }
 
-static const TPM2B_PUBLIC *signing_key(void) {
-    static TPM2B_PUBLIC public = {
-        .publicArea = {
-            .type = TPM2_ALG_ECC,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT,
-            .parameters.eccDetail = {
-                .symmetric.algorithm = TPM2_ALG_NULL,
-                .scheme.scheme = TPM2_ALG_NULL,
-                .curveID = TPM2_ECC_NIST_P256,
-                .kdf.scheme = TPM2_ALG_NULL,
-            },
-        },
-    };
+static TPM2B_PUBLIC parent(void) {
+    TPM2B_PUBLIC public = make_public(TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT);
 
-    set_generator(&public.publicArea);
-    return &public;
+    public.publicArea.parameters.eccDetail.symmetric.algorithm = TPM2_ALG_AES;
+    return public;
+}
+
+static TPM2B_PUBLIC signing_key(void) {
+    return make_public(TPMA_OBJECT_SIGN_ENCRYPT);
 }
 
 static TPM2B_NAME name_of(const TPM2B_PUBLIC *public) {
@@ -221,9 +212,10 @@ static void answer_capability(BytesView parameters, Out *out) {
 }
 
 static void answer_read_public(Out *out) {
-    const TPM2B_NAME name = name_of(parent());
+    const TPM2B_PUBLIC public = parent();
+    const TPM2B_NAME name = name_of(&public);
 
-    PUT(out, TPM2B_PUBLIC, parent());
+    PUT(out, TPM2B_PUBLIC, &public);
     PUT(out, TPM2B_NAME, &name);
     PUT(out, TPM2B_NAME, &name);
 }
@@ -509,17 +501,13 @@ static void spoil(FakeTcti *tcti) {
         at = choose(rest);
         tcti->size = how & 0x10 ? at % (tcti->size + 1) : tcti->size - at % tcti->size;
         break;
-    case 2: /* longer */
-        bytes = choose_sized(rest);
-        if (bytes.size > ANSWER_MAX - tcti->size)
-            bytes.size = ANSWER_MAX - tcti->size;
-        memcpy(tcti->answer + tcti->size, bytes.data, bytes.size);
-        tcti->size += bytes.size;
-        break;
+    case 2: /* longer, or … */
     case 3: /* another altogether */
+        at = how & 1 ? 0 : tcti->size;
         bytes = choose_sized(rest);
-        tcti->size = bytes.size < ANSWER_MAX ? bytes.size : ANSWER_MAX;
-        memcpy(tcti->answer, bytes.data, tcti->size);
+        bytes.size = bytes.size < ANSWER_MAX - at ? bytes.size : ANSWER_MAX - at;
+        memcpy(tcti->answer + at, bytes.data, bytes.size);
+        tcti->size = at + bytes.size;
         break;
     default: /* a few bytes in it */
         at = choose(rest) | (how & 0x10 ? 0x100U : 0);
@@ -584,8 +572,6 @@ uint64_t __wrap_tpm_command_now(void) {
     return UINT64_MAX / 2;
 }
 
-/* ---- */
-
 Tpm *fake_tpm_open(void) {
     const TpmOptions options = { .tcti = "fake" };
     Tpm *tpm = NULL;
@@ -595,18 +581,20 @@ Tpm *fake_tpm_open(void) {
 }
 
 TpmKey *fake_tpm_key(void) {
+    const TPM2B_PUBLIC above = parent(), public = signing_key();
     const TPM2B_PRIVATE private = { .size = 64 };
-    const TPM2B_NAME name = name_of(parent());
+    const TPM2B_NAME name = name_of(&above);
     TpmKey *key = NULL;
 
-    require(tpm_key_new(signing_key(), &private, &name, TPM_PARENT_HANDLE_DEFAULT, &key, NULL) == 0);
+    require(tpm_key_new(&public, &private, &name, TPM_PARENT_HANDLE_DEFAULT, &key, NULL) == 0);
     return key;
 }
 
 BytesView fake_tpm_spki(void) {
     static Bytes spki = { NULL, 0 }; /* kept: made once */
+    const TPM2B_PUBLIC public = signing_key();
 
     if (!spki.data)
-        require(tpm_public_spki(&signing_key()->publicArea, &spki) == 0);
+        require(tpm_public_spki(&public.publicArea, &spki) == 0);
     return bytes_view(&spki);
 }
