@@ -14,9 +14,10 @@
 typedef enum ThreadClass { THREAD_MAIN, THREAD_OTHER, _THREAD_CLASS_COUNT } ThreadClass;
 
 typedef struct Control {
-    atomic_bool has_begun; /* the program is loaded, and what it does from now on counts */
-    atomic_bool counts;    /* allocations are counted */
-    atomic_bool records;   /* their stacks are noted: slow */
+    atomic_bool has_begun;   /* the program is loaded, and what it does from now on counts */
+    atomic_bool counts;      /* allocations are counted */
+    atomic_bool records;     /* their stacks are noted: slow */
+    atomic_bool is_thorough; /* each stack counts for itself, also where only what is within a library differs */
     atomic_uint count[_THREAD_CLASS_COUNT];
     unsigned fails_at[_THREAD_CLASS_COUNT]; /* counted from 1; 0: none */
     atomic_bool was_hit;

@@ -15,9 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READY_SECONDS  5
-#define PACKET_SECONDS 4
-#define SCHEME         0x0403 /* ecdsa_secp256r1_sha256 */
+#define READY_SECONDS    60
+#define CRIPPLED_SECONDS 6 /* after the fault, until it counts as one that does not come up */
+#define PACKET_SECONDS   5
+#define SCHEME           0x0403 /* ecdsa_secp256r1_sha256 */
 
 static bool say(Said *said, const char *text) {
     (void) snprintf(said->text, sizeof said->text, "%s", text);
@@ -149,6 +150,21 @@ static bool becomes_ready(Trial *trial) {
         is_ready = trial->changes > 0 && trial_is_ready(trial);
     }
     return is_ready;
+}
+
+bool phase_is_up(Trial *trial) {
+    const double end = trial_seconds() + READY_SECONDS;
+    bool answers = false;
+
+    if (!trial_runs(trial))
+        trial_start(trial);
+    while (!answers && trial_runs(trial) && trial_seconds() < end) {
+        _cleanup_answer_ Answer answer = { .done = false };
+        const unsigned seen = trial->changes;
+        answers = trial_get(trial, "State", &answer);
+        (void) (answers || trial_until(trial, trial->changes != seen, 1));
+    }
+    return answers;
 }
 
 static bool is_up(Trial *trial) {

@@ -21,5 +21,7 @@ typedef struct Phase {
 extern const Phase phases[];
 extern const size_t phases_count;
 
+/* identityd answers, whatever x is; it is started where it does not run. */
+bool phase_is_up(Trial *trial);
 /* x is ready, its handle signs with its key, and its store is whole with nothing left over. */
 bool phase_all_is_well(Trial *trial, Said *said);

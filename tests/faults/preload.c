@@ -15,12 +15,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define STACK_DEPTH  14
+#define STACK_DEPTH  40 /* those of libcrypto are deep */
 #define EXEMPT_COUNT 8
 #define EXEMPT_DEPTH 3 /* frames in which a library that is exempt is looked for */
 
 static Control *control;
-static struct Range { uintptr_t begins, ends; } exempt[EXEMPT_COUNT], ours;
+static struct Range { uintptr_t begins, ends; } exempt[EXEMPT_COUNT], ours, program;
 static unsigned exempt_count;
 
 #define THREAD_LOCAL static __attribute__((tls_model("initial-exec"))) _Thread_local /* its memory is there already */
@@ -49,6 +49,8 @@ static int note_exempt(struct dl_phdr_info *info, size_t size, void *userdata) {
         const struct Range range = { begins, begins + part->p_memsz };
         if (is_in(&range, (const void *) (uintptr_t) note_exempt))
             ours = range;
+        else if (info->dlpi_name[0] == '\0')
+            program = range;
         else if (is_named && exempt_count < EXEMPT_COUNT)
             exempt[exempt_count++] = range;
     }
@@ -81,10 +83,13 @@ static bool is_exempt(const void *caller) {
     return false;
 }
 
-/* Who wants memory, innermost first, without the functions of this file; the last is NULL. */
+/* Who wants memory, innermost first, without the functions of this file and what a sanitizer puts before them; the last
+ * is NULL. */
 static void callers(void *ret[static STACK_DEPTH + 1]) {
     int depth = backtrace(ret, STACK_DEPTH), skipped = 0;
 
+    while (skipped < depth && !is_in(&ours, ret[skipped]))
+        skipped++;
     while (skipped < depth && is_in(&ours, ret[skipped]))
         skipped++;
     memmove(ret, ret + skipped, (size_t) (depth - skipped) * sizeof *ret);
@@ -105,8 +110,9 @@ static ThreadClass class_of_thread(void) {
     return thread_class;
 }
 
-/* Addresses are the same in each run: the test turns their randomization off. 0: none that may fail, though another
- * library stands between (GnuTLS has allocators of its own for GMP). */
+/* Addresses are the same in each run: the test turns their randomization off. What a call into a library wants is one
+ * thing, unless it is to be thorough. 0: none that may fail, though another library stands between (GnuTLS has
+ * allocators of its own for GMP). */
 static uint64_t number_of_stack(void) {
     void *stack[STACK_DEPTH + 1];
     uint64_t number = 14695981039346656037ULL;
@@ -115,7 +121,11 @@ static uint64_t number_of_stack(void) {
     for (unsigned i = 0; i < EXEMPT_DEPTH && stack[i]; i++)
         if (is_exempt(stack[i]) || (i == 0 && is_careless(stack[i])))
             return 0;
-    for (unsigned i = 0; stack[i]; i++)
+    unsigned begins = 0;
+    for (unsigned i = 0; !control->is_thorough && begins == 0 && stack[i]; i++)
+        if (is_in(&program, stack[i]))
+            begins = i;
+    for (unsigned i = begins; stack[i]; i++)
         number = (number ^ (uintptr_t) stack[i]) * 1099511628211ULL;
     return number;
 }

@@ -22,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CALL_SECONDS  20
-#define LOST_SECONDS  3
+#define CALL_SECONDS  60
+#define LOST_SECONDS  3 /* after the fault: it may be the answer that was lost */
 #define STOP_SECONDS  20
 #define JOBS_AT_MOST  60U /* before the enroller's list is begun anew */
 #define SANITIZER_END "98"
@@ -174,6 +174,7 @@ static void set_environment(const Trial *trial) {
     (void) snprintf(text, sizeof text, "verify_asan_link_order=0:allocator_may_return_null=1:exitcode=%s",
                     SANITIZER_END);
     (void) setenv("ASAN_OPTIONS", text, 1);
+    (void) setenv("LSAN_OPTIONS", "print_suppressions=0:suppressions=" LEAKS_PATH, 1);
     (void) setenv("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=" SANITIZER_END, 1);
     (void) unsetenv("NOTIFY_SOCKET");
     (void) unsetenv("WATCHDOG_USEC");
@@ -273,6 +274,12 @@ double trial_seconds(void) {
     return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
 }
 
+double trial_deadline(const Trial *trial, double end, double patience) {
+    const double sooner = trial_seconds() + patience;
+
+    return (trial->control->was_hit || trial->trap->was_hit) && sooner < end ? sooner : end;
+}
+
 void trial_turn(Trial *trial) {
     assert(sd_event_run(trial->loop, 50000) >= 0);
 }
@@ -304,9 +311,8 @@ static bool wait_for_answer(Trial *trial, sd_bus_message *m, Answer *ret) {
     answer_clear(ret);
     assert(sd_bus_call_async(trial->bus, &slot, m, on_answer, ret, 60000000U) >= 0);
     for (double end = trial_seconds() + CALL_SECONDS; !ret->done && trial_runs(trial) && trial_seconds() < end;) {
-        if (end > trial_seconds() + LOST_SECONDS && (trial->control->was_hit || trial->trap->was_hit))
-            end = trial_seconds() + LOST_SECONDS; /* it may be the answer that was lost */
         trial_turn(trial);
+        end = trial_deadline(trial, end, LOST_SECONDS);
     }
     sd_bus_slot_unref(slot);
     return ret->message != NULL;

@@ -64,6 +64,9 @@ void trial_forget(Trial *trial);
 
 double trial_seconds(void);
 void trial_turn(Trial *trial);
+/* When to give up, in trial_seconds: `end`, but once something has failed, so many seconds from now, if that is sooner.
+ */
+double trial_deadline(const Trial *trial, double end, double patience);
 /* Turns until `condition` holds, identityd is gone, or so many seconds have passed; what `condition` is then. */
 #define trial_until(trial, condition, seconds)                                                                         \
     ({                                                                                                                 \
