@@ -17,6 +17,7 @@
 #define RESTART_EVERY     40U /* attempts: an orderly end shows what was lost on the way */
 #define RETRY_SECONDS     10
 #define DYING_SECONDS     1
+#define QUIET_SECONDS     0.5
 #define DESCRIPTORS_SPARE 2U
 #define SANITIZER_STATUS  98
 
@@ -198,9 +199,11 @@ static void restart(Run *run) {
     run->log_begins = trial_log_size(trial);
     if (trial_runs(trial)) {
         const uint32_t generation = trial_generation(trial);
+        char open[512];
         if (run->descriptors > 0 &&
-            !trial_until(trial, trial_descriptors(trial) <= run->descriptors + DESCRIPTORS_SPARE, 3))
-            complain(run, "descriptors stay open", "");
+            !trial_until(trial, trial_descriptors(trial, open, sizeof open) <= run->descriptors + DESCRIPTORS_SPARE,
+                         RETRY_SECONDS))
+            complain(run, "descriptors stay open", open);
         if (!trial_stop(trial))
             complain(run, "it does not end in order",
                      WIFEXITED(trial->status) && WEXITSTATUS(trial->status) == SANITIZER_STATUS
@@ -212,7 +215,7 @@ static void restart(Run *run) {
         complain(run, "a start does not come up", said.text);
     if (!run->phase->prepare(trial) || (!run->phase->starts && !run->phase->run(trial, &said)))
         complain(run, "after a start it does not work", said.text);
-    run->descriptors = trial_runs(trial) ? trial_descriptors(trial) : 0;
+    run->descriptors = trial_runs(trial) ? trial_descriptors(trial, NULL, 0) : 0;
 }
 
 /* A start that came to nothing is begun anew. Where the first enrolment failed, the next attempt waits for its time,
@@ -224,9 +227,12 @@ static bool starts_again(Run *run, Said *said) {
     if (trial_runs(trial) && trial_is_ready(trial))
         return true;
     trial_kill(trial);
-    if (run->phase->run(trial, said))
-        return true;
-    (void) trial_call(trial, X_PATH, "Enroll", &answer, "a{sv}", 0);
+    *said = (Said) { "it does not come up" };
+    if (!phase_is_up(trial))
+        return false;
+    if (!trial_until(trial, trial_is_ready(trial), QUIET_SECONDS) &&
+        !trial_call(trial, X_PATH, "Enroll", &answer, "a{sv}", 0))
+        memcpy(said->text, answer.text, sizeof said->text);
     return trial_is_ready(trial);
 }
 
@@ -319,8 +325,10 @@ static bool record(Run *run) {
     for (unsigned i = 0; i < 2; i++) {
         if (!run->phase->prepare(run->trial))
             return complain(run, "it does not begin", ""), false;
-        if (i > 0)
+        if (i > 0) {
+            (void) trial_until(run->trial, false, QUIET_SECONDS); /* what was begun before is no part of it */
             arm(run, NULL);
+        }
         bool succeeded = run->phase->run(run->trial, &said);
         disarm(run);
         if (!succeeded || !phase_all_is_well(run->trial, &said))
@@ -355,8 +363,8 @@ static void run_phase(Run *run) {
            kind_names[run->kind], run->phase->name, tally->possible, tally->chosen, tally->met, tally->succeeded,
            tally->told, tally->ended, tally->wrong, trial_seconds() - begins);
     (void) fflush(stdout);
-    if (tally->chosen > 3 && tally->met * 2U < tally->chosen)
-        complain(run, "most of the points were not met: the test tests nothing", "");
+    if (tally->chosen > 3 && tally->met == 0)
+        complain(run, "none of the points was met: the test tests nothing", "");
 }
 
 /* ---- arguments ---- */

@@ -141,12 +141,13 @@ static bool handle_sign(Handle *handle, Said *said) {
 
 /* By its signals, as programs do: what it is asked while memory is counted would be counted, too. */
 static bool becomes_ready(Trial *trial) {
-    const double end = trial_seconds() + READY_SECONDS;
+    double end = trial_seconds() + READY_SECONDS;
     bool is_ready = false;
 
     for (unsigned seen = trial->changes; !is_ready && trial_runs(trial) && trial_seconds() < end;
          seen = trial->changes) {
         (void) trial_until(trial, trial->changes != seen, 1);
+        end = trial_deadline(trial, end, CRIPPLED_SECONDS);
         is_ready = trial->changes > 0 && trial_is_ready(trial);
     }
     return is_ready;

@@ -254,13 +254,20 @@ void trial_kill(Trial *trial) {
     note_end(trial);
 }
 
-unsigned trial_descriptors(const Trial *trial) {
-    char path[64];
+unsigned trial_descriptors(const Trial *trial, char *ret, size_t size) {
+    char path[64], link[64];
     unsigned count = 0;
+    size_t used = 0;
 
     for (int fd = 0; fd < 1024; fd++) {
         (void) snprintf(path, sizeof path, "/proc/%d/fd/%d", (int) trial->pid, fd);
-        count += faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        const ssize_t length = readlink(path, link, sizeof link - 1U);
+        if (length < 0)
+            continue;
+        link[length] = '\0';
+        count++;
+        if (used < size)
+            used += (size_t) snprintf(ret + used, size - used, "%s ", link);
     }
     return count;
 }

@@ -56,7 +56,8 @@ bool trial_stop(Trial *trial);
 void trial_kill(Trial *trial);
 /* Whether it still runs; status is set where it does not. */
 bool trial_runs(Trial *trial);
-unsigned trial_descriptors(const Trial *trial);
+/* How many it has open; what they are, if `ret` is not NULL. */
+unsigned trial_descriptors(const Trial *trial, char *ret, size_t size);
 /* Its state directory is as before the first start. */
 void trial_forget(Trial *trial);
 
