@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 
 #define RESTART_EVERY     40U /* attempts: an orderly end shows what was lost on the way */
-#define RETRY_SECONDS     10
-#define DYING_SECONDS     1
+#define RETRY_SECONDS     30
+#define DYING_SECONDS     3
 #define QUIET_SECONDS     0.5
 #define DESCRIPTORS_SPARE 2U
 #define SANITIZER_STATUS  98

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define READY_SECONDS    60
-#define CRIPPLED_SECONDS 6 /* after the fault, until it counts as one that does not come up */
-#define PACKET_SECONDS   5
+#define CRIPPLED_SECONDS 15 /* after the fault, until it counts as one that does not come up */
+#define PACKET_SECONDS   10
 #define SCHEME           0x0403 /* ecdsa_secp256r1_sha256 */
 
 static bool say(Said *said, const char *text) {

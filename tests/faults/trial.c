@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define CALL_SECONDS  60
-#define LOST_SECONDS  3 /* after the fault: it may be the answer that was lost */
+#define LOST_SECONDS  10 /* after the fault: it may be the answer that was lost */
 #define STOP_SECONDS  20
 #define JOBS_AT_MOST  60U /* before the enroller's list is begun anew */
 #define SANITIZER_END "98"
