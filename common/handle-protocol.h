@@ -27,8 +27,8 @@
 #define HANDLE_STATE_EARLIER                                                                                           \
     8 /* generations before the current one that can still sign, newest first: 4 bytes generation, 2 bytes length and  \
        * that many of the public key (DER SubjectPublicKeyInfo), one after the other */
-#define HANDLE_STATE_UNPROVED  9 /* empty; comes while the process that opened it by a unit: rule has yet to speak */
-#define HANDLE_STATE_TLS12     10 /* 1 byte, 1: signs transcripts of TLS 1.2, too; else it does not come */
+#define HANDLE_STATE_UNPROVED 9  /* empty; comes while the process that opened it by a unit: rule has yet to speak */
+#define HANDLE_STATE_TLS12    10 /* 1 byte, 1: signs transcripts of TLS 1.2, too; else it does not come */
 
 #define HANDLE_FILE_CHAIN   1 /* PEM certificates, leaf first, without the anchor */
 #define HANDLE_FILE_ANCHORS 2 /* PEM certificates to verify peers with */

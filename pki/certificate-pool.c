@@ -125,7 +125,3 @@ void certificate_pool_share(CertificatePool *pool, CertificateList *list) {
         list->list[i] = known;
     }
 }
-
-size_t certificate_pool_count(const CertificatePool *pool) {
-    return pool->count;
-}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Certificates that many have, once: a device with a thousand identities has their CA's certificates in memory a single
- * time, and takes them apart a single time. Of one thread. */
+ * time, and takes them apart a single time. What nobody has any more goes, at the latest when there is as much of that
+ * as of what is in use. Of one thread. */
 #pragma once
 
 #include "pki/certificate.h"
@@ -17,8 +18,6 @@ DEFINE_CLEANUP(CertificatePool, certificate_pool_free)
 int certificate_pool_from_der(CertificatePool *pool, BytesView der, Certificate **ret, Failure *ret_failure);
 /* Gives up copies of what is there already, and remembers the others. */
 void certificate_pool_share(CertificatePool *pool, CertificateList *list);
-/* How many it knows: those that somebody has, and at most as many again that nobody has any more. */
-size_t certificate_pool_count(const CertificatePool *pool);
 
 /* certificate_list_from_pem and certificate_bundle_from_pem through the pool. */
 int certificate_list_from_pem_shared(CertificatePool *pool, BytesView pem, size_t maximum, CertificateList *ret,

@@ -6,7 +6,7 @@
 #include "identity/definition.h"
 #include "identity/parts.h"
 #include "identity/record.h"
-#include "identity/set.h"
+#include "pki/certificate-pool.h"
 
 #include <gnutls/crypto.h>
 #include <stdio.h>
@@ -63,8 +63,8 @@ static int read_anchor_file(const Identity *identity, const char *path, Certific
     if (r < 0)
         return failure_set(ret_failure, r, error_may_pass(r) ? FAILURE_STORAGE : FAILURE_INVALID_ARGUMENT,
                            "Anchors of %s: cannot read %s: %s.", identity->name, path, strerror(-r));
-    r = certificate_bundle_from_pem_shared(identity_set_certificates(identity->context->set), bytes_view(&pem), ret,
-                                           &left_out, ret_failure);
+    r = certificate_bundle_from_pem_shared(identity->context->certificates, bytes_view(&pem), ret, &left_out,
+                                           ret_failure);
     if (r < 0)
         return failure_prefix(ret_failure, r, "Anchors of %s: %s", identity->name, path);
     identity_tell_left_out(identity, path, &left_out);
@@ -183,8 +183,8 @@ static int load_stored(const Identity *identity, CertificateList *ret_anchors, F
     if (r >= 0) {
         ret_configured->unsealed = r == STORE_UNSEALED;
         stored_fingerprints(bytes_view(&stored), ret_configured);
-        r = certificate_list_from_pem_shared(identity_set_certificates(identity->context->set), bytes_view(&stored),
-                                             BUNDLE_MAX, ret_anchors, &damage);
+        r = certificate_list_from_pem_shared(identity->context->certificates, bytes_view(&stored), BUNDLE_MAX,
+                                             ret_anchors, &damage);
     }
     if (r == -ENOMEM)
         return failure_errno(ret_failure, r, "Loading anchors");
@@ -204,7 +204,7 @@ static void replace_own(Identity *identity, CertificateList *anchors /* taken */
         is_same = certificate_equal(own->list[i], anchors->list[i]);
     if (!is_same)
         identity_note(identity, CHANGED_ANCHORS);
-    certificate_pool_share(identity_set_certificates(identity->context->set), anchors);
+    certificate_pool_share(identity->context->certificates, anchors);
     certificate_list_clear(own);
     *own = *anchors;
     *anchors = (CertificateList) { 0 };

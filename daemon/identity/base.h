@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct CertificatePool CertificatePool;
 typedef struct Device Device;
 typedef struct Duty Duty;
 typedef struct Identity Identity;
@@ -22,8 +23,9 @@ typedef struct IdentityContext {
     Device *device;
     Work *work;
     IdentitySet *set;
-    const Duty *const *duties; /* NULL-terminated; see duties.h */
-    PeerPool *peer_pool;       /* of the duty that keeps CRLs of peers' CAs */
+    const Duty *const *duties;     /* NULL-terminated; see duties.h */
+    PeerPool *peer_pool;           /* of the duty that keeps CRLs of peers' CAs */
+    CertificatePool *certificates; /* the set's */
 } IdentityContext;
 
 const char *identity_name(const Identity *identity);

@@ -8,7 +8,7 @@
 #include "identity/anchors.h"
 #include "identity/parts.h"
 #include "identity/record.h"
-#include "identity/set.h"
+#include "pki/certificate-pool.h"
 
 #include <gnutls/crypto.h>
 #include <inttypes.h>
@@ -121,7 +121,7 @@ void generation_set(Identity *identity, uint32_t number, TpmKey *key, Certificat
     Generation *generation = identity->generation;
 
     generation_drop(identity);
-    certificate_pool_share(identity_set_certificates(identity->context->set), chain);
+    certificate_pool_share(identity->context->certificates, chain);
     *generation = (Generation) { number, key, *chain, false };
     *chain = (CertificateList) { 0 };
 }
@@ -211,8 +211,8 @@ int generation_load(Identity *identity, Failure *ret_failure) {
     r = tpm_key_from_pem(bytes_view(&stored.key_pem), bytes_view(&stored.parent_name), &key, ret_failure);
     if (r < 0)
         return damaged(identity, r, "key.pem", ret_failure);
-    r = certificate_list_from_pem_shared(identity_set_certificates(identity->context->set),
-                                         bytes_view(&stored.chain_pem), CHAIN_MAX, &chain, ret_failure);
+    r = certificate_list_from_pem_shared(identity->context->certificates, bytes_view(&stored.chain_pem), CHAIN_MAX,
+                                         &chain, ret_failure);
     if (r < 0)
         return damaged(identity, r, "chain.pem", ret_failure);
     if (!bytes_view_equal(chain.list[0]->spki, tpm_key_spki(key)))

@@ -3,6 +3,7 @@
 #include "identity/set.h"
 
 #include "identity/identity.h"
+#include "pki/certificate-pool.h"
 
 #include <string.h>
 

@@ -4,11 +4,10 @@
 #pragma once
 
 #include "identity/base.h"
-#include "pki/certificate-pool.h"
 
 int identity_set_new(IdentitySet **ret);
 
-/* The certificates that identities share, their CAs' above all. */
+/* The certificates that identities share, their CAs' above all; for their context. */
 CertificatePool *identity_set_certificates(const IdentitySet *set);
 
 /* Frees the identities in it, which may find each other until then. */

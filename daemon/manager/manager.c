@@ -252,7 +252,14 @@ static int bring_up(Manager *manager) {
         r = peer_pool_new(manager->device, &manager->peer_pool);
     if (r < 0)
         return r;
-    manager->context = (IdentityContext) { manager->device, manager->work, manager->set, duties, manager->peer_pool };
+    manager->context = (IdentityContext) {
+        .device = manager->device,
+        .work = manager->work,
+        .set = manager->set,
+        .duties = duties,
+        .peer_pool = manager->peer_pool,
+        .certificates = identity_set_certificates(manager->set),
+    };
     const TimerOptions options = { manager->loop, manager->set, on_clock_set, on_flush, manager };
     return timer_new(&options, &manager->timer);
 }

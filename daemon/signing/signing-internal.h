@@ -107,7 +107,7 @@ struct ServedGeneration {
     uint32_t number;
     TpmKey *key;
     Bytes certificate; /* DER */
-    uint64_t usual; /* µs: of a signature's turn, as share_cost has it */
+    uint64_t usual;    /* µs: of a signature's turn, as share_cost has it */
     bool used_said, unused_said;
 };
 

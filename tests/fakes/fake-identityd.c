@@ -289,10 +289,6 @@ static int handle_open(FakeIdentityd *fake, Identity *identity, Purpose purpose)
 
 /* ---- the bus ---- */
 
-static void message_clear(sd_bus_message **message) {
-    sd_bus_message_unref(*message);
-}
-
 static int reply_with_fault(FakeIdentityd *fake, sd_bus_message *call) {
     int fds[2];
 
@@ -331,7 +327,7 @@ static int open_credential(sd_bus_message *call, void *userdata, sd_bus_error *e
 }
 
 static int list_identities(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-    _cleanup_(message_clear) sd_bus_message *reply = NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
     FakeIdentityd *fake = userdata;
 
     assert(sd_bus_message_new_method_return(call, &reply) >= 0);

@@ -46,7 +46,7 @@ static void close_and_refuse(identityd_credential *credential) {
 
 static void test_less_and_less_often(void **state) {
     static const unsigned waits[] = { 1, 2, 4, 8, 16, REVIVE_SECONDS_MAX, REVIVE_SECONDS_MAX, REVIVE_SECONDS_MAX };
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
 
     assert_int_equal(attempts(credential, 0), 0);
     close_and_refuse(credential);
@@ -77,7 +77,7 @@ static void test_less_and_less_often(void **state) {
 
 /* What opening it again cannot mend is not tried. */
 static void test_what_cannot_be_mended(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
     const SignRequest request = { HANDLE_SIGN_MESSAGE, 1, P256, { (const uint8_t *) "x", 1 } };
@@ -105,7 +105,7 @@ static void test_what_may_be_mended(void **state) {
     } ends[] = { { "revoked", -EKEYREVOKED }, { "retired", -ENOKEY }, { "ready", -EPIPE } };
 
     for (size_t i = 0; i < ARRAY_LENGTH(ends); i++) {
-        identityd_credential *credential = open_for("data");
+        identityd_credential *credential = open_for("data-raw");
         identityd_snapshot *snapshot = NULL;
         set_generation(1, ends[i].word);
         fake_identityd_close_handles(fixture.fake);
@@ -120,7 +120,7 @@ static void test_what_may_be_mended(void **state) {
 
 /* A State of somebody else ends the connection, and another is asked for, once. */
 static void test_after_a_violation(void **state) {
-    identityd_credential *credential = open_for("data");
+    identityd_credential *credential = open_for("data-raw");
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
     size_t size;
     const SignRequest request = { HANDLE_SIGN_MESSAGE, 1, P256, { (const uint8_t *) "x", 1 } };

@@ -51,7 +51,7 @@ void field(Raw *packet, uint16_t tag, const void *value, size_t size) {
 
 void state_fields(Raw *packet) {
     field(packet, HANDLE_STATE_IDENTITY, "mqtt", 4);
-    field(packet, HANDLE_STATE_PURPOSE, "data-packet", 8);
+    field(packet, HANDLE_STATE_PURPOSE, "data-raw", 8);
     field(packet, HANDLE_STATE_STATE, "ready", 5);
 }
 

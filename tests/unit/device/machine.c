@@ -217,7 +217,14 @@ void machine_start_parts(Machine *machine, const Duty *const *duties) {
     assert_int_equal(device_new(machine->loop, &callbacks, &machine->device), 0);
     assert_int_equal(work_new(machine->device, &machine->work), 0);
     assert_int_equal(peer_pool_new(machine->device, &machine->peer_pool), 0);
-    machine->context = (IdentityContext) { machine->device, machine->work, machine->set, duties, machine->peer_pool };
+    machine->context = (IdentityContext) {
+        .device = machine->device,
+        .work = machine->work,
+        .set = machine->set,
+        .duties = duties,
+        .peer_pool = machine->peer_pool,
+        .certificates = identity_set_certificates(machine->set),
+    };
     machine->looked = 0;
     device_look_at_tpm(machine->device);
     machine_until(machine, machine->looked > 0);

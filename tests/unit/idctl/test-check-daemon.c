@@ -81,7 +81,7 @@ static void test_tpm(void **state) {
           "",
           { "unavailable: no such file", "may the user identityd open", "not known without the TPM" },
           "none" },
-        { "replaced", "another one", "77", { "replaced: another one", "idctl enroll --new-key", "77" }, "not known" },
+        { "replaced", "another one", "77", { "replaced: another one", "idctl enroll --new-key", "77" }, "not known without the TPM" },
         { "lockout",
           "too often",
           "",

@@ -242,6 +242,16 @@ static void test_report_json(void **state) {
     connect_report_clear(&report);
 }
 
+/* GnuTLS puts in order only what was read. */
+static gnutls_x509_crt_t reread(const LabCertificate *made) {
+    _cleanup_certificate_ Certificate *certificate = lab_certificate_read(made);
+    gnutls_datum_t der = { certificate->der.data, (unsigned) certificate->der.size };
+    gnutls_x509_crt_t crt;
+
+    assert_true(gnutls_x509_crt_init(&crt) >= 0 && gnutls_x509_crt_import(crt, &der, GNUTLS_X509_FMT_DER) >= 0);
+    return crt;
+}
+
 static int setup(void **state) {
     Lab *lab = calloc(1, sizeof *lab);
     const unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
@@ -251,9 +261,11 @@ static int setup(void **state) {
     lab_certificate_new("the root", true, GNUTLS_PK_ECDSA, bits, 30, NULL, &lab->root);
     lab_certificate_new("the lab", true, GNUTLS_PK_ECDSA, bits, 20, &lab->root, &lab->ca);
     lab_certificate_new("server", false, GNUTLS_PK_ECDSA, bits, 10, &lab->ca, &lab->leaf);
-    gnutls_x509_crt_t chain[] = { lab->leaf.certificate, lab->ca.certificate };
+    gnutls_x509_crt_t chain[] = { reread(&lab->leaf), reread(&lab->ca) };
     assert_true(gnutls_certificate_allocate_credentials(&lab->credentials) >= 0);
     assert_true(gnutls_certificate_set_x509_key(lab->credentials, chain, 2, lab->leaf.key) >= 0);
+    gnutls_x509_crt_deinit(chain[0]);
+    gnutls_x509_crt_deinit(chain[1]);
     *state = lab;
     return 0;
 }

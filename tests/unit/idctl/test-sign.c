@@ -154,7 +154,7 @@ static void test_told(void **state) {
         { { S("rsa"), S("told") }, EXIT_OK, "told.p7s: CMS signature of told by rsa, generation 1\n" },
         { { S("p256"), S("--scheme=rot13"), S("told") },
           EXIT_USAGE,
-          ": the key of p256 does not sign with \"rot13\", but with: ecdsa_secp256r1_sha256" },
+          ": the key of p256 does not sign with \"rot13\" in CMS, but with: ecdsa_secp256r1_sha256" },
         { { S("rsa"), S("--cms"), S("--scheme=rsa_pss_rsae_sha384"), S("told") },
           EXIT_USAGE,
           ": the key of rsa does not sign with \"rsa_pss_rsae_sha384\" in CMS, but with: " },

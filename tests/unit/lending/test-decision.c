@@ -111,9 +111,10 @@ static void test_not_known(void **state) {
     Asked asked = ask(machine, &caller, true);
     assert_int_equal(asked.result, -EIO);
     assert_false(asked.decision.admitted);
-    expect_failure(&asked.failure, FAILURE_LOOKUP_FAILED,
-                   "Whether x may be lent to you for data could not be found out: the system's service manager did not "
-                   "say in which unit the caller is, which unit:a.service asks. Ask again;");
+    expect_failure(
+        &asked.failure, FAILURE_LOOKUP_FAILED,
+        "Whether x may be lent to you for data-raw could not be found out: the system's service manager did not "
+        "say in which unit the caller is, which unit:a.service asks. Ask again;");
     assert_string_equal(journal_field("MESSAGE_ID"), MESSAGE_ACCESS_UNKNOWN);
     assert_string_equal(journal_field("PRIORITY"), "4");
     const AccessCounters counters = access_log_counters(lending_log(manager_lending(machine->manager)));
@@ -131,12 +132,12 @@ static void test_not_known_any_more(void **state) {
     _cleanup_close_ int fd = -1;
 
     start_ready(machine, ACCESS);
-    const HandleRequest request = { x_of(machine), PURPOSE_DATA, &caller };
+    const HandleRequest request = { x_of(machine), PURPOSE_DATA_RAW, &caller };
     assert_int_equal(handles_open(manager_lending(machine->manager), &request, &fd, &failure), 0);
-    reload_with(machine, "[Access]\ndata=unit:a.service\n"); /* in which unit it is was never asked */
+    reload_with(machine, "[Access]\ndata-raw=unit:a.service\n"); /* in which unit it is was never asked */
     machine_settle(machine);
     machine_expect_log(machine, "its configuration admits it no more", 0);
-    reload_with(machine, "[Access]\ndata=user:1001\n");
+    reload_with(machine, "[Access]\ndata-raw=user:1001\n");
     machine_settle(machine);
     machine_expect_log(machine, "its configuration admits it no more", 1);
 }

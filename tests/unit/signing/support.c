@@ -163,7 +163,7 @@ int bench_open_of(Bench *bench, const char *identity, Purpose purpose) {
 }
 
 int bench_open_for(Bench *bench, const char *identity, uid_t uid) {
-    return open_handle(bench, identity, PURPOSE_DATA, uid);
+    return open_handle(bench, identity, PURPOSE_DATA_RAW, uid);
 }
 
 int bench_open(Bench *bench, Purpose purpose) {

@@ -43,7 +43,7 @@ static void while_the_tpm_is_at_work(void **state) {
     Hold *hold = bench_hold(bench);
     SigningIdentity identity = bench_identity(bench, 1);
 
-    _cleanup_close_ int first = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int first = bench_open(bench, PURPOSE_DATA_RAW);
     expect_state(first, "ready", 1, "\1\0\0\0");
     holder_send(first, HANDLE_GET_STATE, 7, 0, 0, bytes_view_string(""));
 
@@ -51,16 +51,16 @@ static void while_the_tpm_is_at_work(void **state) {
     identity.blocked = FAILURE_EXPIRED;
     identity.blocked_reason = "demo expired";
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
-    _cleanup_close_ int second = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int second = bench_open(bench, PURPOSE_DATA_RAW);
     expect_state(second, "expired", 1, "\1\0\0\0");
 
     identity = bench_identity(bench, 2);
     assert_int_equal(signing_set_identity(bench->signing, &identity), 0);
-    _cleanup_close_ int third = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int third = bench_open(bench, PURPOSE_DATA_RAW);
     expect_state(third, "ready", 2, "\1\0\0\0");
 
     assert_int_equal(signing_forget_generation(bench->signing, "demo", 1), 0);
-    _cleanup_close_ int fourth = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fourth = bench_open(bench, PURPOSE_DATA_RAW);
     expect_state(fourth, "ready", 2, "\2\0\0\0");
     assert_false(has_something(first)); /* of what has changed it hears when the thread is back */
 
@@ -85,7 +85,7 @@ static void while_the_tpm_is_at_work(void **state) {
 static void asked_before_it_is_known(void **state) {
     Bench *bench = *state;
     Hold *hold = bench_hold(bench);
-    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int fd = bench_open(bench, PURPOSE_DATA_RAW);
 
     holder_send(fd, HANDLE_SIGN_MESSAGE, 3, 0, 0x0403, bytes_view_string("early"));
     assert_true(holder_receive(fd, &answer));
@@ -105,8 +105,8 @@ static void of_what_is_gone(void **state) {
     unsigned closed = bench->closed;
 
     assert_int_equal(signing_remove_identity(bench->signing, "demo"), 0);
-    _cleanup_close_ int gone = bench_open(bench, PURPOSE_DATA);
-    _cleanup_close_ int never = bench_open_of(bench, "nobody", PURPOSE_DATA);
+    _cleanup_close_ int gone = bench_open(bench, PURPOSE_DATA_RAW);
+    _cleanup_close_ int never = bench_open_of(bench, "nobody", PURPOSE_DATA_RAW);
     assert_false(has_something(gone) || has_something(never));
     bench_let_go(bench, hold);
     holder_expect_closed(gone);
@@ -124,7 +124,7 @@ static void a_state_that_cannot_be_sent(void **state) {
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     close(fds[1]);
-    const SigningHandle handle = { bench->next_id++, "demo", PURPOSE_DATA, fds[0], 0, -1 };
+    const SigningHandle handle = { bench->next_id++, "demo", PURPOSE_DATA_RAW, fds[0], 0, -1 };
     assert_int_equal(signing_open_handle(bench->signing, &handle), -EPIPE);
     assert_int_equal(count_fds(), before);
     bench_settle(bench);
@@ -141,8 +141,8 @@ static void schemes_that_turn_out_to_be_others(void **state) {
     rsa.name = "rsa";
     bench_inject(bench, "Sign flip 100 1\n"); /* stands for a salt of another length: does not verify */
     assert_int_equal(signing_set_identity(bench->signing, &rsa), 0);
-    _cleanup_close_ int early = bench_open_of(bench, "rsa", PURPOSE_DATA);
-    _cleanup_close_ int other = bench_open(bench, PURPOSE_DATA);
+    _cleanup_close_ int early = bench_open_of(bench, "rsa", PURPOSE_DATA_RAW);
+    _cleanup_close_ int other = bench_open(bench, PURPOSE_DATA_RAW);
     expect_schemes(early, PSS_AND_PKCS1, 12);
     expect_schemes(other, "\x03\x04", 2);
     bench_let_go(bench, hold);
@@ -150,7 +150,7 @@ static void schemes_that_turn_out_to_be_others(void **state) {
     bench_settle(bench);
     assert_false(has_something(other));
     hold = bench_hold(bench);
-    _cleanup_close_ int late = bench_open_of(bench, "rsa", PURPOSE_DATA);
+    _cleanup_close_ int late = bench_open_of(bench, "rsa", PURPOSE_DATA_RAW);
     expect_schemes(late, PKCS1, 6);
     bench_let_go(bench, hold);
     holder_send(late, HANDLE_SIGN_MESSAGE, 1, 0, 0x0804, bytes_view_string("hello"));

@@ -441,7 +441,7 @@ static void who_comes_back_holds_it_again(void **state) {
 
     renew(bench);
     bench_wait(bench, &bench->unused_count, 1);
-    int fd = bench_open(bench, PURPOSE_DATA); /* is shown the new one */
+    int fd = bench_open(bench, PURPOSE_DATA_RAW); /* is shown the new one */
     holder_sign_message(fd, bench->keys[0], 1, "the old one all the same");
     bench_wait(bench, &bench->used_count, 1);
     assert_int_equal(bench->used[0].generation, 1);
