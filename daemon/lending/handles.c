@@ -216,7 +216,7 @@ static int open_pair(Lending *lending, const HandleRequest *request, const Handl
         .socket = sockets[0],
         .first_sender = by_unit ? request->caller->pid : 0,
         .first_sender_pidfd = by_unit ? TAKE_FD(request->caller->pidfd) : -1,
-        .uid = request->caller->uid,
+        .uid = request->caller->party,
     };
     r = signing_open_handle(device_signing(lending->device), &handle);
     return r < 0 ? r : TAKE_FD(holder);

@@ -121,7 +121,7 @@ static int begin(const SignatureRequest *request, const Digest *digest, Operatio
     const SignOrder order = { .key = identity_key(identity),
                               .scheme = digest->scheme,
                               .digest = { digest->value.bytes, digest->value.size },
-                              .payer = { SIGNING_FOR_USER, request->caller->uid, identity_name(identity) } };
+                              .payer = { SIGNING_FOR_USER, request->caller->party, identity_name(identity) } };
 
     if (!signature)
         return -ENOMEM;

@@ -125,7 +125,7 @@ typedef struct SigningHandle {
     int socket;             /* our end, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK: taken, also on failure */
     pid_t first_sender;     /* 0, or: the first packet must carry this pid in SCM_CREDENTIALS … */
     int first_sender_pidfd; /* … and this pidfd must still be alive then; taken; -1 without */
-    uid_t uid;              /* whose time of the TPM its signatures take: who opened it, as the bus has it */
+    uid_t uid;              /* whose time of the TPM its signatures take: with whom who opened it is counted */
 } SigningHandle;
 /* 0, or -errno: then handle_closed is not called. The kernel counts all descriptors that are on their way against
  * RLIMIT_NOFILE and refuses any beyond it, which closes the handle: there must be room for SIGNING_DESCRIPTORS_MAX of
