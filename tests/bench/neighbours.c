@@ -84,7 +84,7 @@ static int open_handle(sd_bus *bus, const Part *part, int *ret) {
     sd_bus_message *reply = NULL;
     sd_bus_error error = SD_BUS_ERROR_NULL;
     int fd, r = sd_bus_call_method(bus, "org.identityd1", "/org/identityd1", "org.identityd1.Manager", "OpenCredential",
-                                   &error, &reply, "ssa{sv}", part->identity, "data", 0);
+                                   &error, &reply, "ssa{sv}", part->identity, "data-raw", 0);
     if (r < 0)
         fprintf(stderr, "neighbours: %s\n", error.message ? error.message : part->identity);
     if (r >= 0)
@@ -146,7 +146,7 @@ static int call(sd_bus *bus, Caller *caller) {
                                            signs ? "Sign" : "Renew");
 
     if (r >= 0 && signs)
-        r = sd_bus_message_append(message, "s", SCHEME);
+        r = sd_bus_message_append(message, "ss", "raw", SCHEME);
     if (r >= 0)
         r = signs ? sd_bus_message_append_array(message, 'y', "bench", 5)
                   : sd_bus_message_append(message, "a{sv}", 1, "rotate-key", "b", 1);

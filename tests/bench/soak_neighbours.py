@@ -119,7 +119,7 @@ def many_handles(bus):
     held = []
     try:
         for _ in range(70):
-            held.append(open_handle(bus, "demo-data", "data"))
+            held.append(open_handle(bus, "demo-data", "data-raw"))
     finally:
         for handle in held:
             handle.close()
@@ -132,8 +132,8 @@ def wrong_calls(bus):
             call(bus, "/org/identityd1", ".Manager", "OpenCredential", "ssa{sv}", *arguments)
         except dbus.DBusException:
             pass
-    for method, signature, arguments in (("Sign", "say", ("rot13", dbus.ByteArray(b"x"))), ("InstallCertificate", "aay", ([],)),
-                                         ("Sign", "say", ("ecdsa_secp256r1_sha256", dbus.ByteArray(bytes(1 << 20)))),
+    for method, signature, arguments in (("Sign", "ssay", ("raw", "rot13", dbus.ByteArray(b"x"))), ("InstallCertificate", "aay", ([],)),
+                                         ("Sign", "ssay", ("raw", "ecdsa_secp256r1_sha256", dbus.ByteArray(bytes(1 << 20)))),
                                          ("InstallCertificate", "aay", ([dbus.ByteArray(os.urandom(3000))],)), ("Renew", "s", ("x",))):
         try:
             call(bus, "/org/identityd1/identity/demo", ".Identity", method, signature, *arguments)
@@ -184,7 +184,7 @@ def be_known():
 
 def neighbour_of(bus):
     try:
-        open_handle(bus, "demo-data", "data").close()
+        open_handle(bus, "demo-data", "data-raw").close()
     except (dbus.DBusException, Closed, Refused, TimeoutError):
         pass
 
@@ -234,7 +234,7 @@ def again(end, function, *arguments):
 def busy(seconds):
     """Everything at once, until the time is over."""
     end = time.monotonic() + seconds
-    works = [(disturb, seconds), (again, end, sign, "demo", "tls-client"), (again, end, sign, "demo-data", "data"),
+    works = [(disturb, seconds), (again, end, sign, "demo", "tls-client"), (again, end, sign, "demo-data", "data-raw"),
              (again, end, sign, "rotating", "digest"), (again, end, shake_hands),
              (again, end, neighbour, (rubbish, never_read, many_handles, wrong_calls, hang_up, as_nobody))]
     threads = [threading.Thread(target=f, args=arguments) for f, *arguments in works]

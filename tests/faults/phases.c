@@ -246,7 +246,7 @@ static bool run_sign_once(Trial *trial, Said *said) {
     uint8_t digest[32];
     size_t size = 0;
 
-    if (!trial_call(trial, X_PATH, "Sign", &answer, "say", "ecdsa_secp256r1_sha256", 3, 'a', 'b', 'c'))
+    if (!trial_call(trial, X_PATH, "Sign", &answer, "ssay", "raw", "ecdsa_secp256r1_sha256", 3, 'a', 'b', 'c'))
         return say(said, answer.text);
     if (sd_bus_message_read_array(answer.message, 'y', &signature, &size) <= 0)
         return say_wrong(trial, said, "an answer without a signature");

@@ -30,7 +30,7 @@
 
 static const char configuration[] =
     "[Identity]\nSubject=CN=x\n[Enrollment]\nServer=https://ca.example/.well-known/est\n"
-    "Anchors=%s/etc/ca.pem\n[Access]\ndigest=user:%u\ndata=user:%u\n";
+    "Anchors=%s/etc/ca.pem\n[Access]\ndigest=user:%u\ndata-raw=user:%u\n";
 
 const char *trial_path(const Trial *trial, const char *path) {
     static char buffers[4][512];

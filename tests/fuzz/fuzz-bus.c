@@ -39,7 +39,7 @@ static const struct {
     { "GetIdentity", "s", false, false },
     { "ListIdentities", "", false, false },
     { "OpenCredential", "ssa{sv}", false, true },
-    { "Sign", "say", true, true },
+    { "Sign", "ssay", true, true },
     { "OpenCredential", "sa{sv}", true, true },
     { "InstallCertificate", "aay", true, true },
     { "CreateRequest", "a{sv}", true, true },
@@ -57,7 +57,8 @@ static const struct {
 static const char *choose_text(BytesView *rest) {
     static const char *const texts[] = { "hand",       "other",      "data",
                                          "tls-client", "digest",     "ecdsa_secp256r1_sha256",
-                                         "new-key",    "rotate-key", "" };
+                                         "new-key",    "rotate-key", "",
+                                         "data-raw",   "raw",        "cms" };
     static char buffer[4096]; /* taken over by the message at once */
     uint8_t first = choose(rest);
 
