@@ -10,8 +10,8 @@
  * connection of which something is kept and for each that systemd is asked about (bus/caller.h); jobs and their files.
  */
 #define OPEN_ALWAYS      (64U + 256U + 128U + 32U)
-#define OPEN_OF_IDENTITY 8U /* its memfds, and the same once more for the signing thread */
-#define OPEN_OF_HANDLE   2U /* the socket, and until its first packet the process that it was opened for */
+#define OPEN_OF_IDENTITY 12U /* four memfds: its own, the signing thread's, and those that handles are shown first */
+#define OPEN_OF_HANDLE   2U  /* the socket, and until its first packet the process that it was opened for */
 
 /* Programs, libraries and heap; the largest message that a bus passes on, one at a time; calls that wait; a CRL that is
  * read, and four sets of CRLs as programs are given them. */
