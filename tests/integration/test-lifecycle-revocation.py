@@ -269,7 +269,7 @@ class Crl(Lifecycle):
         with open(anchors + ".another", encoding="utf-8") as another, open(anchors, "a", encoding="utf-8") as file:
             file.write(another.read())
         self.manager("Reload")
-        self.assertEqual(read_again(), 2)
+        self.assertGreaterEqual(read_again(), 2)  # more than once where a fetch ends in this very moment
         self.assertEqual(one.state(), "ready")
 
     def test_before_the_next_update(self):

@@ -81,14 +81,18 @@ static void test_tpm(void **state) {
           "",
           { "unavailable: no such file", "may the user identityd open", "not known without the TPM" },
           "none" },
-        { "replaced", "another one", "77", { "replaced: another one", "idctl enroll --new-key", "77" }, "not known without the TPM" },
+        { "replaced",
+          "another one",
+          "77",
+          { "replaced: another one", "idctl enroll --new-key", "77" },
+          "not known without the TPM" },
         { "lockout",
           "too often",
           "",
           { "lockout: too often", "recovers by itself", "not known without the TPM" },
           NULL },
-        { "strange", "", "", { "strange: ", "not known without", "TPM" }, "Is there a TPM" },
-        { "ready", "", "", { "ready", "there is none", "EndorsementAuthCredential=" }, "not known without" },
+        { "strange", "", "", { "strange: ", "not known without the", "TPM" }, "Is there a TPM" },
+        { "ready", "", "", { "ready", "there is none", "EndorsementAuthCredential=" }, "not known without the TPM" },
     };
     Service *service = *state;
 

@@ -462,15 +462,15 @@ static void test_of_another(void **state) {
 /* Where it is the descriptors that are too few, that is what is said. The last of the tests: a limit that was lowered
  * cannot be raised again. */
 static void test_quota_of_descriptors(void **state) {
-    const struct rlimit low = { 492, 492 }; /* room for two, and one identity */
+    const struct rlimit low = { 496, 496 }; /* room for two, and one identity */
     Machine *machine = *state;
 
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     configure_daemon(machine, "[Limits]\nHandles=3\nIdentities=1\n");
     start_ready(machine, ACCESS);
     machine_expect_log(machine,
-                       "Handles=3 of identityd.conf is more than there is room for with 492 descriptors: 2 it "
-                       "is. Set LimitNOFILE=494 or more in identityd.service.",
+                       "Handles=3 of identityd.conf is more than there is room for with 496 descriptors: 2 it "
+                       "is. Set LimitNOFILE=498 or more in identityd.service.",
                        1);
     _cleanup_close_ int first = lend_and_look(machine, 1000), second = lend_and_look(machine, 1001);
     lend_in_vain(machine, PURPOSE_TLS_CLIENT, 1001, FAILURE_LIMITS_EXCEEDED,

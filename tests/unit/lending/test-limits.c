@@ -41,7 +41,7 @@ static void test_handles_fit(void **state) {
     expect(1024, 8192, HANDLES_DEFAULT, HANDLES_DEFAULT, 4352); /* as much as it takes, and no more */
     expect(8192, 8192, HANDLES_MAX, 1984, 8192);
     expect(300, 2000, 400, 400, 1856);
-    expect(700, 2000, 50, 50, 708); /* for few, what is open anyway decides */
+    expect(700, 2000, 50, 50, 772); /* for few, what is open anyway decides */
     expect(300, 2000, 1000, 436, 2000);
     expect(200, 200, 10, 0, 200);
 }
