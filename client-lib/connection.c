@@ -86,8 +86,10 @@ static int take_state(Connection *connection, const Packet *packet) {
     if (packet->header.status != 0)
         return violated(connection, "a State with an error");
     int r = snapshot_new(packet, &snapshot);
-    if (r >= 0)
+    if (r >= 0) {
+        connection->unproved = snapshot->is_unproved;
         r = connection->on_state(snapshot, connection->userdata);
+    }
     if (r < 0)
         connection->line.dead = true;
     return r;
@@ -293,17 +295,13 @@ static int set_flags(ConnectionLine *line) {
     return 0;
 }
 
-/* Not a word on it: whoever speaks first on a handle that was opened by a unit: rule proves to be who opened it, so
- * that a stranger could have us do that. */
+/* The State that comes unasked, and what is there behind it: that identityd has closed the handle again. */
 static int wait_for_state(Connection *connection, uint64_t deadline) {
     int r;
 
     do {
         Packet unused = PACKET_INIT;
         r = wait_for(connection, POLLIN, deadline);
-        if (r == -ETIMEDOUT)
-            return client_error(r, "no State came on the credential handle: whoever had it before has read it, and is "
-                                   "to send GetState and leave the answer to whom it passes the handle on to");
         if (r >= 0)
             r = receive(connection, 0, &unused);
     } while (r >= 0 && r != RECEIVED_STATE);
@@ -312,6 +310,17 @@ static int wait_for_state(Connection *connection, uint64_t deadline) {
         r = receive(connection, 0, &unused);
     }
     return r < 0 ? r : 0;
+}
+
+/* Not a word on it: whoever speaks first on a handle that was opened by a unit: rule proves to be who opened it, so
+ * that a stranger could have us do that. */
+static int listen_only(Connection *connection, uint64_t deadline) {
+    int r = wait_for_state(connection, deadline);
+
+    if (r == -ETIMEDOUT)
+        return client_error(r, "no State came on the credential handle: whoever had it before has read it, and is to "
+                               "send GetState and leave the answer to whom it passes the handle on to");
+    return r;
 }
 
 static int begin(Connection *connection, int fd, uint64_t deadline, bool adopt) {
@@ -323,11 +332,15 @@ static int begin(Connection *connection, int fd, uint64_t deadline, bool adopt) 
         r = set_flags(&connection->line);
     if (r >= 0 && adopt) {
         connection->adopting = true;
-        r = wait_for_state(connection, deadline);
+        r = listen_only(connection, deadline);
         connection->adopting = false;
-        next_serial(connection);
     } else if (r >= 0)
+        r = wait_for_state(connection, deadline);
+    /* The answer waits for the signing thread, and so for the TPM: nobody asks who need not prove who he is. */
+    if (r >= 0 && !adopt && connection->unproved)
         r = connection_ask(connection, &(ConnectionRequest) { .type = HANDLE_GET_STATE, .deadline = deadline }, NULL);
+    else if (r >= 0)
+        next_serial(connection);
     if (r < 0) {
         if (connection->line.fd >= 0)
             (void) close(fd);

@@ -24,6 +24,7 @@ typedef struct ConnectionLine {
 typedef struct Connection {
     ConnectionLine line;
     bool adopting; /* what others have asked may still be answered */
+    bool unproved; /* by the last State: who opened the handle has yet to speak on it */
     ConnectionState on_state;
     void *userdata;
     PacketBuffer buffer;
@@ -43,9 +44,9 @@ typedef struct ConnectionAnswer {
     size_t size;
 } ConnectionAnswer;
 
-/* Begins to speak on `fd`, which is taken over: asks for the State and waits for it until `deadline`. 0; -ENOTSOCK; or
- * as connection_ask: `fd` is closed then, and the line is as it was before. The earlier line's descriptor is not
- * closed. */
+/* Takes over `fd`, a handle that we have opened: waits until `deadline` for the State that comes unasked, and asks for
+ * it once more where that is what proves that it was us (a unit: rule). 0; -ENOTSOCK; or as connection_ask: `fd` is
+ * closed then, and the line is as it was before. The earlier line's descriptor is not closed. */
 int connection_begin(Connection *connection, int fd, uint64_t deadline);
 
 /* The same for a descriptor that came from elsewhere, on which nothing is said: takes the State that is there to be

@@ -63,7 +63,7 @@ static int begin(Wire *wire) {
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
     wire->theirs = fds[1];
-    send_state(wire->theirs, 1);
+    send_state(wire->theirs, 0);
     return connection_begin(wire->connection, fds[0], soon());
 }
 
@@ -74,7 +74,6 @@ static void wire_open(Wire *wire) {
     wire->connection->on_state = take;
     wire->connection->userdata = wire;
     assert_int_equal(begin(wire), 0);
-    assert_int_equal(asked(wire).type, HANDLE_GET_STATE);
 }
 
 static void wire_close(Wire *wire) {

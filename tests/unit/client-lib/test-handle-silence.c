@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -90,6 +91,44 @@ static int drop_state(identityd_snapshot *snapshot, void *userdata) {
     return 0;
 }
 
+/* identityd, that has heard from who opened the handle. */
+static void *prove(void *userdata) {
+    const Wire *wire = userdata;
+    struct {
+        uint8_t bytes[16];
+    } question;
+
+    assert_int_equal(recv(wire->theirs, &question, sizeof question, 0), 16);
+    assert_int_equal(question.bytes[1], HANDLE_GET_STATE);
+    good_state(&raw, 1);
+    send_raw(wire->theirs, &raw);
+    return NULL;
+}
+
+/* Who opened the handle asks for the State only where that is what proves it: the answer may have to wait for the TPM.
+ */
+static void test_proves_where_it_must(void **state) {
+    Connection *connection = calloc(1, sizeof(*connection));
+    Wire wire = wire_new();
+    pthread_t identityd;
+
+    connection->line.fd = -1;
+    connection->on_state = drop_state;
+    send_unproved(&wire);
+    assert_int_equal(connection_begin(connection, dup(wire.ours), connection_now() + 50000), -ETIMEDOUT);
+    assert_int_equal(recv(wire.theirs, raw.bytes, sizeof raw.bytes, MSG_DONTWAIT), 16);
+    assert_int_equal(raw.bytes[1], HANDLE_GET_STATE);
+    send_unproved(&wire);
+    assert_int_equal(pthread_create(&identityd, NULL, prove, &wire), 0);
+    assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 25000000), 0);
+    assert_int_equal(pthread_join(identityd, NULL), 0);
+    assert_false(connection->unproved);
+    expect_silence(&wire);
+    connection_hang_up(&connection->line);
+    free(connection);
+    close(wire.theirs);
+}
+
 static void test_never_answers(void **state) {
     Connection *connection = calloc(1, sizeof(*connection));
     uint8_t signature[IDENTITYD_SIGNATURE_MAX];
@@ -103,7 +142,7 @@ static void test_never_answers(void **state) {
     assert_int_equal(connection->line.fd, -1);
     assert_true(connection_now() - start >= 50000);
     /* One that came from elsewhere, and whose State somebody has read. */
-    assert_int_equal(recv(wire.theirs, raw.bytes, sizeof raw.bytes, MSG_DONTWAIT), 16);
+    expect_silence(&wire);
     answer(0x83, 0, 7, 10);
     send_raw(wire.theirs, &raw);
     assert_int_equal(connection_adopt(connection, dup(wire.ours), connection_now() + 50000), -ETIMEDOUT);
@@ -111,9 +150,10 @@ static void test_never_answers(void **state) {
     assert_non_null(strstr(identityd_last_error(), "is to send GetState and leave the answer"));
     expect_silence(&wire);
 
-    good_state(&raw, 1);
+    good_state(&raw, 0);
     send_raw(wire.theirs, &raw);
     assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 1000000), 0);
+    expect_silence(&wire);
     ConnectionRequest request = { .type = HANDLE_SIGN_MESSAGE,
                                   .generation = 1,
                                   .scheme = 0x0403,
@@ -148,7 +188,7 @@ static void test_flood(void **state) {
 
     connection->line.fd = -1;
     connection->on_state = drop_state;
-    good_state(&raw, 1);
+    good_state(&raw, 0);
     send_raw(wire.theirs, &raw);
     assert_int_equal(connection_begin(connection, wire.ours, connection_now() + 1000000), 0);
     good_state(&raw, 0);
@@ -169,8 +209,12 @@ static void test_flood(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_never_speaks_first), cmocka_unit_test(test_unproved), cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_never_answers),      cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_never_speaks_first),
+        cmocka_unit_test(test_unproved),
+        cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_proves_where_it_must),
+        cmocka_unit_test(test_never_answers),
+        cmocka_unit_test(test_flood),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
