@@ -22,6 +22,7 @@ void findings_clear(Findings *findings) {
     for (size_t i = 0; i < findings->count; i++) {
         free(findings->list[i].identity);
         free(findings->list[i].text);
+        free(findings->list[i].advice);
     }
     free(findings->list);
     *findings = (Findings) { 0 };
@@ -29,7 +30,7 @@ void findings_clear(Findings *findings) {
 
 void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice,
                   const char *format, ...) {
-    Finding finding = { .verdict = verdict, .check = about.check, .advice = advice };
+    Finding finding = { .verdict = verdict, .check = about.check };
     Finding *list = reallocarray(findings->list, findings->count + 1, sizeof list[0]);
     va_list arguments;
 
@@ -40,10 +41,13 @@ void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict
     va_end(arguments);
     if (r >= 0 && about.identity)
         finding.identity = strdup(about.identity);
-    if (r < 0 || !list || (about.identity && !finding.identity)) {
+    if (r >= 0 && advice)
+        finding.advice = strdup(advice);
+    if (r < 0 || !list || (about.identity && !finding.identity) || (advice && !finding.advice)) {
         if (r >= 0)
             free(finding.text);
         free(finding.identity);
+        free(finding.advice);
         findings->incomplete = true;
         return;
     }

@@ -11,10 +11,10 @@ typedef enum FindingVerdict { FINDING_OK, FINDING_WARNING, FINDING_FAILED, FINDI
 
 typedef struct Finding {
     FindingVerdict verdict;
-    const char *check;  /* what was looked at; static */
-    char *identity;     /* owned; NULL: it concerns the device */
-    char *text;         /* owned */
-    const char *advice; /* static; NULL: none is needed */
+    const char *check; /* what was looked at; static */
+    char *identity;    /* owned; NULL: it concerns the device */
+    char *text;        /* owned */
+    char *advice;      /* owned; NULL: none is needed */
 } Finding;
 
 typedef struct Findings {
@@ -32,6 +32,7 @@ typedef struct FindingAbout {
     const char *identity; /* copied; may be NULL */
 } FindingAbout;
 
+/* `advice` is copied. Without memory the findings are incomplete. */
 void findings_add(Findings *findings, FindingAbout about, FindingVerdict verdict, const char *advice,
                   const char *format, ...) _printf_(5, 6);
 
