@@ -139,7 +139,7 @@ class RenewalFaults(Enrolment):
                     if wanted == last:
                         self.assertGreater(ahead, left * 0.9 - 5)
                     else:
-                        self.assertLess(ahead, left * 0.85)
+                        self.assertLess(ahead, left * 0.9 - 5)  # by itself: half to nine tenths of what is left
                     self.data.renew()
                     control("forget-pending")
 
