@@ -36,7 +36,7 @@ static bool loop_is_refused(void) {
 
 /* sd-event has one or the other. */
 __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *ret, int count, int timeout) {
-    return loop_is_refused() ? -1 : (int) syscall(SYS_epoll_wait, fd, ret, count, timeout);
+    return loop_is_refused() ? -1 : (int) syscall(SYS_epoll_pwait, fd, ret, count, timeout, NULL, _NSIG / 8);
 }
 
 __attribute__((visibility("default"))) int epoll_pwait2(int fd, struct epoll_event *ret, int count,
