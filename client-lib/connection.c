@@ -167,31 +167,29 @@ static int receive(Connection *connection, uint32_t waiting_for, Packet *ret) {
     return violated(connection, "an answer to nothing that was asked");
 }
 
-int connection_process(Connection *connection) {
-    if (!connection_is_alive(connection) || check_socket(connection) < 0)
-        return -EPIPE;
+/* What is there to be read, without waiting, and no more than so many packets of a peer that never stops. 0, or as
+ * receive fails. */
+static int take_what_came(Connection *connection) {
     for (unsigned i = 0; i < PROCESS_PACKETS_MAX; i++) {
         Packet unused = PACKET_INIT;
         int r = receive(connection, 0, &unused);
-        if (r < 0)
+        if (r <= RECEIVED_NOTHING)
             return r;
-        if (r == RECEIVED_NOTHING)
-            break;
     }
     return 0;
 }
 
+int connection_process(Connection *connection) {
+    if (!connection_is_alive(connection) || check_socket(connection) < 0)
+        return -EPIPE;
+    return take_what_came(connection);
+}
+
 /* The peer is gone, but what it sent before (that the identity is revoked) is still there to be read. */
 static int drain_and_close(Connection *connection) {
-    for (unsigned i = 0; i < PROCESS_PACKETS_MAX && connection->line.fd >= 0; i++) {
-        Packet unused = PACKET_INIT;
-        int r = receive(connection, 0, &unused);
-        if (r < 0)
-            return r;
-        if (r == RECEIVED_NOTHING)
-            break;
-    }
-    return closed(connection);
+    int r = take_what_came(connection);
+
+    return r < 0 ? r : closed(connection);
 }
 
 static int send_request(Connection *connection, const ConnectionRequest *request) {
@@ -305,11 +303,7 @@ static int wait_for_state(Connection *connection, uint64_t deadline) {
         if (r >= 0)
             r = receive(connection, 0, &unused);
     } while (r >= 0 && r != RECEIVED_STATE);
-    for (unsigned i = 0; r > 0 && i < PROCESS_PACKETS_MAX; i++) {
-        Packet unused = PACKET_INIT;
-        r = receive(connection, 0, &unused);
-    }
-    return r < 0 ? r : 0;
+    return r < 0 ? r : take_what_came(connection);
 }
 
 /* Not a word on it: whoever speaks first on a handle that was opened by a unit: rule proves to be who opened it, so
